@@ -1,0 +1,78 @@
+"""fusionlab: image fusion with a frozen neural backbone, and the fusion rule as a plugin.
+
+    import fusionlab
+
+    fusion = fusionlab.Fusion("densefuse@1e2", "l1norm,r=1")
+    fused = fusion([visible, infrared, thermal])  # arrays or tensors in, the same kind out
+
+Importing this package is cheap: the names below are looked up on first use (PEP 562), so that
+`fusionlab --help` never waits for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fusionlab.backbone import Backbone, Card, Features, Level
+    from fusionlab.errors import FusionlabError
+    from fusionlab.fusion import Fused, Fusion
+    from fusionlab.hookspecs import BackboneRef, Preset, StrategyRef, hookimpl
+    from fusionlab.plugins import Plugins, load_plugins
+    from fusionlab.strategy import Law, Scene, Strategy, WeightedStrategy, normalise
+
+_HOMES = {
+    "Backbone": "backbone",
+    "BackboneRef": "hookspecs",
+    "Card": "backbone",
+    "Features": "backbone",
+    "Fused": "fusion",
+    "Fusion": "fusion",
+    "FusionlabError": "errors",
+    "Law": "strategy",
+    "Level": "backbone",
+    "Plugins": "plugins",
+    "Preset": "hookspecs",
+    "Scene": "strategy",
+    "Strategy": "strategy",
+    "StrategyRef": "hookspecs",
+    "WeightedStrategy": "strategy",
+    "hookimpl": "hookspecs",
+    "load_plugins": "plugins",
+    "normalise": "strategy",
+}
+
+__version__ = "0.1.0"
+__all__ = [
+    "Backbone",
+    "BackboneRef",
+    "Card",
+    "Features",
+    "Fused",
+    "Fusion",
+    "FusionlabError",
+    "Law",
+    "Level",
+    "Plugins",
+    "Preset",
+    "Scene",
+    "Strategy",
+    "StrategyRef",
+    "WeightedStrategy",
+    "hookimpl",
+    "load_plugins",
+    "normalise",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""`python -m fusionlab` is the `fusionlab` command."""
+
+from fusionlab.cli import main
+
+main()

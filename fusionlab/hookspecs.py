@@ -1,0 +1,152 @@
+"""The contract between fusionlab and its plugins, in the order of a run.
+
+A plugin is any installed distribution with an entry point in the group `fusionlab.v1` that
+names a module; the module implements some of the hooks below:
+
+    [project.entry-points."fusionlab.v1"]
+    mine = "my_package"
+
+What ships with fusionlab registers in exactly this way. A hook returns light descriptions
+(`StrategyRef`, `BackboneRef`, ...): they say where a class lives, and the class is imported
+only when somebody chooses it.
+
+What keeps old plugins working:
+
+* the major version of the contract is in the name of the group; plugins of another group are
+  reported by name and never imported;
+* adding a hook, or an argument to a hook, is a minor change: an implementation may take fewer
+  arguments than the specification offers;
+* a hook or an argument is retired with a warning for one release (`warn_on_impl`,
+  `warn_on_impl_args`) before it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pluggy import HookimplMarker, HookspecMarker
+
+if TYPE_CHECKING:
+    from fusionlab.backbone import Backbone
+    from fusionlab.strategy import Strategy
+
+API = 1
+GROUP = f"fusionlab.v{API}"
+
+T = TypeVar("T")
+
+hookspec = HookspecMarker("fusionlab")
+hookimpl = HookimplMarker("fusionlab")
+
+
+# ------------------------------------------------------------------ what hooks return
+
+
+@dataclass(frozen=True)
+class StrategyRef:
+    """A strategy that can be listed without being imported.
+
+    Args:
+        name: what `--strategy` takes.
+        target: where the class lives, `"package.module:Class"`.
+        summary: one line, the same as the first line of the class's docstring.
+    """
+
+    name: str
+    target: str
+    summary: str
+
+    def load(self) -> type[Strategy]:
+        """Import and return the class."""
+        from fusionlab.strategy import Strategy
+
+        return _load(self.target, Strategy)
+
+
+@dataclass(frozen=True)
+class BackboneRef:
+    """A backbone that can be listed without being imported.
+
+    Args:
+        name: what `--backbone` takes.
+        target: where the class lives, `"package.module:Class"`.
+        summary: one line, the same as the first line of the class's docstring.
+        checkpoints: tag -> safetensors file (its card lies beside it). The first is the
+            default; none at all means that the backbone needs no weights.
+    """
+
+    name: str
+    target: str
+    summary: str
+    checkpoints: Mapping[str, Path] = field(default_factory=dict)
+
+    def load(self) -> type[Backbone]:
+        """Import and return the class."""
+        from fusionlab.backbone import Backbone
+
+        return _load(self.target, Backbone)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What one plugin means by a preset such as `paper`; several plugins may share a name.
+
+    Presets only replace defaults: what a user says explicitly always wins.
+
+    Args:
+        name: what `--preset` takes.
+        summary: one line: what this part of it reproduces.
+        settings: options of the pipeline, for example `{"range_policy": "minmax"}`.
+        strategies: name of one of this plugin's strategies -> its parameters, for example
+            `{"l1norm": {"r": 0}}`.
+    """
+
+    name: str
+    summary: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    strategies: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------ the hooks
+
+
+@hookspec
+def fusionlab_defaults() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Say what is used when the user does not choose.
+
+    Keys: `backbone` (a name, with or without `@TAG`) and `strategy` (a name). If two plugins
+    offer a default for the same key, the user is asked to choose.
+    """
+
+
+@hookspec
+def fusionlab_presets() -> Iterable[Preset]:  # type: ignore[empty-body]
+    """List the presets this plugin takes part in."""
+
+
+@hookspec
+def fusionlab_backbones() -> Iterable[BackboneRef]:  # type: ignore[empty-body]
+    """List the backbones (frozen encoder and decoder) this plugin offers.
+
+    Called whenever backbones are listed: name where a backbone lives, do not import it.
+    """
+
+
+@hookspec
+def fusionlab_strategies() -> Iterable[StrategyRef]:  # type: ignore[empty-body]
+    """List the fusion strategies this plugin offers.
+
+    Called whenever strategies are listed: name where a strategy lives, do not import it.
+    """
+
+
+def _load(target: str, base: type[T]) -> type[T]:
+    module, _, attribute = target.partition(":")
+    found = getattr(import_module(module), attribute)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise TypeError(f"{target} is not a fusionlab.{base.__name__}")
+    return found
