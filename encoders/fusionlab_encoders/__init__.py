@@ -1,0 +1,47 @@
+"""The backbones that ship with fusionlab: one file each, and their weights.
+
+They are an ordinary plugin. `fusionlab` never imports this package; it finds it through the
+same entry point as a stranger's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fusionlab import BackboneRef, Preset, hookimpl
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@hookimpl
+def fusionlab_defaults() -> dict[str, str]:
+    return {"backbone": "densefuse@1e2"}
+
+
+@hookimpl
+def fusionlab_presets() -> list[Preset]:
+    return [
+        Preset(
+            name="paper",
+            summary="each result stretched from its minimum to its maximum, as for Table II",
+            settings={"range_policy": "minmax"},
+        )
+    ]
+
+
+@hookimpl
+def fusionlab_backbones() -> list[BackboneRef]:
+    here = __name__
+    return [
+        BackboneRef(
+            name="densefuse",
+            target=f"{here}.densefuse:DenseFuse",
+            summary="The dense-block autoencoder of DenseFuse (Table I).",
+            checkpoints={"1e2": WEIGHTS / "densefuse-1e2.safetensors"},
+        ),
+        BackboneRef(
+            name="identity",
+            target=f"{here}.identity:Identity",
+            summary="Pixels as one feature channel, in grey levels.",
+        ),
+    ]

@@ -1,0 +1,91 @@
+"""DenseFuse: the dense-block autoencoder of Li & Wu, exactly as their Table I prints it.
+
+    layer     C1  DC1  DC2  DC3 | C2  C3  C4  C5      all 3x3, stride 1, reflection padding
+    channels   1   16   32   48 | 64  64  32  16  in  ReLU after each but the last
+              16   16   16   16 | 64  32  16   1  out 74,193 parameters
+
+Reference: H. Li and X.-J. Wu, "DenseFuse: A Fusion Approach to Infrared and Visible Images",
+IEEE Transactions on Image Processing 28(5), 2019, doi:10.1109/TIP.2018.2887342.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, relu
+
+from fusionlab import Backbone
+from fusionlab.backbone import Features, Level
+
+GREY_LEVELS = 255.0
+
+
+class DenseFuse(Backbone):
+    """The dense-block autoencoder of DenseFuse (Table I).
+
+    One level of 64 features at full resolution.
+
+    Inside, images are grey levels in 0..255 as in the authors' program: with 0..1 inside, the
+    lambda of Eq. 1 would mean something else (the pixel loss is "three orders of magnitude"
+    above the SSIM loss only on this scale).
+
+    Differs from the released programs:
+
+    * the dense block concatenates [old, new]; the TensorFlow original [new, old]. The two are
+      the same network with permuted kernels;
+    * the last layer has no ReLU (Table I, and the original); the PyTorch port has one.
+    """
+
+    levels = (Level(channels=64, stride=1),)
+    trainable = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c1 = _Conv(1, 16)
+        self.dense = nn.ModuleList([_Conv(16, 16), _Conv(32, 16), _Conv(48, 16)])  # DC1..DC3
+        self.c2 = _Conv(64, 64)
+        self.c3 = _Conv(64, 32)
+        self.c4 = _Conv(32, 16)
+        self.c5 = _Conv(16, 1)
+
+    def encode(self, images: Tensor) -> Features:
+        """Turn images `(M, 1, H, W)` in 0..1 into features `(M, 64, H, W)`, all >= 0."""
+        maps = relu(self.c1(images * GREY_LEVELS))  # (M, 16, H, W)
+        for conv in self.dense:
+            maps = torch.cat([maps, relu(conv(maps))], dim=1)  # 32, 48, 64 channels
+        return (maps,)
+
+    def decode(self, features: Features) -> Tensor:
+        """Turn features `(M, 64, H, W)` into images `(M, 1, H, W)`; 0..1, may overshoot."""
+        (maps,) = features
+        for conv in (self.c2, self.c3, self.c4):
+            maps = relu(conv(maps))
+        image: Tensor = self.c5(maps)
+        return image / GREY_LEVELS
+
+    def halo(self, support: int) -> int:
+        """Four 3x3 layers see 4 pixels far on the way in, four more on the way out."""
+        return 4 + support + 4
+
+
+class _Conv(nn.Conv2d):
+    """A 3x3 convolution that mirrors the image at its border (the edge pixel not repeated)."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, kernel_size=3)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return super().forward(_mirrored(maps))
+
+
+def _mirrored(maps: Tensor) -> Tensor:
+    """Extend `(M, C, H, W)` by one mirrored pixel on every side.
+
+    An axis of a single pixel has nothing to mirror and is repeated, as `numpy.pad` does it:
+    so every image from 1x1 on can be fused.
+    """
+    height, width = maps.shape[-2:]
+    if height > 1 and width > 1:
+        return pad(maps, (1, 1, 1, 1), mode="reflect")
+    maps = pad(maps, (1, 1, 0, 0), mode="reflect" if width > 1 else "replicate")
+    return pad(maps, (0, 0, 1, 1), mode="reflect" if height > 1 else "replicate")

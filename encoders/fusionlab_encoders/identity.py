@@ -1,0 +1,38 @@
+"""The backbone that does nothing: pixels are the features.
+
+It is the baseline every learned backbone has to beat: with a near-lossless autoencoder, a
+linear rule such as `addition` gives the same picture on the pixels themselves.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fusionlab import Backbone
+from fusionlab.backbone import Features, Level
+
+GREY_LEVELS = 255.0
+
+
+class Identity(Backbone):
+    """Pixels as one feature channel, in grey levels.
+
+    0..255, like the features of DenseFuse.
+
+    The scale matters to rules with a temperature or a threshold: on both shipped backbones
+    they mean the same.
+    """
+
+    levels = (Level(channels=1, stride=1),)
+
+    def encode(self, images: Tensor) -> Features:
+        """Turn images `(M, 1, H, W)` in 0..1 into the same pixels in 0..255."""
+        return (images * GREY_LEVELS,)
+
+    def decode(self, features: Features) -> Tensor:
+        """Undo `encode`; exact for the integer grey levels of 8-bit images."""
+        return features[0] / GREY_LEVELS
+
+    def halo(self, support: int) -> int:
+        """A pixel sees what the strategy sees."""
+        return support
