@@ -1,0 +1,255 @@
+"""The pipeline: encode the sources, let the strategy merge the features, decode the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from typing import Generic, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from fusionlab.backbone import Backbone
+from fusionlab.errors import FusionlabError
+from fusionlab.imaging.arrays import Image, to_planes
+from fusionlab.imaging.display import RangePolicy
+from fusionlab.method import build_backbone, build_strategy, method_id
+from fusionlab.plugins import installed
+from fusionlab.strategy import Law, Scene, Strategy, WeightedStrategy
+from fusionlab.tiling import Tile, default_edge, images_at_once, plan
+
+
+@dataclass(frozen=True)
+class Fused(Generic[Image]):
+    """A fused image, and how much each source weighed."""
+
+    image: Image
+    weights: list[Image]
+    """One map per source, floats in 0..1, shaped like the image; empty unless asked for."""
+
+
+class Fusion:
+    """A method ready to fuse any number of images: backbone, strategy and settings.
+
+        fusion = Fusion("densefuse@1e2", "l1norm,r=0", range_policy="minmax")
+        fused = fusion([infrared, visible])
+
+    Sources are numpy arrays (`(H, W)` or `(H, W, 3)`) or torch tensors (`(H, W)`, `(C, H, W)`
+    or `(N, C, H, W)` with C 1 or 3), all of one size: uint8 or uint16 standing for their full
+    range, or floats in 0..1. The result is of the same kind. A gray source beside a colour
+    source counts for all its channels.
+
+    Gradients flow to tensors that require them, and to a strategy with learned parameters,
+    but never to the backbone; ask for `range_policy=None` where rounding or a stretch would
+    be in their way.
+
+    To reproduce Table II of the paper: `range_policy="minmax"` with `addition` or
+    `l1norm,r=0`, on 8-bit gray pairs.
+
+    Args:
+        backbone: a frozen backbone or its name; None takes the default of the installed plugins.
+        strategy: a strategy, or its name with parameters; None takes the default.
+        range_policy: how the decoded image becomes displayable, see `fusionlab.imaging.display`.
+            `auto` clips for strategies that claim convexity and stretches for all others;
+            None returns what the decoder gave, as floats.
+        device: where to compute; the result comes back to where the sources are.
+        tile: edge of the tiles that large images are cut into, in pixels; None derives it from
+            the number of sources. The result is the same up to the rounding of float32.
+        allow_tf32: let CUDA round the inputs of its convolutions to 10 bits: faster, and wrong
+            by up to a grey level. Only ever for the duration of a call.
+
+    Raises:
+        FusionlabError: a name is unknown, or the device is not there.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | str | None = None,
+        strategy: Strategy | str | None = None,
+        *,
+        range_policy: RangePolicy | Literal["auto"] | None = "auto",
+        device: str | torch.device = "cpu",
+        tile: int | None = None,
+        allow_tf32: bool = False,
+    ) -> None:
+        if not isinstance(backbone, Backbone):
+            plugins = installed()
+            backbone = build_backbone(backbone or plugins.default("backbone"), plugins)
+        if not isinstance(strategy, Strategy):
+            plugins = installed()
+            strategy = build_strategy(strategy or plugins.default("strategy"), plugins)
+        if range_policy == "auto":
+            range_policy = "clip" if Law.CONVEXITY in strategy.laws else "minmax"
+        if tile is not None and tile < backbone.multiple:
+            raise FusionlabError(f"a tile needs at least {backbone.multiple} pixels, got {tile}")
+        self.device = _device(device)
+        self.backbone = backbone.freeze().to(self.device)
+        self.strategy = strategy
+        self.range_policy: RangePolicy | None = range_policy
+        self.tile = tile
+        self.allow_tf32 = allow_tf32
+
+    @property
+    def method(self) -> str:
+        """The full name of the method, for example `densefuse@1e2/l1norm,r=1,border=inside`."""
+        return method_id(self.backbone, self.strategy, installed())
+
+    def __call__(self, sources: Sequence[Image]) -> Image:
+        """Fuse k sources into one image of the same kind; see the class for what they may be.
+
+        Raises:
+            FusionlabError: the sources are too few or too many, differ in size or kind, or hold
+                values outside 0..1.
+        """
+        return self.fuse(sources).image
+
+    def fuse(
+        self,
+        sources: Sequence[Image],
+        *,
+        weights: bool = False,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> Fused[Image]:
+        """Fuse k sources; with `weights`, also return the weight map of each of them.
+
+        A map is the weight at the finest level of the backbone, averaged over its channels.
+        `progress` is called with (tiles done, tiles in all) after each tile.
+
+        Raises:
+            FusionlabError: as for a call, or `weights` with a strategy that has none.
+        """
+        planes, kind = to_planes(sources)
+        fused, maps = self.fuse_planes(planes, weights=weights, progress=progress)
+        return Fused(
+            image=kind.restore(fused, self.range_policy),
+            weights=[kind.shape(one.unflatten(0, (-1, kind.channels)).squeeze(2)) for one in maps],
+        )
+
+    def fuse_planes(
+        self,
+        planes: Tensor,
+        *,
+        weights: bool = False,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> tuple[Tensor, Tensor]:
+        """Fuse gray images `(k, N, 1, H, W)` in 0..1 to `(N, 1, H, W)`, as the decoder gives it.
+
+        Returns:
+            The decoded images, and the weight maps `(k, N, 1, H, W)`, or `(0, N, 1, H, W)` where
+            they are not asked for.
+        """
+        k, _, _, height, width = planes.shape
+        self._check(k, weights=weights)
+        planes = self._padded(planes)
+        fused = planes.new_empty(planes.shape[1:])
+        maps = planes.new_empty((k if weights else 0, *planes.shape[1:]))
+        pieces = self._pieces(planes.shape)
+        with _precision(self.device, allow_tf32=self.allow_tf32):
+            for done, (images, tile) in enumerate(pieces, start=1):
+                self._fuse_tile(planes[:, images], tile, fused[images], maps[:, images])
+                progress(done, len(pieces))
+        return fused[..., :height, :width], maps[..., :height, :width]
+
+    def _fuse_tile(self, planes: Tensor, tile: Tile, fused: Tensor, maps: Tensor) -> None:
+        """Encode, merge and decode one tile, and write the kept part of it into `fused`."""
+        k, count = planes.shape[:2]
+        sources = planes[..., *tile.outer.slices].to(self.device)
+        levels = self.backbone.encode(sources.flatten(0, 1))
+        merged = []
+        for number, (level, flat) in enumerate(zip(self.backbone.levels, levels, strict=True)):
+            features = flat.unflatten(0, (k, count))  # (k, N, C, h, w)
+            scene = Scene(
+                sources=sources,
+                level=number,
+                stride=level.stride,
+                top=tile.outer.top,
+                left=tile.outer.left,
+                height=planes.shape[-2],
+                width=planes.shape[-1],
+            )
+            merged.append(self._merged(features, scene))
+            if number == 0 and len(maps) and isinstance(self.strategy, WeightedStrategy):
+                weights = self.strategy.weights(features, scene)
+                weights = weights.expand_as(features).mean(dim=2, keepdim=True)
+                for axis in (-2, -1):
+                    weights = weights.repeat_interleave(level.stride, dim=axis)
+                maps[..., *tile.inner.slices] = weights[..., *tile.kept.slices].to(maps)
+        decoded = self.backbone.decode(tuple(merged))
+        fused[..., *tile.inner.slices] = decoded[..., *tile.kept.slices].to(fused)
+
+    def _merged(self, features: Tensor, scene: Scene) -> Tensor:
+        """Apply the strategy to one level, and hold it to its contract."""
+        merged = self.strategy.fuse(features, scene)
+        if merged.shape != features.shape[1:]:
+            raise FusionlabError(
+                f"the strategy {type(self.strategy).__name__} must return features of shape "
+                f"{tuple(features.shape[1:])} from {tuple(features.shape)}, got "
+                f"{tuple(merged.shape)}"
+            )
+        return merged
+
+    def _check(self, k: int, *, weights: bool) -> None:
+        name, least, most = type(self.strategy).__name__, self.strategy.min_k, self.strategy.max_k
+        if k < least or (most is not None and k > most):
+            wanted = f"at least {least}" if most is None else f"{least} to {most}"
+            raise FusionlabError(f"the strategy {name} takes {wanted} sources, got {k}")
+        if weights and not isinstance(self.strategy, WeightedStrategy):
+            raise FusionlabError(
+                f"the strategy {name} gives the sources no weights, so there are no weight maps; "
+                "choose a weighting strategy"
+            )
+
+    def _padded(self, planes: Tensor) -> Tensor:
+        """Extend the images at the bottom and right to the multiple the backbone needs."""
+        multiple = self.backbone.multiple
+        bottom, right = (-planes.shape[-2] % multiple, -planes.shape[-1] % multiple)
+        if not bottom and not right:
+            return planes
+        flat = pad(planes.flatten(0, 1), (0, right, 0, bottom), mode="replicate")
+        return flat.view(*planes.shape[:3], *flat.shape[-2:])
+
+    def _pieces(self, shape: torch.Size) -> list[tuple[slice, Tile]]:
+        """Divide planes `(k, N, 1, H, W)` into what is fused in one go: images x tiles.
+
+        A strategy that looks at the whole image is given whole images.
+        """
+        k, count, _, height, width = shape
+        support = self.strategy.support
+        edge = None if support is None else self.tile or default_edge(k)
+        halo = 0 if support is None else self.backbone.halo(support)
+        step = images_at_once(k, height, width, edge)
+        images = [slice(start, start + step) for start in range(0, count, step)]
+        return list(product(images, plan(height, width, edge, halo, self.backbone.multiple)))
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise FusionlabError(f"there is no device {name!r}; try cpu or cuda") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise FusionlabError(
+            f"the device {name!s} is not available: this machine or this torch has no CUDA; use cpu"
+        )
+    return device
+
+
+@contextmanager
+def _precision(device: torch.device, *, allow_tf32: bool) -> Iterator[None]:
+    """Compute on CUDA in full float32 and repeatably, and leave all global switches as found."""
+    if device.type != "cuda":
+        yield
+        return
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    matmul.allow_tf32 = allow_tf32
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=allow_tf32
+        ):
+            yield
+    finally:
+        matmul.allow_tf32 = before

@@ -1,0 +1,62 @@
+"""Range policies: how the decoder's output becomes a picture that can be shown.
+
+A decoder may overshoot 0..1, and a sum of k sources spans 0..k. What is done about it changes
+every figure in a table as much as the strategy does, so it is always an explicit choice:
+
+* `clip` cuts off what lies outside 0..1;
+* `minmax` stretches each image to 0..1, all its channels together: what the authors' program
+  did, and with it Table II of the paper;
+* `auto`, resolved by the pipeline: `clip` for a strategy that claims convexity, else `minmax`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from fusionlab.errors import FusionlabError
+
+RangePolicy = Literal["clip", "minmax"]
+GREY_LEVELS = 255.0
+
+
+def stretch(images: Tensor, policy: RangePolicy, top: float) -> Tensor:
+    """Map decoded images to the displayable range 0..top.
+
+    Computed as `top (x - min) / (max - min)` with x in grey levels (0..255), per image and
+    never per batch. An image of a single value has no range to stretch and is clipped.
+
+    Args:
+        images: `(N, C, H, W)`, 0..1 and beyond.
+        policy: `clip` or `minmax`.
+        top: the value that white becomes: 1 for floats, 255 for 8-bit images.
+
+    Returns:
+        `(N, C, H, W)` in 0..top, float64, not rounded.
+
+    Raises:
+        FusionlabError: the policy is unknown.
+    """
+    if policy not in get_args(RangePolicy):
+        raise FusionlabError(f"the range policy must be clip or minmax, got {policy!r}")
+    # grey levels first, in the dtype of the images: there the pixels of 8-bit sources, and their
+    # sums, are integers again; float64 afterwards keeps every tie between two grey levels
+    grey = (images * GREY_LEVELS).double()
+    clipped = grey.clamp(0, GREY_LEVELS) * top / GREY_LEVELS
+    if policy == "clip":
+        return clipped
+    low = grey.amin(dim=(1, 2, 3), keepdim=True)
+    span = grey.amax(dim=(1, 2, 3), keepdim=True) - low
+    flat = span == 0
+    return torch.where(flat, clipped, (grey - low) * top / torch.where(flat, 1, span))
+
+
+def quantise(images: Tensor, policy: RangePolicy, top: int) -> Tensor:
+    """Map decoded images to whole numbers: `floor(stretch + 0.5)`, `(N, C, H, W)` in 0..top.
+
+    With the backbone `identity` and the strategy `addition` the result equals the formula on
+    the sums of 8-bit pixels, bit for bit.
+    """
+    return torch.floor(stretch(images, policy, top) + 0.5)

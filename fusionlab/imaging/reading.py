@@ -1,0 +1,57 @@
+"""Reading image files: judged by their content, refused in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionlab.errors import FusionlabError
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_DEPTH = 24
+"""Where a PNG keeps its bits per sample (in IHDR, its first chunk)."""
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """Read an 8-bit gray or RGB image: uint8, `(H, W)` or `(H, W, 3)`.
+
+    PNG, JPEG, BMP and TIFF, whatever the file is called; EXIF orientation is applied, a
+    palette becomes RGB.
+
+    Raises:
+        FusionlabError: the file is missing, damaged or no image, or it is neither 8-bit gray
+            nor 8-bit RGB. Nothing is ever narrowed in silence.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FusionlabError(f"{path} does not exist") from None
+    except OSError as error:
+        raise FusionlabError(f"cannot read {path}: {error.strerror}") from error
+    if content.startswith(PNG_SIGNATURE) and content[PNG_DEPTH : PNG_DEPTH + 1] == b"\x10":
+        # the decoder would narrow 16-bit RGB to 8 bits without a word
+        raise _unfit(path, "16 bits per channel")
+    try:
+        pixels = np.asarray(iio.imread(content, plugin="pillow", index=0, rotate=True))
+    except Exception as error:  # a decoder raises what it likes; the file is at fault
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        if "can not handle the given uri" in reason:
+            reason = "it is in no known image format"
+        raise FusionlabError(
+            f"cannot read {path}: {reason}; expected a complete PNG, JPEG, BMP or TIFF"
+        ) from error
+    if pixels.dtype != np.uint8:
+        raise _unfit(path, f"{pixels.dtype} pixels")
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
+        raise _unfit(path, f"{pixels.shape[2]} channels")
+    return pixels
+
+
+def _unfit(path: Path, got: str) -> FusionlabError:
+    return FusionlabError(
+        f"{path} must be an 8-bit gray or RGB image, got {got}; convert it to one first"
+    )

@@ -1,0 +1,406 @@
+"""The pipeline: kinds of sources, range policies, tiles, gradients, weight maps."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import avg_pool2d, interpolate
+
+from fusionlab import Backbone, Fusion, FusionlabError, Level, Scene, WeightedStrategy
+from fusionlab_encoders.densefuse import DenseFuse
+from fusionlab_encoders.identity import Identity
+from fusionlab_strategies.addition import Addition
+from fusionlab_strategies.l1norm import L1Norm
+from fusionlab_strategies.max import Max
+from fusionlab_strategies.mean import Mean
+
+
+def images(k=2, height=20, width=30, channels=None, seed=0):
+    shape = (height, width) if channels is None else (height, width, channels)
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(k)]
+
+
+@pytest.fixture(scope="module")
+def densefuse():
+    """With trained weights: the output of random ones is too small to show an error."""
+    return Fusion("densefuse@1e2").backbone
+
+
+class TwoLevels(Backbone):
+    """A backbone with two levels: the pixels, and their 4x4 averages."""
+
+    levels = (Level(channels=1, stride=1), Level(channels=1, stride=4))
+    multiple = 4
+
+    def encode(self, images):
+        coarse = avg_pool2d(images, 4)
+        return images - interpolate(coarse, scale_factor=4), coarse
+
+    def decode(self, features):
+        return features[0] + interpolate(features[1], scale_factor=4)
+
+    def halo(self, support):
+        return 4 * support + 4
+
+
+# ---------------------------------------------------------------- kinds of sources
+
+
+@pytest.mark.parametrize(
+    ("make", "check"),
+    [
+        (lambda a: a, lambda f: f.dtype == np.uint8),
+        (lambda a: a.astype(np.uint16) * 257, lambda f: f.dtype == np.uint16),
+        (lambda a: (a / 255).astype(np.float32), lambda f: f.dtype == np.float32),
+        (lambda a: a / 255, lambda f: f.dtype == np.float64),
+        (torch.from_numpy, lambda f: f.dtype == torch.uint8),
+        (lambda a: torch.from_numpy(a / 255), lambda f: f.dtype == torch.float64),
+        (lambda a: torch.from_numpy(a)[None], lambda f: f.dtype == torch.uint8),
+        (lambda a: torch.from_numpy(a).expand(2, 3, -1, -1), lambda f: f.dtype == torch.uint8),
+        (lambda a: np.stack([a] * 3, axis=2), lambda f: f.dtype == np.uint8),
+        (lambda a: a[::-1, ::-1], lambda f: f.dtype == np.uint8),
+    ],
+)
+def test_the_result_is_of_the_kind_of_the_sources(make, check):
+    sources = [make(image) for image in images()]
+    fused = Fusion(Identity(), Mean())(sources)
+    assert type(fused) is type(sources[0])
+    assert fused.shape == sources[0].shape
+    assert check(fused)
+
+
+def test_scales_agree_between_kinds():
+    """The same picture, whatever type carries it."""
+    eight = images()
+    sixteen = [image.astype(np.uint16) * 257 for image in eight]
+    floats = [image / 255 for image in eight]
+    fusion = Fusion(Identity(), Mean())
+    np.testing.assert_allclose(fusion(sixteen) / 65535, fusion(floats), atol=0.51 / 65535)
+    np.testing.assert_allclose(fusion(eight) / 255, fusion(floats), atol=0.51 / 255)
+
+
+def test_an_asymmetric_picture_comes_out_neither_mirrored_nor_transposed(densefuse):
+    """The HEAD of the authors' program saves gray images transposed."""
+    picture = np.full((40, 60), 30, dtype=np.uint8)
+    picture[5:12, 4:50] = 220
+    picture[5:35, 4:10] = 180
+    fused = Fusion(densefuse, Mean())([picture, picture])
+    assert fused.shape == picture.shape
+    errors = {
+        name: np.abs(fused.astype(int) - turned).mean()
+        for name, turned in {
+            "as it was": picture,
+            "mirrored": picture[:, ::-1],
+            "upside down": picture[::-1],
+            "rotated": picture[::-1, ::-1],
+        }.items()
+    }
+    assert errors.pop("as it was") < 2 < min(errors.values())
+
+
+def test_a_gray_source_counts_for_all_channels_of_a_colour_source():
+    gray, colour = images(1)[0], images(1, channels=3, seed=1)[0]
+    fusion = Fusion(Identity(), Mean())
+    fused = fusion([gray, colour])
+    assert fused.shape == colour.shape
+    for channel in range(3):
+        assert np.array_equal(fused[..., channel], fusion([gray, colour[..., channel]]))
+
+
+def test_equal_channels_stay_equal(densefuse):
+    gray = images(3)
+    fusion = Fusion(densefuse, L1Norm())
+    fused = fusion([np.stack([image] * 3, axis=2) for image in gray])
+    assert np.array_equal(fused[..., 0], fused[..., 1])
+    assert np.array_equal(fused[..., 0], fusion(gray))
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        (images(1), "at least two sources, got 1"),
+        ([images()[0], torch.zeros(20, 30)], "all be arrays or all be tensors, got both"),
+        ([*images(1), *images(1, 30, 20)], "same size, got 30x20, 20x30"),
+        ([np.zeros((4, 4)), np.full((4, 4), 1.5)], "source 2 must hold floats in 0..1, got values"),
+        ([np.zeros((4, 4)), np.full((4, 4), np.nan)], "source 2 must hold floats in 0..1"),
+        ([np.zeros((4, 4), np.int32)] * 2, "got dtype int32"),
+        ([np.zeros((4, 4), bool)] * 2, "got dtype bool"),
+        ([np.array([["a"]])] * 2, "got dtype <U1"),
+        ([np.zeros((4, 4, 4))] * 2, "shape"),
+        ([np.zeros((0, 4), np.uint8)] * 2, "no pixel at all"),
+        ([np.zeros(4)] * 2, "an array is .H, W. or .H, W, 3."),
+        ([torch.zeros(2, 1, 4, 4), torch.zeros(3, 1, 4, 4)], "batches of the same size, got 2, 3"),
+        (["a.png", "b.png"], "source 1 is no image: .* got str"),
+    ],
+)
+def test_what_is_no_set_of_sources_is_refused_in_one_sentence(sources, message):
+    with pytest.raises(FusionlabError, match=message):
+        Fusion(Identity(), Mean())(sources)
+
+
+def test_a_strategy_may_limit_the_number_of_sources():
+    class Pair(Mean):
+        max_k = 2
+
+    with pytest.raises(FusionlabError, match="the strategy Pair takes 2 to 2 sources, got 3"):
+        Fusion(Identity(), Pair())(images(3))
+
+
+def test_a_strategy_that_returns_the_wrong_shape_is_told_so():
+    class Wrong(Mean):
+        def fuse(self, features, scene):
+            return features
+
+    with pytest.raises(
+        FusionlabError, match=r"Wrong must return features of shape \(1, 1, 20, 30\)"
+    ):
+        Fusion(Identity(), Wrong())(images())
+
+
+def test_unknown_devices_are_refused():
+    with pytest.raises(FusionlabError, match="no device 'toaster'"):
+        Fusion(Identity(), Mean(), device="toaster")
+    if not torch.cuda.is_available():
+        with pytest.raises(FusionlabError, match="cuda is not available"):
+            Fusion(Identity(), Mean(), device="cuda")
+
+
+# ---------------------------------------------------------------- range policies
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_identity_and_addition_equal_the_formula_bit_for_bit(k):
+    """floor(255 (s - min) / (max - min) + 0.5) of the pixel sum, in integers."""
+    for seed in range(20):
+        sources = images(k, seed=seed)
+        total = sum(image.astype(int) for image in sources)
+        span = total.max() - total.min()
+        expected = (2 * 255 * (total - total.min()) + span) // (2 * span)
+        fused = Fusion(Identity(), Addition(), range_policy="minmax")(sources)
+        assert np.array_equal(fused, expected)
+
+
+def test_colour_is_stretched_jointly_and_images_of_a_batch_singly():
+    dark = torch.rand(2, 3, 8, 8) * torch.tensor([0.1, 0.5]).view(2, 1, 1, 1)
+    fused = Fusion(Identity(), Mean(), range_policy="minmax")([dark, dark])
+    for image in fused:
+        assert image.min() == 0
+        assert image.max() == 1
+    assert (fused.amax(dim=(2, 3)) < 1).any()
+
+
+def test_an_image_of_one_value_is_clipped_instead_of_stretched():
+    flat = np.full((5, 5), 77, dtype=np.uint8)
+    fused = Fusion(Identity(), Mean(), range_policy="minmax")([flat, flat])
+    assert np.array_equal(fused, flat)
+
+
+def test_auto_clips_what_claims_convexity_and_stretches_the_rest():
+    assert Fusion(Identity(), Mean()).range_policy == "clip"
+    assert Fusion(Identity(), Max()).range_policy == "clip"
+    assert Fusion(Identity(), Addition()).range_policy == "minmax"
+
+
+def test_none_is_the_raw_decode():
+    sources = images()
+    fused = Fusion(Identity(), Addition(), range_policy=None)(sources)
+    assert fused.dtype == np.float32
+    expected = sources[0].astype(int) + sources[1]
+    assert np.array_equal(fused * np.float32(255), expected)
+
+
+def test_other_policies_are_refused():
+    with pytest.raises(FusionlabError, match="range policy must be clip or minmax, got 'stretch'"):
+        Fusion(Identity(), Mean(), range_policy="stretch")(images())
+
+
+# ---------------------------------------------------------------- tiles
+
+
+@pytest.mark.parametrize("strategy", [Addition(), Mean(), Max(), L1Norm(), L1Norm(r=4)])
+def test_tiled_equals_whole(densefuse, strategy):
+    """At most 1e-3 grey levels: other sizes may choose other convolution kernels."""
+
+    @settings(max_examples=8)
+    @given(
+        st.integers(2, 3), st.integers(2, 70), st.integers(2, 70), st.integers(16, 40), st.data()
+    )
+    def check(k, height, width, tile, data):
+        sources = images(k, height, width, seed=data.draw(st.integers(0, 99)))
+        whole = Fusion(densefuse, strategy, range_policy=None, tile=999)(sources)
+        tiled = Fusion(densefuse, strategy, range_policy=None, tile=tile)(sources)
+        assert np.abs(whole - tiled).max() <= 1e-3 / 255
+
+    check()
+
+
+def test_the_halo_is_needed_to_the_last_pixel():
+    """A network whose eight layers each look one pixel up and left sees 8 pixels far."""
+
+    class Far(DenseFuse):
+        def __init__(self, missing):
+            super().__init__()
+            self.missing = missing
+            for name, parameter in self.named_parameters():
+                parameter.data.zero_()
+                if name.endswith("weight"):
+                    parameter.data[:, -1, 0, 0] = 1  # of the newest map
+
+        def halo(self, support):
+            return super().halo(support) - self.missing
+
+    sources = images(2, 64, 64)
+    whole = Fusion(Far(0), Mean(), tile=999)(sources)
+    assert np.array_equal(whole[8:, 8:], Fusion(Identity(), Mean())(sources)[:-8, :-8])
+    assert np.array_equal(Fusion(Far(0), Mean(), tile=20)(sources), whole)
+    assert not np.array_equal(Fusion(Far(1), Mean(), tile=20)(sources), whole)
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.sampled_from([16, 23, 999]))
+def test_several_levels_strides_and_sizes_that_do_not_divide(height, width, tile):
+    """Idempotence through two levels: three times one image is that image."""
+    image = images(1, height, width)[0]
+    fused = Fusion(TwoLevels(), L1Norm(r=2), tile=tile)([image] * 3)
+    assert np.array_equal(fused, image)
+
+
+def test_two_levels_tiled_equal_whole():
+    sources = images(3, 61, 45)
+    whole = Fusion(TwoLevels(), L1Norm(r=2), range_policy=None, tile=999)(sources)
+    tiled = Fusion(TwoLevels(), L1Norm(r=2), range_policy=None, tile=16)(sources)
+    np.testing.assert_allclose(tiled, whole, atol=1e-6)
+
+
+class Recording(Mean):
+    """Remembers the scenes it was given."""
+
+    seen: list[Scene] = []  # noqa: RUF012
+
+    def weights(self, features, scene):
+        self.seen.append(scene)
+        return super().weights(features, scene)
+
+
+def test_the_scene_tells_where_a_tile_lies():
+    sources = images(2, 40, 60)
+    Recording.seen.clear()
+    Fusion(Identity(), Recording(), tile=20)(sources)
+    assert {(s.top, s.left) for s in Recording.seen} == {
+        (y, x) for y in (0, 20) for x in (0, 20, 40)
+    }
+    for scene in Recording.seen:
+        assert (scene.height, scene.width, scene.level, scene.stride) == (40, 60, 0, 1)
+        expected = sources[1][scene.top : scene.top + 20, scene.left : scene.left + 20]
+        assert np.array_equal(scene.sources[1, 0, 0].numpy() * 255, expected)
+
+
+def test_a_strategy_that_declares_no_support_sees_the_whole_image():
+    class Whole(Recording):
+        support = None
+
+    Recording.seen.clear()
+    Fusion(Identity(), Whole(), tile=16)(images(2, 40, 60))
+    assert [tuple(s.sources.shape[-2:]) for s in Recording.seen] == [(40, 60)]
+
+
+def test_many_images_are_fused_in_portions_and_none_is_lost():
+    batch = torch.rand(40, 1, 200, 200)
+    fused = Fusion(Identity(), Max())([batch, batch.flip(0)])
+    torch.testing.assert_close(fused, torch.maximum(batch, batch.flip(0)))
+
+
+def test_progress_counts_the_tiles():
+    calls = []
+    Fusion(Identity(), Mean(), tile=20).fuse(
+        images(2, 40, 40), progress=lambda done, total: calls.append((done, total))
+    )
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+# ---------------------------------------------------------------- weights, gradients, state
+
+
+def test_weight_maps_look_like_the_image_and_sum_to_one():
+    sources = images(3, 40, 60, channels=3)
+    fused = Fusion(Identity(), L1Norm(r=1), tile=16).fuse(sources, weights=True)
+    assert [w.shape for w in fused.weights] == [(40, 60, 3)] * 3
+    np.testing.assert_allclose(sum(fused.weights), 1, rtol=1e-6)
+    again = sum(w * s for w, s in zip(fused.weights, sources, strict=True))
+    np.testing.assert_allclose(fused.image, again, atol=0.51)
+
+
+def test_weight_maps_of_a_coarse_strategy_have_the_size_of_the_image():
+    class PerChannel(WeightedStrategy):
+        support = 0
+
+        def weights(self, features, scene):
+            return torch.tensor([0.25, 0.75]).view(2, 1, 1, 1, 1).expand(*features.shape[:3], 1, 1)
+
+    fused = Fusion(TwoLevels(), PerChannel()).fuse(images(2, 21, 33), weights=True)
+    assert [float(w.mean()) for w in fused.weights] == [0.25, 0.75]
+    assert fused.weights[0].shape == (21, 33)
+
+
+def test_a_strategy_without_weights_has_no_weight_maps():
+    with pytest.raises(FusionlabError, match="the strategy Max gives the sources no weights"):
+        Fusion(Identity(), Max()).fuse(images(), weights=True)
+
+
+def test_gradients_reach_the_sources_and_the_strategy_but_not_the_backbone(densefuse):
+    class Learned(WeightedStrategy):
+        support = 0
+        theta = nn.Parameter(torch.zeros(2))
+
+        def weights(self, features, scene):
+            return self.theta.softmax(0).view(2, 1, 1, 1, 1)
+
+    sources = [torch.rand(1, 1, 24, 24, requires_grad=True) for _ in range(2)]
+    fused = Fusion(densefuse, Learned(), range_policy=None, tile=16)(sources)
+    fused.square().sum().backward()
+    assert all(source.grad.abs().sum() > 0 for source in sources)
+    assert Learned.theta.grad.abs().sum() > 0
+    assert all(p.grad is None and not p.requires_grad for p in densefuse.parameters())
+
+
+def test_a_fusion_never_changes_the_backbone(densefuse):
+    fusion = Fusion(densefuse, L1Norm())
+
+    def digest():
+        state = fusion.backbone.state_dict()
+        return hashlib.sha256(b"".join(t.numpy().tobytes() for t in state.values())).hexdigest()
+
+    before = digest()
+    fusion(images(3))
+    assert digest() == before
+    assert not fusion.backbone.training
+
+
+def test_the_same_call_gives_the_same_bytes(densefuse):
+    fusion, sources = Fusion(densefuse, L1Norm()), images(3, 70, 90)
+    assert fusion(sources).tobytes() == fusion(sources).tobytes()
+
+
+def test_no_global_switch_is_left_changed(densefuse):
+    before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    with torch.no_grad():
+        Fusion(densefuse, Mean())(images())
+        assert not torch.is_grad_enabled()
+    assert before == (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("strategy", ["addition", "mean", "max", "l1norm,r=1"])
+def test_cuda_equals_cpu(strategy):
+    """Without TF32 both are float32; 8 layers of up to 576 terms in another order."""
+    sources = images(3, 300, 400)
+    cpu = Fusion("densefuse@1e2", strategy, range_policy=None)(sources)
+    before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    cuda = Fusion("densefuse@1e2", strategy, range_policy=None, device="cuda")(sources)
+    assert np.abs(cpu - cuda).max() <= 1e-4
+    assert before == (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
