@@ -1,0 +1,1 @@
+"""Training a backbone as an autoencoder: data, losses, loop, checkpoints."""

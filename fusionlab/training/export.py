@@ -1,0 +1,81 @@
+"""Exporting trained weights with the card that says where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+import fusionlab
+from fusionlab.backbone import Card
+from fusionlab.files import written_beside
+from fusionlab.training.loop import Training, Validation
+
+
+def export_weights(
+    path: Path,
+    training: Training,
+    backbone: str,
+    validation: Validation,
+    *,
+    data: str = "",
+    licence: str = "not stated",
+) -> Card:
+    """Write the best weights of a finished run as safetensors, and their card beside them.
+
+    What was written is usable at once as `BACKBONE@PATH`; it is loaded once to make sure.
+
+    Args:
+        path: the weights file, `TAG.safetensors`; the card becomes `TAG.json`.
+        training: the run.
+        backbone: the name under which the backbone is registered.
+        validation: what `Training.run` returned.
+        data: what the images are, for the card.
+        licence: under which terms the weights may be used, for the card.
+
+    Returns:
+        The card, with the SHA-256 of the weights.
+    """
+    content = save({name: weight.contiguous() for name, weight in training.best.items()})
+    card = Card(
+        backbone=backbone,
+        tag=path.stem,
+        sha256=hashlib.sha256(content).hexdigest(),
+        licence=licence,
+        data={
+            "description": data,
+            "training_images": len(training.images),
+            "held_out_images": len(training.validation),
+        },
+        settings=asdict(training.settings),
+        validation=asdict(validation),
+        made_with={
+            "fusionlab": fusionlab.__version__,
+            "commit": _commit(),
+            "torch": str(torch.__version__),
+            "device": str(training.device),
+        },
+    )
+    with written_beside(path) as beside:
+        beside.write_bytes(content)
+    with written_beside(Card.path_of(path)) as beside:
+        beside.write_text(card.to_json(), encoding="utf-8")
+    type(training.backbone)().load_checkpoint(path)
+    return card
+
+
+def _commit() -> str:
+    """Return the commit of the checkout this code runs from; empty where it is installed."""
+    checkout = Path(fusionlab.__file__).parents[1]
+    if not (checkout / ".git").exists():
+        return ""
+    git = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603  # fixed words
+    except OSError:  # no git
+        return ""
+    return found.stdout.strip() if found.returncode == 0 else ""

@@ -1,0 +1,155 @@
+"""The loop: it learns, it can be interrupted at any moment, and nothing changes by that."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fusionlab import Card, FusionlabError
+from fusionlab.method import build_backbone
+from fusionlab.plugins import installed
+from fusionlab.training.export import export_weights
+from fusionlab.training.loop import Training
+from fusionlab.training.settings import Settings, Stage
+from fusionlab_encoders.densefuse import DenseFuse
+from fusionlab_encoders.identity import Identity
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 256, 256), dtype=np.uint8)
+SETTINGS = Settings(
+    stages=(Stage(16, 7), Stage(24, 5)), validate_every=4, validation_images=2, cooldown=5
+)
+
+
+def make(folder, settings=SETTINGS, backbone=DenseFuse):
+    return Training(backbone, IMAGES, IMAGES[:2], settings, folder)
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a) and a.keys() == b.keys()
+
+
+def test_the_loss_falls(tmp_path):
+    """Smooth images, 60 iterations: the error must at least halve."""
+    ramps = np.tile(np.arange(256, dtype=np.uint8), (4, 256, 1))
+    settings = Settings(stages=(Stage(32, 60),), learning_rate=1e-3, validate_every=1000)
+    training = Training(DenseFuse, ramps, ramps[:1], settings, tmp_path)
+    before = training.validate(ramps[:1]).mae
+    assert training.run().mae < before / 2
+
+
+@pytest.mark.parametrize("stop", [1, 4, 6, 11])
+def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, stop):
+    """Killed without warning: only what the last validation saved is left."""
+    whole = make(tmp_path / "whole")
+    whole.run()
+
+    class Killed(BaseException):
+        pass
+
+    first = make(tmp_path / "cut")
+    step = first._step
+
+    def until():
+        if first.iteration == stop:
+            raise Killed
+        return step()
+
+    first._step = until
+    first.save()
+    with pytest.raises(Killed):
+        first.run()
+    second = make(tmp_path / "cut")
+    second.resume()
+    assert second.iteration <= stop
+    final = second.run()
+    assert same(second.backbone.state_dict(), whole.backbone.state_dict())
+    assert same(second.best, whole.best)
+    assert final == whole.validate(IMAGES[:2])
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "cut")]
+    assert logs[0] == logs[1]
+
+
+def test_ctrl_c_saves_where_it_came(tmp_path):
+    training = make(tmp_path)
+    step = training._step
+
+    def interrupted():
+        if training.iteration == 6:
+            raise KeyboardInterrupt
+        return step()
+
+    training._step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        training.run()
+    again = make(tmp_path)
+    again.resume()
+    assert again.iteration == 6
+
+
+def test_resuming_with_other_settings_or_without_a_checkpoint_is_refused(tmp_path):
+    with pytest.raises(FusionlabError, match="nothing to resume: .*last.pt does not exist"):
+        make(tmp_path).resume()
+    make(tmp_path).save()
+    with pytest.raises(FusionlabError, match="other settings .ssim_weight 100.0, now 1.0."):
+        make(tmp_path, replace(SETTINGS, ssim_weight=1.0)).resume()
+    (tmp_path / "last.pt").write_bytes(b"damaged")
+    with pytest.raises(FusionlabError, match=r"last.pt is damaged"):
+        make(tmp_path).resume()
+
+
+def test_the_seed_decides_the_start_and_leaves_the_global_generator_alone(tmp_path):
+    state = torch.random.get_rng_state()
+    a, b = make(tmp_path), make(tmp_path)
+    other = make(tmp_path, replace(SETTINGS, seed=1))
+    assert same(a.backbone.state_dict(), b.backbone.state_dict())
+    assert not same(a.backbone.state_dict(), other.backbone.state_dict())
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_the_log_has_a_line_for_every_validation(tmp_path):
+    make(tmp_path).run()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines if "validation" in line] == [4, 8, 12]
+    assert lines[-1]["final"]["images"] == 2
+
+
+def test_exported_weights_are_usable_at_once_and_say_where_they_come_from(tmp_path):
+    training = make(tmp_path)
+    final = training.run()
+    path = tmp_path / "mine.safetensors"
+    card = export_weights(path, training, "densefuse", final, data="noise", licence="MIT")
+    assert Card.read(path) == card.__class__(**json.loads(Card.path_of(path).read_text()))
+    assert card.settings["stages"] == ({"size": 16, "iterations": 7}, {"size": 24, "iterations": 5})
+    assert (card.tag, card.data["description"], card.licence) == ("mine", "noise", "MIT")
+    backbone = build_backbone(f"densefuse@{path}", installed())
+    assert same(backbone.state_dict(), training.best)
+
+
+def test_bf16_trains_too_and_keeps_float32_weights(tmp_path):
+    training = make(tmp_path, replace(SETTINGS, precision="bf16"))
+    training.run()
+    assert {value.dtype for value in training.best.values()} == {torch.float32}
+
+
+def test_settings_that_make_no_sense_are_refused(tmp_path):
+    for change, message in [
+        ({"stages": ()}, "at least one stage"),
+        ({"stages": (Stage(8, 1),)}, "crop size must lie in 11..256"),
+        ({"batch": 0}, "batch and learning rate must be positive"),
+        ({"cooldown": 13}, "cooldown must lie in 0..12"),
+    ]:
+        with pytest.raises(FusionlabError, match=message):
+            replace(SETTINGS, **change)
+    with pytest.raises(FusionlabError, match="the backbone Identity has nothing to train"):
+        make(tmp_path, backbone=Identity)
+    with pytest.raises(FusionlabError, match="a batch needs 7 images, there are 6"):
+        make(tmp_path, replace(SETTINGS, batch=7))
+
+
+def test_the_learning_rate_falls_to_zero_over_the_cooldown():
+    rates = [SETTINGS.learning_rate_at(i) for i in range(12)]
+    assert rates[:8] == [1e-4] * 8
+    assert rates[8:] == pytest.approx([8e-5, 6e-5, 4e-5, 2e-5])
+    assert [SETTINGS.size_at(i) for i in (0, 6, 7, 11)] == [16, 16, 24, 24]

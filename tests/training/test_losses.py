@@ -1,0 +1,48 @@
+"""The losses by hand, and SSIM against scikit-image."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from fusionlab.training.losses import pixel_loss, ssim, ssim_loss
+
+
+def pair(seed, height=40, width=33):
+    rng = np.random.default_rng(seed)
+    smooth = np.cumsum(rng.normal(0, 3, (height, width)), axis=1)
+    image = np.clip(128 + smooth + rng.normal(0, 5, smooth.shape), 0, 255)
+    return image, np.clip(0.8 * image + 20 + rng.normal(0, 8, smooth.shape), 0, 255)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ssim_is_that_of_scikit_image(seed):
+    """Wang's window; scikit-image averages over the same windows: those inside the image."""
+    a, b = pair(seed)
+    expected = structural_similarity(
+        a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    tensors = [torch.from_numpy(x)[None, None] for x in (a, b)]
+    # both in float64: what remains is the order of summation
+    assert ssim(*tensors).item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_identical_images_have_ssim_1_and_no_loss():
+    image = torch.from_numpy(pair(0)[0])[None, None]
+    assert ssim(image, image).item() == pytest.approx(1, abs=1e-12)
+    assert ssim_loss(image, image).item() == pytest.approx(0, abs=1e-12)
+    assert pixel_loss(image, image).item() == 0
+
+
+def test_the_pixel_loss_is_the_mean_square_by_hand():
+    """(0 + 9 + 16 + 25) / 4"""
+    output = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    target = torch.tensor([[1.0, 5.0], [-1.0, 9.0]])
+    assert pixel_loss(output, target).item() == 12.5
+
+
+def test_the_mean_over_a_batch_is_the_mean_of_its_images():
+    pairs = [[torch.from_numpy(x)[None, None] for x in pair(seed)] for seed in range(3)]
+    together = ssim(*(torch.cat(images) for images in zip(*pairs, strict=True)))
+    alone = torch.stack([ssim(*images) for images in pairs]).mean()
+    torch.testing.assert_close(together, alone)
