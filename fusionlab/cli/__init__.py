@@ -1,0 +1,37 @@
+"""The `fusionlab` command: one file a sub-command, and nothing heavy before the work starts.
+
+Nothing in this package imports torch, numpy or rich at the top.
+"""
+
+from __future__ import annotations
+
+import click
+
+from fusionlab.cli.fuse import fuse
+from fusionlab.cli.listing import backbones, plugins, presets, strategies
+from fusionlab.cli.session import Session
+from fusionlab.cli.train import train
+from fusionlab.plugins import NO_PLUGIN
+
+
+@click.group(
+    epilog="Example:  fusionlab fuse --strategy l1norm --r 1 infrared.png visible.png -o fused.png",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="fusionlab-imaging", prog_name="fusionlab")
+@click.option(
+    "--no-plugin",
+    multiple=True,
+    metavar="NAME",
+    envvar=NO_PLUGIN,
+    show_envvar=True,
+    help="Leave this plugin out; repeatable.",
+)
+@click.pass_context
+def main(ctx: click.Context, no_plugin: tuple[str, ...]) -> None:
+    """Fuse registered images with a frozen neural backbone and the strategy of your choice."""
+    ctx.obj = Session(no_plugin)
+
+
+for command in (fuse, strategies, backbones, presets, plugins, train):
+    main.add_command(command)

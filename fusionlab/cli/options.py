@@ -1,0 +1,167 @@
+"""Command-line options contributed by the chosen strategy, and values by the chosen preset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fusionlab.cli.session import Refused, refusing
+from fusionlab.errors import FusionlabError
+
+if TYPE_CHECKING:
+    from fusionlab.hookspecs import StrategyRef
+    from fusionlab.params import Param
+    from fusionlab.plugins import Offer, Plugins
+
+_CHOSEN = "fusionlab.chosen-strategy"
+
+
+class StrategyCommand(click.Command):
+    """A command whose `--strategy NAME` brings along the options of NAME.
+
+    The command line is parsed twice: once leniently, to learn the strategy and the preset;
+    then for real, with the strategy's options added and the values of the preset as defaults.
+    The callback receives the strategy already built, as `strategy`.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line and build the strategy."""
+        offer = self._peek(ctx, list(args))
+        if offer is None:  # --help works without any plugin installed
+            return super().parse_args(ctx, args)
+        from fusionlab.method import strategy_class
+        from fusionlab.params import params_of
+
+        with refusing():
+            cls = strategy_class(offer)
+            options = [_option(param) for param in params_of(cls)]
+        self._refuse_shadowing(offer, options)
+        ctx.meta[_CHOSEN] = (offer, options)
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            names = ", ".join(option.opts[0] for option in options) or "none"
+            text = f"{error.format_message()} Options of {offer.ref.name}: {names}."
+            raise click.UsageError(text, ctx) from error
+        values = {option.name: ctx.params.pop(option.name) for option in options if option.name}
+        with refusing():
+            ctx.params["strategy"] = cls(**values)
+        return rest
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own parameters and those of the strategy."""
+        _, extra = ctx.meta.get(_CHOSEN, (None, []))
+        return [*super().get_params(ctx), *extra]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the strategy's options under a heading of their own."""
+        offer, extra = ctx.meta.get(_CHOSEN, (None, []))
+        ctx.meta[_CHOSEN] = (offer, [])
+        super().format_options(ctx, formatter)
+        ctx.meta[_CHOSEN] = (offer, extra)
+        if offer is None:
+            return
+        with formatter.section(f"Options of strategy {offer.ref.name} (from {offer.plugin})"):
+            records = [r for option in extra if (r := option.get_help_record(ctx))]
+            if records:
+                formatter.write_dl(records)
+            else:
+                formatter.write_text("none")
+
+    def _peek(self, ctx: click.Context, args: list[str]) -> Offer[StrategyRef] | None:
+        """Return the chosen strategy, and enter the values of the chosen preset as defaults."""
+        parser = self.make_parser(ctx)
+        parser.ignore_unknown_options = True
+        asking_help = any(arg in ctx.help_option_names for arg in args)
+        try:
+            given, _, _ = parser.parse_args(args)
+        except click.UsageError:  # the real pass will say it better
+            given = {}
+        plugins: Plugins = ctx.obj.plugins
+        name = self._chosen("strategy", ctx, given)
+        try:
+            offer = plugins.strategies.find(name or plugins.default("strategy"))
+        except FusionlabError as error:
+            if asking_help and "strategy" not in given:
+                return None
+            raise Refused(f"{error} (see 'fusionlab strategies')") from error
+        if preset := self._chosen("preset", ctx, given):
+            with refusing():
+                values = plugins.preset(preset, offer)
+            ctx.default_map = {**(ctx.default_map or {}), **values}
+        return offer
+
+    def _chosen(self, name: str, ctx: click.Context, given: Mapping[str, Any]) -> str | None:
+        """Return the value of one of the command's own options: given, or from its variable."""
+        option = next(param for param in self.params if param.name == name)
+        value, _ = option.consume_value(ctx, given)
+        return value if isinstance(value, str) else None  # click marks "not given" by an object
+
+    def _refuse_shadowing(self, offer: Offer[StrategyRef], options: list[click.Option]) -> None:
+        mine = {"--help", "-h", "help"} | {
+            name for p in self.params for name in (p.name or "", *p.opts, *p.secondary_opts)
+        }
+        for option in options:
+            names = {option.name or "", *option.opts, *option.secondary_opts}
+            if taken := mine & names:
+                raise Refused(
+                    f"the strategy {offer.qualified} cannot be used: {min(taken)} already belongs "
+                    f"to 'fusionlab {self.name}'; its parameter must be renamed"
+                )
+
+
+class _Text(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on only
+    """An option whose text a `Param` understands: tuples, optional values."""
+
+    def __init__(self, param: Param) -> None:
+        self.param = param
+        self.name = f"{param.kind.__name__}{',...' if param.many else ''}"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        if not isinstance(value, str):  # a default, already a value
+            return value
+        try:
+            return self.param.parse(value)
+        except FusionlabError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _option(param: Param) -> click.Option:
+    """Build the `--option` of one parameter of a strategy."""
+    flag = param.name.replace("_", "-")
+    switch = param.kind is bool and not param.many and not param.optional
+    names = [f"--{flag}/--no-{flag}" if switch else f"--{flag}", param.name]
+    default: dict[str, Any] = {} if param.required else {"default": param.default}
+    shown: bool | str = param.default is not None
+    if param.many and isinstance(param.default, tuple):
+        shown = param.format(param.default)
+    return click.Option(
+        names,
+        type=_type(param),
+        required=param.required,
+        help=param.help,
+        show_default=shown,
+        **default,
+    )
+
+
+def _type(param: Param) -> Any:
+    if param.many or (param.optional and param.kind is not str):
+        return _Text(param)
+    if param.choices:
+        return click.Choice(param.choices)
+    low = param.gt if param.ge is None else param.ge
+    high = param.lt if param.le is None else param.le
+    if (low, high) == (None, None):
+        return param.kind
+    kind: Any = click.IntRange if param.kind is int else click.FloatRange
+    return kind(
+        low,
+        high,
+        min_open=param.ge is None and param.gt is not None,
+        max_open=param.le is None and param.lt is not None,
+    )

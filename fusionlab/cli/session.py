@@ -1,0 +1,47 @@
+"""What the commands share: the plugins, and the way a problem reaches the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import click
+
+from fusionlab.errors import FusionlabError
+
+if TYPE_CHECKING:
+    from fusionlab.plugins import Plugins
+
+
+class Refused(click.ClickException):
+    """A problem the user can put right: one sentence on stderr, exit code 2."""
+
+    exit_code = 2
+
+
+class Session:
+    """The plugins of this run, loaded by the first command part that asks for them."""
+
+    def __init__(self, blocked: tuple[str, ...] = ()) -> None:
+        self.blocked = blocked
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        """All plugins but the blocked ones; each broken one costs one warning on stderr."""
+        from fusionlab.plugins import load_plugins
+
+        plugins = load_plugins(self.blocked)
+        for text in plugins.warnings:
+            click.echo(f"warning: {text}", err=True)
+        return plugins
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a `FusionlabError` into a sentence for the user."""
+    try:
+        yield
+    except FusionlabError as error:
+        raise Refused(str(error)) from error

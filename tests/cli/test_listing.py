@@ -1,0 +1,43 @@
+"""What there is, a line each, with its origin."""
+
+from click.testing import CliRunner
+
+from fusionlab.cli import main
+
+
+def lines(command):
+    result = CliRunner().invoke(main, [command])
+    assert result.exit_code == 0
+    return result.stdout.splitlines()
+
+
+def test_strategies():
+    assert [line.split()[0] for line in lines("strategies")] == [
+        "addition",
+        "l1norm",
+        "max",
+        "mean",
+    ]
+    assert all(line.endswith("[fusionlab-imaging]") for line in lines("strategies"))
+
+
+def test_backbones_with_their_weights():
+    densefuse, identity = lines("backbones")
+    assert densefuse.startswith("densefuse")
+    assert "@1e2" in densefuse
+    assert "no weights" in identity
+
+
+def test_presets_say_what_they_mean():
+    text = "\n".join(lines("presets"))
+    assert "range_policy=minmax" in text
+    assert "l1norm:r=0" in text
+
+
+def test_plugins_say_what_became_of_them(install):
+    install("lab-broken", "import nowhere_at_all")
+    rows = lines("plugins")
+    assert len(rows) == 3
+    assert rows[-1].startswith("lab-broken")
+    assert "broken" in rows[-1]
+    assert "nowhere_at_all" in rows[-1]

@@ -1,0 +1,90 @@
+"""The rules of the house that a reader could otherwise only believe."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import fusionlab
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+
+def test_the_core_does_not_import_what_it_ships():
+    run_python(
+        "import importlib, pkgutil, sys, fusionlab\n"
+        "for module in pkgutil.walk_packages(fusionlab.__path__, 'fusionlab.'):\n"
+        "    if not module.name.endswith('__main__'):\n"
+        "        importlib.import_module(module.name)\n"
+        "found = {n for n in sys.modules if n.startswith(('fusionlab_str', 'fusionlab_enc'))}\n"
+        "assert not found, found"
+    )
+
+
+@pytest.mark.parametrize("name", ["densefuse", "l1norm", "addition", "identity"])
+def test_the_core_names_no_strategy_and_no_backbone_in_code(name):
+    """Docstrings, comments and help texts may give examples; code may not decide by name."""
+    import ast
+
+    for path in (ROOT / "fusionlab").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert node.value.partition("@")[0] != name, f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--help"],
+        ["strategies"],
+        ["backbones"],
+        ["plugins"],
+        ["fuse", "--help"],
+        ["fuse", "--strategy", "l1norm", "--help"],
+        ["train", "--help"],
+    ],
+)
+def test_the_command_answers_without_torch_numpy_or_rich(argv):
+    run_python(
+        "import sys; from fusionlab.cli import main\n"
+        f"main({argv!r}, standalone_mode=False)\n"
+        "assert not {'torch', 'numpy', 'rich'} & set(sys.modules), 'too eager'"
+    )
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    run_python("import sys, fusionlab; assert not {'torch', 'numpy', 'pluggy'} & set(sys.modules)")
+
+
+def test_every_public_name_is_there():
+    assert all(getattr(fusionlab, name) is not None for name in fusionlab.__all__)
+    assert dir(fusionlab) == fusionlab.__all__
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        fusionlab.nonsense  # noqa: B018
+
+
+def test_the_version_is_that_of_the_distribution():
+    from importlib.metadata import version
+
+    assert version("fusionlab-imaging") == fusionlab.__version__
+
+
+def test_no_plugin_depends_on_the_foreign_distribution_of_our_name():
+    """`fusionlab` on PyPI is somebody else's."""
+    for path in (ROOT / "plugins").glob("*/pyproject.toml"):
+        dependencies = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["dependencies"]
+        assert any(d.startswith("fusionlab-imaging") for d in dependencies), path
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    """`.ci/run` takes the line from the README itself, so that the two cannot part."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = [line for line in readme.splitlines() if line.endswith("/pytest")]
+    assert "-e '.[dev]'" in command
+    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
