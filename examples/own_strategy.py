@@ -1,0 +1,42 @@
+"""A fusion rule of one's own, without any packaging: write the class, hand it to the pipeline."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import imageio.v3 as iio
+from annotated_types import Gt
+from torch import Tensor
+
+from fusionlab import Fusion, Scene, WeightedStrategy
+
+STREET = Path(__file__).parent / "images" / "street"
+
+
+@dataclass(frozen=True)
+class Softmax(WeightedStrategy):
+    """Weight each source by the softmax of its mean feature."""
+
+    tau: Annotated[float, Gt(0), "Temperature, in grey levels."] = 10.0
+
+    @property
+    def support(self) -> int:
+        """Look at no pixel but its own."""
+        return 0
+
+    def weights(self, features: Tensor, scene: Scene) -> Tensor:  # noqa: ARG002
+        """Return weights `(k, N, 1, h, w)`: a small tau takes the strongest source alone."""
+        return (features.mean(dim=2, keepdim=True) / self.tau).softmax(dim=0)
+
+
+def main() -> None:
+    """Fuse the street with it and tell how much each source counted."""
+    sources = [iio.imread(path) for path in sorted(STREET.glob("?.png"))]
+    for tau in (1.0, 10.0, 100.0):
+        fused = Fusion("densefuse@1e2", Softmax(tau)).fuse(sources, weights=True)
+        shares = " ".join(f"{weights.mean():.2f}" for weights in fused.weights)
+        print(f"tau {tau:5.0f}: mean weights {shares}, mean grey level {fused.image.mean():.1f}")
+
+
+if __name__ == "__main__":
+    main()

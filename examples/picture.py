@@ -1,0 +1,26 @@
+"""Make the picture of the README: three sources of one street, and what becomes of them."""
+
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+import fusionlab
+
+HERE = Path(__file__).parent
+GAP = 4
+
+
+def main() -> None:
+    """Fuse the street and write sources and result as one picture, two by two."""
+    sources = [iio.imread(HERE / "images" / "street" / f"{name}.png") for name in "abc"]
+    fused = fusionlab.Fusion("densefuse@1e2", "l1norm,r=1")(sources)
+    framed = [np.pad(image, GAP, constant_values=255) for image in [*sources, fused]]
+    picture = np.vstack([np.hstack(framed[:2]), np.hstack(framed[2:])])
+    output = HERE.parent / "docs" / "images" / "street.png"
+    iio.imwrite(output, picture)
+    print(output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The examples run as they stand, and the images they use are what their script makes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+def run(*args):
+    return subprocess.run(
+        [sys.executable, *args], check=True, capture_output=True, text=True, env=dict(os.environ)
+    )
+
+
+def test_the_street_is_what_its_script_renders(tmp_path):
+    run(EXAMPLES / "make_street.py", tmp_path)
+    for name in "abc":
+        shipped = iio.imread(EXAMPLES / "images" / "street" / f"{name}.png")
+        assert np.array_equal(iio.imread(tmp_path / f"{name}.png"), shipped)
+
+
+def test_the_picture_of_the_readme_is_what_the_program_makes():
+    """At most one grey level: another machine may round a half the other way."""
+    picture = ROOT / "docs" / "images" / "street.png"
+    content = picture.read_bytes()
+    shipped = iio.imread(picture).astype(int)
+    try:
+        run(EXAMPLES / "picture.py")
+        assert np.abs(iio.imread(picture).astype(int) - shipped).max() <= 1
+    finally:
+        picture.write_bytes(content)
+
+
+def test_own_strategy():
+    assert run(EXAMPLES / "own_strategy.py").stdout.count("mean weights") == 3
+
+
+@pytest.mark.parametrize("block", [0, 1])
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, block):
+    """Each block as a stranger would paste it, the second after the first."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = [part.partition("```")[0] for part in text.split("```python\n")[1:]]
+    assert len(blocks) == 2
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    monkeypatch.chdir(tmp_path)
+    run("-c", "\n".join(blocks[: block + 1]))
+    assert (tmp_path / "fused.png").exists()
