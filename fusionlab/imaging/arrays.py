@@ -22,6 +22,9 @@ from fusionlab.imaging.display import RangePolicy, quantise, stretch
 Image = TypeVar("Image", NDArray[Any], Tensor)
 """numpy: `(H, W)` or `(H, W, 3)`; torch: `(H, W)`, `(C, H, W)` or `(N, C, H, W)`, C 1 or 3."""
 
+FLOAT = torch.float32
+"""What everything is computed in."""
+
 WHITE = {torch.uint8: 255, torch.uint16: 65535}
 """The integer types an image may have, from shallow to deep, and the value that white has."""
 
@@ -82,9 +85,10 @@ def to_planes(sources: Sequence[Image]) -> tuple[Tensor, Kind]:
     batches = [_batch(source, number) for number, source in enumerate(sources, start=1)]
     _check_sizes(batches)
     channels = max(batch.shape[1] for batch in batches)
-    planes = torch.stack(
-        [_unit(batch, n).expand(-1, channels, -1, -1) for n, batch in enumerate(batches, start=1)]
-    )
+    images, _, height, width = batches[0].shape
+    planes = batches[0].new_empty((len(batches), images, channels, height, width), dtype=FLOAT)
+    for number, batch in enumerate(batches, start=1):  # one by one: all at once would stand twice
+        planes[number - 1] = _unit(batch, number)
     kind = Kind(
         numpy=kinds.pop(),
         axes=max(source.ndim for source in sources),
@@ -92,7 +96,7 @@ def to_planes(sources: Sequence[Image]) -> tuple[Tensor, Kind]:
         dtype=max((batch.dtype for batch in batches), key=_depth),
         device=batches[0].device,
     )
-    return planes.flatten(1, 2).unsqueeze(2).float(), kind
+    return planes.flatten(1, 2).unsqueeze(2), kind
 
 
 def _batch(source: NDArray[Any] | Tensor, number: int) -> Tensor:

@@ -11,7 +11,7 @@ every figure in a table as much as the strategy does, so it is always an explici
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -39,18 +39,11 @@ def stretch(images: Tensor, policy: RangePolicy, top: float) -> Tensor:
     Raises:
         FusionlabError: the policy is unknown.
     """
-    if policy not in get_args(RangePolicy):
-        raise FusionlabError(f"the range policy must be clip or minmax, got {policy!r}")
     # grey levels first, in the dtype of the images: there the pixels of 8-bit sources, and their
     # sums, are integers again; float64 afterwards keeps every tie between two grey levels
-    grey = (images * GREY_LEVELS).double()
-    clipped = grey.clamp(0, GREY_LEVELS) * top / GREY_LEVELS
-    if policy == "clip":
-        return clipped
-    low = grey.amin(dim=(1, 2, 3), keepdim=True)
-    span = grey.amax(dim=(1, 2, 3), keepdim=True) - low
-    flat = span == 0
-    return torch.where(flat, clipped, (grey - low) * top / torch.where(flat, 1, span))
+    grey = images * GREY_LEVELS
+    low, high = (limit.double() for limit in _limits(grey, policy))
+    return (grey.double().clamp(low, high) - low) * top / (high - low)
 
 
 def quantise(images: Tensor, policy: RangePolicy, top: int) -> Tensor:
@@ -60,3 +53,16 @@ def quantise(images: Tensor, policy: RangePolicy, top: int) -> Tensor:
     the sums of 8-bit pixels, bit for bit.
     """
     return torch.floor(stretch(images, policy, top) + 0.5)
+
+
+def _limits(grey: Tensor, policy: RangePolicy) -> tuple[Tensor, Tensor]:
+    """Return what becomes black and what becomes white, `(N, 1, 1, 1)` each, in grey levels."""
+    low = grey.amin(dim=(1, 2, 3), keepdim=True)
+    high = grey.amax(dim=(1, 2, 3), keepdim=True)
+    black, white = torch.zeros_like(low), torch.full_like(low, GREY_LEVELS)
+    if policy == "clip":
+        return black, white
+    if policy == "minmax":
+        flat = low == high
+        return torch.where(flat, black, low), torch.where(flat, white, high)
+    raise FusionlabError(f"the range policy must be clip or minmax, got {policy!r}")
