@@ -125,7 +125,7 @@ class Fusion:
         fused, maps = self.fuse_planes(planes, weights=weights, progress=progress)
         return Fused(
             image=kind.restore(fused, self.range_policy),
-            weights=[kind.shape(one.unflatten(0, (-1, kind.channels)).squeeze(2)) for one in maps],
+            weights=[kind.restore(one, None) for one in maps],
         )
 
     def fuse_planes(

@@ -46,15 +46,15 @@ class Kind:
             planes: 0..1 and beyond, in the order that `to_planes` gave them.
             policy: how they become displayable; None returns them as they are, as floats.
         """
-        images = planes.view(-1, self.channels, *planes.shape[-2:])
-        if policy is not None and self.dtype in WHITE:
-            images = quantise(images, policy, WHITE[self.dtype])
-        elif policy is not None:
-            images = stretch(images, policy, 1)
-        keep_floats = policy is None and self.dtype in WHITE
-        return self.shape(images if keep_floats else images.to(self.dtype))
+        images = planes.unflatten(0, (-1, self.channels)).squeeze(2)  # (N, C, H, W)
+        if self.dtype not in WHITE:
+            images = images if policy is None else stretch(images, policy, 1)
+            return self._shaped(images.to(self.dtype))
+        if policy is None:
+            return self._shaped(images)
+        return self._shaped(quantise(images, policy, WHITE[self.dtype]).to(self.dtype))
 
-    def shape(self, images: Tensor) -> Any:
+    def _shaped(self, images: Tensor) -> Any:
         """Give images `(N, C, H, W)` the axes of the sources, as an array or a tensor."""
         images = images.to(self.device)
         if not self.numpy:
