@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import product
 from typing import Generic, Literal
@@ -58,8 +58,8 @@ class Fusion:
         device: where to compute; the result comes back to where the sources are.
         tile: edge of the tiles that large images are cut into, in pixels; None derives it from
             the number of sources. The result is the same up to the rounding of float32.
-        allow_tf32: let CUDA round the inputs of its convolutions to 10 bits: faster, and wrong
-            by up to a grey level. Only ever for the duration of a call.
+        allow_tf32: let CUDA round the inputs of its convolutions to 10 bits: faster, and less
+            precise. Only ever for the duration of a call.
 
     Raises:
         FusionlabError: a name is unknown, or the device is not there.
@@ -237,19 +237,13 @@ def _device(name: str | torch.device) -> torch.device:
     return device
 
 
-@contextmanager
-def _precision(device: torch.device, *, allow_tf32: bool) -> Iterator[None]:
-    """Compute on CUDA in full float32 and repeatably, and leave all global switches as found."""
+def _precision(device: torch.device, *, allow_tf32: bool) -> AbstractContextManager[None]:
+    """Compute on CUDA in full float32 and repeatably, and leave all global switches as found.
+
+    Convolutions are where torch takes TF32 by itself; matrix products do not unless told to.
+    """
     if device.type != "cuda":
-        yield
-        return
-    matmul = torch.backends.cuda.matmul
-    before = matmul.allow_tf32
-    matmul.allow_tf32 = allow_tf32
-    try:
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=allow_tf32
-        ):
-            yield
-    finally:
-        matmul.allow_tf32 = before
+        return nullcontext()
+    return torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=allow_tf32
+    )

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from fusionlab import Backbone, Fusion, FusionlabError, Level, Scene, WeightedStrategy
+from fusionlab.fusion import _precision
 from fusionlab_encoders.densefuse import DenseFuse
 from fusionlab_encoders.identity import Identity
 from fusionlab_strategies.addition import Addition
@@ -386,11 +387,16 @@ def test_the_same_call_gives_the_same_bytes(densefuse):
 
 
 def test_no_global_switch_is_left_changed(densefuse):
-    before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    """On CUDA the switch is set for the length of a call; here, that it comes back at all."""
+    flags = ("allow_tf32", "benchmark", "deterministic", "enabled")
+    before = [getattr(torch.backends.cudnn, name) for name in flags]
+    with _precision(torch.device("cuda"), allow_tf32=not before[0]):
+        assert torch.backends.cudnn.allow_tf32 is not before[0]
+        assert torch.backends.cudnn.deterministic
+    assert [getattr(torch.backends.cudnn, name) for name in flags] == before
     with torch.no_grad():
         Fusion(densefuse, Mean())(images())
         assert not torch.is_grad_enabled()
-    assert before == (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
 
 
 @pytest.mark.gpu
@@ -400,7 +406,5 @@ def test_cuda_equals_cpu(strategy):
     """Without TF32 both are float32; 8 layers of up to 576 terms in another order."""
     sources = images(3, 300, 400)
     cpu = Fusion("densefuse@1e2", strategy, range_policy=None)(sources)
-    before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
     cuda = Fusion("densefuse@1e2", strategy, range_policy=None, device="cuda")(sources)
     assert np.abs(cpu - cuda).max() <= 1e-4
-    assert before == (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
