@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from fusionlab.errors import FusionlabError
+from fusionlab.names import check_name
 
 Features = tuple[Tensor, ...]
 """What an encoder returns: one `(M, C, h, w)` tensor per level, finest first."""
@@ -52,6 +53,13 @@ class Card:
     """How well held-out images come back, in grey levels."""
     made_with: Mapping[str, Any] = field(default_factory=dict)
     """Versions of the programs, and the commit of the training code."""
+    parent: Mapping[str, Any] | None = None
+    """The card of the weights that the training started from; None: from random ones."""
+
+    def __post_init__(self) -> None:
+        check_name(self.tag)
+        if not isinstance(self.sha256, str):
+            raise TypeError(f"sha256 must be text, got {self.sha256!r}")
 
     @staticmethod
     def path_of(weights: Path) -> Path:

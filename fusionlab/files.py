@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,20 +16,11 @@ def written_beside(path: Path) -> Iterator[Path]:
     was or the complete new file. The temporary file keeps the suffix of `path`, because image
     writers choose the format by it.
     """
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix or ".tmp"
-    )
-    os.close(handle)
-    beside = Path(name)
+    path = path.resolve()  # of a link, replace what it points to
+    beside = path.with_name(f".{path.stem[:32]}-{secrets.token_hex(4)}{path.suffix}")
+    beside.touch(exist_ok=False)
     try:
         yield beside
-        beside.chmod(0o666 & ~_umask())  # mkstemp makes files only their owner can read
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import product
 from typing import Generic, Literal
@@ -17,7 +17,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.imaging.arrays import Image, to_planes
 from fusionlab.imaging.display import RangePolicy
 from fusionlab.method import build_backbone, build_strategy, method_id
-from fusionlab.plugins import installed
+from fusionlab.plugins import in_one_line, installed
 from fusionlab.strategy import Law, Scene, Strategy, WeightedStrategy
 from fusionlab.tiling import Tile, default_edge, images_at_once, plan
 
@@ -81,11 +81,15 @@ class Fusion:
         if not isinstance(strategy, Strategy):
             plugins = installed()
             strategy = build_strategy(strategy or plugins.default("strategy"), plugins)
+        with _blaming(strategy):
+            convex, self._support = Law.CONVEXITY in strategy.laws, strategy.support
+        if self._support is not None and self._support < 0:
+            raise FusionlabError(f"the support of a strategy is 0 or more, got {self._support}")
         if range_policy == "auto":
-            range_policy = "clip" if Law.CONVEXITY in strategy.laws else "minmax"
+            range_policy = "clip" if convex else "minmax"
         if tile is not None and tile < backbone.multiple:
             raise FusionlabError(f"a tile needs at least {backbone.multiple} pixels, got {tile}")
-        self.device = _device(device)
+        self.device = available_device(device)
         self.backbone = backbone.freeze().to(self.device)
         self.strategy = strategy
         self.range_policy: RangePolicy | None = range_policy
@@ -151,6 +155,10 @@ class Fusion:
             for done, (images, tile) in enumerate(pieces, start=1):
                 self._fuse_tile(planes[:, images], tile, fused[images], maps[:, images])
                 progress(done, len(pieces))
+        if not fused.isfinite().all():
+            raise FusionlabError(
+                f"the strategy {type(self.strategy).__name__} gave values that are not finite"
+            )
         return fused[..., :height, :width], maps[..., :height, :width]
 
     def _fuse_tile(self, planes: Tensor, tile: Tile, fused: Tensor, maps: Tensor) -> None:
@@ -172,7 +180,8 @@ class Fusion:
             )
             merged.append(self._merged(features, scene))
             if number == 0 and len(maps) and isinstance(self.strategy, WeightedStrategy):
-                weights = self.strategy.weights(features, scene)
+                with _blaming(self.strategy):
+                    weights = self.strategy.weights(features, scene)
                 weights = weights.expand_as(features).mean(dim=2, keepdim=True)
                 for axis in (-2, -1):
                     weights = weights.repeat_interleave(level.stride, dim=axis)
@@ -182,12 +191,16 @@ class Fusion:
 
     def _merged(self, features: Tensor, scene: Scene) -> Tensor:
         """Apply the strategy to one level, and hold it to its contract."""
-        merged = self.strategy.fuse(features, scene)
-        if merged.shape != features.shape[1:]:
+        with _blaming(self.strategy):
+            merged = self.strategy.fuse(features, scene)
+        if not isinstance(merged, Tensor) or (merged.shape, merged.dtype, merged.device) != (
+            features.shape[1:],
+            features.dtype,
+            features.device,
+        ):
             raise FusionlabError(
-                f"the strategy {type(self.strategy).__name__} must return features of shape "
-                f"{tuple(features.shape[1:])} from {tuple(features.shape)}, got "
-                f"{tuple(merged.shape)}"
+                f"the strategy {type(self.strategy).__name__} must make {_kind(features[0])} out "
+                f"of {_kind(features)}, got {_kind(merged)}"
             )
         return merged
 
@@ -217,24 +230,41 @@ class Fusion:
         A strategy that looks at the whole image is given whole images.
         """
         k, count, _, height, width = shape
-        support = self.strategy.support
-        edge = None if support is None else self.tile or default_edge(k)
-        halo = 0 if support is None else self.backbone.halo(support)
+        edge = None if self._support is None else self.tile or default_edge(k)
+        halo = 0 if self._support is None else self.backbone.halo(self._support)
         step = images_at_once(k, height, width, edge)
         images = [slice(start, start + step) for start in range(0, count, step)]
         return list(product(images, plan(height, width, edge, halo, self.backbone.multiple)))
 
 
-def _device(name: str | torch.device) -> torch.device:
+def available_device(name: str | torch.device) -> torch.device:
+    """Return a device that is there: asked for by name, and tried."""
     try:
         device = torch.device(name)
-    except RuntimeError:
-        raise FusionlabError(f"there is no device {name!r}; try cpu or cuda") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise FusionlabError(
-            f"the device {name!s} is not available: this machine or this torch has no CUDA; use cpu"
-        )
+        torch.ones(1, device=device).cpu()
+    except Exception as error:  # each backend has its own way to say no
+        reason = str(error).partition("\n")[0]
+        raise FusionlabError(f"the device {name!s} is not available: {reason}; try cpu") from error
     return device
+
+
+@contextmanager
+def _blaming(strategy: Strategy) -> Iterator[None]:
+    """Say which strategy an exception came from; its traceback stays attached."""
+    try:
+        yield
+    except FusionlabError:
+        raise
+    except Exception as error:
+        raise FusionlabError(
+            f"the strategy {type(strategy).__name__} failed: {in_one_line(error)}"
+        ) from error
+
+
+def _kind(features: object) -> str:
+    if not isinstance(features, Tensor):
+        return type(features).__name__
+    return f"{tuple(features.shape)} {features.dtype} on {features.device}"
 
 
 def _precision(device: torch.device, *, allow_tf32: bool) -> AbstractContextManager[None]:

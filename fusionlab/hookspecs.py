@@ -22,6 +22,7 @@ What keeps old plugins working:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -30,6 +31,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pluggy import HookimplMarker, HookspecMarker
 
+from fusionlab.names import check_name
+
 if TYPE_CHECKING:
     from fusionlab.backbone import Backbone
     from fusionlab.strategy import Strategy
@@ -37,10 +40,10 @@ if TYPE_CHECKING:
 API = 1
 GROUP = f"fusionlab.v{API}"
 
-T = TypeVar("T")
-
 hookspec = HookspecMarker("fusionlab")
 hookimpl = HookimplMarker("fusionlab")
+
+T = TypeVar("T")
 
 
 # ------------------------------------------------------------------ what hooks return
@@ -59,6 +62,9 @@ class StrategyRef:
     name: str
     target: str
     summary: str
+
+    def __post_init__(self) -> None:
+        _check_ref(self.name, self.target, self.summary)
 
     def load(self) -> type[Strategy]:
         """Import and return the class."""
@@ -83,6 +89,13 @@ class BackboneRef:
     target: str
     summary: str
     checkpoints: Mapping[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_ref(self.name, self.target, self.summary)
+        for tag, path in self.checkpoints.items():
+            check_name(tag)
+            if not isinstance(path, Path):
+                raise TypeError(f"the weights {tag!r} must be a Path, got {path!r}")
 
     def load(self) -> type[Backbone]:
         """Import and return the class."""
@@ -109,6 +122,9 @@ class Preset:
     summary: str
     settings: Mapping[str, object] = field(default_factory=dict)
     strategies: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
 
 
 # ------------------------------------------------------------------ the hooks
@@ -142,6 +158,14 @@ def fusionlab_strategies() -> Iterable[StrategyRef]:  # type: ignore[empty-body]
 
     Called whenever strategies are listed: name where a strategy lives, do not import it.
     """
+
+
+def _check_ref(name: object, target: object, summary: object) -> None:
+    check_name(name)
+    if not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
+        raise ValueError(f"a target is written 'package.module:Class', got {target!r}")
+    if not isinstance(summary, str):
+        raise TypeError(f"the summary of {name!r} must be a line of text, got {summary!r}")
 
 
 def _load(target: str, base: type[T]) -> type[T]:

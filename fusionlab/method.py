@@ -1,22 +1,26 @@
-"""The names of methods: text -> backbone and strategy, and back.
+"""The names of methods: from text to a backbone or a strategy, and back.
 
 One grammar everywhere (tables, records, command line):
 
-    BACKBONE[@TAG]/[PLUGIN:]STRATEGY[,name=value,...]        densefuse@1e2/l1norm,r=0
+    [PLUGIN:]BACKBONE[@TAG]/[PLUGIN:]STRATEGY[,name=value,...]       densefuse@1e2/l1norm,r=0
 
-TAG may also be the path of a safetensors file with its card beside it.
+To choose weights that no plugin offers, TAG is the path of their safetensors file; in the name of
+the method they are then TAG-HASH, with the beginning of their SHA-256.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionlab import params
 from fusionlab.errors import FusionlabError
+from fusionlab.plugins import in_one_line
 
 if TYPE_CHECKING:
-    from fusionlab.backbone import Backbone
+    from fusionlab.backbone import Backbone, Card
     from fusionlab.hookspecs import BackboneRef, StrategyRef
     from fusionlab.plugins import Offer, Plugins
     from fusionlab.strategy import Strategy
@@ -29,11 +33,14 @@ def build_strategy(text: str, plugins: Plugins) -> Strategy:
         FusionlabError: there is no such strategy or parameter, or a value does not fit.
     """
     name, *parts = text.split(",")
-    cls = strategy_class(plugins.strategies.find(name))
+    offer = plugins.strategies.find(name)
+    cls = strategy_class(offer)
     texts: dict[str, str] = {}
     for part in parts:
         if "=" in part:
             key, _, value = part.partition("=")
+            if key in texts:
+                raise FusionlabError(f"{key!r} is given twice in {text!r}; once is enough")
             texts[key] = value
         elif texts:  # the next element of a tuple: `theta=0.2,0.8`
             texts[key] += f",{part}"
@@ -48,7 +55,9 @@ def build_strategy(text: str, plugins: Plugins) -> Strategy:
     missing = [p.name for p in known.values() if p.required and p.name not in texts]
     if missing:
         raise FusionlabError(f"the strategy {name!r} needs a value for {', '.join(missing)}")
-    return cls(**{key: known[key].parse(value) for key, value in texts.items()})
+    values = {key: known[key].parse(value) for key, value in texts.items()}
+    with blaming(offer):
+        return cls(**values)
 
 
 def build_backbone(text: str, plugins: Plugins) -> Backbone:
@@ -59,7 +68,8 @@ def build_backbone(text: str, plugins: Plugins) -> Backbone:
     """
     name, _, tag = text.partition("@")
     offer = plugins.backbones.find(name)
-    backbone: Backbone = _load(offer)()
+    with blaming(offer):
+        backbone = backbone_class(offer)()
     checkpoints = offer.ref.checkpoints
     if not checkpoints and not tag:
         return backbone.freeze()
@@ -82,34 +92,52 @@ def strategy_class(offer: Offer[StrategyRef]) -> type[Strategy]:
     Raises:
         FusionlabError: its plugin promised a class that is not there or not usable.
     """
-    cls = _load(offer)
-    try:
+    with blaming(offer):
+        cls = offer.ref.load()
         params.params_of(cls)
-    except Exception as error:
-        raise _unusable(offer, error) from error
-    return cls
+        return cls
+
+
+def backbone_class(offer: Offer[BackboneRef]) -> type[Backbone]:
+    """Import the class of a backbone.
+
+    Raises:
+        FusionlabError: its plugin promised a class that is not there.
+    """
+    with blaming(offer):
+        return offer.ref.load()
 
 
 def method_id(backbone: Backbone, strategy: Strategy, plugins: Plugins) -> str:
     """Return the full name of a method: `densefuse@1e2/l1norm,r=1,border=inside`."""
     left = plugins.backbones.name_of(type(backbone))
     if backbone.card is not None:
-        left += f"@{backbone.card.tag}"
+        left += f"@{_tag_of(backbone.card, left, plugins)}"
     right = plugins.strategies.name_of(type(strategy))
     return f"{left}/{','.join(filter(None, [right, params.describe(strategy)]))}"
 
 
-def _load(offer: Offer[StrategyRef] | Offer[BackboneRef]) -> type:
+@contextmanager
+def blaming(offer: Offer[StrategyRef] | Offer[BackboneRef]) -> Iterator[None]:
+    """Turn whatever a stranger's class raises into one sentence that names its plugin."""
     try:
-        return offer.ref.load()
-    except (Exception, SystemExit) as error:  # a stranger's module may raise anything
-        raise _unusable(offer, error) from error
+        yield
+    except (FusionlabError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise FusionlabError(
+            f"{offer.qualified} cannot be used: {in_one_line(error)}; report this to the authors "
+            f"of {offer.plugin}"
+        ) from error
 
 
-def _unusable(
-    offer: Offer[StrategyRef] | Offer[BackboneRef], error: BaseException
-) -> FusionlabError:
-    return FusionlabError(
-        f"{offer.qualified} cannot be used: {type(error).__name__}: {error}; "
-        f"report this to the authors of {offer.plugin}"
-    )
+def _tag_of(card: Card, backbone: str, plugins: Plugins) -> str:
+    """Return the tag of weights; of those that are not the plugin's own, with their hash."""
+    from fusionlab.backbone import Card
+
+    for offer in plugins.backbones.offers:
+        own = offer.ref.checkpoints.get(card.tag)
+        named = backbone in (offer.ref.name, offer.qualified)
+        if named and own is not None and Card.read(own).sha256 == card.sha256:
+            return card.tag
+    return f"{card.tag}-{card.sha256[:8]}"

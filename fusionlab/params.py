@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -87,8 +87,8 @@ class Param:
         if value is None:
             return "none"
         if isinstance(value, tuple):
-            return ",".join(map(_text, value))
-        return _text(value)
+            return ",".join(map(self._format_one, value))
+        return self._format_one(value)
 
     def draw(self) -> SearchStrategy[Any]:
         """Return a hypothesis strategy of valid values."""
@@ -114,7 +114,8 @@ class Param:
                 most = math.ceil(self.lt) - 1
             one = st.integers(least, most)
         else:
-            one = st.booleans() if self.kind is bool else st.text(max_size=8)
+            text = st.text(max_size=8).filter(self._readable)
+            one = st.booleans() if self.kind is bool else text
         if self.many:
             one = st.lists(one, max_size=6).map(tuple)
         return st.none() | one if self.optional else one
@@ -125,12 +126,19 @@ class Param:
             raise self._wrong(self.kind.__name__, value)
         if isinstance(value, float) and not math.isfinite(value):
             raise self._wrong("a finite number", value)
+        if isinstance(value, str) and not self._readable(value):
+            raise self._wrong("text without ',' and '=' that is not empty and not 'none'", value)
         if self.choices and value not in self.choices:
             raise self._wrong(f"one of {', '.join(map(str, self.choices))}", value)
         for key, (word, holds) in _WORDS.items():
             bound = getattr(self, key)
             if bound is not None and not holds(value, bound):
                 raise self._wrong(f"{word} {bound}", value)
+
+    @staticmethod
+    def _readable(text: str) -> bool:
+        """Whether text stays itself in the name of a method, where these mean something else."""
+        return bool(text) and text != "none" and not set(text) & {",", "="}
 
     def _parse_one(self, text: str) -> object:
         if self.kind is bool:
@@ -143,6 +151,11 @@ class Param:
         except ValueError:
             raise self._wrong(self.kind.__name__, text) from None
 
+    def _format_one(self, value: Any) -> str:
+        if self.kind is float:
+            return str(float(value))
+        return str(value).lower() if self.kind is bool else str(value)
+
     def _wrong(self, expected: str, got: object) -> FusionlabError:
         return FusionlabError(f"the parameter {self.name!r} must be {expected}, got {got!r}")
 
@@ -154,7 +167,7 @@ def params_of(cls: type[Any]) -> tuple[Param, ...]:
         TypeError: a field has a type that cannot be a parameter.
     """
     hints = get_type_hints(cls, include_extras=True)
-    return tuple(_param(f.name, hints[f.name], f.default) for f in fields(cls) if f.init)
+    return tuple(_param(f.name, hints[f.name], _default(f)) for f in fields(cls) if f.init)
 
 
 def check(instance: Any) -> None:
@@ -176,6 +189,10 @@ def draw(cls: type) -> SearchStrategy[Any]:
     from hypothesis import strategies as st
 
     return st.builds(cls, **{param.name: param.draw() for param in params_of(cls)})
+
+
+def _default(field: Field[Any]) -> object:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def _param(name: str, hint: Any, default: object) -> Param:
@@ -214,7 +231,3 @@ def _bare(hint: Any) -> tuple[Any, tuple[Any, ...]]:
         inner, *extras = get_args(hint)
         return inner, tuple(extras)
     return hint, ()
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

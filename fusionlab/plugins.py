@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -78,12 +79,14 @@ class Catalogue(Generic[Ref]):
     offers: list[Offer[Ref]] = field(default_factory=list)
 
     def find(self, name: str) -> Offer[Ref]:
-        """Return the offer called `NAME` or `PLUGIN:NAME`.
+        """Return the offer called `NAME` or `PLUGIN:NAME`; plugins are spelt as pip takes them.
 
         Raises:
             FusionlabError: nobody offers it, or several plugins do.
         """
-        found = [o for o in self.offers if name in (o.ref.name, o.qualified)]
+        plugin, colon, own = name.rpartition(":")
+        wanted = f"{_normal(plugin)}{colon}{own}"
+        found = [o for o in self.offers if wanted in (o.ref.name, o.qualified)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -98,9 +101,10 @@ class Catalogue(Generic[Ref]):
 
     def name_of(self, cls: type) -> str:
         """Return the shortest name that finds this class, or its own where none is offered."""
-        target = f"{cls.__module__}:{cls.__qualname__}"
         for offer in self.offers:
-            if offer.ref.target == target:
+            module, _, attribute = offer.ref.target.partition(":")
+            # a class in use is imported already; it may have been defined in another module
+            if getattr(sys.modules.get(module), attribute, None) is cls:
                 twins = [o for o in self.offers if o.ref.name == offer.ref.name]
                 return offer.ref.name if len(twins) == 1 else offer.qualified
         return cls.__qualname__
@@ -185,6 +189,14 @@ def installed() -> Plugins:
     return plugins
 
 
+def in_one_line(error: BaseException) -> str:
+    """Return type and message of an exception, whatever its class makes of them."""
+    try:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    except Exception:
+        return type(error).__name__
+
+
 def _entry_points() -> list[EntryPoint]:
     """Every `fusionlab.v*` entry point, in an order that does not depend on `sys.path`."""
     everything = entry_points()
@@ -225,10 +237,11 @@ def _load(
         manager.register(point.load(), name=handle)
         manager.check_pending()
         _collect(manager, handle, name, plugins)
-    except (Exception, SystemExit) as error:  # whatever a plugin raises, we go on without it
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a plugin raises, we go on without it
         manager.set_blocked(handle)  # also undoes a registration that failed half-way
-        first_line = str(error).strip().partition("\n")[0]
-        return outcome("broken", f"{type(error).__name__}: {first_line}".rstrip(": "))
+        return outcome("broken", in_one_line(error))
     return outcome("ok")
 
 
@@ -251,6 +264,9 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
     backbones = _new(plugins.backbones, ask("fusionlab_backbones", BackboneRef), plugin)
     presets = ask("fusionlab_presets", Preset)
     defaults: list[Mapping[str, str]] = ask("fusionlab_defaults", Mapping)
+    for key, value in (item for values in defaults for item in values.items()):
+        if not (isinstance(key, str) and isinstance(value, str)):
+            raise TypeError(f"fusionlab_defaults must map text to text, got {key!r}: {value!r}")
 
     plugins.strategies.offers += strategies
     plugins.backbones.offers += backbones

@@ -157,18 +157,40 @@ def test_a_strategy_that_returns_the_wrong_shape_is_told_so():
         def fuse(self, features, scene):
             return features
 
-    with pytest.raises(
-        FusionlabError, match=r"Wrong must return features of shape \(1, 1, 20, 30\)"
-    ):
+    with pytest.raises(FusionlabError, match=r"Wrong must make \(1, 1, 20, 30\) torch.float32"):
         Fusion(Identity(), Wrong())(images())
 
 
-def test_unknown_devices_are_refused():
-    with pytest.raises(FusionlabError, match="no device 'toaster'"):
-        Fusion(Identity(), Mean(), device="toaster")
-    if not torch.cuda.is_available():
-        with pytest.raises(FusionlabError, match="cuda is not available"):
-            Fusion(Identity(), Mean(), device="cuda")
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda f: f[0].double(), "got .1, 1, 20, 30. torch.float64 on cpu"),
+        (lambda f: None, "got NoneType"),
+        (lambda f: f[0] * float("nan"), "Odd gave values that are not finite"),
+        (lambda f: 1 / 0, "Odd failed: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_whatever_else_a_strategy_does_wrong_is_said_with_its_name(result, message):
+    class Odd(Mean):
+        def fuse(self, features, scene):
+            return result(features)
+
+    with pytest.raises(FusionlabError, match=message):
+        Fusion(Identity(), Odd())(images())
+
+
+@pytest.mark.parametrize("device", ["toaster", "cuda:99", "meta"])
+def test_devices_that_are_not_there_are_refused(device):
+    with pytest.raises(FusionlabError, match=f"the device {device} is not available: .*; try cpu"):
+        Fusion(Identity(), Mean(), device=device)
+
+
+def test_a_negative_support_is_refused():
+    class Negative(Mean):
+        support = -1
+
+    with pytest.raises(FusionlabError, match="support of a strategy is 0 or more, got -1"):
+        Fusion(Identity(), Negative())
 
 
 # ---------------------------------------------------------------- range policies

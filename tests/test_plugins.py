@@ -52,6 +52,17 @@ BROKEN = {
         "    yield StrategyRef('half', 'x:Y', '')\n    raise KeyError('way')",
         "KeyError: 'way'",
     ),
+    "name": (
+        "from fusionlab import StrategyRef, hookimpl\n@hookimpl\ndef fusionlab_strategies():\n"
+        "    return [StrategyRef('a,b', 'x:Y', '')]",
+        "a name consists of letters",
+    ),
+    "target": (
+        "from fusionlab import StrategyRef, hookimpl\n@hookimpl\ndef fusionlab_strategies():\n"
+        "    return [StrategyRef('a', 'x.Y', '')]",
+        "a target is written 'package.module:Class', got 'x.Y'",
+    ),
+    "base": ("raise BaseException('of all')", "BaseException: of all"),
     "twice": (
         "from fusionlab import StrategyRef, hookimpl\n@hookimpl\ndef fusionlab_strategies():\n"
         "    return [StrategyRef('same', 'x:Y', '')] * 2",
@@ -121,6 +132,13 @@ def test_two_plugins_may_offer_the_same_name_if_the_user_says_which(install):
 def test_one_distribution_may_have_several_entry_points(install):
     install("lab-many", GOOD, entries="first = lab_many\nsecond = fusionlab.errors")
     assert [p.status for p in load_plugins().loaded if p.name == "lab-many"] == ["ok", "ok"]
+
+
+def test_a_class_is_found_by_name_wherever_it_was_defined(install):
+    """A reference may point at a re-export."""
+    install("lab-real", GOOD.replace("__name__ +", "'lab_reexport' +"))
+    install("lab-reexport", "from lab_real import Mine")
+    assert Fusion("identity", "mine").method == "identity/mine,level=2"
 
 
 def test_an_unknown_name_brings_the_nearest_one():

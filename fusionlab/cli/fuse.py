@@ -11,6 +11,7 @@ import click
 
 from fusionlab.cli.options import StrategyCommand
 from fusionlab.cli.session import Session, refusing
+from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
     from fusionlab.strategy import Strategy
@@ -109,10 +110,11 @@ def fuse(
     with refusing():
         from fusionlab.imaging.writing import check_writable, write_image
 
-        maps = _map_paths(save_weights, output, sources)
         check_writable(output, overwrite=overwrite)
-        for path in maps:
-            check_writable(path, overwrite=overwrite)
+        maps = _map_paths(save_weights, output, sources)
+        if save_weights and save_weights.exists():
+            for path in maps:
+                check_writable(path, overwrite=overwrite)
 
         from fusionlab.fusion import Fusion
         from fusionlab.imaging.reading import read_image
@@ -130,9 +132,11 @@ def fuse(
         )
         with _progress() as progress:
             fused = fusion.fuse(images, weights=bool(maps), progress=progress)
-        for path, weights in zip(maps, fused.weights, strict=True):
-            write_image(path, (weights * 255 + 0.5).astype("uint8"))
         write_image(output, fused.image)
+        if save_weights:
+            _make_folder(save_weights)
+        for path, weights in zip(maps, fused.weights, strict=True):
+            write_image(path, (weights.clip(0, 1) * 255 + 0.5).astype("uint8"))
 
     height, width = fused.image.shape[:2]
     chosen = method_id(fusion.backbone, strategy, plugins)
@@ -146,19 +150,20 @@ def fuse(
 
 
 def _map_paths(folder: Path | None, output: Path, sources: tuple[Path, ...]) -> list[Path]:
-    """Name one weight map per source, in a folder that exists afterwards."""
+    """Name one weight map per source."""
     if folder is None:
         return []
-    from fusionlab.errors import FusionlabError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FusionlabError(f"cannot make the folder {folder}: {error.strerror}") from error
     return [
         folder / f"{output.stem}-weights-{number}-{path.stem}.png"
         for number, path in enumerate(sources, start=1)
     ]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FusionlabError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionlab.cli.session import Refused, refusing
+from fusionlab.cli.session import Refused, Session, refusing
 from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from fusionlab.plugins import Offer, Plugins
 
 _CHOSEN = "fusionlab.chosen-strategy"
+_PRESETTABLE = {"backbone", "range_policy"}
+"""The options of a command that a preset may set, besides those of the strategy."""
 
 
 class StrategyCommand(click.Command):
@@ -31,13 +33,14 @@ class StrategyCommand(click.Command):
         offer = self._peek(ctx, list(args))
         if offer is None:  # --help works without any plugin installed
             return super().parse_args(ctx, args)
-        from fusionlab.method import strategy_class
+        from fusionlab.method import blaming, strategy_class
         from fusionlab.params import params_of
 
         with refusing():
             cls = strategy_class(offer)
             options = [_option(param) for param in params_of(cls)]
         self._refuse_shadowing(offer, options)
+        self._refuse_foreign_presets(ctx, options)
         ctx.meta[_CHOSEN] = (offer, options)
         try:
             rest = super().parse_args(ctx, args)
@@ -46,7 +49,7 @@ class StrategyCommand(click.Command):
             text = f"{error.format_message()} Options of {offer.ref.name}: {names}."
             raise click.UsageError(text, ctx) from error
         values = {option.name: ctx.params.pop(option.name) for option in options if option.name}
-        with refusing():
+        with refusing(), blaming(offer):
             ctx.params["strategy"] = cls(**values)
         return rest
 
@@ -77,9 +80,12 @@ class StrategyCommand(click.Command):
         asking_help = any(arg in ctx.help_option_names for arg in args)
         try:
             given, _, _ = parser.parse_args(args)
-        except click.UsageError:  # the real pass will say it better
+        except click.UsageError:
+            if not asking_help:
+                raise
             given = {}
-        plugins: Plugins = ctx.obj.plugins
+        session = ctx.obj or Session()  # completion in the shell does not run the group
+        plugins: Plugins = session.plugins
         name = self._chosen("strategy", ctx, given)
         try:
             offer = plugins.strategies.find(name or plugins.default("strategy"))
@@ -110,6 +116,16 @@ class StrategyCommand(click.Command):
                     f"the strategy {offer.qualified} cannot be used: {min(taken)} already belongs "
                     f"to 'fusionlab {self.name}'; its parameter must be renamed"
                 )
+            mine |= names
+
+    def _refuse_foreign_presets(self, ctx: click.Context, options: list[click.Option]) -> None:
+        """A preset that sets what is not there is a mistake of its plugin, and shows."""
+        known = _PRESETTABLE | {option.name for option in options}
+        if foreign := (ctx.default_map or {}).keys() - known:
+            raise Refused(
+                f"the preset sets {min(foreign)!r}, which is no option it may set here; known: "
+                f"{', '.join(sorted(map(str, known)))}"
+            )
 
 
 class _Text(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on only
@@ -150,7 +166,7 @@ def _option(param: Param) -> click.Option:
 
 
 def _type(param: Param) -> Any:
-    if param.many or (param.optional and param.kind is not str):
+    if param.many or param.optional or (param.kind is str and not param.choices):
         return _Text(param)
     if param.choices:
         return click.Choice(param.choices)

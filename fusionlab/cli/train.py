@@ -104,6 +104,12 @@ Examples:
     show_default=True,
     help="For the card: under which terms the weights may be used.",
 )
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FILE",
+    help="Start from these weights (.safetensors, with their card) instead of random ones.",
+)
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
 @click.pass_obj
 def train(
@@ -128,6 +134,7 @@ def train(
     validate_every: int,
     data_note: str,
     licence: str,
+    start: Path | None,
     resume: bool,
 ) -> None:
     """Train a backbone on DATA: folders of images or tar shards.
@@ -142,11 +149,15 @@ def train(
         )
     plugins = session.plugins
     with refusing():
+        from fusionlab.fusion import available_device
+        from fusionlab.method import backbone_class
+        from fusionlab.names import check_name
         from fusionlab.training.data import Manifest, load_images
         from fusionlab.training.export import export_weights
         from fusionlab.training.loop import Training
         from fusionlab.training.settings import Settings, Stage
 
+        check_name(tag)
         settings = Settings(
             ssim_weight=ssim_weight,
             stages=tuple(Stage(*stage) for stage in zip(size, iterations, strict=True)),
@@ -160,12 +171,13 @@ def train(
         offer = plugins.backbones.find(backbone or plugins.default("backbone").partition("@")[0])
         chosen = Manifest(manifest, sources) if manifest else None
         training = Training(
-            offer.ref.load(),
+            backbone_class(offer),
             load_images(list(data), chosen),
             load_images(list(validation), chosen),
             settings,
             output,
-            device,
+            available_device(device),
+            start,
         )
         if resume:
             training.resume()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MODES = {"L", "RGB", "P"}
+"""What the decoder calls gray, RGB and palette."""
 PNG_DEPTH = 24
 """Where a PNG keeps its bits per sample (in IHDR, its first chunk)."""
 
@@ -36,7 +40,7 @@ def read_image(path: Path) -> NDArray[Any]:
         # the decoder would narrow 16-bit RGB to 8 bits without a word
         raise _unfit(path, "16 bits per channel")
     try:
-        pixels = np.asarray(iio.imread(content, plugin="pillow", index=0, rotate=True))
+        pixels, mode, frames = _decode(content)
     except Exception as error:  # a decoder raises what it likes; the file is at fault
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         if "can not handle the given uri" in reason:
@@ -44,11 +48,25 @@ def read_image(path: Path) -> NDArray[Any]:
         raise FusionlabError(
             f"cannot read {path}: {reason}; expected a complete PNG, JPEG, BMP or TIFF"
         ) from error
-    if pixels.dtype != np.uint8:
-        raise _unfit(path, f"{pixels.dtype} pixels")
-    if pixels.ndim == 3 and pixels.shape[2] != 3:
-        raise _unfit(path, f"{pixels.shape[2]} channels")
+    if frames > 1:
+        raise _unfit(path, f"{frames} pages or frames in one file")
+    if mode not in MODES or pixels.shape[2:] not in ((), (3,)):  # a palette may have alpha
+        raise _unfit(path, f"{pixels.dtype} pixels of the kind {mode}")
     return pixels
+
+
+def _decode(content: bytes) -> tuple[NDArray[Any], str, int]:
+    """Return the pixels of the first frame, the kind the file says they are, and the frames."""
+    limit = PIL.Image.MAX_IMAGE_PIXELS
+    PIL.Image.MAX_IMAGE_PIXELS = None  # scans and mosaics are large, not malicious
+    try:
+        file: Any  # the types of imageio leave out what its plugins add
+        with iio.imopen(io.BytesIO(content), "r", plugin="pillow") as file:
+            mode = file.metadata(index=0, exclude_applied=False)["mode"]
+            frames = file.properties(index=...).n_images or 1
+            return np.asarray(file.read(index=0, rotate=True)), mode, frames
+    finally:
+        PIL.Image.MAX_IMAGE_PIXELS = limit
 
 
 def _unfit(path: Path, got: str) -> FusionlabError:

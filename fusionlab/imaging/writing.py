@@ -33,11 +33,15 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
         raise FusionlabError(
             f"cannot write {path}: the name must end in one of {', '.join(FORMATS)}"
         )
-    if not path.parent.is_dir():
-        raise FusionlabError(f"cannot write {path}: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise FusionlabError(f"cannot write {path}: it is a folder")
-    if path.exists() and not overwrite:
+    try:
+        there = path.is_symlink() or path.exists()
+        if there and not path.resolve().is_file():
+            raise FusionlabError(f"cannot write {path}: it is there and not a file")
+        if not path.parent.is_dir():
+            raise FusionlabError(f"cannot write {path}: the folder {path.parent} does not exist")
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise FusionlabError(f"cannot write {path}: {error.strerror}") from error
+    if there and not overwrite:
         raise FusionlabError(f"{path} exists already; choose another name or use --overwrite")
 
 

@@ -53,6 +53,7 @@ def export_weights(
         },
         settings=asdict(training.settings),
         validation=asdict(validation),
+        parent=asdict(training.parent) if training.parent else None,
         made_with={
             "fusionlab": fusionlab.__version__,
             "commit": _commit(),

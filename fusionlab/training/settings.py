@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from fusionlab.errors import FusionlabError
@@ -49,10 +50,15 @@ class Settings:
                 f"the cooldown must lie in 0..{self.iterations} (all iterations), got "
                 f"{self.cooldown}"
             )
-        if self.batch < 1 or self.learning_rate <= 0 or self.ssim_weight < 0:
+        if self.batch < 1 or not 0 < self.learning_rate < inf or not 0 <= self.ssim_weight < inf:
             raise FusionlabError(
                 "batch and learning rate must be positive and lambda not negative; got "
                 f"{self.batch}, {self.learning_rate}, {self.ssim_weight}"
+            )
+        if self.seed < 0 or self.validate_every < 1 or self.validation_images < 1:
+            raise FusionlabError(
+                "the seed must not be negative, and validation needs an interval and images; got "
+                f"{self.seed}, {self.validate_every}, {self.validation_images}"
             )
 
     @property

@@ -88,12 +88,14 @@ def test_weight_maps_are_written_one_a_source(folder):
             "Max gives the sources no",
         ),
         (["a.png", "b.png", "--backbone", "densefuse@9"], "has no weights '9'; known: 1e2"),
-        (["a.png", "b.png", "--device", "tpu9"], "no device 'tpu9'"),
+        (["a.png", "b.png", "--device", "tpu9"], "the device tpu9 is not available"),
         (["a.png", "b.png", "--preset", "papre"], "there is no preset 'papre'; known: paper"),
         (["a.png", "b.png", "--strategy", "l1nrm"], "did you mean 'l1norm'?"),
         (["a.png", "b.png", "--r", "99"], "99 is not in the range 0<=x<=64"),
         (["a.png", "b.png", "--r", "x"], "'x' is not a valid integer"),
         (["a.png", "b.png", "--border", "wrap"], "'wrap' is not one of"),
+        (["--strategy", "max", "a.png", "b.png", "-o"], "Option '-o' requires an argument"),
+        (["a.png", "gone.png", "--save-weights", "new/maps"], "gone.png does not exist"),
         (["a.png", "b.png", "--strategy", "addition", "--r", "1"], "Options of addition: none."),
         (["small.png", "small.png", "--r", "20", "--border", "reflect"], "needs an image larger"),
         ([], "Missing argument 'SOURCES...'"),
@@ -213,6 +215,70 @@ def test_every_type_of_field_becomes_an_option(folder, install):
     assert "fields (0.2, 0.8) False 2.0 y 2 hi" in result.stdout
     result = run("a.png", "b.png", "--strategy", "mine", "--theta", "0.2,x", "-o", "q.png")
     assert "'theta' must be float, got 'x'" in result.stderr
+
+
+def test_two_fields_that_would_share_an_option_are_refused(folder, install):
+    install("lab-clash", GREEDY.replace("FIELDS", "soft: bool = True; no_soft: int = 1"))
+    result = run("a.png", "b.png", "--strategy", "mine")
+    assert result.exit_code == 2
+    assert "--no-soft already belongs to" in result.stderr
+
+
+@pytest.mark.parametrize("body", ["1 / 0", "raise SystemExit(7)"])
+def test_a_strategy_that_cannot_be_built_is_one_sentence(folder, install, body):
+    install("lab-post", GREEDY.replace("FIELDS", f"def __post_init__(self): {body}"))
+    result = run("a.png", "b.png", "--strategy", "mine")
+    assert result.exit_code == 2
+    assert "lab-post:mine cannot be used" in result.stderr
+    assert "report this to the authors of lab-post" in result.stderr
+
+
+def test_a_preset_may_only_set_what_a_preset_may_set(folder, install):
+    install(
+        "lab-preset",
+        """
+        from fusionlab import Preset, hookimpl
+
+        @hookimpl
+        def fusionlab_presets():
+            return [Preset("bold", "", {"overwrite": True}), Preset("typo", "", {"range": "clip"})]
+        """,
+    )
+    for preset, key in (("bold", "overwrite"), ("typo", "range")):
+        result = run("a.png", "b.png", "--preset", preset)
+        assert result.exit_code == 2
+        assert f"the preset sets '{key}', which is no option it may set here" in result.stderr
+
+
+def test_weights_from_elsewhere_are_named_with_their_hash(folder):
+    from fusionlab import Card
+    from fusionlab.plugins import installed
+
+    shipped = installed().backbones.find("densefuse").ref.checkpoints["1e2"]
+    for path in (shipped, Card.path_of(shipped)):
+        (folder / path.name).write_bytes(path.read_bytes())
+    same = run("a.png", "b.png", "--backbone", "densefuse@densefuse-1e2.safetensors")
+    assert "densefuse@1e2/" in same.stdout
+    import hashlib
+    import json
+
+    from safetensors.torch import load, save
+
+    changed = save({k: v * 0.5 for k, v in load(shipped.read_bytes()).items()})
+    (folder / "x.safetensors").write_bytes(changed)
+    card = json.loads(Card.path_of(shipped).read_text())
+    card["sha256"] = hashlib.sha256(changed).hexdigest()
+    (folder / "x.json").write_text(json.dumps(card))
+    other = run("a.png", "b.png", "--backbone", "densefuse@x.safetensors", "--overwrite")
+    assert f"densefuse@1e2-{card['sha256'][:8]}/" in other.stdout
+
+
+def test_completion_in_the_shell_knows_the_options_of_the_strategy():
+    from click.shell_completion import BashComplete
+
+    complete = BashComplete(main, {}, "fusionlab", "_FUSIONLAB_COMPLETE")
+    found = complete.get_completions(["fuse", "--strategy", "l1norm"], "--b")
+    assert {item.value for item in found} == {"--backbone", "--border"}
 
 
 def test_help_works_without_any_strategy_installed():

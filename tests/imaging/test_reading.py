@@ -67,15 +67,37 @@ def test_what_would_be_narrowed_is_refused(tmp_path):
 
     cases = {
         "gray16.png": (Image.fromarray(GRAY.astype(np.uint16) * 257), "16 bits per channel"),
-        "gray16.tif": (Image.fromarray(GRAY.astype(np.uint16) * 257), "uint16 pixels"),
-        "float.tif": (Image.fromarray(GRAY.astype(np.float32)), "float32 pixels"),
-        "alpha.png": (Image.fromarray(np.dstack([RGB, GRAY])), "4 channels"),
-        "bilevel.png": (Image.fromarray(GRAY > 100), "bool pixels"),
+        "gray16.tif": (
+            Image.fromarray(GRAY.astype(np.uint16) * 257),
+            "uint16 pixels of the kind I;16",
+        ),
+        "float.tif": (Image.fromarray(GRAY.astype(np.float32)), "float32 pixels of the kind F"),
+        "alpha.png": (Image.fromarray(np.dstack([RGB, GRAY])), "uint8 pixels of the kind RGBA"),
+        "print.jpg": (Image.fromarray(RGB).convert("CMYK"), "uint8 pixels of the kind CMYK"),
+        "lab.tif": (Image.fromarray(RGB).convert("LAB"), "uint8 pixels of the kind LAB"),
+        "bilevel.png": (Image.fromarray(GRAY > 100), "bool pixels of the kind 1"),
     }
     for name, (image, message) in cases.items():
         image.save(tmp_path / name)
         with pytest.raises(FusionlabError, match=f"8-bit gray or RGB image, got {message}"):
             read_image(tmp_path / name)
+
+
+def test_only_the_first_of_many_frames_is_never_taken_in_silence(tmp_path):
+    path = tmp_path / "pages.tif"
+    iio.imwrite(path, np.stack([GRAY, GRAY]))
+    with pytest.raises(FusionlabError, match="got 2 pages or frames in one file"):
+        read_image(path)
+
+
+def test_large_scans_are_read_without_a_warning(tmp_path, monkeypatch):
+    """Pillow takes an image of more than MAX_IMAGE_PIXELS for an attack."""
+    import PIL.Image
+
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 10)
+    iio.imwrite(tmp_path / "large.png", GRAY)
+    assert np.array_equal(read_image(tmp_path / "large.png"), GRAY)
+    assert PIL.Image.MAX_IMAGE_PIXELS == 10
 
 
 def test_16_bit_colour_png_is_refused_though_the_decoder_would_narrow_it(tmp_path):

@@ -41,11 +41,14 @@ def test_what_cannot_be_written_is_refused_beforehand(tmp_path):
     there = tmp_path / "there.png"
     there.touch()
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "dangling.png").symlink_to("nowhere")
     for path, message in [
         (tmp_path / "image.gif", "must end in one of .png, .jpg"),
         (tmp_path / "image", "must end in one of"),
         (tmp_path / "nowhere" / "image.png", "the folder .* does not exist"),
-        (tmp_path / "folder.png", "it is a folder"),
+        (tmp_path / "folder.png", "it is there and not a file"),
+        (tmp_path / "dangling.png", "it is there and not a file"),
+        (tmp_path / f"{'y' * 300}.png", "File name too long"),
         (there, "exists already; choose another name or use --overwrite"),
     ]:
         with pytest.raises(FusionlabError, match=message):
@@ -68,6 +71,15 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
         write_image(path, PIXELS)
     assert [p.name for p in tmp_path.iterdir()] == ["image.png"]
     assert path.read_bytes() == b"old"
+
+
+def test_of_a_link_the_target_is_replaced(tmp_path):
+    (tmp_path / "real.png").touch()
+    (tmp_path / "link.png").symlink_to("real.png")
+    check_writable(tmp_path / "link.png", overwrite=True)
+    write_image(tmp_path / "link.png", PIXELS)
+    assert (tmp_path / "link.png").is_symlink()
+    assert np.array_equal(read_image(tmp_path / "real.png"), PIXELS)
 
 
 def test_written_beside_replaces_only_at_the_end(tmp_path):
