@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Generic, Literal
@@ -18,6 +18,7 @@ from fusionlab.imaging.arrays import Image, to_planes
 from fusionlab.imaging.display import RangePolicy
 from fusionlab.method import build_backbone, build_strategy, method_id
 from fusionlab.plugins import in_one_line, installed
+from fusionlab.precision import convolutions
 from fusionlab.strategy import Law, Scene, Strategy, WeightedStrategy
 from fusionlab.tiling import Tile, default_edge, images_at_once, plan
 
@@ -44,13 +45,14 @@ class Fusion:
 
     Gradients flow to tensors that require them, and to a strategy with learned parameters,
     but never to the backbone; ask for `range_policy=None` where rounding or a stretch would
-    be in their way.
+    be in their way. (On CUDA, `backward` runs after the call and takes TF32 as torch sees fit.)
 
     To reproduce Table II of the paper: `range_policy="minmax"` with `addition` or
     `l1norm,r=0`, on 8-bit gray pairs.
 
     Args:
-        backbone: a frozen backbone or its name; None takes the default of the installed plugins.
+        backbone: a backbone or its name; None takes the default of the installed plugins. A
+            module that is passed in is frozen and moved to the device, as it stands.
         strategy: a strategy, or its name with parameters; None takes the default.
         range_policy: how the decoded image becomes displayable, see `fusionlab.imaging.display`.
             `auto` clips for strategies that claim convexity and stretches for all others;
@@ -126,7 +128,9 @@ class Fusion:
             FusionlabError: as for a call, or `weights` with a strategy that has none.
         """
         planes, kind = to_planes(sources)
-        fused, maps = self.fuse_planes(planes, weights=weights, progress=progress)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not kind.numpy):
+            fused, maps = self.fuse_planes(planes, weights=weights, progress=progress)
+        del planes  # as large as the result, times k, and not needed any more
         return Fused(
             image=kind.restore(fused, self.range_policy),
             weights=[kind.restore(one, None) for one in maps],
@@ -151,7 +155,7 @@ class Fusion:
         fused = planes.new_empty(planes.shape[1:])
         maps = planes.new_empty((k if weights else 0, *planes.shape[1:]))
         pieces = self._pieces(planes.shape)
-        with _precision(self.device, allow_tf32=self.allow_tf32):
+        with convolutions(self.device, allow_tf32=self.allow_tf32):
             for done, (images, tile) in enumerate(pieces, start=1):
                 self._fuse_tile(planes[:, images], tile, fused[images], maps[:, images])
                 progress(done, len(pieces))
@@ -232,7 +236,8 @@ class Fusion:
         k, count, _, height, width = shape
         edge = None if self._support is None else self.tile or default_edge(k)
         halo = 0 if self._support is None else self.backbone.halo(self._support)
-        step = images_at_once(k, height, width, edge)
+        reach = None if edge is None else edge + 2 * halo
+        step = images_at_once(k, height, width, reach)
         images = [slice(start, start + step) for start in range(0, count, step)]
         return list(product(images, plan(height, width, edge, halo, self.backbone.multiple)))
 
@@ -265,15 +270,3 @@ def _kind(features: object) -> str:
     if not isinstance(features, Tensor):
         return type(features).__name__
     return f"{tuple(features.shape)} {features.dtype} on {features.device}"
-
-
-def _precision(device: torch.device, *, allow_tf32: bool) -> AbstractContextManager[None]:
-    """Compute on CUDA in full float32 and repeatably, and leave all global switches as found.
-
-    Convolutions are where torch takes TF32 by itself; matrix products do not unless told to.
-    """
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=allow_tf32
-    )

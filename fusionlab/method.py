@@ -68,7 +68,9 @@ def build_backbone(text: str, plugins: Plugins) -> Backbone:
     """
     name, _, tag = text.partition("@")
     offer = plugins.backbones.find(name)
-    with blaming(offer):
+    from torch.random import fork_rng
+
+    with blaming(offer), fork_rng(devices=[]):  # random weights first; the caller's seed is his
         backbone = backbone_class(offer)()
     checkpoints = offer.ref.checkpoints
     if not checkpoints and not tag:

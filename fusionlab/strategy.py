@@ -62,9 +62,9 @@ class Scene:
     left: int = 0
     """Column of this tile's first pixel in the whole image."""
     height: int | None = None
-    """Rows of the whole image; None: the tile is the whole image."""
+    """Rows of the whole image, extended to the multiple that the backbone needs."""
     width: int | None = None
-    """Columns of the whole image; None: the tile is the whole image."""
+    """Columns of the whole image, likewise. None, for both: the tile is the whole image."""
 
 
 @dataclass(frozen=True)

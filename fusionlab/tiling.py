@@ -61,7 +61,7 @@ def images_at_once(k: int, height: int, width: int, edge: int | None = None) -> 
         k: sources per image.
         height: rows of an image.
         width: columns of an image.
-        edge: edge of the tiles; None for images that are not cut.
+        edge: edge of the tiles with their halo; None for images that are not cut.
     """
     rows, columns = (height, width) if edge is None else (min(edge, height), min(edge, width))
     return max(1, PIXELS_AT_ONCE // (k * rows * columns))

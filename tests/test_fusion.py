@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from fusionlab import Backbone, Fusion, FusionlabError, Level, Scene, WeightedStrategy
-from fusionlab.fusion import _precision
+from fusionlab.precision import convolutions
 from fusionlab_encoders.densefuse import DenseFuse
 from fusionlab_encoders.identity import Identity
 from fusionlab_strategies.addition import Addition
@@ -65,6 +65,8 @@ class TwoLevels(Backbone):
         (lambda a: torch.from_numpy(a).expand(2, 3, -1, -1), lambda f: f.dtype == torch.uint8),
         (lambda a: np.stack([a] * 3, axis=2), lambda f: f.dtype == np.uint8),
         (lambda a: a[::-1, ::-1], lambda f: f.dtype == np.uint8),
+        (lambda a: a.astype(">u2"), lambda f: f.dtype == np.uint16),
+        (lambda a: (a / 255).astype(">f4"), lambda f: f.dtype == np.float32),
     ],
 )
 def test_the_result_is_of_the_kind_of_the_sources(make, check):
@@ -299,6 +301,16 @@ def test_two_levels_tiled_equal_whole():
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
 
 
+def test_gradients_through_tiles_are_those_of_the_whole(densefuse):
+    def gradient(tile):
+        sources = [torch.from_numpy(image / 255).requires_grad_() for image in images(2, 40, 50)]
+        fusion = Fusion(densefuse, L1Norm(), range_policy=None, tile=tile)
+        fusion(sources).square().sum().backward()
+        return torch.stack([source.grad for source in sources])
+
+    torch.testing.assert_close(gradient(16), gradient(999), rtol=1e-4, atol=1e-4)
+
+
 class Recording(Mean):
     """Remembers the scenes it was given."""
 
@@ -320,6 +332,15 @@ def test_the_scene_tells_where_a_tile_lies():
         assert (scene.height, scene.width, scene.level, scene.stride) == (40, 60, 0, 1)
         expected = sources[1][scene.top : scene.top + 20, scene.left : scene.left + 20]
         assert np.array_equal(scene.sources[1, 0, 0].numpy() * 255, expected)
+
+
+def test_the_scene_tells_the_level():
+    Recording.seen.clear()
+    Fusion(TwoLevels(), Recording())(images(2, 13, 8))
+    assert [(s.level, s.stride, s.height, s.width) for s in Recording.seen] == [
+        (0, 1, 16, 8),
+        (1, 4, 16, 8),
+    ]
 
 
 def test_a_strategy_that_declares_no_support_sees_the_whole_image():
@@ -369,6 +390,24 @@ def test_weight_maps_of_a_coarse_strategy_have_the_size_of_the_image():
     assert fused.weights[0].shape == (21, 33)
 
 
+def test_a_weight_map_is_the_mean_over_the_channels(densefuse):
+    class Ramp(WeightedStrategy):
+        support = 0
+
+        def weights(self, features, scene):
+            ramp = torch.linspace(0, 1, features.shape[2]).view(1, 1, -1, 1, 1)
+            return torch.cat([ramp, 1 - ramp])
+
+    fused = Fusion(densefuse, Ramp()).fuse(images(2, 5, 6), weights=True)
+    np.testing.assert_allclose(fused.weights[0], 0.5, rtol=1e-5)
+
+
+def test_naming_a_backbone_leaves_the_random_numbers_alone():
+    state = torch.random.get_rng_state()
+    Fusion("densefuse@1e2", "mean")
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
 def test_a_strategy_without_weights_has_no_weight_maps():
     with pytest.raises(FusionlabError, match="the strategy Max gives the sources no weights"):
         Fusion(Identity(), Max()).fuse(images(), weights=True)
@@ -409,13 +448,17 @@ def test_the_same_call_gives_the_same_bytes(densefuse):
 
 
 def test_no_global_switch_is_left_changed(densefuse):
-    """On CUDA the switch is set for the length of a call; here, that it comes back at all."""
-    flags = ("allow_tf32", "benchmark", "deterministic", "enabled")
-    before = [getattr(torch.backends.cudnn, name) for name in flags]
-    with _precision(torch.device("cuda"), allow_tf32=not before[0]):
-        assert torch.backends.cudnn.allow_tf32 is not before[0]
-        assert torch.backends.cudnn.deterministic
-    assert [getattr(torch.backends.cudnn, name) for name in flags] == before
+    """On CUDA they are set for the length of a call; here, that they come back at all."""
+    cudnn = torch.backends.cudnn
+    before = [cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, cudnn.enabled]
+    for allow in (True, False):
+        with convolutions(torch.device("cuda"), allow_tf32=allow):
+            tf32 = (
+                cudnn.conv.fp32_precision == "tf32" if hasattr(cudnn, "conv") else cudnn.allow_tf32
+            )
+            assert tf32 is allow
+            assert cudnn.deterministic
+        assert [cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, cudnn.enabled] == before
     with torch.no_grad():
         Fusion(densefuse, Mean())(images())
         assert not torch.is_grad_enabled()

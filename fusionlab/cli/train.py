@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionlab.cli.session import Refused, Session, refusing
+from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
     from fusionlab.training.loop import Report
@@ -158,6 +159,10 @@ def train(
         from fusionlab.training.settings import Settings, Stage
 
         check_name(tag)
+        if (output / "last.pt").exists() and not resume:
+            raise FusionlabError(
+                f"{output} holds a run already; go on with --resume, or choose another folder"
+            )
         settings = Settings(
             ssim_weight=ssim_weight,
             stages=tuple(Stage(*stage) for stage in zip(size, iterations, strict=True)),

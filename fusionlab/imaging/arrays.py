@@ -105,7 +105,8 @@ def _batch(source: NDArray[Any] | Tensor, number: int) -> Tensor:
     if isinstance(source, np.ndarray):
         axes = "an array is (H, W) or (H, W, 3)"
         try:
-            images = torch.tensor(np.ascontiguousarray(source))
+            native = source.astype(source.dtype.newbyteorder("="), copy=False)
+            images = torch.tensor(np.ascontiguousarray(native))
         except TypeError:
             raise _unfit(number, f"dtype {source.dtype}") from None
         if source.ndim == 3:

@@ -50,7 +50,8 @@ def quantise(images: Tensor, policy: RangePolicy, top: int) -> Tensor:
     """Map decoded images to whole numbers: `floor(stretch + 0.5)`, `(N, C, H, W)` in 0..top.
 
     With the backbone `identity` and the strategy `addition` the result equals the formula on
-    the sums of 8-bit pixels, bit for bit.
+    the sums of 8-bit pixels, bit for bit, for up to four sources (1023 is the first sum that
+    float32 does not bring back from 0..1; beyond, ties may fall the other way).
     """
     return torch.floor(stretch(images, policy, top) + 0.5)
 

@@ -36,9 +36,18 @@ def read_image(path: Path) -> NDArray[Any]:
         raise FusionlabError(f"{path} does not exist") from None
     except OSError as error:
         raise FusionlabError(f"cannot read {path}: {error.strerror}") from error
+    return decode_image(content, str(path))
+
+
+def decode_image(content: bytes, name: str) -> NDArray[Any]:
+    """Decode the content of an image file; `name` is what an error calls it.
+
+    Raises:
+        FusionlabError: as `read_image`.
+    """
     if content.startswith(PNG_SIGNATURE) and content[PNG_DEPTH : PNG_DEPTH + 1] == b"\x10":
         # the decoder would narrow 16-bit RGB to 8 bits without a word
-        raise _unfit(path, "16 bits per channel")
+        raise _unfit(name, "16 bits per channel")
     try:
         pixels, mode, frames = _decode(content)
     except Exception as error:  # a decoder raises what it likes; the file is at fault
@@ -46,12 +55,12 @@ def read_image(path: Path) -> NDArray[Any]:
         if "can not handle the given uri" in reason:
             reason = "it is in no known image format"
         raise FusionlabError(
-            f"cannot read {path}: {reason}; expected a complete PNG, JPEG, BMP or TIFF"
+            f"cannot read {name}: {reason}; expected a complete PNG, JPEG, BMP or TIFF"
         ) from error
     if frames > 1:
-        raise _unfit(path, f"{frames} pages or frames in one file")
+        raise _unfit(name, f"{frames} pages or frames in one file")
     if mode not in MODES or pixels.shape[2:] not in ((), (3,)):  # a palette may have alpha
-        raise _unfit(path, f"{pixels.dtype} pixels of the kind {mode}")
+        raise _unfit(name, f"{pixels.dtype} pixels of the kind {mode}")
     return pixels
 
 
@@ -69,7 +78,7 @@ def _decode(content: bytes) -> tuple[NDArray[Any], str, int]:
         PIL.Image.MAX_IMAGE_PIXELS = limit
 
 
-def _unfit(path: Path, got: str) -> FusionlabError:
+def _unfit(name: str, got: str) -> FusionlabError:
     return FusionlabError(
-        f"{path} must be an 8-bit gray or RGB image, got {got}; convert it to one first"
+        f"{name} must be an 8-bit gray or RGB image, got {got}; convert it to one first"
     )

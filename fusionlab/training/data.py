@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
+import PIL.Image
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.reading import decode_image
 
 EDGE = 256
 """Every image is resized to 256x256, as in the paper (Section III-A)."""
@@ -70,7 +71,8 @@ def load_images(
         progress: called with the number of images read so far.
 
     Raises:
-        FusionlabError: a place does not exist, a file is no image, or nothing is left.
+        FusionlabError: a place does not exist, a file is no 8-bit gray or RGB image, or nothing
+            is left.
     """
     wanted = manifest.members() if manifest else None
     images: list[NDArray[np.uint8]] = []
@@ -107,10 +109,8 @@ def _files_of(place: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _decode(content: bytes, name: str, place: Path) -> NDArray[np.uint8]:
-    try:
-        grey = np.asarray(iio.imread(content, plugin="pillow", mode="L", rotate=True))
-    except Exception as error:  # decoders raise what they like; the file is at fault
-        raise FusionlabError(f"{name} in {place} is not a readable image: {error}") from error
+    pixels = decode_image(content, f"{name} in {place}")
+    grey = np.array(PIL.Image.fromarray(pixels).convert("L"))  # BT.601, in integers
     if grey.shape == (EDGE, EDGE):
         return grey
     resized = interpolate(

@@ -55,6 +55,8 @@ class Settings:
                 "batch and learning rate must be positive and lambda not negative; got "
                 f"{self.batch}, {self.learning_rate}, {self.ssim_weight}"
             )
+        if self.precision not in ("fp32", "bf16"):
+            raise FusionlabError(f"the precision must be fp32 or bf16, got {self.precision!r}")
         if self.seed < 0 or self.validate_every < 1 or self.validation_images < 1:
             raise FusionlabError(
                 "the seed must not be negative, and validation needs an interval and images; got "

@@ -1,6 +1,8 @@
 """`fusionlab train`, from a folder of images to weights that fuse."""
 
 import json
+import os
+import signal
 
 import imageio.v3 as iio
 import numpy as np
@@ -48,8 +50,8 @@ def test_ctrl_c_saves_and_resume_goes_on(folder, monkeypatch):
     step = Training._step
 
     def interrupted(self):
-        if self.iteration == 4:
-            raise KeyboardInterrupt
+        if self.iteration == 3:
+            os.kill(os.getpid(), signal.SIGINT)
         return step(self)
 
     with monkeypatch.context() as patch:
@@ -57,6 +59,7 @@ def test_ctrl_c_saves_and_resume_goes_on(folder, monkeypatch):
         result = run()
     assert result.exit_code == 2
     assert "stopped at iteration 4, saved; go on with --resume" in result.stderr
+    assert "runs holds a run already; go on with --resume" in run().stderr
     result = run("--resume")
     assert "from iteration 4" in result.stdout
     assert result.exit_code == 0

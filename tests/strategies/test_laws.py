@@ -183,8 +183,6 @@ def test_a_change_beyond_the_support_changes_nothing(rule, x, data):
     )
     other = padded.clone()
     other[..., -1] += 1e4
-    if getattr(rule, "border", "") == "reflect":
-        return  # the mirror shows the changed column: that is inside its support
     width = x.shape[-1]
     before, after = rule.fuse(padded, scene(padded)), rule.fuse(other, scene(other))
     torch.testing.assert_close(after[..., :width], before[..., :width], rtol=1e-5, atol=1e-4)
@@ -194,7 +192,9 @@ def test_a_change_beyond_the_support_changes_nothing(rule, x, data):
 def test_gradcheck_in_float64(offer):
     """Away from kinks: all features differ from each other and from zero."""
     rule = strategy_class(offer)()
-    x = torch.rand(3, 1, 2, 3, 3, dtype=torch.float64).add(0.1).requires_grad_()
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(3, 1, 2, 3, 3, dtype=torch.float64, generator=generator)
+    x = x.add(0.1).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: rule.fuse(x, scene(x)), (x,))
 
 

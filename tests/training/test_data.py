@@ -72,7 +72,7 @@ def test_bad_places_are_refused(tmp_path):
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     for place, message in [
         (tmp_path / "broken.tar", "expected a folder of images or a .tar shard"),
-        (tmp_path / "bad", "x.png in .* is not a readable image"),
+        (tmp_path / "bad", "cannot read x.png in .*: it is in no known image format"),
         (Path(tmp_path / "nowhere"), "cannot read"),
     ]:
         with pytest.raises(FusionlabError, match=message):

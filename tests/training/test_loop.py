@@ -1,6 +1,8 @@
 """The loop: it learns, it can be interrupted at any moment, and nothing changes by that."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -71,21 +73,93 @@ def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, stop):
     assert logs[0] == logs[1]
 
 
-def test_ctrl_c_saves_where_it_came(tmp_path):
-    training = make(tmp_path)
-    step = training._step
+@pytest.mark.parametrize("place", ["_step", "_keep_best"])
+def test_ctrl_c_waits_for_the_end_of_an_iteration_and_saves(tmp_path, place):
+    """Wherever it comes, in an update or in a validation, the run ends with the same bits."""
+    whole = make(tmp_path / "whole")
+    whole.run()
+    cut = make(tmp_path / "cut")
+    work = getattr(cut, place)
 
     def interrupted():
-        if training.iteration == 6:
-            raise KeyboardInterrupt
+        if cut.iteration == (4 if place == "_keep_best" else 5):
+            os.kill(os.getpid(), signal.SIGINT)
+        return work()
+
+    setattr(cut, place, interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        cut.run()
+    assert signal.getsignal(signal.SIGINT) is handler
+    again = make(tmp_path / "cut")
+    again.resume()
+    assert again.iteration == (4 if place == "_keep_best" else 6)
+    again.run()
+    assert same(again.backbone.state_dict(), whole.backbone.state_dict())
+    assert same(again.best, whole.best)
+
+
+def test_the_best_weights_are_those_of_the_smallest_validation_loss(tmp_path):
+    """A learning rate far too large from the second stage on: the last weights are not best."""
+    training = make(tmp_path, replace(SETTINGS, cooldown=0))
+    step = training._step
+
+    def spoiled():
+        if training.iteration == 9:
+            for parameter in training.backbone.parameters():
+                parameter.data.mul_(3)
         return step()
 
-    training._step = interrupted
-    with pytest.raises(KeyboardInterrupt):
+    training._step = spoiled
+    final = training.run()
+    losses = {
+        line["iteration"]: line["loss"]
+        for line in map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+        if "loss" in line
+    }
+    assert min(losses, key=losses.get) == 8
+    assert final.pixel + 100 * (1 - final.ssim) == pytest.approx(losses[8], rel=1e-6)
+
+
+def test_a_validation_by_hand(tmp_path):
+    """A network that returns its input plus two grey levels."""
+    training = make(tmp_path)
+    training.backbone = lambda images: images + 2 / 255
+    found = training.validate(IMAGES[:2])
+    assert found.pixel == pytest.approx(4, rel=1e-4)
+    assert found.mae == pytest.approx(2, rel=1e-4)
+    assert found.psnr == pytest.approx(10 * np.log10(255**2 / 4), abs=1e-3)
+    assert 0.99 < found.ssim < 1
+
+
+def test_lambda_precision_and_learning_rate_take_part(tmp_path):
+    def weights(**change):
+        training = make(tmp_path, replace(SETTINGS, **change))
         training.run()
-    again = make(tmp_path)
-    again.resume()
-    assert again.iteration == 6
+        return training.backbone.c1.weight.detach(), training.optimiser.param_groups[0]["lr"]
+
+    plain, rate = weights()
+    assert rate == pytest.approx(1e-4 / 5)  # the last of five iterations of cooldown
+    for change in ({"ssim_weight": 0.0}, {"precision": "bf16"}, {"cooldown": 0}):
+        assert not torch.equal(weights(**change)[0], plain), change
+
+
+def test_a_training_that_diverges_says_so(tmp_path):
+    with pytest.raises(FusionlabError, match="the training diverged before iteration"):
+        make(tmp_path, replace(SETTINGS, learning_rate=1e30, cooldown=0)).run()
+
+
+def test_training_goes_on_from_given_weights_and_their_card_says_so(tmp_path):
+    first = make(tmp_path / "first")
+    path = tmp_path / "first" / "one.safetensors"
+    parent = export_weights(path, first, "densefuse", first.run())
+    second = Training(DenseFuse, IMAGES, IMAGES[:2], SETTINGS, tmp_path / "second", start=path)
+    assert same(second.backbone.state_dict(), first.best)
+    assert all(p.requires_grad for p in second.backbone.parameters())
+    card = export_weights(tmp_path / "two.safetensors", second, "densefuse", second.run())
+    assert card.parent["sha256"] == parent.sha256
+    with pytest.raises(FusionlabError, match="was started from other weights"):
+        make(tmp_path / "second").resume()
 
 
 def test_resuming_with_other_settings_or_without_a_checkpoint_is_refused(tmp_path):
@@ -120,7 +194,7 @@ def test_exported_weights_are_usable_at_once_and_say_where_they_come_from(tmp_pa
     final = training.run()
     path = tmp_path / "mine.safetensors"
     card = export_weights(path, training, "densefuse", final, data="noise", licence="MIT")
-    assert Card.read(path) == card.__class__(**json.loads(Card.path_of(path).read_text()))
+    assert Card.read(path).to_json() == card.to_json()
     assert card.settings["stages"] == ({"size": 16, "iterations": 7}, {"size": 24, "iterations": 5})
     assert (card.tag, card.data["description"], card.licence) == ("mine", "noise", "MIT")
     backbone = build_backbone(f"densefuse@{path}", installed())
