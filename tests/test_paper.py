@@ -49,7 +49,7 @@ def test_our_weights_give_the_pictures_of_table_2(shared, pairs, strategy, oracl
 
 
 def test_the_shipped_weights_give_unseen_images_back(pairs):
-    """The visible images of the 20 pairs, none of which was trained on: measured 0.034 grey levels."""
+    """The visible images of the 20 pairs, none trained on: measured 0.034 grey levels."""
     backbone = Fusion("densefuse@1e2").backbone
     errors = []
     for _, _, visible in pairs:
