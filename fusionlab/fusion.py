@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from typing import Generic, Literal
+from typing import Generic, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -64,7 +64,7 @@ class Fusion:
             precise. Only ever for the duration of a call.
 
     Raises:
-        FusionlabError: a name is unknown, or the device is not there.
+        FusionlabError: a name or a range policy is unknown, or the device is not there.
     """
 
     def __init__(
@@ -77,6 +77,16 @@ class Fusion:
         tile: int | None = None,
         allow_tf32: bool = False,
     ) -> None:
+        for what, given, kind in (
+            ("backbone", backbone, Backbone),
+            ("strategy", strategy, Strategy),
+        ):
+            if not (given is None or isinstance(given, str | kind)):
+                raise FusionlabError(f"the {what} must be a name or an instance, got {given!r}")
+        if range_policy not in (None, "auto", *get_args(RangePolicy)):
+            raise FusionlabError(
+                f"the range policy must be auto, clip, minmax or None, got {range_policy!r}"
+            )
         if not isinstance(backbone, Backbone):
             plugins = installed()
             backbone = build_backbone(backbone or plugins.default("backbone"), plugins)

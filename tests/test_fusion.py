@@ -240,8 +240,14 @@ def test_none_is_the_raw_decode():
 
 
 def test_other_policies_are_refused():
-    with pytest.raises(FusionlabError, match="range policy must be clip or minmax, got 'stretch'"):
-        Fusion(Identity(), Mean(), range_policy="stretch")(images())
+    with pytest.raises(FusionlabError, match="range policy must be auto, clip, minmax or None"):
+        Fusion(Identity(), Mean(), range_policy="stretch")
+
+
+@pytest.mark.parametrize(("backbone", "strategy"), [(Identity, Mean()), (Identity(), Mean)])
+def test_a_class_in_the_place_of_an_instance_is_refused(backbone, strategy):
+    with pytest.raises(FusionlabError, match="must be a name or an instance, got <class"):
+        Fusion(backbone, strategy)
 
 
 # ---------------------------------------------------------------- tiles

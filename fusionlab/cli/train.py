@@ -175,10 +175,13 @@ def train(
         )
         offer = plugins.backbones.find(backbone or plugins.default("backbone").partition("@")[0])
         chosen = Manifest(manifest, sources) if manifest else None
+        with _counting() as count:
+            images = load_images(list(data), chosen, count)
+            held_out = load_images(list(validation), chosen, count)
         training = Training(
             backbone_class(offer),
-            load_images(list(data), chosen),
-            load_images(list(validation), chosen),
+            images,
+            held_out,
             settings,
             output,
             available_device(device),
@@ -206,6 +209,15 @@ def train(
         f"error    {final.mae:.3f} grey levels, PSNR {final.psnr:.2f} dB, SSIM {final.ssim:.5f} "
         f"on {final.images} held-out images"
     )
+
+
+@contextmanager
+def _counting() -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how many images have been read."""
+    from rich.console import Console
+
+    with Console(stderr=True).status("reading images") as status:
+        yield lambda count: status.update(f"reading images: {count}")
 
 
 @contextmanager

@@ -16,8 +16,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fusionlab.errors import FusionlabError
-
 RangePolicy = Literal["clip", "minmax"]
 GREY_LEVELS = 255.0
 
@@ -35,9 +33,6 @@ def stretch(images: Tensor, policy: RangePolicy, top: float) -> Tensor:
 
     Returns:
         `(N, C, H, W)` in 0..top, float64, not rounded.
-
-    Raises:
-        FusionlabError: the policy is unknown.
     """
     # grey levels first, in the dtype of the images: there the pixels of 8-bit sources, and their
     # sums, are integers again; float64 afterwards keeps every tie between two grey levels
@@ -63,7 +58,5 @@ def _limits(grey: Tensor, policy: RangePolicy) -> tuple[Tensor, Tensor]:
     black, white = torch.zeros_like(low), torch.full_like(low, GREY_LEVELS)
     if policy == "clip":
         return black, white
-    if policy == "minmax":
-        flat = low == high
-        return torch.where(flat, black, low), torch.where(flat, white, high)
-    raise FusionlabError(f"the range policy must be clip or minmax, got {policy!r}")
+    flat = low == high
+    return torch.where(flat, black, low), torch.where(flat, white, high)
