@@ -40,8 +40,12 @@ class Session:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn a `FusionlabError` into a sentence for the user."""
+    """Turn a `FusionlabError`, or a file system that says no, into a sentence for the user."""
     try:
         yield
     except FusionlabError as error:
         raise Refused(str(error)) from error
+    except OSError as error:
+        if error.filename is None:  # not about a file
+            raise
+        raise Refused(f"cannot use {error.filename}: {error.strerror}") from error

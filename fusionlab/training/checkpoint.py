@@ -13,9 +13,17 @@ from fusionlab.files import written_beside
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the state of a run; a crash at any moment leaves the old file or the new one."""
-    with written_beside(path) as beside:
-        torch.save(dict(state), beside)
+    """Write the state of a run; a crash at any moment leaves the old file or the new one.
+
+    Raises:
+        FusionlabError: the disk is full, the folder is read-only, ...; the old file is untouched.
+    """
+    try:
+        with written_beside(path) as beside:
+            torch.save(dict(state), beside)
+    except (OSError, RuntimeError) as error:  # the latter is how torch says that a disk is full
+        reason = str(error).partition("\n")[0]
+        raise FusionlabError(f"cannot save the run to {path}: {reason}") from error
 
 
 def load_state(path: Path) -> dict[str, Any]:

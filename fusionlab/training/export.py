@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def export_weights(
         beside.write_bytes(content)
     with written_beside(Card.path_of(path)) as beside:
         beside.write_text(card.to_json(), encoding="utf-8")
-    type(training.backbone)().load_checkpoint(path)
+    deepcopy(training.backbone).load_checkpoint(path)
     return card
 
 

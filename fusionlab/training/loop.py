@@ -120,11 +120,12 @@ class Training:
             FusionlabError: the training diverged.
             KeyboardInterrupt: after Ctrl-C.
         """
-        with convolutions(self.device, allow_tf32=False), self._deferring_ctrl_c():
-            while self.iteration < self.settings.iterations:
-                self._stretch(progress)
-        self.backbone.load_state_dict(self.best)
-        final = self.validate(self.validation)
+        with convolutions(self.device, allow_tf32=False):
+            with self._deferring_ctrl_c():
+                while self.iteration < self.settings.iterations:
+                    self._stretch(progress)
+            self.backbone.load_state_dict(self.best)
+            final = self.validate(self.validation)
         self._log({"iteration": self.iteration, "final": asdict(final)})
         return final
 

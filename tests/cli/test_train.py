@@ -65,6 +65,26 @@ def test_ctrl_c_saves_and_resume_goes_on(folder, monkeypatch):
     assert result.exit_code == 0
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence(folder):
+    (folder / "file").touch()
+    result = run("-o", "file/runs")
+    assert result.exit_code == 2
+    assert "Error: cannot use file/runs: Not a directory" in result.stderr
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_last_checkpoint(folder, monkeypatch):
+    import torch
+
+    def full(state, path):
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    result = run()
+    assert result.exit_code == 2
+    assert "Error: cannot save the run to runs/last.pt: PytorchStreamWriter" in result.stderr
+    assert [path.name for path in (folder / "runs").iterdir()] == ["log.jsonl"]
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
