@@ -15,7 +15,10 @@ from torch.nn.functional import pad
 from fusionlab.backbone import Backbone
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.arrays import Image, to_planes
+from fusionlab.imaging.colour import Colour
+from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.display import RangePolicy
+from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.method import build_backbone, build_strategy, method_id
 from fusionlab.plugins import in_one_line, installed
 from fusionlab.precision import convolutions
@@ -29,7 +32,10 @@ class Fused(Generic[Image]):
 
     image: Image
     weights: list[Image]
-    """One map per source, floats in 0..1, shaped like the image; empty unless asked for."""
+    """One map per source, floats in 0..1; empty unless asked for. Where colour was fused channel
+    by channel, so are the maps."""
+    limits: Tensor
+    """What counted as black and white of each source: `(k, N, 2)`, float64, in its own units."""
 
 
 class Fusion:
@@ -39,9 +45,8 @@ class Fusion:
         fused = fusion([infrared, visible])
 
     Sources are numpy arrays (`(H, W)` or `(H, W, 3)`) or torch tensors (`(H, W)`, `(C, H, W)`
-    or `(N, C, H, W)` with C 1 or 3), all of one size: uint8 or uint16 standing for their full
-    range, or floats in 0..1. The result is of the same kind. A gray source beside a colour
-    source counts for all its channels.
+    or `(N, C, H, W)` with C 1 or 3), all of one size: integers or floats, which `scale` brings to
+    0..1. The result is of the same kind, in colour if any source is, and as deep as the deepest.
 
     Gradients flow to tensors that require them, and to a strategy with learned parameters,
     but never to the backbone; ask for `range_policy=None` where rounding or a stretch would
@@ -57,6 +62,9 @@ class Fusion:
         range_policy: how the decoded image becomes displayable, see `fusionlab.imaging.display`.
             `auto` clips for strategies that claim convexity and stretches for all others;
             None returns what the decoder gave, as floats.
+        scale: which values of a source are black and white: `full`, `minmax`, `percentile=1,99`
+            or `LO,HI`; one for all sources or one for each, see `fusionlab.imaging.scale`.
+        colour: `per-channel`, `luma` or `gray`, see `fusionlab.imaging.colour`.
         device: where to compute; the result comes back to where the sources are.
         tile: edge of the tiles that large images are cut into, in pixels; None derives it from
             the number of sources. The result is the same up to the rounding of float32.
@@ -64,7 +72,7 @@ class Fusion:
             precise. Only ever for the duration of a call.
 
     Raises:
-        FusionlabError: a name or a range policy is unknown, or the device is not there.
+        FusionlabError: a name or a setting is unknown, or the device is not there.
     """
 
     def __init__(
@@ -73,6 +81,8 @@ class Fusion:
         strategy: Strategy | str | None = None,
         *,
         range_policy: RangePolicy | Literal["auto"] | None = "auto",
+        scale: str | Scale | Sequence[str | Scale] = "full",
+        colour: Colour = "per-channel",
         device: str | torch.device = "cpu",
         tile: int | None = None,
         allow_tf32: bool = False,
@@ -86,6 +96,10 @@ class Fusion:
         if range_policy not in (None, "auto", *get_args(RangePolicy)):
             raise FusionlabError(
                 f"the range policy must be auto, clip, minmax or None, got {range_policy!r}"
+            )
+        if colour not in get_args(Colour):
+            raise FusionlabError(
+                f"the colour mode must be one of {', '.join(get_args(Colour))}, got {colour!r}"
             )
         if not isinstance(backbone, Backbone):
             plugins = installed()
@@ -105,6 +119,8 @@ class Fusion:
         self.backbone = backbone.freeze().to(self.device)
         self.strategy = strategy
         self.range_policy: RangePolicy | None = range_policy
+        self.scale = parse_scales(scale)
+        self.colour: Colour = colour
         self.tile = tile
         self.allow_tf32 = allow_tf32
 
@@ -118,7 +134,7 @@ class Fusion:
 
         Raises:
             FusionlabError: the sources are too few or too many, differ in size or kind, or hold
-                values outside 0..1.
+                values that the scale does not take.
         """
         return self.fuse(sources).image
 
@@ -127,23 +143,38 @@ class Fusion:
         sources: Sequence[Image],
         *,
         weights: bool = False,
+        depth: Depth | None = None,
+        names: Sequence[str] = (),
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> Fused[Image]:
-        """Fuse k sources; with `weights`, also return the weight map of each of them.
+        """Fuse k sources; like a call, with more to ask for and more in the answer.
 
-        A map is the weight at the finest level of the backbone, averaged over its channels.
-        `progress` is called with (tiles done, tiles in all) after each tile.
+        Args:
+            sources: as for a call.
+            weights: also return the weight map of each source: the weight at the finest level
+                of the backbone, averaged over its channels.
+            depth: bits per sample of the result (32: float32 in 0..1); None: as the deepest
+                source.
+            names: what errors call the sources.
+            progress: called with (tiles done, tiles in all) after each tile.
 
         Raises:
             FusionlabError: as for a call, or `weights` with a strategy that has none.
         """
-        planes, kind = to_planes(sources)
+        if depth not in (None, *get_args(Depth)):
+            raise FusionlabError(f"the depth must be 8, 16, 32 or None, got {depth!r}")
+        if names and len(names) != len(sources):
+            raise FusionlabError(
+                f"expected one name for each of {len(sources)} sources, got {len(names)}"
+            )
+        planes, kind = to_planes(sources, self.scale, self.colour, names)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not kind.numpy):
             fused, maps = self.fuse_planes(planes, weights=weights, progress=progress)
         del planes  # as large as the result, times k, and not needed any more
         return Fused(
-            image=kind.restore(fused, self.range_policy),
-            weights=[kind.restore(one, None) for one in maps],
+            image=kind.restore(fused, self.range_policy, depth),
+            weights=[kind.maps(one) for one in maps],
+            limits=kind.limits,
         )
 
     def fuse_planes(

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from fusionlab import Backbone, Fusion, FusionlabError, Level, Scene, WeightedStrategy
+from fusionlab.imaging.colour import MergedChroma, chroma, luminance, recoloured
 from fusionlab.precision import convolutions
 from fusionlab_encoders.densefuse import DenseFuse
 from fusionlab_encoders.identity import Identity
@@ -24,6 +25,10 @@ def images(k=2, height=20, width=30, channels=None, seed=0):
     shape = (height, width) if channels is None else (height, width, channels)
     rng = np.random.default_rng(seed)
     return [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(k)]
+
+
+def uniform(seed, *shape):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +92,17 @@ def test_scales_agree_between_kinds():
     np.testing.assert_allclose(fusion(eight) / 255, fusion(floats), atol=0.51 / 255)
 
 
+@pytest.mark.parametrize("depth", [0, 12, "16"])
+def test_a_depth_that_is_none_is_refused_before_the_work(depth):
+    with pytest.raises(FusionlabError, match="the depth must be 8, 16, 32 or None, got"):
+        Fusion(Identity(), Mean()).fuse(images(), depth=depth)
+
+
+def test_names_are_as_many_as_sources():
+    with pytest.raises(FusionlabError, match="one name for each of 2 sources, got 1"):
+        Fusion(Identity(), Mean()).fuse(images(), names=["a.png"])
+
+
 def test_an_asymmetric_picture_comes_out_neither_mirrored_nor_transposed(densefuse):
     """The HEAD of the authors' program saves gray images transposed."""
     picture = np.full((40, 60), 30, dtype=np.uint8)
@@ -130,8 +146,9 @@ def test_equal_channels_stay_equal(densefuse):
         ([images()[0], torch.zeros(20, 30)], "all be arrays or all be tensors, got both"),
         ([*images(1), *images(1, 30, 20)], "same size, got 30x20, 20x30"),
         ([np.zeros((4, 4)), np.full((4, 4), 1.5)], "source 2 must hold floats in 0..1, got values"),
-        ([np.zeros((4, 4)), np.full((4, 4), np.nan)], "source 2 must hold floats in 0..1"),
-        ([np.zeros((4, 4), np.int32)] * 2, "got dtype int32"),
+        ([np.zeros((4, 4)), np.full((4, 4), np.nan)], "source 2 holds NaN or infinity at 16 of 16"),
+        ([np.zeros((4, 4), np.int32)] * 2, "source 1 is int32, which has no agreed white; choose"),
+        ([np.zeros((4, 4), complex)] * 2, "got dtype complex128"),
         ([np.zeros((4, 4), bool)] * 2, "got dtype bool"),
         ([np.array([["a"]])] * 2, "got dtype <U1"),
         ([np.zeros((4, 4, 4))] * 2, "shape"),
@@ -248,6 +265,348 @@ def test_other_policies_are_refused():
 def test_a_class_in_the_place_of_an_instance_is_refused(backbone, strategy):
     with pytest.raises(FusionlabError, match="must be a name or an instance, got <class"):
         Fusion(backbone, strategy)
+
+
+# ---------------------------------------------------------------- depths and scales
+
+
+def levels(depth, seed, k=2, shape=(20, 30)):
+    """Random sources over the whole range of a depth: uint8, uint16 or float32."""
+    rng = np.random.default_rng(seed)
+    if depth == 32:
+        return [rng.random(shape, np.float32) for _ in range(k)]
+    return [rng.integers(0, 2**depth, shape, f"u{depth // 8}") for _ in range(k)]
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_every_level_of_a_depth_survives_an_identity(depth):
+    every = np.arange(2**depth, dtype=f"u{depth // 8}").reshape(2, -1)
+    fused = Fusion(Identity(), Mean())([every, every])
+    assert fused.dtype == every.dtype
+    assert np.array_equal(fused, every)
+
+
+@pytest.mark.parametrize("wanted", [8, 16, 32])
+@pytest.mark.parametrize("given_", [8, 16, 32])
+def test_the_result_has_the_depth_that_is_asked_for(given_, wanted):
+    """One source twice: its values, spread to the range of the depth and rounded, halves up."""
+    source = levels(given_, seed=1, k=1)[0]
+    white = {8: 255, 16: 65535, 32: 1}
+    fused = Fusion(Identity(), Mean()).fuse([source, source], depth=wanted).image
+    expected = source.astype(float) / white[given_] * white[wanted]
+    assert fused.dtype == {8: np.uint8, 16: np.uint16, 32: np.float32}[wanted]
+    # half a level of rounding and, in 16 bits, the rounding of 0..1 in float32
+    slack = {8: 0.5 + 1e-4, 16: 0.5 + 2**-7, 32: 2**-23}[wanted]
+    assert np.abs(fused - expected).max() <= slack
+    if wanted < 32 and wanted <= given_ < 32:
+        assert np.array_equal(fused, np.floor(expected + 0.5))
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "expected"),
+    [
+        ((np.uint8, np.uint16), np.uint16),
+        ((np.uint16, np.float32), np.float32),
+        ((np.float32, np.float64), np.float64),
+        ((np.uint8, np.int16), np.uint16),
+        ((np.uint8, np.int32), np.float32),
+        ((np.uint16, np.float16), np.float16),
+        ((np.int8, np.int8), np.uint8),
+    ],
+)
+def test_the_result_is_as_deep_as_the_deepest_source(dtypes, expected):
+    sources = [np.array([[0, 1, 1]], dtype) for dtype in dtypes]
+    for order in (sources, sources[::-1]):
+        fused = Fusion(Identity(), Mean(), scale="minmax")(order)
+        assert fused.dtype == expected
+        white = {np.uint8: 255, np.uint16: 65535}.get(expected, 1)
+        assert fused.tolist() == [[0, white, white]]
+
+
+def test_a_depth_asked_for_counts_for_tensors_and_not_for_raw_output():
+    sources = [torch.from_numpy(source) for source in levels(16, seed=2)]
+    assert Fusion(Identity(), Mean()).fuse(sources, depth=8).image.dtype == torch.uint8
+    assert Fusion(Identity(), Mean()).fuse(sources, depth=32).image.dtype == torch.float32
+    raw = Fusion(Identity(), Mean(), range_policy=None).fuse(sources, depth=8).image
+    assert raw.dtype == torch.float32
+
+
+def test_a_stretch_uses_the_range_of_the_depth():
+    """16 (s - min) / (max - min), in exact integers, to one level of 65535."""
+    sources = levels(16, seed=3)
+    total = sum(source.astype(int) for source in sources)
+    span = int(np.ptp(total))
+    expected = (2 * 65535 * (total - total.min()) + span) // (2 * span)
+    fused = Fusion(Identity(), Addition(), range_policy="minmax")(sources).astype(int)
+    # a sum of two float32 in 0..2 is off by 2^-24, of 65535 x 2
+    assert np.abs(fused - expected).max() <= 1
+    assert (fused.min(), fused.max()) == (0, 65535)
+
+
+def test_sources_are_scaled_each_by_its_own():
+    """Counts of a thermal camera in half a percent of 16 bits, and a picture."""
+    rng = np.random.default_rng(4)
+    counts = rng.integers(29_000, 29_300, (20, 30), np.int16)
+    picture = rng.integers(0, 256, (20, 30), np.uint8)
+    fusion = Fusion(Identity(), Mean(), scale=["minmax", "full"])
+    fused = fusion.fuse([counts, picture], depth=32)
+    unit = (counts - counts.min()) / np.ptp(counts.astype(float))
+    np.testing.assert_allclose(fused.image, (unit + picture / 255) / 2, atol=2**-22)
+    assert fused.limits.tolist() == [[[counts.min(), counts.max()]], [[0, 255]]]
+
+
+def test_the_limits_are_those_of_every_image_of_a_batch():
+    batch = torch.tensor([[1.0, 3.0], [-2.0, 8.0]]).view(2, 1, 1, 2)
+    fused = Fusion(Identity(), Mean(), scale="minmax").fuse([batch, batch * 10])
+    assert fused.limits.dtype == torch.float64
+    assert fused.limits.tolist() == [[[1, 3], [-2, 8]], [[10, 30], [-20, 80]]]
+    assert fused.image.flatten().tolist() == [0, 1, 0, 1]
+
+
+def test_the_number_of_scales_must_fit_the_sources():
+    with pytest.raises(FusionlabError, match="one scale for all 2 sources .* got 3"):
+        Fusion(Identity(), Mean(), scale=["full"] * 3)(images())
+    with pytest.raises(FusionlabError, match="a scale must be full, minmax"):
+        Fusion(Identity(), Mean(), scale="bright")
+
+
+def test_errors_call_the_sources_by_their_names():
+    sources = [np.zeros((4, 4)), np.zeros((4, 4), np.int16)]
+    with pytest.raises(FusionlabError, match="^thermal.tif is int16"):
+        Fusion(Identity(), Mean()).fuse(sources, names=["visible.png", "thermal.tif"])
+
+
+def test_gradients_flow_through_a_scale():
+    sources = [uniform(seed, 1, 1, 8, 9).mul(50).requires_grad_() for seed in range(2)]
+    Fusion(Identity(), Mean(), scale="minmax", range_policy=None)(sources).sum().backward()
+    for source in sources:
+        # each counts one half, in units of its range; in float32
+        expected = torch.full_like(source, 0.5) / (source.max() - source.min()).detach()
+        torch.testing.assert_close(source.grad, expected)
+
+
+# ---------------------------------------------------------------- colour
+
+
+def colourful(seed, dtype=np.uint8, k=1, shape=(20, 30, 3)):
+    """Colours in the middle of the range, where any luminance near theirs has room for them."""
+    rng = np.random.default_rng(seed)
+    sources = [rng.integers(100, 150, shape, np.uint8) for _ in range(k)]
+    return sources if dtype == np.uint8 else [(source / 255).astype(dtype) for source in sources]
+
+
+def planes_of(image):
+    return torch.from_numpy(image.astype(float)).permute(2, 0, 1)[None]
+
+
+def luma_of(image):
+    return luminance(planes_of(image))[0, 0].numpy()
+
+
+@pytest.mark.parametrize(("dtype", "off"), [(np.float64, 1e-6), (np.float32, 1e-6), (np.uint8, 1)])
+def test_a_colour_picture_and_its_own_luminance_give_that_picture(dtype, off):
+    """Without loss but for float32; in 8 bits the luminance itself has been rounded."""
+    picture = np.random.default_rng(5).random((20, 30, 3))
+    picture = (picture * 255).astype(dtype) if dtype == np.uint8 else picture.astype(dtype)
+    gray = luma_of(picture)
+    gray = (gray + 0.5).astype(dtype) if dtype == np.uint8 else gray.astype(dtype)
+    for sources in ([picture, gray], [gray, picture, gray]):
+        fused = Fusion(Identity(), Mean(), colour="luma")(sources)
+        assert fused.dtype == dtype
+        assert fused.shape == picture.shape
+        assert np.abs(fused.astype(float) - picture).max() <= off
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("strategy", [Mean(), Max(), L1Norm()])
+def test_copies_of_a_colour_picture_give_that_picture(dtype, strategy):
+    every = np.random.default_rng(6).integers(0, np.iinfo(dtype).max, (20, 30, 3), dtype, True)
+    fused = Fusion(Identity(), strategy, colour="luma")([every] * 3)
+    assert np.array_equal(fused, every)
+
+
+def test_luma_by_hand():
+    """Y of the colour is 124.2, the mean with 120 is 122.1: every channel is 2.1 less."""
+    colour = np.array([[[200, 100, 50]]], dtype=np.uint8)
+    gray = np.array([[120]], dtype=np.uint8)
+    fused = Fusion(Identity(), Mean(), colour="luma")([colour, gray])
+    assert fused.tolist() == [[[198, 98, 48]]]
+    raw = Fusion(Identity(), Mean(), colour="luma", range_policy=None)([colour, gray])
+    assert raw.flatten() * 255 == pytest.approx([197.9, 97.9, 47.9], abs=1e-4)
+    fused = Fusion(Identity(), Mean(), colour="per-channel")([colour, gray])
+    assert fused.tolist() == [[[160, 110, 85]]]  # paler
+    fused = Fusion(Identity(), Mean(), colour="gray")([colour, gray])
+    assert fused.tolist() == [[122]]
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_luma_is_the_fusion_of_the_luminances_in_the_merged_chroma(k):
+    """Put together from its parts, for sources in colour and gray."""
+    sources = [*colourful(7, k=k - 1), images(1, seed=8)[0] // 4 + 100]
+    fusion = Fusion(Identity(), L1Norm(), colour="luma", range_policy=None)
+    grays = [luma_of(source / 255) for source in sources[:-1]] + [sources[-1] / 255]
+    luma = Fusion(Identity(), L1Norm(), range_policy=None)(grays)
+    gathered = MergedChroma()
+    for source in sources[:-1]:
+        gathered.add(planes_of(source / 255))
+    expected = recoloured(torch.from_numpy(luma)[None, None].double(), gathered.result())
+    # float32 against float64
+    np.testing.assert_allclose(fusion(sources), expected[0].permute(1, 2, 0), atol=1e-6)
+
+
+def test_the_chroma_of_one_colour_source_is_kept_whatever_the_gray_ones_are():
+    colour = colourful(9, np.float32)[0]
+    grays = [image.astype(np.float32) / 255 / 4 + 0.4 for image in images(3, seed=10)]
+    fused = Fusion(Identity(), Mean(), colour="luma")([grays[0], colour, *grays[1:]])
+    # float32, magnified by no more than the inverse of 0.587
+    torch.testing.assert_close(
+        chroma(planes_of(fused)), chroma(planes_of(colour)), rtol=0, atol=1e-6
+    )
+
+
+def test_the_order_of_colour_sources_does_not_matter():
+    sources = [*colourful(11, k=3), images(1, seed=12)[0]]
+    fusion = Fusion(Identity(), Max(), colour="luma", range_policy=None)
+    # sums in another order, in float32
+    np.testing.assert_allclose(fusion(sources), fusion(sources[::-1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("colour", ["luma", "gray", "per-channel"])
+def test_gray_sources_give_the_same_in_every_colour_mode(densefuse, colour):
+    sources = images(3, seed=13)
+    fused = Fusion(densefuse, L1Norm(), colour=colour)(sources)
+    assert fused.shape == (20, 30)
+    assert np.array_equal(fused, Fusion(densefuse, L1Norm())(sources))
+
+
+def test_per_channel_is_the_default_and_each_channel_a_fusion_of_its_own(densefuse):
+    sources = images(2, channels=3, seed=14)
+    fused = Fusion(densefuse, Mean(), colour="per-channel")(sources)
+    assert np.array_equal(fused, Fusion(densefuse, Mean())(sources))
+    for channel in range(3):
+        alone = Fusion(densefuse, Mean())([source[..., channel] for source in sources])
+        assert np.array_equal(fused[..., channel], alone)
+
+
+def test_gray_is_the_fusion_of_the_luminances(densefuse):
+    sources = colourful(15, np.float32, k=2)
+    fused = Fusion(densefuse, L1Norm(), colour="gray")(sources)
+    assert fused.shape == (20, 30)
+    alone = Fusion(densefuse, L1Norm())([luma_of(source).astype(np.float32) for source in sources])
+    # luminance in float32 or in float64, through eight layers
+    np.testing.assert_allclose(fused, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("colour", "shape", "expected"),
+    [
+        ("gray", (3, 8, 9), (1, 8, 9)),
+        ("gray", (2, 3, 8, 9), (2, 1, 8, 9)),
+        ("luma", (3, 8, 9), (3, 8, 9)),
+        ("luma", (2, 3, 8, 9), (2, 3, 8, 9)),
+        ("luma", (2, 1, 8, 9), (2, 1, 8, 9)),
+    ],
+)
+def test_tensors_keep_their_axes_in_every_colour_mode(colour, shape, expected):
+    sources = [uniform(seed, *shape) for seed in range(2)]
+    assert Fusion(Identity(), Mean(), colour=colour)(sources).shape == expected
+    gray = sources[0][..., :1, :, :]
+    assert Fusion(Identity(), Mean(), colour=colour)([gray, sources[1]]).shape == expected
+
+
+@pytest.mark.parametrize("policy", ["clip", "minmax", None])
+def test_the_images_of_a_colour_batch_do_not_meet(policy):
+    batches = [uniform(seed, 3, 3, 8, 9) for seed in range(2)]
+    fusion = Fusion(Identity(), Addition(), colour="luma", range_policy=policy, scale="minmax")
+    together = fusion(batches)
+    for n in range(3):
+        assert torch.equal(together[n], fusion([batch[n] for batch in batches]))
+
+
+def test_in_luma_the_luminance_is_stretched_and_the_chroma_left_alone():
+    """Colours so weak that there is room for them between black and white, but at the ends."""
+    rng = np.random.default_rng(17)
+    gray = rng.random((20, 30, 1))
+    sources = [0.1 + 0.8 * gray + 0.02 * rng.random((20, 30, 3)) for _ in range(2)]
+    fusion = Fusion(Identity(), Addition(), colour="luma", range_policy="minmax")
+    fused = fusion(sources)
+    total = sum(luma_of(source) for source in sources)
+    stretched = (total - total.min()) / np.ptp(total)
+    inside = (stretched > 0.05) & (stretched < 0.95)
+    assert inside.sum() > 400
+    # float32
+    np.testing.assert_allclose(luma_of(fused)[inside], stretched[inside], atol=1e-6)
+    found, gathered = chroma(planes_of(fused))[0].numpy(), MergedChroma()
+    for source in sources:
+        gathered.add(planes_of(source))
+    expected = gathered.result()[0].numpy()
+    np.testing.assert_allclose(found[:, inside], expected[:, inside], atol=1e-6)
+    assert fused.min() >= 0
+    assert fused.max() <= 1
+
+
+def test_what_luma_gives_without_a_range_policy_may_lie_beyond_0_to_1():
+    white, blue = np.full((2, 2), 1.0), np.zeros((2, 2, 3))
+    blue[..., 2] = 1
+    raw = Fusion(Identity(), Max(), colour="luma", range_policy=None)([white, blue])
+    assert raw.dtype == np.float64
+    # blue has Y = 0.114: white is 0.886 more in every channel
+    np.testing.assert_allclose(raw, np.broadcast_to([0.886, 0.886, 1.886], raw.shape), atol=1e-6)
+    clipped = Fusion(Identity(), Max(), colour="luma", range_policy="clip")([white, blue])
+    np.testing.assert_allclose(clipped, np.broadcast_to([0.886, 0.886, 1], raw.shape), atol=1e-6)
+
+
+def test_chroma_is_that_of_the_scaled_source():
+    """12 bits in 16: as if the picture had been full."""
+    picture = images(1, channels=3, seed=18)[0]
+    gray = images(1, seed=19)[0]
+    narrow = picture.astype(np.uint16) * 16
+    fusion = Fusion(Identity(), Mean(), colour="luma", scale=["0,4080", "full"])
+    fused = fusion.fuse([narrow, gray], depth=8).image
+    assert np.array_equal(fused, Fusion(Identity(), Mean(), colour="luma")([picture, gray]))
+
+
+def test_weight_maps_of_a_luminance_are_gray():
+    sources = [*colourful(20, k=1), images(1, seed=21)[0]]
+    fused = Fusion(Identity(), L1Norm(), colour="luma").fuse(sources, weights=True)
+    assert [one.shape for one in fused.weights] == [(20, 30)] * 2
+    np.testing.assert_allclose(sum(fused.weights), 1, rtol=1e-6)
+
+
+def test_tiles_do_not_show_in_luma(densefuse):
+    sources = [*images(1, 50, 60, channels=3, seed=22), *images(1, 50, 60, seed=23)]
+    options = {"colour": "luma", "range_policy": None}
+    whole = Fusion(densefuse, L1Norm(), tile=999, **options)(sources)
+    tiled = Fusion(densefuse, L1Norm(), tile=16, **options)(sources)
+    # as without colour: 1e-3 grey levels of luminance, which each channel takes over as it is
+    assert np.abs(whole - tiled).max() <= 1e-3 / 255
+
+
+def test_gradients_flow_through_luminance_and_chroma():
+    shapes = enumerate([(1, 3, 6, 7), (1, 3, 6, 7), (1, 1, 6, 7)])
+    sources = [uniform(seed, *shape).double().requires_grad_() for seed, shape in shapes]
+    fusion = Fusion(Identity(), Mean(), colour="luma", range_policy=None)
+    fused = fusion(sources)
+    assert fused.dtype == torch.float64
+    fused.square().sum().backward()
+    assert all(source.grad.isfinite().all() for source in sources)
+    assert all(source.grad.abs().sum() > 0 for source in sources)
+
+
+def test_a_luma_fusion_gives_what_it_has_always_given(densefuse):
+    """Pinned in August 2026, with the weights densefuse@1e2; to a tenth of a grey level."""
+    ramp = np.tile(np.arange(50, 170, 5, dtype=np.uint8), (16, 1))
+    colour = np.dstack([ramp + 40, ramp, ramp - 20])
+    gray = np.tile(np.arange(0, 240, 15, dtype=np.uint8)[:, None], (1, 24))
+    fused = Fusion(densefuse, L1Norm(r=1), colour="luma", range_policy=None)([colour, gray]) * 255
+    pinned = [[70.48, 30.48, 10.48], [149.76, 109.76, 89.76], [233.13, 193.13, 173.13]]
+    found = [fused[0, 0], fused[8, 12], fused[15, 23]]
+    np.testing.assert_allclose(found, pinned, atol=0.1)
+
+
+def test_other_colour_modes_are_refused():
+    with pytest.raises(FusionlabError, match="one of per-channel, luma, gray, got 'hsv'"):
+        Fusion(Identity(), Mean(), colour="hsv")
 
 
 # ---------------------------------------------------------------- tiles

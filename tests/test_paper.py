@@ -14,9 +14,7 @@ def pairs(shared):
     folder = shared / "data/eval/tno20"
     names = sorted(path.name for path in (folder / "a").iterdir())
     assert len(names) == 20
-    return [
-        (name, read_image(folder / "a" / name), read_image(folder / "b" / name)) for name in names
-    ]
+    return [(name, *(read_image(folder / slot / name).pixels for slot in "ab")) for name in names]
 
 
 def test_identity_and_addition_are_the_stretched_pixel_sum_bit_for_bit(pairs):
@@ -41,7 +39,7 @@ def test_our_weights_give_the_pictures_of_table_2(shared, pairs, strategy, oracl
     differences = [
         np.abs(
             fusion([infrared, visible]).astype(int)
-            - read_image(shared / "oracle/table2" / oracle / name)
+            - read_image(shared / "oracle/table2" / oracle / name).pixels
         ).mean()
         for name, infrared, visible in pairs
     ]

@@ -1,8 +1,7 @@
 """Arrays and tensors, gray and colour, in whatever depth, to planes and back.
 
 The pipeline knows one shape: planes `(k, N, 1, H, W)` in 0..1. A colour image is three planes,
-each fused as a gray image (Section IV-D of the paper); a gray source beside a colour source
-stands for all three of its channels.
+each fused as a gray image, or one plane of its luminance: `fusionlab.imaging.colour`.
 """
 
 from __future__ import annotations
@@ -17,16 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.display import RangePolicy, quantise, stretch
+from fusionlab.imaging.colour import Colour, MergedChroma, luminance, recoloured
+from fusionlab.imaging.depth import DTYPES, Depth, depth_of
+from fusionlab.imaging.display import RangePolicy, stretch, whole
+from fusionlab.imaging.scale import FLOAT, WHITE, Scale, scales_for
 
 Image = TypeVar("Image", NDArray[Any], Tensor)
 """numpy: `(H, W)` or `(H, W, 3)`; torch: `(H, W)`, `(C, H, W)` or `(N, C, H, W)`, C 1 or 3."""
-
-FLOAT = torch.float32
-"""What everything is computed in."""
-
-WHITE = {torch.uint8: 255, torch.uint16: 65535}
-"""The integer types an image may have, from shallow to deep, and the value that white has."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +32,40 @@ class Kind:
     numpy: bool
     axes: int
     channels: int
+    """Planes per image: three where colour is fused channel by channel, else one."""
     dtype: torch.dtype
+    """Of the deepest source."""
     device: torch.device
+    limits: Tensor
+    """What became black and white of each source, `(k, N, 2)`, in its own units."""
+    chroma: Tensor | None = None
+    """What colours a fused luminance again, `(N, 2, H, W)`."""
 
-    def restore(self, planes: Tensor, policy: RangePolicy | None) -> Any:
+    def restore(self, planes: Tensor, policy: RangePolicy | None, depth: Depth | None) -> Any:
         """Turn decoded planes `(N, 1, H, W)` into an image like the sources.
 
         Args:
             planes: 0..1 and beyond, in the order that `to_planes` gave them.
             policy: how they become displayable; None returns them as they are, as floats.
+            depth: of the result; None: that of the deepest source. Raw floats have none.
         """
         images = planes.unflatten(0, (-1, self.channels)).squeeze(2)  # (N, C, H, W)
-        if self.dtype not in WHITE:
-            images = images if policy is None else stretch(images, policy, 1)
-            return self._shaped(images.to(self.dtype))
         if policy is None:
-            return self._shaped(images)
-        return self._shaped(quantise(images, policy, WHITE[self.dtype]).to(self.dtype))
+            raw = images if self.chroma is None else recoloured(images, self.chroma)
+            return self._shaped(raw.to(self.dtype if self.dtype.is_floating_point else FLOAT))
+        dtype = DTYPES[depth or depth_of(self.dtype)]
+        if depth is None and self.dtype.is_floating_point:
+            dtype = self.dtype
+        white = WHITE.get(dtype, 1)
+        if self.chroma is None:
+            shown = stretch(images, policy, white)
+        else:
+            shown = recoloured(stretch(images, policy, 1), self.chroma).clamp(0, 1) * white
+        return self._shaped((whole(shown) if dtype in WHITE else shown).to(dtype))
+
+    def maps(self, planes: Tensor) -> Any:
+        """Turn one weight map `(N, 1, H, W)` of the fused planes into an image of floats."""
+        return self._shaped(planes.unflatten(0, (-1, self.channels)).squeeze(2))
 
     def _shaped(self, images: Tensor) -> Any:
         """Give images `(N, C, H, W)` the axes of the sources, as an array or a tensor."""
@@ -60,46 +73,67 @@ class Kind:
         if not self.numpy:
             return images[(0,) * (4 - self.axes)]
         array = images.detach().numpy()[0]
-        return array[0] if self.axes == 2 else np.ascontiguousarray(array.transpose(1, 2, 0))
+        return array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0))
 
 
-def to_planes(sources: Sequence[Image]) -> tuple[Tensor, Kind]:
+def to_planes(
+    sources: Sequence[Image],
+    scale: Sequence[Scale] = (Scale(),),
+    colour: Colour = "per-channel",
+    names: Sequence[str] = (),
+) -> tuple[Tensor, Kind]:
     """Stack k sources to planes `(k, N, 1, H, W)`, float32 in 0..1.
 
-    Integers are divided by the largest value of their type; floats must lie in 0..1 already.
-    N is the batch size, times three where a source is in colour.
+    N is the batch size, times three where colour is fused channel by channel.
+
+    Args:
+        sources: k >= 2 images of one size.
+        scale: what becomes black and white, one for all sources or one for each; see
+            `fusionlab.imaging.scale`.
+        colour: which planes stand for a colour image; see `fusionlab.imaging.colour`.
+        names: what errors call the sources; by default source 1, source 2, ...
 
     Returns:
-        The planes, and what the result has to look like: as many channels as any source has, and
-        the dtype of the deepest of them.
+        The planes, and what the result has to look like: in colour if any source is, and in the
+        dtype of the deepest of them.
 
     Raises:
         FusionlabError: fewer than two sources, arrays mixed with tensors, other shapes than an
-            `Image` has, sizes or batches that differ, or values that are not in 0..1.
+            `Image` has, sizes or batches that differ, or values that the scale does not take.
     """
-    if len(sources) < 2:
-        raise FusionlabError(f"a fusion needs at least two sources, got {len(sources)}")
+    k = len(sources)
+    if k < 2:
+        raise FusionlabError(f"a fusion needs at least two sources, got {k}")
     kinds = {isinstance(source, np.ndarray) for source in sources}
     if len(kinds) > 1:
         raise FusionlabError("the sources must all be arrays or all be tensors, got both")
-    batches = [_batch(source, number) for number, source in enumerate(sources, start=1)]
+    names = names or [f"source {number}" for number in range(1, k + 1)]
+    batches = [_batch(source, name) for source, name in zip(sources, names, strict=True)]
     _check_sizes(batches)
-    channels = max(batch.shape[1] for batch in batches)
+    scales = scales_for(scale, k)
+    channels = max(batch.shape[1] for batch in batches) if colour == "per-channel" else 1
     images, _, height, width = batches[0].shape
-    planes = batches[0].new_empty((len(batches), images, channels, height, width), dtype=FLOAT)
-    for number, batch in enumerate(batches, start=1):  # one by one: all at once would stand twice
-        planes[number - 1] = _unit(batch, number)
+    planes = batches[0].new_empty((k, images, channels, height, width), dtype=FLOAT)
+    limits, merged = [], MergedChroma()
+    for number, (batch, one, name) in enumerate(zip(batches, scales, names, strict=True)):
+        limits.append(one.limits(batch, name))
+        unit = one.apply(batch, limits[-1])  # one by one: all at once would stand twice
+        if colour == "luma":
+            merged.add(unit)
+        planes[number] = unit if colour == "per-channel" else luminance(unit)
     kind = Kind(
         numpy=kinds.pop(),
         axes=max(source.ndim for source in sources),
         channels=channels,
-        dtype=max((batch.dtype for batch in batches), key=_depth),
+        dtype=max((batch.dtype for batch in batches), key=_deepness),
         device=batches[0].device,
+        limits=torch.stack(limits),
+        chroma=merged.result(),
     )
     return planes.flatten(1, 2).unsqueeze(2), kind
 
 
-def _batch(source: NDArray[Any] | Tensor, number: int) -> Tensor:
+def _batch(source: NDArray[Any] | Tensor, name: str) -> Tensor:
     """Return one source as a tensor `(N, C, H, W)` of its own dtype."""
     images, axes = source, "a tensor is (H, W), (C, H, W) or (N, C, H, W)"
     if isinstance(source, np.ndarray):
@@ -108,19 +142,19 @@ def _batch(source: NDArray[Any] | Tensor, number: int) -> Tensor:
             native = source.astype(source.dtype.newbyteorder("="), copy=False)
             images = torch.tensor(np.ascontiguousarray(native))
         except TypeError:
-            raise _unfit(number, f"dtype {source.dtype}") from None
+            raise _unfit(name, f"dtype {source.dtype}") from None
         if source.ndim == 3:
             images = images.movedim(-1, 0)
         elif source.ndim != 2:
-            raise _unfit(number, f"shape {source.shape}; {axes}")
+            raise _unfit(name, f"shape {source.shape}; {axes}")
     if not isinstance(images, Tensor):
-        raise _unfit(number, type(source).__name__)
-    if images.dtype not in WHITE and not images.is_floating_point():
-        raise _unfit(number, f"dtype {source.dtype}")
+        raise _unfit(name, type(source).__name__)
+    if images.dtype == torch.bool or images.is_complex():
+        raise _unfit(name, f"dtype {source.dtype}")
     if images.ndim not in (2, 3, 4) or (images.ndim > 2 and images.shape[-3] not in (1, 3)):
-        raise _unfit(number, f"shape {tuple(source.shape)}; {axes}")
+        raise _unfit(name, f"shape {tuple(source.shape)}; {axes}")
     if 0 in images.shape:
-        raise _unfit(number, f"no pixel at all (shape {tuple(source.shape)})")
+        raise _unfit(name, f"no pixel at all (shape {tuple(source.shape)})")
     return images[(None,) * (4 - images.ndim)]
 
 
@@ -129,32 +163,17 @@ def _check_sizes(batches: list[Tensor]) -> None:
         found = ", ".join(f"{batch.shape[3]}x{batch.shape[2]}" for batch in batches)
         raise FusionlabError(
             f"the sources must have the same size, got {found} (width x height); "
-            "crop or resize them first"
+            "crop or resize them first (--resize)"
         )
     if len({len(batch) for batch in batches}) > 1:
         found = ", ".join(str(len(batch)) for batch in batches)
         raise FusionlabError(f"the sources must be batches of the same size, got {found}")
 
 
-def _unit(images: Tensor, number: int) -> Tensor:
-    """Bring images to floats in 0..1."""
-    if images.dtype in WHITE:
-        return images.float() / WHITE[images.dtype]
-    low, high = images.detach().aminmax()
-    if not (low >= 0 and high <= 1):  # not true for NaN either
-        raise FusionlabError(
-            f"source {number} must hold floats in 0..1, got values from {low:.6g} to {high:.6g}; "
-            "divide it by its white level first"
-        )
-    return images
-
-
-def _depth(dtype: torch.dtype) -> int:
+def _deepness(dtype: torch.dtype) -> tuple[bool, int]:
     """Order dtypes by depth: any float is deeper than any integer."""
-    return list(WHITE).index(dtype) if dtype in WHITE else 8 * dtype.itemsize
+    return dtype.is_floating_point, dtype.itemsize
 
 
-def _unfit(number: int, got: str) -> FusionlabError:
-    return FusionlabError(
-        f"source {number} is no image: expected uint8, uint16, or floats in 0..1, got {got}"
-    )
+def _unfit(name: str, got: str) -> FusionlabError:
+    return FusionlabError(f"{name} is no image: expected integers or floats, got {got}")

@@ -41,14 +41,14 @@ def stretch(images: Tensor, policy: RangePolicy, top: float) -> Tensor:
     return (grey.double().clamp(low, high) - low) * top / (high - low)
 
 
-def quantise(images: Tensor, policy: RangePolicy, top: int) -> Tensor:
-    """Map decoded images to whole numbers: `floor(stretch + 0.5)`, `(N, C, H, W)` in 0..top.
+def whole(images: Tensor) -> Tensor:
+    """Round to whole numbers, halves upwards: `floor(x + 0.5)`.
 
-    With the backbone `identity` and the strategy `addition` the result equals the formula on
-    the sums of 8-bit pixels, bit for bit, for up to four sources (1023 is the first sum that
-    float32 does not bring back from 0..1; beyond, ties may fall the other way).
+    With the backbone `identity` and the strategy `addition`, `whole(stretch(...))` equals the
+    formula on the sums of 8-bit pixels, bit for bit, for up to four sources (1023 is the first
+    sum that float32 does not bring back from 0..1; beyond, ties may fall the other way).
     """
-    return torch.floor(stretch(images, policy, top) + 0.5)
+    return torch.floor(images + 0.5)
 
 
 def _limits(grey: Tensor, policy: RangePolicy) -> tuple[Tensor, Tensor]:

@@ -1,84 +1,129 @@
-"""Reading image files: judged by their content, refused in one sentence."""
+"""Reading image files: judged by their content, never narrowed, refused in one sentence."""
 
 from __future__ import annotations
 
-import io
+import hashlib
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
-import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging import raster, tiff
+from fusionlab.imaging.decoded import Decoded, SizeCheck, Unfit
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MODES = {"L", "RGB", "P"}
-"""What the decoder calls gray, RGB and palette."""
-PNG_DEPTH = 24
-"""Where a PNG keeps its bits per sample (in IHDR, its first chunk)."""
+MAX_PIXELS = 2**28
+"""How many pixels a file may claim (16,384 x 16,384), unless the caller lifts the limit.
+
+A few kilobytes can claim gigabytes; this is what keeps them from being taken.
+"""
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+"""What counts as an image when a folder is searched; what is in a file decides its content."""
+
+_DECODERS: dict[bytes, Callable[[bytes, SizeCheck], Decoded]] = {
+    raster.PNG_SIGNATURE: raster.decode,
+    b"\xff\xd8\xff": raster.decode,  # JPEG
+    b"BM": raster.decode,
+    b"GIF8": raster.decode,
+    b"RIFF": raster.decode,  # WebP
+    b"II*\0": tiff.decode,
+    b"MM\0*": tiff.decode,
+    b"II+\0": tiff.decode,  # BigTIFF
+    b"MM\0+": tiff.decode,
+}
+"""First bytes of a file -> who decodes it. What is not listed here is not touched."""
 
 
-def read_image(path: Path) -> NDArray[Any]:
-    """Read an 8-bit gray or RGB image: uint8, `(H, W)` or `(H, W, 3)`.
+@dataclass(frozen=True)
+class Picture:
+    """The pixels of a file, and what is worth knowing about how they were read."""
 
-    PNG, JPEG, BMP and TIFF, whatever the file is called; EXIF orientation is applied, a
-    palette becomes RGB.
+    name: str
+    pixels: NDArray[Any]
+    """`(H, W)` or `(H, W, 3)`, in the depth of the file."""
+    sha256: str
+    """Of the file."""
+    notes: tuple[str, ...] = ()
+    """What was left out, each a sentence that begins with the name."""
+
+
+def read_image(path: Path, max_pixels: int | None = MAX_PIXELS) -> Picture:
+    """Read the first image of a file: gray or RGB, integers or floats, in full depth.
+
+    PNG, JPEG, BMP, GIF, WebP and TIFF, whatever the file is called. Palettes are looked up,
+    two-level images become 0 and 255, EXIF orientation is applied; alpha and further frames
+    are left out with a note.
+
+    Args:
+        path: the file.
+        max_pixels: refuse files that claim more pixels than this; None: no limit.
 
     Raises:
-        FusionlabError: the file is missing, damaged or no image, or it is neither 8-bit gray
-            nor 8-bit RGB. Nothing is ever narrowed in silence.
+        FusionlabError: the file is missing, damaged or no image, is neither gray nor RGB, or
+            claims more than `max_pixels`.
     """
     try:
+        if stat.S_ISCHR(path.stat().st_mode):
+            raise FusionlabError(f"cannot read {path}: expected an image file, got a device")
         content = path.read_bytes()
     except FileNotFoundError:
         raise FusionlabError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise FusionlabError(
+            f"cannot read {path}: expected an image file, got a folder; give folders only, or "
+            "files only"
+        ) from None
     except OSError as error:
         raise FusionlabError(f"cannot read {path}: {error.strerror}") from error
-    return decode_image(content, str(path))
+    return decode_image(content, str(path), max_pixels)
 
 
-def decode_image(content: bytes, name: str) -> NDArray[Any]:
-    """Decode the content of an image file; `name` is what an error calls it.
+def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS) -> Picture:
+    """Decode the content of an image file; `name` is what errors and notes call it.
 
     Raises:
         FusionlabError: as `read_image`.
     """
-    if content.startswith(PNG_SIGNATURE) and content[PNG_DEPTH : PNG_DEPTH + 1] == b"\x10":
-        # the decoder would narrow 16-bit RGB to 8 bits without a word
-        raise _unfit(name, "16 bits per channel")
+
+    def check_size(width: int, height: int) -> None:
+        if max_pixels is not None and width * height > max_pixels:
+            raise FusionlabError(
+                f"{name} claims {width}x{height} pixels, more than the limit of {max_pixels}; if "
+                "that is right, raise the limit (--max-pixels)"
+            )
+
+    decode = next((d for start, d in _DECODERS.items() if content.startswith(start)), None)
+    if decode is None:
+        raise _unreadable(name, _guess(content))
     try:
-        pixels, mode, frames = _decode(content)
-    except Exception as error:  # a decoder raises what it likes; the file is at fault
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        if "can not handle the given uri" in reason:
-            reason = "it is in no known image format"
+        decoded = decode(content, check_size).presentable()
+    except FusionlabError:
+        raise
+    except Unfit as error:
         raise FusionlabError(
-            f"cannot read {name}: {reason}; expected a complete PNG, JPEG, BMP or TIFF"
+            f"{name} must be a gray or RGB image, got {error}; convert it to one first"
         ) from error
-    if frames > 1:
-        raise _unfit(name, f"{frames} pages or frames in one file")
-    if mode not in MODES or pixels.shape[2:] not in ((), (3,)):  # a palette may have alpha
-        raise _unfit(name, f"{pixels.dtype} pixels of the kind {mode}")
-    return pixels
+    except Exception as error:  # a decoder raises what it likes; the file is at fault
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise _unreadable(name, reason) from error
+    notes = tuple(f"{name}: {note}" for note in decoded.notes)
+    return Picture(name, decoded.pixels, hashlib.sha256(content).hexdigest(), notes)
 
 
-def _decode(content: bytes) -> tuple[NDArray[Any], str, int]:
-    """Return the pixels of the first frame, the kind the file says they are, and the frames."""
-    limit = PIL.Image.MAX_IMAGE_PIXELS
-    PIL.Image.MAX_IMAGE_PIXELS = None  # scans and mosaics are large, not malicious
-    try:
-        file: Any  # the types of imageio leave out what its plugins add
-        with iio.imopen(io.BytesIO(content), "r", plugin="pillow") as file:
-            mode = file.metadata(index=0, exclude_applied=False)["mode"]
-            frames = file.properties(index=...).n_images or 1
-            return np.asarray(file.read(index=0, rotate=True)), mode, frames
-    finally:
-        PIL.Image.MAX_IMAGE_PIXELS = limit
+def _guess(content: bytes) -> str:
+    """Say what a file is instead of an image."""
+    if not content:
+        return "it is empty"
+    if content.lstrip()[:1] == b"<":
+        return "it is a web page or another text, not an image"
+    return "it is in no known image format"
 
 
-def _unfit(name: str, got: str) -> FusionlabError:
+def _unreadable(name: str, reason: str) -> FusionlabError:
     return FusionlabError(
-        f"{name} must be an 8-bit gray or RGB image, got {got}; convert it to one first"
+        f"cannot read {name}: {reason}; expected a complete PNG, JPEG, BMP, GIF, WebP or TIFF"
     )

@@ -1,7 +1,10 @@
-"""Writing image files: all of a file or nothing, and nothing overwritten unasked."""
+"""Writing image files: in full depth, all of a file or nothing, nothing overwritten unasked."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +12,59 @@ import imageio.v3 as iio
 from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
-from fusionlab.files import written_beside
+from fusionlab.imaging import raster, tiff
+from fusionlab.imaging.depth import Depth
 
-FORMATS: dict[str, dict[str, Any]] = {
-    ".png": {},
-    ".jpg": {"quality": 95},
-    ".jpeg": {"quality": 95},
-    ".bmp": {},
-    ".tif": {"compression": "tiff_adobe_deflate"},
-    ".tiff": {"compression": "tiff_adobe_deflate"},
+
+@dataclass(frozen=True)
+class Format:
+    """What a file format can hold, and who encodes it."""
+
+    depths: tuple[Depth, ...]
+    encode: Callable[[NDArray[Any], str], bytes]
+    """(pixels, record) -> content. A format without room for a record ignores it."""
+    lossless: bool = True
+
+    def nearest(self, depth: Depth) -> Depth:
+        """Return the depth that keeps most of `depth`."""
+        return min(self.depths, key=lambda held: (held < depth, abs(held - depth)))
+
+
+def _by_pillow(pixels: NDArray[Any], _: str, extension: str, **options: Any) -> bytes:
+    content: Any = iio.imwrite("<bytes>", pixels, extension=extension, plugin="pillow", **options)
+    return bytes(content)
+
+
+_PNG = Format((8, 16), raster.encode_png)
+_JPEG = Format(
+    (8,), partial(_by_pillow, extension=".jpg", quality=95, subsampling=0), lossless=False
+)
+_BMP = Format((8,), partial(_by_pillow, extension=".bmp"))
+_TIFF = Format((8, 16, 32), tiff.encode)
+
+FORMATS = {
+    ".png": _PNG,
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".bmp": _BMP,
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
 }
-"""Suffix -> what the encoder is told."""
+"""Suffix -> format. To read is more: see `fusionlab.imaging.reading`."""
+
+
+def format_of(path: Path) -> Format:
+    """Return the format that a name asks for.
+
+    Raises:
+        FusionlabError: its suffix is none that can be written.
+    """
+    try:
+        return FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise FusionlabError(
+            f"cannot write {path}: the name must end in one of {', '.join(FORMATS)}"
+        ) from None
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:
@@ -29,31 +74,17 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
         path: the file to be written.
         overwrite: whether it may exist already.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise FusionlabError(
-            f"cannot write {path}: the name must end in one of {', '.join(FORMATS)}"
-        )
     try:
         there = path.is_symlink() or path.exists()
         if there and not path.resolve().is_file():
-            raise FusionlabError(f"cannot write {path}: it is there and not a file")
+            kind = "a folder" if path.is_dir() else "not a file"
+            raise FusionlabError(f"cannot write {path}: it is {kind}; choose another name")
         if not path.parent.is_dir():
-            raise FusionlabError(f"cannot write {path}: the folder {path.parent} does not exist")
-    except OSError as error:  # a name too long, a folder that may not be entered
-        raise FusionlabError(f"cannot write {path}: {error.strerror}") from error
+            raise FusionlabError(
+                f"cannot write {path}: the folder {path.parent} does not exist; make it first"
+            )
+    except (OSError, RuntimeError) as error:  # a name too long, a loop of links
+        reason = getattr(error, "strerror", None) or error
+        raise FusionlabError(f"cannot write {path}: {reason}") from error
     if there and not overwrite:
         raise FusionlabError(f"{path} exists already; choose another name or use --overwrite")
-
-
-def write_image(path: Path, pixels: NDArray[Any]) -> None:
-    """Write uint8 pixels `(H, W)` or `(H, W, 3)` in the format of the suffix.
-
-    Raises:
-        FusionlabError: the folder is read-only, the disk is full, ...; `path` is then untouched.
-    """
-    try:
-        with written_beside(path) as beside:
-            options = FORMATS[path.suffix.lower()]
-            iio.imwrite(beside, pixels, plugin="pillow", **options)
-    except OSError as error:
-        raise FusionlabError(f"cannot write {path}: {error.strerror or error}") from error

@@ -19,15 +19,13 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.reading import decode_image
+from fusionlab.imaging.reading import SUFFIXES, decode_image
+from fusionlab.imaging.resizing import resized
 
 EDGE = 256
 """Every image is resized to 256x256, as in the paper (Section III-A)."""
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
@@ -109,14 +107,14 @@ def _files_of(place: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _decode(content: bytes, name: str, place: Path) -> NDArray[np.uint8]:
-    pixels = decode_image(content, f"{name} in {place}")
+    pixels = decode_image(content, f"{name} in {place}").pixels
+    if pixels.dtype != np.uint8:
+        raise FusionlabError(
+            f"{name} in {place} must be an 8-bit image to train on, got {pixels.dtype}; convert it "
+            "to 8 bits first"
+        )
     grey = np.array(PIL.Image.fromarray(pixels).convert("L"))  # BT.601, in integers
-    if grey.shape == (EDGE, EDGE):
-        return grey
-    resized = interpolate(
-        torch.tensor(grey)[None, None].float(), (EDGE, EDGE), mode="bicubic", antialias=True
-    )
-    return resized[0, 0].round().clamp(0, 255).byte().numpy()
+    return resized(grey, EDGE, EDGE)
 
 
 def batch_of(images: NDArray[np.uint8], seed: int, iteration: int, batch: int, size: int) -> Tensor:

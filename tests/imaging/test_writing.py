@@ -1,40 +1,190 @@
-"""All of a file or nothing, and nothing overwritten unasked."""
+"""In full depth, bit for bit, the same bytes each time; and nothing overwritten unasked."""
 
-import imageio.v3 as iio
+import io
+from pathlib import Path
+
 import numpy as np
+import PIL.Image
 import pytest
 
 from fusionlab import FusionlabError
-from fusionlab.files import written_beside
-from fusionlab.imaging.reading import read_image
-from fusionlab.imaging.writing import FORMATS, check_writable, write_image
+from fusionlab.files import written_together
+from fusionlab.imaging import raster, tiff
+from fusionlab.imaging.depth import DTYPES
+from fusionlab.imaging.reading import decode_image, read_image
+from fusionlab.imaging.writing import FORMATS, Format, check_writable, format_of
 
-PIXELS = np.random.default_rng(0).integers(0, 256, (9, 8, 3), dtype=np.uint8)
-
-
-@pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize("pixels", [PIXELS, PIXELS[..., 0]], ids=["rgb", "gray"])
-def test_what_is_written_can_be_read(tmp_path, suffix, pixels):
-    path = tmp_path / f"image{suffix}"
-    write_image(path, pixels)
-    found = read_image(path)
-    assert found.shape == pixels.shape
-    if "jp" not in suffix:
-        assert np.array_equal(found, pixels)
-    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+RECORD = '{"method": "densefuse@1e2/mean", "name": "K\\u00f6ln"}'
+EVERY = [(suffix, depth) for suffix, format_ in FORMATS.items() for depth in format_.depths]
+LOSSLESS = [(suffix, depth) for suffix, depth in EVERY if FORMATS[suffix].lossless]
+SHAPES = {"gray": (33, 21), "rgb": (33, 21, 3), "gray, 1x1": (1, 1), "rgb, 3 wide": (5, 3, 3)}
+"""An image 3 wide looks like one of 3 channels."""
 
 
-def _umask():
-    import os
+def picture(depth, shape, seed=0):
+    """Random pixels over the whole range of a depth."""
+    rng = np.random.default_rng(seed)
+    if depth == 32:
+        return rng.random(shape, np.float32)
+    return rng.integers(0, 2**depth, shape, f"u{depth // 8}")
 
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+
+# ---------------------------------------------------------------- there and back
 
 
-def test_the_format_is_that_of_the_suffix_in_any_case(tmp_path):
-    write_image(tmp_path / "image.PNG", PIXELS)
-    assert (tmp_path / "image.PNG").read_bytes().startswith(b"\x89PNG")
+def test_every_depth_has_a_format():
+    assert {depth for _, depth in EVERY} == set(DTYPES)
+
+
+@pytest.mark.parametrize("record", ["", RECORD], ids=["bare", "record"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(("suffix", "depth"), LOSSLESS)
+def test_what_a_lossless_format_holds_comes_back_bit_for_bit(suffix, depth, shape, record):
+    pixels = picture(depth, shape, seed=1)
+    found = decode_image(FORMATS[suffix].encode(pixels, record), "x")
+    assert found.notes == ()
+    assert found.pixels.dtype == pixels.dtype
+    assert found.pixels.shape == pixels.shape
+    assert np.array_equal(found.pixels, pixels)
+
+
+@pytest.mark.parametrize("record", ["", RECORD], ids=["bare", "record"])
+@pytest.mark.parametrize("shape", [SHAPES["gray"], SHAPES["rgb"]], ids=["gray", "rgb"])
+@pytest.mark.parametrize(("suffix", "depth"), EVERY)
+def test_the_same_pixels_give_the_same_bytes(suffix, depth, shape, record):
+    pixels = picture(depth, shape, seed=2)
+    encode = FORMATS[suffix].encode
+    assert encode(pixels, record) == encode(pixels.copy(), record)
+    assert isinstance(encode(pixels, record), bytes)
+
+
+@pytest.mark.parametrize(("suffix", "depth"), LOSSLESS)
+def test_views_are_written_as_they_look(suffix, depth):
+    """Mirrored, every other column, channels first: whatever the memory looks like."""
+    whole = picture(depth, (20, 30, 3), seed=3)
+    for view in (whole[::-1], whole[:, ::2], whole.transpose(1, 0, 2), whole[..., 1]):
+        found = decode_image(FORMATS[suffix].encode(view, ""), "x")
+        assert np.array_equal(found.pixels, view)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg"])
+def test_jpeg_keeps_colour_edges_and_changes_smooth_pictures_little(suffix):
+    """At quality 95 without chroma subsampling, a red edge between two pixels stays one."""
+    ramp = np.tile(np.arange(0, 160, 5, dtype=np.uint8), (32, 1))
+    for pixels in (ramp, np.dstack([ramp, ramp.T, 255 - ramp])):
+        found = decode_image(FORMATS[suffix].encode(pixels, ""), "x").pixels
+        assert found.shape == pixels.shape
+        # quality 95 quantizes by up to 10 levels in one coefficient; on a ramp few are not 0
+        assert np.abs(found.astype(int) - pixels).max() < 10
+    content = FORMATS[suffix].encode(np.dstack([ramp] * 3), "")
+    with PIL.Image.open(io.BytesIO(content)) as file:
+        assert {(h, v) for _, h, v, _ in file.layer} == {(1, 1)}
+
+
+# ---------------------------------------------------------------- others can read it
+
+
+@pytest.mark.parametrize("record", ["", RECORD], ids=["bare", "record"])
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
+def test_other_programs_read_the_same_8_bit_pixels(suffix, record):
+    for shape in SHAPES.values():
+        pixels = picture(8, shape, seed=4)
+        with PIL.Image.open(io.BytesIO(FORMATS[suffix].encode(pixels, record))) as file:
+            assert np.array_equal(np.asarray(file), pixels)
+
+
+def test_other_programs_read_the_same_16_bits():
+    """Pillow reads gray in full, and of colour in PNG the upper half of the bits."""
+    gray, rgb = picture(16, (33, 21), seed=5), picture(16, (33, 21, 3), seed=5)
+    for suffix in (".png", ".tif"):
+        with PIL.Image.open(io.BytesIO(FORMATS[suffix].encode(gray, RECORD))) as file:
+            assert np.array_equal(np.asarray(file), gray)
+    content = FORMATS[".png"].encode(rgb, RECORD)
+    with PIL.Image.open(io.BytesIO(content)) as file:
+        assert np.array_equal(np.asarray(file), rgb >> 8)
+    swapped = FORMATS[".png"].encode(rgb.byteswap(), "")  # which shows the lower half
+    with PIL.Image.open(io.BytesIO(swapped)) as file:
+        assert np.array_equal(np.asarray(file), rgb & 255)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_png_with_a_record_is_sound_down_to_its_checksums(depth):
+    """Pillow's `verify` reads every chunk and its checksum; `text` is the reader of iTXt."""
+    content = raster.encode_png(picture(depth, (9, 8, 3), seed=6), RECORD)
+    with PIL.Image.open(io.BytesIO(content)) as file:
+        file.verify()
+    with PIL.Image.open(io.BytesIO(content)) as file:
+        assert file.text == {raster.PNG_KEYWORD: RECORD}
+
+
+# ---------------------------------------------------------------- records
+
+
+@pytest.mark.parametrize("text", [RECORD, "größer, 更大", "x" * 2_000_000], ids=["a", "b", "c"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_png_gives_its_record_back(depth, text):
+    content = raster.encode_png(picture(depth, (9, 8), seed=7), text)
+    assert raster.png_record(content) == text
+
+
+@pytest.mark.parametrize("depth", [8, 16, 32])
+def test_a_tiff_gives_its_record_back(depth):
+    assert tiff.record(tiff.encode(picture(depth, (9, 8, 3), seed=8), RECORD)) == RECORD
+
+
+def test_where_no_record_was_written_there_is_none():
+    gray = picture(8, (9, 8), seed=9)
+    assert raster.png_record(raster.encode_png(gray)) is None
+    assert tiff.record(tiff.encode(gray)) is None
+
+
+def test_a_record_is_found_without_the_limit_of_pillow_and_leaves_it(monkeypatch):
+    content = raster.encode_png(picture(8, (9, 8), seed=10), RECORD)
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 10)
+    assert raster.png_record(content) == RECORD
+    assert PIL.Image.MAX_IMAGE_PIXELS == 10
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".bmp"])
+def test_a_format_without_room_for_a_record_goes_without(suffix):
+    gray = picture(8, (9, 8), seed=11)
+    assert FORMATS[suffix].encode(gray, RECORD) == FORMATS[suffix].encode(gray, "")
+
+
+# ---------------------------------------------------------------- formats and depths
+
+
+@pytest.mark.parametrize(
+    ("suffix", "expected"),
+    [
+        (".png", {8: 8, 16: 16, 32: 16}),
+        (".jpg", {8: 8, 16: 8, 32: 8}),
+        (".bmp", {8: 8, 16: 8, 32: 8}),
+        (".tif", {8: 8, 16: 16, 32: 32}),
+    ],
+)
+def test_the_nearest_depth_is_the_one_that_keeps_most(suffix, expected):
+    assert {depth: FORMATS[suffix].nearest(depth) for depth in expected} == expected
+
+
+def test_rather_too_deep_a_format_than_one_that_loses():
+    assert Format((8, 32), tiff.encode).nearest(16) == 32
+    assert Format((16, 32), tiff.encode).nearest(8) == 16
+
+
+def test_the_format_is_that_of_the_suffix_in_any_case():
+    content = format_of(Path("image.PNG")).encode(picture(16, (9, 8, 3), seed=12), "")
+    assert content.startswith(b"\x89PNG")
+    assert content[raster.PNG_BITS] == 16
+
+
+@pytest.mark.parametrize("name", ["image.gif", "image.webp", "image", ".png", "image.png.json"])
+def test_a_name_that_asks_for_no_format_is_refused(name):
+    with pytest.raises(FusionlabError, match=f"cannot write {name}: .* one of .png, .jpg, .jpeg"):
+        format_of(Path(name))
+
+
+# ---------------------------------------------------------------- before the work
 
 
 def test_what_cannot_be_written_is_refused_beforehand(tmp_path):
@@ -42,51 +192,33 @@ def test_what_cannot_be_written_is_refused_beforehand(tmp_path):
     there.touch()
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "dangling.png").symlink_to("nowhere")
+    (tmp_path / "loop.png").symlink_to("loop.png")
     for path, message in [
-        (tmp_path / "image.gif", "must end in one of .png, .jpg"),
-        (tmp_path / "image", "must end in one of"),
-        (tmp_path / "nowhere" / "image.png", "the folder .* does not exist"),
-        (tmp_path / "folder.png", "it is there and not a file"),
-        (tmp_path / "dangling.png", "it is there and not a file"),
+        (tmp_path / "nowhere" / "image.png", "the folder .*/nowhere does not exist; make it first"),
+        (there / "image.png", "the folder .*/there.png does not exist|Not a directory"),
+        (tmp_path / "folder.png", "it is a folder; choose another name"),
+        (tmp_path / "dangling.png", "it is not a file; choose another name"),
+        (tmp_path / "loop.png", "cannot write .*[Ss]ymlink loop|symbolic links"),
         (tmp_path / f"{'y' * 300}.png", "File name too long"),
         (there, "exists already; choose another name or use --overwrite"),
     ]:
         with pytest.raises(FusionlabError, match=message):
             check_writable(path, overwrite=False)
     check_writable(there, overwrite=True)
+    check_writable(tmp_path / "new.png", overwrite=False)
+    assert there.read_bytes() == b""
 
 
-@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, problem):
-    path = tmp_path / "image.png"
-    path.write_bytes(b"old")
-
-    def fail(beside, *args, **kwargs):
-        beside.write_bytes(b"half")
-        raise problem
-
-    monkeypatch.setattr(iio, "imwrite", fail)
-    expected = FusionlabError if isinstance(problem, OSError) else KeyboardInterrupt
-    with pytest.raises(expected, match="No space left|^$"):
-        write_image(path, PIXELS)
-    assert [p.name for p in tmp_path.iterdir()] == ["image.png"]
-    assert path.read_bytes() == b"old"
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_is_never_overwritten(tmp_path, overwrite):
+    (tmp_path / "x.png").mkdir()
+    with pytest.raises(FusionlabError, match="it is a folder"):
+        check_writable(tmp_path / "x.png", overwrite=overwrite)
 
 
-def test_of_a_link_the_target_is_replaced(tmp_path):
-    (tmp_path / "real.png").touch()
-    (tmp_path / "link.png").symlink_to("real.png")
-    check_writable(tmp_path / "link.png", overwrite=True)
-    write_image(tmp_path / "link.png", PIXELS)
-    assert (tmp_path / "link.png").is_symlink()
-    assert np.array_equal(read_image(tmp_path / "real.png"), PIXELS)
-
-
-def test_written_beside_replaces_only_at_the_end(tmp_path):
-    path = tmp_path / "x.txt"
-    path.write_text("old")
-    with written_beside(path) as beside:
-        beside.write_text("new")
-        assert path.read_text() == "old"
-        assert beside.suffix == ".txt"
-    assert path.read_text() == "new"
+@pytest.mark.parametrize(("suffix", "depth"), LOSSLESS)
+def test_an_encoded_picture_is_a_file_once_it_is_written(tmp_path, suffix, depth):
+    path, pixels = tmp_path / f"image{suffix}", picture(depth, (9, 8, 3), seed=13)
+    with written_together({path: format_of(path).encode(pixels, RECORD)}):
+        pass
+    assert np.array_equal(read_image(path).pixels, pixels)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import PIL.Image
 import pytest
 
 from fusionlab import FusionlabError
+from fusionlab.imaging import raster, tiff
 from fusionlab.training.data import Manifest, batch_of, load_images
 
 RNG = np.random.default_rng(0)
@@ -50,6 +52,52 @@ def test_other_sizes_are_resized_and_colour_becomes_luma(tmp_path):
     images = load_images([tmp_path])
     assert images.shape == (1, 256, 256)
     assert set(images.flatten()) == {76}  # BT.601: 0.299 x 255
+
+
+def test_gray_of_the_right_size_is_taken_as_it_is_and_colour_to_the_level(tmp_path):
+    """BT.601 as Pillow rounds it: half a level, and what its integer factors lack."""
+    colour = np.random.default_rng(1).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    iio.imwrite(tmp_path / "a.png", colour[..., 0])
+    iio.imwrite(tmp_path / "b.png", colour)
+    gray, luma = load_images([tmp_path])
+    assert np.array_equal(gray, colour[..., 0])
+    assert np.abs(luma - colour @ [0.299, 0.587, 0.114]).max() <= 0.5 + 255 / 2**16
+
+
+def test_another_size_is_resampled_as_by_pillow(tmp_path):
+    """To one level: Pillow rounds between rows and columns, too, and we stay in the range."""
+    pixels = np.random.default_rng(2).integers(64, 192, (100, 300), dtype=np.uint8)
+    iio.imwrite(tmp_path / "x.png", pixels)
+    outside = np.asarray(PIL.Image.fromarray(pixels).resize((256, 256), PIL.Image.BICUBIC))
+    outside = outside.clip(pixels.min(), pixels.max())
+    assert np.abs(load_images([tmp_path])[0].astype(int) - outside).max() <= 1
+
+
+def test_all_that_can_be_read_in_8_bits_can_be_trained_on(tmp_path):
+    """Palettes, two levels, alpha, WebP and GIF: images like any other."""
+    gray = np.random.default_rng(3).integers(0, 256, (256, 256), dtype=np.uint8)
+    image = PIL.Image.fromarray(gray)
+    image.save(tmp_path / "a.gif")
+    image.save(tmp_path / "b.webp", lossless=True)
+    PIL.Image.fromarray(np.dstack([gray, gray])).save(tmp_path / "c.png")
+    PIL.Image.fromarray(gray > 99).save(tmp_path / "d.tif")
+    *same, levels = load_images([tmp_path])
+    assert len(same) == 3
+    for found in same:
+        assert np.array_equal(found, gray)
+    assert np.array_equal(levels, (gray > 99) * np.uint8(255))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.float32])
+def test_deeper_images_are_refused_rather_than_narrowed(tmp_path, dtype):
+    suffix = ".png" if dtype == np.uint16 else ".tif"
+    (tmp_path / f"x{suffix}").write_bytes(
+        {".png": raster.encode_png, ".tif": tiff.encode}[suffix](np.zeros((9, 9), dtype))
+    )
+    name = np.dtype(dtype).name
+    message = f"x{suffix} in .* must be an 8-bit image to train on, got {name}; convert it to 8"
+    with pytest.raises(FusionlabError, match=message):
+        load_images([tmp_path])
 
 
 def test_a_manifest_chooses_members_of_shards(tmp_path):

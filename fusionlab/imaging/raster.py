@@ -1,0 +1,102 @@
+"""PNG, JPEG, BMP, GIF and WebP: decoded by Pillow through imageio, 16-bit PNG by libpng.
+
+Pillow narrows 16-bit RGB PNG to 8 bits without a word and cannot write it; the depth in the
+file's header decides who decodes.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import imagecodecs
+import imageio.v3 as iio
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from fusionlab.imaging.decoded import Decoded, SizeCheck, Unfit
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_BITS = 24
+"""Where a PNG keeps its bits per sample (in IHDR, its first chunk)."""
+PNG_AFTER_HEADER = 33
+"""Where the second chunk of a PNG begins."""
+PNG_KEYWORD = "fusionlab"
+"""Under which keyword a PNG carries its record."""
+
+MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
+"""What Pillow calls gray, RGB and palette images of up to 8 bits."""
+
+_opening = Lock()
+
+
+def decode(content: bytes, check_size: SizeCheck) -> Decoded:
+    """Decode the first frame of a file.
+
+    Raises:
+        Unfit: it is no gray or RGB image.
+        Exception: whatever the decoder raises at damaged files.
+    """
+    file: Any  # the types of imageio leave out what its plugins add
+    try:
+        with _without_limit():
+            file = iio.imopen(io.BytesIO(content), "r", plugin="pillow")
+    except OSError as error:  # its message speaks of plugins
+        raise ValueError("its header is damaged") from error
+    with file:
+        height, width = file.properties(index=0).shape[:2]
+        check_size(width, height)
+        meta = file.metadata(index=0, exclude_applied=False)  # decodes a PNG
+        with _without_limit():
+            frames = file.properties(index=...).n_images or 1
+        orientation = meta.get("Orientation", 1)
+        if content.startswith(PNG_SIGNATURE) and content[PNG_BITS] == 16:
+            return Decoded(imagecodecs.png_decode(content), orientation, frames)
+        if meta["mode"] not in MODES:
+            raise Unfit(f"pixels of the kind {meta['mode']}")
+        hidden = "transparency" in meta  # a value or palette entries instead of a channel
+        notes = ("its transparency is left out",) if hidden else ()
+        if hidden and meta["mode"] == "P":  # to RGB at once, Pillow would warn of it
+            pixels = file.read(index=0, mode="RGBA")[..., :3]
+        else:
+            pixels = file.read(index=0)
+        return Decoded(pixels, orientation, frames, notes)
+
+
+def encode_png(pixels: NDArray[Any], record: str = "") -> bytes:
+    """Encode uint8 or uint16 pixels; a record becomes an `iTXt` chunk behind the header."""
+    content = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
+    if not record:
+        return content
+    body = b"iTXt" + PNG_KEYWORD.encode() + b"\0\0\0\0\0" + record.encode()
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return content[:PNG_AFTER_HEADER] + chunk + content[PNG_AFTER_HEADER:]
+
+
+def png_record(content: bytes) -> str | None:
+    """Return the record that a PNG carries, without decoding its pixels."""
+    with _without_limit(), PIL.Image.open(io.BytesIO(content), formats=["PNG"]) as file:
+        text = file.info.get(PNG_KEYWORD)
+    return None if text is None else str(text)
+
+
+@contextmanager
+def _without_limit() -> Iterator[None]:
+    """Open files with Pillow's own size limit out of the way: the caller's is asked next.
+
+    The limit belongs to the whole process, and is consulted only while a file is opened and
+    the frames of a GIF are counted.
+    """
+    with _opening:
+        limit = PIL.Image.MAX_IMAGE_PIXELS
+        PIL.Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            PIL.Image.MAX_IMAGE_PIXELS = limit
