@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from fusionlab.errors import FusionlabError
+
+_PARTIAL = ".fusionlab-partial-"
+"""How the names of unfinished files begin."""
 
 
 @contextmanager
@@ -13,14 +19,60 @@ def written_beside(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; rename it to `path` if all went well.
 
     Whatever happens in between (an exception, Ctrl-C, a full disk), `path` is either what it
-    was or the complete new file. The temporary file keeps the suffix of `path`, because image
+    was or the complete new file. The temporary file keeps the suffix of `path`, because some
     writers choose the format by it.
     """
-    path = path.resolve()  # of a link, replace what it points to
-    beside = path.with_name(f".{path.stem[:32]}-{secrets.token_hex(4)}{path.suffix}")
-    beside.touch(exist_ok=False)
+    path = Path(os.path.realpath(path))  # of a link, replace what it points to
+    beside = path.with_name(f"{_PARTIAL}{secrets.token_hex(8)}{path.suffix}")
     try:
+        beside.touch(exist_ok=False)
         yield beside
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_together(files: Mapping[Path, bytes]) -> Iterator[None]:
+    """Write several files beside their places; rename them once the block has ended well.
+
+    They appear in reverse order: whoever sees the first of them sees them all.
+
+    Raises:
+        FusionlabError: a folder is read-only, the disk is full, ...; every path is then either
+            untouched or complete.
+    """
+    with ExitStack() as stack:
+        for path, content in files.items():
+            stack.enter_context(_written(path, content))
+        yield
+
+
+@contextmanager
+def _written(path: Path, content: bytes) -> Iterator[None]:
+    try:
+        with written_beside(path) as beside:
+            beside.write_bytes(content)
+            yield
+    except OSError as error:
+        raise FusionlabError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, if it is not there.
+
+    Raises:
+        FusionlabError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FusionlabError(
+            f"cannot make the folder {folder}: {error.strerror}; choose another"
+        ) from error
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what writers that were killed have left behind in a folder."""
+    for path in folder.glob(f"{_PARTIAL}*"):
+        path.unlink(missing_ok=True)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from fusionlab.strategy import Strategy
 
 
+PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".model"}
+"""How files of weights are called that torch has pickled."""
+
+
 def build_strategy(text: str, plugins: Plugins) -> Strategy:
     """Build the strategy that `[PLUGIN:]STRATEGY[,name=value,...]` names.
 
@@ -81,6 +85,11 @@ def build_backbone(text: str, plugins: Plugins) -> Backbone:
         return backbone.load_checkpoint(checkpoints[tag])
     if tag.endswith(".safetensors"):
         return backbone.load_checkpoint(Path(tag))
+    if Path(tag).suffix in PICKLES:
+        raise FusionlabError(
+            f"{tag} is refused unread: weights in a pickle can run programs when they are loaded; "
+            "give a .safetensors file with its card, as 'fusionlab train' writes them"
+        )
     known = ", ".join(checkpoints) or "none"
     raise FusionlabError(
         f"the backbone {name!r} has no weights {tag!r}; known: {known}, or the path of a "

@@ -1,0 +1,229 @@
+"""From files to a file: read the sources, fuse them, encode the picture, write it.
+
+The steps are apart so that in a folder of many the reading of one, the computing of another
+and the writing of a third go on at the same time (`fusionlab.folders`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fusionlab import record
+from fusionlab.errors import FusionlabError
+from fusionlab.fusion import Fused, Fusion
+from fusionlab.imaging.depth import Depth, depth_of
+from fusionlab.imaging.raster import encode_png
+from fusionlab.imaging.reading import MAX_PIXELS, Picture, decode_image, read_image
+from fusionlab.imaging.resizing import resized
+from fusionlab.imaging.writing import check_writable, format_of
+from fusionlab.plugins import Plugins
+
+Resize = Literal["first", "smallest"]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The sources of one fusion, read and of one size."""
+
+    pictures: tuple[Picture, ...]
+    notes: tuple[str, ...]
+    """What the user should know, a sentence each."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A fused picture on its way to a file."""
+
+    sources: Sources
+    output: Path
+    fused: Fused[NDArray[Any]]
+    notes: tuple[str, ...]
+
+
+class FileFusion:
+    """A fusion with everything that concerns files.
+
+    Args:
+        fusion: the method and its settings.
+        plugins: who offers what, for the record.
+        depth: bits per sample of the results; None: as the deepest source of each.
+        resize: bring sources of different sizes to that of the first, or of the one with the
+            fewest pixels; None: refuse them.
+        record: write how each picture was made beside it, and into it where the format has room.
+        maps: folder for weight maps; None: none are written.
+        max_pixels: refuse sources that claim more; None: no limit.
+    """
+
+    def __init__(
+        self,
+        fusion: Fusion,
+        plugins: Plugins,
+        *,
+        depth: Depth | None = None,
+        resize: Resize | None = None,
+        record: bool = False,
+        maps: Path | None = None,
+        max_pixels: int | None = MAX_PIXELS,
+    ) -> None:
+        self.fusion = fusion
+        self.plugins = plugins
+        self.depth = depth
+        self.resize = resize
+        self.record = record
+        self.maps = maps
+        self.max_pixels = max_pixels
+
+    def describe(self) -> record.Record:
+        """Return what a record says of this fusion, whatever its sources."""
+        return {**record.describe_method(self.fusion, self.plugins), "resize": self.resize}
+
+    def outputs(self, output: Path, sources: Sequence[Path]) -> list[Path]:
+        """Return every file that fusing `sources` to `output` writes, the picture first."""
+        maps = [
+            self.maps / f"{output.stem}-weights-{number}-{path.stem}.png"
+            for number, path in enumerate(sources, start=1)
+            if self.maps is not None
+        ]
+        return [output, *([record.path_beside(output)] if self.record else []), *maps]
+
+    def check(self, output: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
+        """Raise `FusionlabError` if the files cannot be written: asked before the work."""
+        format_of(output)
+        for path in self.outputs(output, sources):
+            if self.maps is None or path.parent != self.maps or self.maps.exists():
+                check_writable(path, overwrite=overwrite)
+            for source in sources:
+                if path.exists() and source.exists() and path.samefile(source):
+                    raise FusionlabError(
+                        f"{path} is the source {source} itself; choose another name for the output"
+                    )
+
+    def load(self, sources: Sequence[Path]) -> Sources:
+        """Read the sources and bring them to one size if asked to.
+
+        Raises:
+            FusionlabError: one cannot be read.
+        """
+        pictures = [read_image(path, self.max_pixels) for path in sources]
+        notes = [note for picture in pictures for note in picture.notes]
+        first = {picture.sha256: picture for picture in reversed(pictures)}
+        notes += [
+            f"{picture.name} is the same image as {twin.name}"
+            for picture in pictures
+            if (twin := first[picture.sha256]) is not picture
+        ]
+        if self.resize and pictures:
+            pictures, more = _of_one_size(pictures, self.resize)
+            notes += more
+        return Sources(tuple(pictures), tuple(notes))
+
+    def fuse(
+        self,
+        sources: Sources,
+        output: Path,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> Product:
+        """Fuse sources at the depth that they have and the format of `output` can hold.
+
+        Raises:
+            FusionlabError: as `Fusion.fuse`, or memory does not suffice.
+        """
+        pictures, notes = sources.pictures, list(sources.notes)
+        wanted = self.depth
+        if wanted is None:
+            wanted = max(_depth(picture.pixels) for picture in pictures)
+        depth = format_of(output).nearest(wanted)
+        if depth != wanted:
+            notes.append(
+                f"{output} is written with {_bits(depth)} instead of {_bits(wanted)}: "
+                f"{output.suffix} can hold no more, .tif can"
+            )
+        try:
+            fused = self.fusion.fuse(
+                [picture.pixels for picture in pictures],
+                weights=self.maps is not None,
+                depth=depth,
+                names=[picture.name for picture in pictures],
+                progress=progress,
+            )
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise FusionlabError(f"there is not enough memory to fuse {output.name}") from error
+        notes += [
+            f"{picture.name} has one value only, {black:g}, and counts as black"
+            for picture, (black, white) in zip(pictures, fused.limits[:, 0], strict=True)
+            if black == white
+        ]
+        return Product(sources, output, fused, tuple(notes))
+
+    def encode(self, product: Product) -> dict[Path, bytes]:
+        """Return the content of every file of a product, the picture first.
+
+        Raises:
+            FusionlabError: the picture does not fit into its format.
+        """
+        output, pixels = product.output, product.fused.image
+        paths = self.outputs(output, [Path(p.name) for p in product.sources.pictures])
+        text, beside = "", []
+        if self.record:
+            if not format_of(output).lossless:  # record what a reader gets
+                pixels = decode_image(_encoded(pixels, output), output.name, None).pixels
+            made = record.describe_run(product.sources.pictures, product.fused, pixels, output)
+            made = {**self.describe(), **made}
+            text = record.to_json(made)
+            beside = [f"{record.to_json(made, indent=2)}\n".encode()]
+        content = _encoded(product.fused.image, output, text)
+        maps = [
+            encode_png((np.clip(weights, 0, 1) * 255 + 0.5).astype(np.uint8))
+            for weights in product.fused.weights
+        ]
+        return dict(zip(paths, [content, *beside, *maps], strict=True))
+
+
+def _encoded(pixels: NDArray[Any], output: Path, text: str = "") -> bytes:
+    try:
+        return format_of(output).encode(pixels, text)
+    except Exception as error:  # an encoder raises what it likes: at sides of 65,536 for JPEG
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FusionlabError(
+            f"cannot write {output}: {reason}; choose another format, such as .tif"
+        ) from error
+
+
+def _of_one_size(pictures: list[Picture], resize: Resize) -> tuple[list[Picture], list[str]]:
+    """Resample every picture to the size of one of them, and say of which."""
+    model = pictures[0] if resize == "first" else min(pictures, key=lambda p: _area(p.pixels))
+    height, width = model.pixels.shape[:2]
+    notes, same = [], []
+    for picture in pictures:
+        rows, columns = picture.pixels.shape[:2]
+        if (rows, columns) != (height, width):
+            change = abs(rows * width / (columns * height) - 1)
+            distorted = (
+                f"; its sides change their proportion by {change:.1%}" if change > 0.01 else ""
+            )
+            notes.append(
+                f"{picture.name} is resized from {columns}x{rows} to {width}x{height}{distorted}"
+            )
+        pixels = resized(picture.pixels, height, width)
+        same.append(Picture(picture.name, pixels, picture.sha256, picture.notes))
+    return same, notes
+
+
+def _area(pixels: NDArray[Any]) -> int:
+    height, width = pixels.shape[:2]
+    return int(height * width)
+
+
+def _depth(pixels: NDArray[Any]) -> Depth:
+    return depth_of(torch.from_numpy(np.empty(0, pixels.dtype)).dtype)
+
+
+def _bits(depth: Depth) -> str:
+    return "32-bit floats" if depth == 32 else f"{depth} bits"

@@ -1,0 +1,223 @@
+"""Fuse an image set into a folder: reading, computing and writing overlap, and runs resume."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+from fusionlab.errors import FusionlabError
+from fusionlab.filefusion import FileFusion, Product, Sources
+from fusionlab.files import make_folder, remove_partial, written_together
+from fusionlab.imagesets import Entry
+from fusionlab.imaging.writing import check_writable
+from fusionlab.manifest import Manifest
+from fusionlab.record import digest
+
+AHEAD = 3
+"""How many fusions are read before their turn, and how many wait to be written."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one entry of an image set."""
+
+    stem: str
+    status: Literal["fused", "skipped", "failed"]
+    output: Path
+    problem: str = ""
+    """Why it failed, a sentence."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Seconds:
+    """Where the time goes. Reading and writing happen while the fusion computes."""
+
+    read: float = 0
+    fuse: float = 0
+    write: float = 0
+    waited: float = 0
+    """For reading: what overlapping could not hide."""
+
+
+@dataclass
+class FolderRun:
+    """Fuses the entries of an image set, each into a file named after its stem.
+
+    An entry that cannot be read or fused fails by itself; an output folder that cannot be
+    written ends the run.
+
+    Args:
+        job: what is done to each entry.
+        folder: where the pictures go; made if it is not there.
+        suffix: their format, for example `.png`.
+        resume: leave out what an earlier run with these settings and sources has finished.
+        overwrite: replace files that are there.
+    """
+
+    job: FileFusion
+    folder: Path
+    suffix: str = ".png"
+    resume: bool = False
+    overwrite: bool = False
+    seconds: Seconds = field(default_factory=Seconds)
+
+    def run(self, entries: Sequence[Entry]) -> Iterator[Outcome]:
+        """Fuse all entries, in their order.
+
+        Raises:
+            FusionlabError: files are in the way, or the folder cannot be written.
+        """
+        manifest = Manifest(self.folder)
+        self._check(entries, manifest)
+        self._prepare()
+        manifest.tidy()
+        settings = digest({**self.job.describe(), "depth": self.job.depth})
+        reader = ThreadPoolExecutor(2, "read")
+        writer = ThreadPoolExecutor(1, "write")
+        try:
+            reads = self._reads(entries, manifest, settings, reader)
+            writes: deque[Future[Outcome]] = deque()
+            for entry, reading in reads:
+                outcome = self._fused(entry, reading)
+                if isinstance(outcome, Outcome):
+                    while writes:  # keep the order of the entries
+                        yield writes.popleft().result()
+                    yield outcome
+                    continue
+                writes.append(writer.submit(self._write, entry, outcome, manifest, settings))
+                if len(writes) > AHEAD:
+                    yield writes.popleft().result()
+            while writes:
+                yield writes.popleft().result()
+        finally:  # also when the caller stops asking, and at Ctrl-C
+            reader.shutdown(cancel_futures=True)
+            writer.shutdown(cancel_futures=True)
+        manifest.tidy()
+
+    def output(self, entry: Entry) -> Path:
+        """Return where the picture of an entry goes."""
+        return self.folder / f"{entry.stem}{self.suffix}"
+
+    def _check(self, entries: Sequence[Entry], manifest: Manifest) -> None:
+        """Refuse to replace sources, and what no earlier run of ours has written."""
+        sources = [source for entry in entries for source in entry.sources]
+        places = {os.path.realpath(source.parent) for source in sources}
+        for folder in filter(None, (self.folder, self.job.maps)):
+            if os.path.realpath(folder) in places:
+                raise FusionlabError(
+                    f"{folder} holds sources; choose another folder for the results"
+                )
+        originals = set(map(os.path.realpath, sources))
+        strange = []
+        for entry in entries:
+            for path in self.job.outputs(self.output(entry), entry.sources):
+                if entry.problem or not os.path.lexists(path):
+                    continue
+                if os.path.realpath(path) in originals:
+                    raise FusionlabError(f"{path} is a link to a source; remove it first")
+                check_writable(path, overwrite=True)
+                if not (self.resume and manifest.knows(entry.stem, path)):
+                    strange.append(path.name)
+        if strange and not self.overwrite:
+            told = f"{self.folder} holds {len(strange)} of the files to be written already, such "
+            if self.resume:
+                raise FusionlabError(
+                    f"{told}as {strange[0]}, which no earlier run has noted; add --overwrite to "
+                    "replace them, or choose another folder"
+                )
+            raise FusionlabError(
+                f"{told}as {strange[0]}; use --resume to go on with an interrupted run, "
+                "--overwrite to replace them"
+            )
+
+    def _prepare(self) -> None:
+        for folder in filter(None, (self.folder, self.job.maps)):
+            make_folder(folder)
+            if self.resume:
+                remove_partial(folder)
+
+    def _reads(
+        self,
+        entries: Sequence[Entry],
+        manifest: Manifest,
+        settings: str,
+        reader: ThreadPoolExecutor,
+    ) -> Iterator[tuple[Entry, Future[tuple[Sources | None, float]]]]:
+        """Read ahead of the fusion, but never more than a few entries."""
+
+        def start(entry: Entry) -> tuple[Entry, Future[tuple[Sources | None, float]]]:
+            return entry, reader.submit(self._read, entry, manifest, settings)
+
+        rest = iter(entries)
+        ahead = deque(map(start, islice(rest, AHEAD)))
+        while ahead:
+            yield ahead.popleft()
+            ahead.extend(map(start, islice(rest, 1)))
+
+    def _read(
+        self, entry: Entry, manifest: Manifest, settings: str
+    ) -> tuple[Sources | None, float]:
+        """Read the sources of an entry, or None if it is finished; and tell the seconds taken."""
+        if entry.problem:
+            raise FusionlabError(entry.problem)
+        started = perf_counter()
+        if self.resume:
+            hashes = [_sha256(path) for path in entry.sources]
+            outputs = self.job.outputs(self.output(entry), entry.sources)
+            if manifest.finished(entry.stem, _key(settings, hashes), outputs):
+                return None, perf_counter() - started
+        sources = self.job.load(entry.sources)
+        return sources, perf_counter() - started
+
+    def _fused(
+        self, entry: Entry, reading: Future[tuple[Sources | None, float]]
+    ) -> Outcome | Product:
+        output, started = self.output(entry), perf_counter()
+        try:
+            sources, seconds = reading.result()
+            ready = perf_counter()
+            self.seconds.read += seconds
+            self.seconds.waited += ready - started
+            if sources is None:
+                return Outcome(entry.stem, "skipped", output)
+            product = self.job.fuse(sources, output)
+        except FusionlabError as error:
+            problem = entry.problem or f"{entry.stem}: {error}"
+            return Outcome(entry.stem, "failed", output, problem)
+        self.seconds.fuse += perf_counter() - ready
+        return product
+
+    def _write(self, entry: Entry, product: Product, manifest: Manifest, settings: str) -> Outcome:
+        started = perf_counter()
+        output, notes = product.output, product.notes
+        try:
+            files = self.job.encode(product)
+        except FusionlabError as error:  # too large for its format; the next may not be
+            return Outcome(entry.stem, "failed", output, f"{entry.stem}: {error}", notes)
+        key = _key(settings, [picture.sha256 for picture in product.sources.pictures])
+        with written_together(files):
+            manifest.note(entry.stem, key, files)
+        self.seconds.write += perf_counter() - started
+        return Outcome(entry.stem, "fused", output, notes=notes)
+
+
+def _key(settings: str, hashes: Sequence[str]) -> str:
+    """Return what a picture is a function of."""
+    return digest({"settings": settings, "sources": list(hashes)})
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FusionlabError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,197 @@
+"""All of a file or nothing, whatever happens; and several files together."""
+
+import os
+
+import pytest
+
+from fusionlab import FusionlabError
+from fusionlab.files import make_folder, remove_partial, written_beside, written_together
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def default_mode():
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+# ---------------------------------------------------------------- one file
+
+
+def test_a_file_is_replaced_only_at_the_end(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with written_beside(path) as beside:
+        beside.write_text("new")
+        assert path.read_text() == "old"
+        assert beside.suffix == ".txt"
+        assert beside.parent == tmp_path
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["x.txt"]
+
+
+@pytest.mark.parametrize(
+    "problem", [OSError(28, "No space left"), KeyboardInterrupt(), SystemExit()]
+)
+def test_whatever_interrupts_leaves_the_old_file_and_nothing_else(tmp_path, problem):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def work():
+        with written_beside(path) as beside:
+            beside.write_text("half")
+            raise problem
+
+    with pytest.raises(type(problem)):
+        work()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["x.txt"]
+
+
+def test_of_a_link_the_target_is_replaced(tmp_path):
+    (tmp_path / "link.txt").symlink_to("real.txt")
+    (tmp_path / "real.txt").write_text("old")
+    with written_together({tmp_path / "link.txt": b"new"}):
+        pass
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "new"
+    assert names(tmp_path) == ["link.txt", "real.txt"]
+
+
+def test_a_file_has_the_rights_that_the_user_gives_new_files(tmp_path):
+    with written_together({tmp_path / "x.txt": b"new"}):
+        pass
+    assert (tmp_path / "x.txt").stat().st_mode & 0o777 == default_mode()
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    path = tmp_path / "x.txt"
+    with written_beside(path) as first, written_beside(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # whose block ended last
+    assert names(tmp_path) == ["x.txt"]
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path):
+    path = tmp_path / f"{'y' * 251}.txt"
+    with written_beside(path) as beside:
+        beside.write_text("new")
+    assert path.read_text() == "new"
+
+
+# ---------------------------------------------------------------- several files
+
+
+def test_files_appear_together_once_the_block_has_ended(tmp_path):
+    files = {tmp_path / "a.png": b"picture", tmp_path / "a.png.json": b"record"}
+    with written_together(files):
+        assert not any(path.exists() for path in files)
+    assert {path: path.read_bytes() for path in files} == files
+    assert names(tmp_path) == ["a.png", "a.png.json"]
+
+
+def test_whoever_sees_the_first_sees_them_all(tmp_path, monkeypatch):
+    files = {tmp_path / name: name.encode() for name in "abc"}
+    order = []
+    replace = type(tmp_path).replace
+
+    def watched(self, target):
+        order.append(target.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(type(tmp_path), "replace", watched)
+    with written_together(files):
+        pass
+    assert order == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("problem", [ValueError("no"), KeyboardInterrupt()])
+def test_a_block_that_fails_leaves_every_file_as_it_was(tmp_path, problem):
+    (tmp_path / "b").write_text("old")
+    with (
+        pytest.raises(type(problem)),
+        written_together({tmp_path / name: b"new" for name in "abc"}),
+    ):
+        raise problem
+    assert names(tmp_path) == ["b"]
+    assert (tmp_path / "b").read_text() == "old"
+
+
+@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_disk_that_is_full_at_the_second_file_leaves_no_first(tmp_path, monkeypatch, problem):
+    (tmp_path / "b").write_text("old")
+    write = type(tmp_path).write_bytes
+
+    def failing(self, content):
+        write(self, content[:2])
+        if content == b"second":
+            raise problem
+        return len(content)
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", failing)
+    files = {tmp_path / "a": b"first", tmp_path / "b": b"second"}
+    expected = FusionlabError if isinstance(problem, OSError) else KeyboardInterrupt
+    with (
+        pytest.raises(expected, match="cannot write .*/b: No space left on device|^$"),
+        written_together(files),
+    ):
+        pytest.fail("nothing was written, and the block ran")
+    assert names(tmp_path) == ["b"]
+    assert (tmp_path / "b").read_text() == "old"
+
+
+def test_a_folder_that_is_not_there_is_said_in_one_sentence(tmp_path):
+    files = {tmp_path / "a": b"first", tmp_path / "nowhere" / "b": b"second"}
+    with (
+        pytest.raises(FusionlabError, match="cannot write .*/nowhere/b: No such file or directory"),
+        written_together(files),
+    ):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_a_place_that_is_taken_meanwhile_leaves_complete_files_only(tmp_path):
+    files = {tmp_path / "a": b"first", tmp_path / "b": b"second", tmp_path / "c": b"third"}
+    with pytest.raises(FusionlabError, match="cannot write .*/b: "), written_together(files):
+        (tmp_path / "b").mkdir()
+    assert names(tmp_path) == ["b", "c"]  # from the last on; a would say that all are there
+    assert (tmp_path / "c").read_bytes() == b"third"
+
+
+def test_no_files_are_nothing_to_do():
+    with written_together({}):
+        pass
+
+
+# ---------------------------------------------------------------- folders
+
+
+def test_a_folder_is_made_with_those_above_it_and_may_be_there(tmp_path):
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_folder_in_the_place_of_a_file_cannot_be_made(tmp_path):
+    (tmp_path / "x").touch()
+    for folder in (tmp_path / "x", tmp_path / "x" / "y"):
+        with pytest.raises(FusionlabError, match=f"cannot make the folder {folder}: .*another"):
+            make_folder(folder)
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
+    """Killed: as if by SIGKILL, without a chance to clean up."""
+    (tmp_path / "x.png").touch()
+    (tmp_path / ".hidden.png").touch()
+    writing = written_beside(tmp_path / "y.png")
+    writing.__enter__().write_text("half")
+    assert len(names(tmp_path)) == 3
+    remove_partial(tmp_path)
+    assert names(tmp_path) == [".hidden.png", "x.png"]
+    remove_partial(tmp_path)
+    assert names(tmp_path) == [".hidden.png", "x.png"]
