@@ -1,19 +1,23 @@
-"""`fusionlab fuse`: read the sources, fuse them, write the picture."""
+"""`fusionlab fuse`: read the sources, fuse them, write the picture; or a folder of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fusionlab.cli.options import StrategyCommand
-from fusionlab.cli.session import Session, refusing
-from fusionlab.errors import FusionlabError
+from fusionlab.cli.output import json_option, on_terminal, show_facts, warn
+from fusionlab.cli.session import Refused, Session, Stopped, quiet_decoders, refusing
 
 if TYPE_CHECKING:
+    from fusionlab.filefusion import FileFusion
+    from fusionlab.folders import FolderRun, Outcome
+    from fusionlab.imagesets import Entry
     from fusionlab.strategy import Strategy
 
 EXAMPLES = """\b
@@ -22,6 +26,18 @@ Examples:
   fusionlab fuse --strategy l1norm --r 1 a.png b.png c.png -o fused.png
   fusionlab fuse --preset paper --strategy addition ir.png vis.png -o table2.png
   fusionlab fuse --strategy l1norm --help         the options of a strategy
+\b
+  fusionlab fuse --scale minmax --scale full counts16.tif visible.png -o fused.tif
+  fusionlab fuse --scale 6700,7100 --depth 8 thermal/ visible/ -o fused/
+  fusionlab fuse --colour luma pet.png mri.png    keeps the colour of the PET
+  fusionlab fuse --resize first ir.png vis.jpg --record
+\b
+  fusionlab fuse ir/ vis/ -o fused/               one picture for each stem in both
+  fusionlab fuse brackets/ -o fused/ --resume     brackets/a, brackets/b, ...; goes on
+  fusionlab fuse ir/ vis/ --json | jq .status     a line of JSON for each picture
+\b
+Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could be done,
+130 stopped by Ctrl-C.
 """
 
 
@@ -30,10 +46,9 @@ Examples:
 @click.option(
     "-o",
     "--output",
-    default="fused.png",
-    show_default=True,
     type=click.Path(path_type=Path),
-    help="Where to write the picture: .png, .jpg, .bmp or .tif.",
+    help="Where to write the picture: .png, .jpg, .bmp or .tif; or the pictures, if the sources "
+    "are folders.  [default: fused.png, or fused/]",
 )
 @click.option(
     "--strategy",
@@ -56,6 +71,23 @@ Examples:
     help="Take the defaults from a preset, such as 'paper'; explicit options win.",
 )
 @click.option(
+    "--scale",
+    multiple=True,
+    default=["full"],
+    show_default=True,
+    metavar="SCALE",
+    help="Which values of a source are black and white: full (the range of its type), minmax, "
+    "percentile[=1,99], or LO,HI. Once for all sources, or once for each in their order.",
+)
+@click.option(
+    "--colour",
+    type=click.Choice(["per-channel", "luma", "gray"]),
+    default="per-channel",
+    show_default=True,
+    help="Fuse red, green and blue one by one, a gray source counting for all three; or only the "
+    "luminance, keeping the chroma of the colour sources; or only the luminance, in gray.",
+)
+@click.option(
     "--range",
     "range_policy",
     type=click.Choice(["auto", "clip", "minmax"]),
@@ -63,6 +95,17 @@ Examples:
     show_default=True,
     help="How the result becomes displayable: cut off at black and white, stretched from its "
     "minimum to its maximum, or whichever suits the strategy.",
+)
+@click.option(
+    "--depth",
+    type=click.Choice(["8", "16", "32"]),
+    help="Bits per sample of the picture; 32 is float32 in 0..1.  [default: as the deepest source]",
+)
+@click.option(
+    "--resize",
+    type=click.Choice(["first", "smallest"]),
+    help="Bring sources of different sizes to that of the first, or of the smallest.  "
+    "[default: refuse them]",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 @click.option(
@@ -85,98 +128,212 @@ Examples:
     type=click.Path(path_type=Path, file_okay=False),
     help="Also write the weight map of each source there, as 8-bit PNG.",
 )
+@click.option(
+    "--record",
+    is_flag=True,
+    help="Also write how the picture was made: beside it as .json, and into PNG and TIFF. "
+    "'fusionlab explain' shows it.",
+)
+@click.option(
+    "--format",
+    "suffix",
+    type=click.Choice(["png", "jpg", "bmp", "tif"]),
+    default="png",
+    show_default=True,
+    help="For folders: what the pictures are written as.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="For folders: leave out what an earlier run has finished with the same settings and "
+    "sources.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
-@click.pass_obj
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=0),
+    default=2**28,
+    show_default=True,
+    metavar="PIXELS",
+    help="Refuse sources that claim more, as decompression bombs do; 0: no limit.",
+)
+@json_option
+@click.pass_context
 def fuse(
-    session: Session,
+    ctx: click.Context,
     *,
     sources: tuple[Path, ...],
-    output: Path,
+    output: Path | None,
     strategy: Strategy,
     backbone: str | None,
     preset: str | None,
+    scale: tuple[str, ...],
+    colour: Any,
     range_policy: Any,
+    depth: str | None,
+    resize: Any,
     device: str,
     tile: int | None,
     allow_tf32: bool,
     save_weights: Path | None,
+    record: bool,
+    suffix: str,
+    resume: bool,
     overwrite: bool,
+    max_pixels: int,
+    as_json: bool,
 ) -> None:
     """Fuse two or more registered SOURCES of one size into one picture.
 
-    8-bit gray or RGB. A colour image is fused channel by channel; a gray source beside it counts
-    for all three.
+    SOURCES are image files: gray or RGB; 8 bits, 16 bits or float; PNG, JPEG, BMP, GIF, WebP or
+    TIFF, judged by their content. Or folders: several, whose files are paired by stem, or one
+    with sub-folders a/ b/ c/ ... that are.
     """
-    with refusing():
-        from fusionlab.imaging.writing import check_writable, write_image
-
-        check_writable(output, overwrite=overwrite)
-        maps = _map_paths(save_weights, output, sources)
-        if save_weights and save_weights.exists():
-            for path in maps:
-                check_writable(path, overwrite=overwrite)
-
+    folders = [path for path in sources if path.is_dir()]
+    if folders and len(folders) < len(sources):
+        file = next(path for path in sources if path not in folders)
+        raise Refused(f"expected files only or folders only, got {folders[0]}/ and {file}")
+    if resume and not folders:
+        raise Refused("--resume is for folders; give folders as sources, or leave it out")
+    session: Session = ctx.obj
+    plugins = session.plugins
+    with refusing(), quiet_decoders():
+        from fusionlab.filefusion import FileFusion
         from fusionlab.fusion import Fusion
-        from fusionlab.imaging.reading import read_image
-        from fusionlab.method import build_backbone, method_id
+        from fusionlab.method import build_backbone
 
-        images = [read_image(path) for path in sources]
-        plugins = session.plugins
         fusion = Fusion(
             build_backbone(backbone or plugins.default("backbone"), plugins),
             strategy,
             range_policy=range_policy,
+            scale=scale,
+            colour=colour,
             device=device,
             tile=tile,
             allow_tf32=allow_tf32,
         )
-        with _progress() as progress:
-            fused = fusion.fuse(images, weights=bool(maps), progress=progress)
-        write_image(output, fused.image)
-        if save_weights:
-            _make_folder(save_weights)
-        for path, weights in zip(maps, fused.weights, strict=True):
-            write_image(path, (weights.clip(0, 1) * 255 + 0.5).astype("uint8"))
+        job = FileFusion(
+            fusion,
+            plugins,
+            depth=int(depth) if depth else None,  # type: ignore[arg-type]  # click has checked it
+            resize=resize,
+            record=record,
+            maps=save_weights,
+            max_pixels=max_pixels or None,
+        )
+        facts = {
+            "method": job.describe()["method"],
+            "preset": preset,
+            "range": fusion.range_policy,
+            "colour": colour,
+            "scale": " ".join(map(str, fusion.scale)),
+            "device": str(fusion.device),
+        }
+        if not folders:
+            output = output or Path("fused.png")
+            facts |= _fuse_files(job, sources, output, overwrite)
+            if not as_json:
+                size = f"{facts.pop('width')}x{facts.pop('height')}"
+                facts |= {"sources": f"{len(sources)} of {size}", "warnings": None}
+            show_facts(facts, as_json=as_json)
+            return
+        from fusionlab.folders import FolderRun
+        from fusionlab.imagesets import find_entries
 
-    height, width = fused.image.shape[:2]
-    chosen = method_id(fusion.backbone, strategy, plugins)
-    click.echo(f"method   {chosen}" + (f"  (preset {preset})" if preset else ""))
-    click.echo(f"range    {fusion.range_policy}")
-    click.echo(f"device   {fusion.device}")
-    click.echo(f"sources  {len(images)} of {width}x{height}")
-    for path in maps:
-        click.echo(f"weights  {path}")
-    click.echo(f"output   {output}")
+        output = output or Path("fused")
+        run = FolderRun(job, output, f".{suffix}", resume=resume, overwrite=overwrite)
+        entries = find_entries(sources)
+        if not as_json:
+            show_facts(facts, as_json=False)
+        ctx.exit(1 if _fuse_folders(run, entries, facts, as_json=as_json) else 0)
 
 
-def _map_paths(folder: Path | None, output: Path, sources: tuple[Path, ...]) -> list[Path]:
-    """Name one weight map per source."""
-    if folder is None:
-        return []
-    return [
-        folder / f"{output.stem}-weights-{number}-{path.stem}.png"
-        for number, path in enumerate(sources, start=1)
-    ]
+def _fuse_files(
+    job: FileFusion, paths: tuple[Path, ...], output: Path, overwrite: bool
+) -> dict[str, Any]:
+    """Fuse files to a file, and return what there is to say about it."""
+    from fusionlab.files import make_folder, written_together
 
-
-def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FusionlabError(f"cannot make the folder {folder}: {error.strerror}") from error
+        job.check(output, paths, overwrite=overwrite)
+        sources = job.load(paths)
+        with on_terminal("fusing") as progress:
+            product = job.fuse(sources, output, progress)
+        files = job.encode(product)
+        if job.maps is not None:
+            make_folder(job.maps)
+        with written_together(files):
+            pass
+    except KeyboardInterrupt:
+        raise Stopped("stopped; nothing has been written") from None
+    for note in product.notes:
+        warn(note)
+    height, width = product.fused.image.shape[:2]
+    _, *others = files
+    return {
+        "depth": 8 * product.fused.image.dtype.itemsize,
+        "width": width,
+        "height": height,
+        "sources": [str(path) for path in paths],
+        "weights": [str(path) for path in others if path.suffix == ".png"],
+        "record": next((str(path) for path in others if path.suffix == ".json"), None),
+        "output": str(output),
+        "warnings": product.notes,
+    }
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal, as soon as there is more than one tile; nothing in a pipe."""
-    from rich.console import Console
-    from rich.progress import Progress
+def _fuse_folders(
+    run: FolderRun, entries: list[Entry], facts: dict[str, Any], *, as_json: bool
+) -> int:
+    """Fuse an image set, tell what becomes of each entry, and return how many failed."""
+    from time import perf_counter
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("fusing", total=None, visible=False)
+    started = perf_counter()
+    counts = dict.fromkeys(("fused", "skipped", "failed"), 0)
+    silent = as_json or sys.stdout.isatty()  # a terminal has the bar
+    try:
+        with on_terminal("fusing") as progress:
+            for outcome in run.run(entries):
+                counts[outcome.status] += 1
+                progress(sum(counts.values()), len(entries))
+                if as_json:
+                    click.echo(json.dumps(_line_of(outcome)))
+                for note in outcome.notes:
+                    warn(note)
+                if outcome.problem:
+                    click.echo(f"failed: {outcome.problem}", err=True)
+                elif not silent:
+                    click.echo(f"{outcome.status:<8} {outcome.output}")
+    except KeyboardInterrupt:
+        raise Stopped(
+            f"stopped after {sum(counts.values())} of {len(entries)}; what is there is complete, "
+            "go on with --resume"
+        ) from None
+    seconds = perf_counter() - started
+    spent = {name: round(value, 3) for name, value in asdict(run.seconds).items()}
+    if as_json:
+        summary = {**facts, **counts, "seconds": round(seconds, 3), "spent": spent}
+        click.echo(json.dumps({"summary": summary}))
+        return counts["failed"]
+    told = ", ".join(f"{number} {status}" for status, number in counts.items())
+    rate = f", {counts['fused'] / seconds:.2f} pictures/s" if counts["fused"] else ""
+    show_facts(
+        {
+            "summary": f"{told}, of {len(entries)}",
+            "time": f"{seconds:.1f} s{rate} (fusing {spent['fuse']:.1f} s; at the same time "
+            f"reading {spent['read']:.1f} s, writing {spent['write']:.1f} s)",
+            "output": f"{run.folder}/",
+        },
+        as_json=False,
+    )
+    return counts["failed"]
 
-        def show(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total, visible=total > 1)
 
-        yield show
+def _line_of(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "stem": outcome.stem,
+        "status": outcome.status,
+        "output": None if outcome.problem else str(outcome.output),
+        "problem": outcome.problem or None,
+        "warnings": outcome.notes,
+    }

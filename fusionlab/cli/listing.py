@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import click
 
+from fusionlab.cli.output import json_option, show_table
 from fusionlab.cli.session import Session
 
 
 @click.command()
+@json_option
 @click.pass_obj
-def strategies(session: Session) -> None:
+def strategies(session: Session, *, as_json: bool) -> None:
     r"""List the strategies that can be given to `fuse --strategy`.
 
     \b
@@ -19,15 +19,20 @@ def strategies(session: Session) -> None:
       fusionlab strategies
       fusionlab fuse --strategy l1norm --help     the options of one of them
     """
-    _table(
-        (offer.ref.name, offer.ref.summary, f"[{offer.plugin}]")
-        for offer in session.plugins.strategies.offers
+    show_table(
+        ("name", "summary", "plugin"),
+        (
+            (offer.ref.name, offer.ref.summary, f"[{offer.plugin}]")
+            for offer in session.plugins.strategies.offers
+        ),
+        as_json=as_json,
     )
 
 
 @click.command()
+@json_option
 @click.pass_obj
-def backbones(session: Session) -> None:
+def backbones(session: Session, *, as_json: bool) -> None:
     r"""List the backbones that can be given to `fuse --backbone`, with their weights.
 
     \b
@@ -35,20 +40,25 @@ def backbones(session: Session) -> None:
       fusionlab backbones
       fusionlab fuse --backbone identity a.png b.png
     """
-    _table(
+    show_table(
+        ("name", "summary", "weights", "plugin"),
         (
-            offer.ref.name,
-            offer.ref.summary,
-            " ".join(f"@{tag}" for tag in offer.ref.checkpoints) or "no weights",
-            f"[{offer.plugin}]",
-        )
-        for offer in session.plugins.backbones.offers
+            (
+                offer.ref.name,
+                offer.ref.summary,
+                " ".join(f"@{tag}" for tag in offer.ref.checkpoints) or "no weights",
+                f"[{offer.plugin}]",
+            )
+            for offer in session.plugins.backbones.offers
+        ),
+        as_json=as_json,
     )
 
 
 @click.command()
+@json_option
 @click.pass_obj
-def presets(session: Session) -> None:
+def presets(session: Session, *, as_json: bool) -> None:
     r"""List what each plugin means by the names that can be given to `fuse --preset`.
 
     \b
@@ -56,27 +66,32 @@ def presets(session: Session) -> None:
       fusionlab presets
       fusionlab fuse --preset paper a.png b.png
     """
-    _table(
+    show_table(
+        ("name", "summary", "settings", "plugin"),
         (
-            preset.name,
-            preset.summary,
-            " ".join(
-                [f"{key}={value}" for key, value in preset.settings.items()]
-                + [
-                    f"{name}:{key}={value}"
-                    for name, values in preset.strategies.items()
-                    for key, value in values.items()
-                ]
-            ),
-            f"[{plugin}]",
-        )
-        for plugin, preset in session.plugins.presets
+            (
+                preset.name,
+                preset.summary,
+                " ".join(
+                    [f"{key}={value}" for key, value in preset.settings.items()]
+                    + [
+                        f"{name}:{key}={value}"
+                        for name, values in preset.strategies.items()
+                        for key, value in values.items()
+                    ]
+                ),
+                f"[{plugin}]",
+            )
+            for plugin, preset in session.plugins.presets
+        ),
+        as_json=as_json,
     )
 
 
 @click.command()
+@json_option
 @click.pass_obj
-def plugins(session: Session) -> None:
+def plugins(session: Session, *, as_json: bool) -> None:
     r"""List the installed plugins, what became of them, and how long each took to load.
 
     \b
@@ -84,23 +99,18 @@ def plugins(session: Session) -> None:
       fusionlab plugins
       fusionlab --no-plugin NAME plugins          without one of them
     """
-    _table(
+    show_table(
+        ("name", "version", "status", "load time", "module", "problem"),
         (
-            plugin.name,
-            plugin.version,
-            plugin.status,
-            f"{plugin.seconds * 1e3:.1f} ms",
-            plugin.target,
-            plugin.problem,
-        )
-        for plugin in session.plugins.loaded
+            (
+                plugin.name,
+                plugin.version,
+                plugin.status,
+                f"{plugin.seconds * 1e3:.1f} ms",
+                plugin.target,
+                plugin.problem,
+            )
+            for plugin in session.plugins.loaded
+        ),
+        as_json=as_json,
     )
-
-
-def _table(rows: Iterable[tuple[str, ...]]) -> None:
-    """Print rows in columns, plain: the same on a terminal and in a pipe."""
-    table = list(rows)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())

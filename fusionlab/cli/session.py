@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fusionlab.cli.output import warn
 from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ class Refused(click.ClickException):
     """A problem the user can put right: one sentence on stderr, exit code 2."""
 
     exit_code = 2
+
+
+class Stopped(Refused):
+    """The user pressed Ctrl-C: one sentence on stderr, and the exit code that shells give."""
+
+    exit_code = 130
 
 
 class Session:
@@ -34,7 +41,7 @@ class Session:
 
         plugins = load_plugins(self.blocked)
         for text in plugins.warnings:
-            click.echo(f"warning: {text}", err=True)
+            warn(text)
         return plugins
 
 
@@ -49,3 +56,23 @@ def refusing() -> Iterator[None]:
         if error.filename is None:  # not about a file
             raise
         raise Refused(f"cannot use {error.filename}: {error.strerror}") from error
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Keep what image decoders say to programmers from the users of the command.
+
+    What is wrong with a file reaches them as one sentence of ours, or not at all: a damaged tag
+    that changes no pixel.
+    """
+    import logging
+    import warnings
+
+    handler, logger = logging.NullHandler(), logging.getLogger("tifffile")
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(PIL|tifffile|imageio)\b")
+            yield
+    finally:
+        logger.removeHandler(handler)

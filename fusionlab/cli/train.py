@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionlab.cli.session import Refused, Session, refusing
+from fusionlab.cli.session import Refused, Session, Stopped, refusing
 from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def train(
             with _progress(settings.iterations) as progress:
                 final = training.run(progress)
         except KeyboardInterrupt:
-            raise Refused(
+            raise Stopped(
                 f"stopped at iteration {training.iteration}, saved; go on with --resume"
             ) from None
         weights = output / f"{tag}.safetensors"

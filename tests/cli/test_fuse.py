@@ -1,8 +1,10 @@
 """`fusionlab fuse`, from the command line to the written file."""
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 
 from fusionlab import Fusion
 from fusionlab.cli import main
+from fusionlab.filefusion import FileFusion
 
 RNG = np.random.default_rng(0)
 
@@ -38,7 +41,10 @@ def test_the_command_of_the_readme(folder):
     assert result.stdout.splitlines() == [
         "method   densefuse@1e2/l1norm,r=1,border=inside",
         "range    clip",
+        "colour   per-channel",
+        "scale    full",
         "device   cpu",
+        "depth    8",
         "sources  3 of 30x20",
         "output   fused.png",
     ]
@@ -52,7 +58,7 @@ def test_gray_and_colour_give_colour(folder):
 
 def test_the_preset_changes_defaults_and_nothing_else(folder):
     result = run("--preset", "paper", "a.png", "b.png", "--backbone", "identity")
-    assert "method   identity/l1norm,r=0,border=inside  (preset paper)" in result.stdout
+    assert "method   identity/l1norm,r=0,border=inside\npreset   paper\n" in result.stdout
     assert "range    minmax" in result.stdout
     result = run(
         "--preset", "paper", "a.png", "b.png", "--r", "3", "--range", "clip", "-o", "y.png"
@@ -66,6 +72,11 @@ def test_the_preset_changes_defaults_and_nothing_else(folder):
 def test_weight_maps_are_written_one_a_source(folder):
     result = run("--save-weights", "maps", "a.png", "b.png", "colour.png", "-o", "f.png")
     assert result.exit_code == 0, result.output
+    assert [line for line in result.stdout.splitlines() if "weights" in line] == [
+        "weights  maps/f-weights-1-a.png",
+        "weights  maps/f-weights-2-b.png",
+        "weights  maps/f-weights-3-colour.png",
+    ]
     names = ["f-weights-1-a.png", "f-weights-2-b.png", "f-weights-3-colour.png"]
     assert sorted(path.name for path in (folder / "maps").iterdir()) == names
     total = sum(iio.imread(f"maps/{name}").astype(int) for name in names)
@@ -98,6 +109,17 @@ def test_weight_maps_are_written_one_a_source(folder):
         (["a.png", "gone.png", "--save-weights", "new/maps"], "gone.png does not exist"),
         (["a.png", "b.png", "--strategy", "addition", "--r", "1"], "Options of addition: none."),
         (["small.png", "small.png", "--r", "20", "--border", "reflect"], "needs an image larger"),
+        (["a.png", "b.png", "--scale", "most"], "a scale must be full, minmax, percentile"),
+        (["a.png", "b.png", "--scale", "full", "--scale", "full", "--scale", "full"], "got 3"),
+        (["a.png", "b.png", "--depth", "12"], "'12' is not one of '8', '16', '32'"),
+        (["a.png", "b.png", "--resize", "largest"], "'largest' is not one of"),
+        (["a.png", "b.png", "--resume"], "--resume is for folders; give folders as sources"),
+        (["a.png", "folder"], "expected files only or folders only, got folder/ and a.png"),
+        (["folder", "a.png"], "expected files only or folders only, got folder/ and a.png"),
+        (["a.png", "b.png", "-o", "folder"], "must end in one of .png"),
+        (["a.png", "b.png", "-o", "a.png", "--overwrite"], "a.png is the source a.png itself"),
+        (["a.png", "b.png", "--max-pixels", "599"], "a.png claims 30x20 pixels, more than the"),
+        (["a.png", "b.png", "--record", "-o", "taken.png"], "taken.png.json exists already"),
         ([], "Missing argument 'SOURCES...'"),
     ],
 )
@@ -105,6 +127,8 @@ def test_a_mistake_costs_one_sentence_and_nothing_is_written(folder, args, messa
     (folder / "text.png").write_text("no image")
     (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:200])
     (folder / "there.png").write_bytes(b"precious")
+    (folder / "taken.png.json").write_bytes(b"precious")
+    (folder / "folder").mkdir()
     before = sorted(path.name for path in folder.rglob("*.*"))
     result = run(*args)
     assert result.exit_code == 2, result.output
@@ -129,15 +153,25 @@ def test_a_read_only_folder_is_one_sentence(folder):
     assert "cannot write locked/x.png: Permission denied" in result.stderr
 
 
-def test_a_full_disk_is_one_sentence(folder, monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(folder, monkeypatch, number):
+    write, left = Path.write_bytes, iter(range(number - 1))
 
-    monkeypatch.setattr(iio, "imwrite", full)
-    result = run("a.png", "b.png")
+    def full(path, content):
+        if next(left, None) is None:
+            write(path, content[:10])
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr(Path, "write_bytes", full)
+    result = run("a.png", "b.png", "--record", "--save-weights", ".")
     assert result.exit_code == 2
-    assert "cannot write fused.png: No space left on device" in result.stderr
-    assert not (folder / "fused.png").exists()
+    ends = [".png", ".png.json", "-weights-1-a.png", "-weights-2-b.png"]
+    assert (
+        result.stderr == f"Error: cannot write fused{ends[number - 1]}: No space left on device\n"
+    )
+    assert sorted(folder.iterdir()) == before
 
 
 def test_the_strategy_and_the_backbone_may_come_from_the_environment(folder):
@@ -260,7 +294,6 @@ def test_weights_from_elsewhere_are_named_with_their_hash(folder):
     same = run("a.png", "b.png", "--backbone", "densefuse@densefuse-1e2.safetensors")
     assert "densefuse@1e2/" in same.stdout
     import hashlib
-    import json
 
     from safetensors.torch import load, save
 
@@ -287,14 +320,92 @@ def test_help_works_without_any_strategy_installed():
     assert "--save-weights DIR" in result.stdout
 
 
-def test_ctrl_c_leaves_nothing_behind(folder, monkeypatch):
+@pytest.mark.parametrize("stage", ["load", "fuse", "encode"])
+def test_ctrl_c_leaves_nothing_behind(folder, monkeypatch, stage):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Fusion, "fuse", interrupted)
-    result = run("a.png", "b.png")
-    assert result.exit_code == 1
-    assert not (folder / "fused.png").exists()
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr(FileFusion, stage, interrupted)
+    result = run("a.png", "b.png", "--record", "--save-weights", "maps")
+    assert result.exit_code == 130
+    assert result.stderr == "Error: stopped; nothing has been written\n"
+    assert sorted(folder.iterdir()) == before
+
+
+def test_as_json_it_is_one_line_for_scripts(folder):
+    result = run(
+        *("--record", "--save-weights", "maps", "--json", "--backbone", "identity"),
+        *("--preset", "paper", "a.png", "colour.png", "-o", "f.tif"),
+    )
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {
+        "method": "identity/l1norm,r=0,border=inside",
+        "preset": "paper",
+        "range": "minmax",
+        "colour": "per-channel",
+        "scale": "full",
+        "device": "cpu",
+        "depth": 8,
+        "width": 30,
+        "height": 20,
+        "sources": ["a.png", "colour.png"],
+        "weights": ["maps/f-weights-1-a.png", "maps/f-weights-2-colour.png"],
+        "record": "f.tif.json",
+        "output": "f.tif",
+        "warnings": [],
+    }
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == ""
+
+
+def test_as_json_a_mistake_prints_no_json(folder):
+    result = run("--json", "a.png", "gone.png")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == "Error: gone.png does not exist\n"
+
+
+def test_the_same_file_twice_is_fused_with_a_warning(folder):
+    (folder / "copy.tif").write_bytes((folder / "a.png").read_bytes())
+    result = run("a.png", "a.png", "copy.tif", "--json", "--backbone", "identity")
+    told = ["a.png is the same image as a.png", "copy.tif is the same image as a.png"]
+    assert result.exit_code == 0
+    assert result.stderr == "".join(f"warning: {text}\n" for text in told)
+    assert json.loads(result.stdout)["warnings"] == told
+
+
+def test_resize_brings_sources_to_one_size_with_a_warning(folder):
+    assert run("a.png", "small.png", "--resize", "first", "-o", "f.png").stderr == (
+        "warning: small.png is resized from 30x10 to 30x20; its sides change their proportion by "
+        "50.0%\n"
+    )
+    assert iio.imread("f.png").shape == (20, 30)
+    assert (
+        "a.png is resized from 30x20 to 30x10"
+        in run("a.png", "small.png", "--resize", "smallest", "-o", "s.png").stderr
+    )
+    assert iio.imread("s.png").shape == (10, 30)
+
+
+def test_a_format_that_cannot_hold_the_depth_warns(folder):
+    iio.imwrite("deep.png", RNG.integers(0, 65536, (20, 30), dtype=np.uint16))
+    result = run("a.png", "deep.png", "-o", "f.jpg")
+    assert result.stderr == (
+        "warning: f.jpg is written with 8 bits instead of 16 bits: .jpg can hold no more, .tif "
+        "can\n"
+    )
+    assert "depth    8\n" in result.stdout
+    result = run("a.png", "b.png", "--depth", "32", "-o", "f.png")
+    assert "f.png is written with 16 bits instead of 32-bit floats" in result.stderr
+    assert iio.imread("f.png").dtype == np.uint16
+    assert run("a.png", "deep.png", "--depth", "8", "-o", "g.jpg").stderr == ""
+
+
+def test_nothing_is_printed_that_only_a_terminal_understands(folder):
+    result = run("a.png", "small.png", "--resize", "first", "--tile", "16", "--record")
+    assert "\x1b" not in result.stdout + result.stderr
+    assert "\r" not in result.stdout + result.stderr
 
 
 def test_python_m_fusionlab_is_the_command():

@@ -1,5 +1,8 @@
 """What there is, a line each, with its origin."""
 
+import json
+
+import pytest
 from click.testing import CliRunner
 
 from fusionlab.cli import main
@@ -41,3 +44,20 @@ def test_plugins_say_what_became_of_them(install):
     assert rows[-1].startswith("lab-broken")
     assert "broken" in rows[-1]
     assert "nowhere_at_all" in rows[-1]
+
+
+@pytest.mark.parametrize("command", ["strategies", "backbones", "presets", "plugins"])
+def test_as_json_it_is_the_same_table(command):
+    result = CliRunner().invoke(main, [command, "--json"])
+    assert result.exit_code == 0
+    rows = json.loads(result.stdout)
+    assert len(rows) == len(lines(command))
+    assert [row["name"] for row in rows] == [line.split()[0] for line in lines(command)]
+    assert len({tuple(row) for row in rows}) == 1  # the same columns in every row
+
+
+def test_as_json_a_table_without_rows_is_empty():
+    result = CliRunner().invoke(main, ["--no-plugin", "fusionlab-imaging", "strategies", "--json"])
+    assert (result.exit_code, json.loads(result.stdout)) == (0, [])
+    result = CliRunner().invoke(main, ["--no-plugin", "fusionlab-imaging", "strategies"])
+    assert (result.exit_code, result.stdout) == (0, "")

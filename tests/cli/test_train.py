@@ -57,7 +57,7 @@ def test_ctrl_c_saves_and_resume_goes_on(folder, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Training, "_step", interrupted)
         result = run()
-    assert result.exit_code == 2
+    assert result.exit_code == 130
     assert "stopped at iteration 4, saved; go on with --resume" in result.stderr
     assert "runs holds a run already; go on with --resume" in run().stderr
     result = run("--resume")

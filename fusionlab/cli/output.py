@@ -1,0 +1,86 @@
+"""What a command prints: JSON for scripts, columns for people, plain text in a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def show_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print names and values; empty values only as JSON."""
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    rows = [
+        (name, line)
+        for name, value in facts.items()
+        if value not in (None, "", [])
+        for line in (value if isinstance(value, list) else [value])
+    ]
+    _columns([(name, str(line)) for name, line in rows])
+
+
+def show_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, as_json: bool) -> None:
+    """Print rows in columns, under their names on a terminal."""
+    table = [tuple(row) for row in rows]
+    if as_json:
+        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in table], indent=2))
+    else:
+        _columns(table, names)
+
+
+def warn(text: str) -> None:
+    """Print a warning, on stderr."""
+    click.echo(f"warning: {text}", file=sys.stderr)  # err=True would bypass a bar that is drawn
+
+
+@contextmanager
+def on_terminal(description: str) -> Iterator[Any]:
+    """Give a `show(done, total)` that draws a bar on a terminal, and nothing in a pipe."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        redirect_stdout=False,  # it may be a pipe
+        disable=not console.is_terminal,
+    ) as bars:
+        task = bars.add_task(description, total=None, visible=False)
+
+        def show(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total, visible=total > 1)
+
+        yield show
+
+
+def _columns(rows: list[tuple[str, ...]], names: Sequence[str] = ()) -> None:
+    if not rows:
+        return
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Column, Table
+        from rich.text import Text
+
+        columns = [Column(name, overflow="fold") for name in names or [""] * len(rows[0])]
+        table = Table(*columns, box=None, show_header=bool(names), pad_edge=False)
+        table.columns[0].style = "bold"
+        for row in rows:
+            table.add_row(*map(Text, row))  # no markup, no emoji: file names are what they are
+        Console().print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())

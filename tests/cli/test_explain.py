@@ -1,0 +1,318 @@
+"""`fusionlab explain`: what a picture says of itself, and that it is true."""
+
+import json
+import shlex
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner
+
+from fusionlab.cli import main
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Sources of several kinds in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ir").mkdir()
+    (tmp_path / "vis").mkdir()
+    for name in ("a.png", "b.png", "-c.png", "it's d.png", "ir/x.png", "vis/x.png"):
+        iio.imwrite(name, RNG.integers(0, 256, (20, 30), dtype=np.uint8))
+    iio.imwrite("colour.png", RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    iio.imwrite("large.png", RNG.integers(0, 256, (41, 60), dtype=np.uint8))
+    tifffile.imwrite("counts.tif", RNG.integers(7000, 7400, (20, 30), dtype=np.uint16))
+    return tmp_path
+
+
+def call(*args):
+    result = CliRunner().invoke(main, args)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    return result
+
+
+def fuse(*args, backbone="identity"):
+    result = call("fuse", "--record", "--backbone", backbone, *args)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def command_of(picture):
+    """Return the words of the command that `explain` prints."""
+    result = call("explain", picture)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    return shlex.split(result.stdout.splitlines()[-1])
+
+
+def test_it_prints_what_matters(folder):
+    fuse("--strategy", "l1norm", "--r", "2", "a.png", "colour.png", "-o", "fused.png")
+    result = call("explain", "fused.png")
+    record = json.loads(Path("fused.png.json").read_text())
+    lines = result.stdout.splitlines()
+    first, second = (source["sha256"][:16] for source in record["sources"])
+    versions = " ".join(f"{name}={number}" for name, number in record["libraries"].items())
+    assert lines == [
+        "method    identity/l1norm,r=2,border=inside",
+        "range     clip",
+        "colour    per-channel",
+        "scale     full",
+        "device    cpu",
+        f"sources   a.png  30x20 8-bit gray, black 0, white 255, SHA-256 {first}...",
+        f"sources   colour.png  30x20 8-bit RGB, black 0, white 255, SHA-256 {second}...",
+        "result    fused.png  30x20 8-bit RGB",
+        f"plugins   fusionlab-imaging={record['plugins']['fusionlab-imaging']}",
+        f"versions  {versions}",
+        "",
+        "fusionlab fuse --backbone identity --strategy l1norm --r 2 --border inside --range clip "
+        "--colour per-channel --scale full --depth 8 --device cpu a.png colour.png -o fused.png "
+        "--record",
+    ]
+    assert result.stderr == ""
+
+
+def test_the_weights_are_told_by_their_hash(folder):
+    fuse("a.png", "b.png", backbone="densefuse")
+    record = json.loads(Path("fused.png.json").read_text())
+    told = call("explain", "fused.png").stdout.splitlines()
+    assert told[1] == f"weights   SHA-256 {record['weights']['sha256'][:16]}..."
+
+
+def test_as_json_it_prints_the_record(folder):
+    fuse("a.png", "b.png", "-o", "fused.jpg")
+    record = json.loads(Path("fused.jpg.json").read_text())
+    for name in ("fused.jpg", "fused.jpg.json"):
+        assert json.loads(call("explain", "--json", name).stdout) == record
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["a.png", "b.png", "-o", "f.png"],
+        ["a.png", "b.png", "colour.png", "-o", "f.jpg"],
+        [
+            "--strategy",
+            "l1norm",
+            "--r",
+            "3",
+            "--border",
+            "reflect",
+            "a.png",
+            "b.png",
+            "-o",
+            "f.bmp",
+        ],
+        ["--strategy", "max", "--range", "minmax", "a.png", "b.png", "-o", "f.tif"],
+        ["--strategy", "addition", "--preset", "paper", "a.png", "b.png", "-o", "f.png"],
+        ["--colour", "luma", "a.png", "colour.png", "-o", "f.png"],
+        ["--colour", "gray", "a.png", "colour.png", "-o", "f.png"],
+        ["--scale", "minmax", "--scale", "full", "counts.tif", "colour.png", "-o", "f.tif"],
+        ["--scale", "percentile", "counts.tif", "counts.tif", "-o", "f.png"],
+        ["--scale", "7000.25,7100", "--depth", "8", "counts.tif", "a.png", "-o", "f.png"],
+        ["--depth", "32", "counts.tif", "a.png", "-o", "f.tif"],
+        ["--depth", "32", "counts.tif", "a.png", "-o", "f.png"],
+        ["--resize", "smallest", "large.png", "a.png", "-o", "f.png"],
+        ["--tile", "16", "a.png", "b.png", "-o", "f.png"],
+        ["ir/x.png", "vis/x.png", "-o", "f.png"],
+        ["./-c.png", "it's d.png", "-o", "$(f) ö.png"],
+        ["a.png", "b.png", "-o", "-f.png"],
+    ],
+    ids=" ".join,
+)
+def test_the_command_it_prints_makes_the_same_bytes_again(folder, monkeypatch, args):
+    fuse(*args)
+    picture = args[-1]
+    program, *words = command_of(f"./{picture}")
+    assert program == "fusionlab"
+    names = (picture, f"{picture}.json")
+    first = [Path(name).read_bytes() for name in names]
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    for path in [*folder.rglob("*.png"), *folder.rglob("*.tif")]:
+        if path.name != picture:
+            copy = elsewhere / path.relative_to(folder)
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    monkeypatch.chdir(elsewhere)
+    assert call(*words).exit_code == 0
+    assert [Path(name).read_bytes() for name in names] == first
+
+
+def test_the_command_makes_the_same_bytes_with_a_network_too(folder):
+    fuse("--strategy", "l1norm", "colour.png", "a.png", "-o", "f.png", backbone="densefuse@1e2")
+    _, *words = command_of("f.png")
+    first = [Path(name).read_bytes() for name in ("f.png", "f.png.json")]
+    assert call(*words, "--overwrite").exit_code == 0
+    assert [Path(name).read_bytes() for name in ("f.png", "f.png.json")] == first
+
+
+def test_a_picture_of_a_folder_run_says_how_to_make_it_alone(folder):
+    fuse("ir", "vis", "-o", "out")
+    _, *words = command_of("out/x.png")
+    assert words[-6:] == ["cpu", "ir/x.png", "vis/x.png", "-o", "x.png", "--record"]
+    assert call(*words).exit_code == 0
+    assert Path("x.png").read_bytes() == Path("out/x.png").read_bytes()
+    assert Path("x.png.json").read_bytes() == Path("out/x.png.json").read_bytes()
+
+
+PARAMETERS = """
+    from dataclasses import dataclass
+    from typing import Annotated, Literal
+    from fusionlab import Strategy, StrategyRef, hookimpl
+
+    @hookimpl
+    def fusionlab_strategies(): return [StrategyRef("mine", __name__ + ":Mine", "Mine.")]
+
+    @dataclass(frozen=True)
+    class Mine(Strategy):
+        "Mine."
+        theta: tuple[float, ...] = (0.5, 0.5)
+        none_at_all: tuple[int, ...] = (1,)
+        soft_edge: bool = True
+        gain: float | None = 1.5
+        shift: float = 0.0
+        tiny: float = 1.0
+        kind: Literal["x", "y"] = "x"
+        power: Literal[1, 2] = 1
+        label: str | None = None
+        maybe: bool | None = None
+        def fuse(self, features, scene):
+            number = hash((self.theta, self.none_at_all, self.soft_edge, self.gain, self.shift,
+                           self.tiny, self.power, self.maybe))
+            number += sum(map(ord, f"{self.kind}{self.label}"))
+            return features.mean(0) * (number % 1000 / 1000)
+"""
+
+
+def test_every_type_of_parameter_survives_the_way_through_the_record(folder, install):
+    install("lab-types", PARAMETERS)
+    for number, given in enumerate(
+        (
+            [],
+            ["--theta", "0.2,-0.8", "--none-at-all", "", "--no-soft-edge", "--gain", "none"],
+            ["--shift", "-2.5e-7", "--tiny", "0.1", "--kind", "y", "--power", "2"],
+            ["--label", "it's -- $HOME \\", "--maybe", "false"],
+            ["--label", "-x", "--maybe", "true", "--gain", "1e300"],
+        )
+    ):
+        fuse("--strategy", "mine", *given, "a.png", "b.png", "-o", f"{number}.png")
+        first = Path(f"{number}.png").read_bytes()
+        _, *words = command_of(f"{number}.png")
+        again = call(*words, "--overwrite")
+        assert again.exit_code == 0, again.output
+        assert Path(f"{number}.png").read_bytes() == first
+
+
+# --- changed since
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "bmp"])
+def test_changed_pixels_are_noticed(folder, suffix):
+    fuse("a.png", "b.png", "-o", f"fused.{suffix}")
+    pixels = iio.imread(f"fused.{suffix}")
+    pixels[0, 0] ^= 255
+    iio.imwrite(f"fused.{suffix}", pixels)
+    for name in (f"fused.{suffix}", f"fused.{suffix}.json"):
+        result = call("explain", name)
+        assert result.exit_code == 0
+        assert result.stderr == (
+            f"warning: fused.{suffix} has been changed since: its pixels are not those of the "
+            "record\n"
+        )
+
+
+def test_a_picture_that_was_only_encoded_again_is_the_same_picture(folder):
+    fuse("a.png", "b.png")
+    iio.imwrite("fused.png", iio.imread("fused.png"))  # loses the record inside
+    result = call("explain", "fused.png")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_a_record_alone_is_explained_without_its_picture(folder):
+    fuse("a.png", "b.png")
+    Path("fused.png").unlink()
+    for place in ("fused.png.json", "elsewhere.json"):
+        Path(place).write_bytes(Path("fused.png.json").read_bytes())
+        result = call("explain", place)
+        assert result.exit_code == 0
+        assert "-o fused.png --record" in result.stdout
+        name = place.removesuffix(".json")
+        assert result.stderr == (
+            f"warning: {name} is not there, so its pixels cannot be compared with the record\n"
+        )
+
+
+def test_a_folder_with_the_name_of_the_picture_is_not_the_picture(folder):
+    fuse("a.png", "b.png")
+    Path("ir.json").write_bytes(Path("fused.png.json").read_bytes())
+    result = call("explain", "ir.json")
+    assert result.exit_code == 0
+    assert "warning: ir is not there" in result.stderr
+
+
+def test_a_picture_that_was_renamed_still_explains_itself(folder):
+    fuse("a.png", "b.png")
+    Path("fused.png").rename("renamed.png")
+    assert command_of("renamed.png")[-2:] == ["fused.png", "--record"]
+
+
+# --- mistakes
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone.png", "gone.png does not exist"),
+        ("gone.png.json", "gone.png.json does not exist"),
+        ("a.png", "a.png carries no record of fusionlab; pictures written with 'fuse --record' do"),
+        ("counts.tif", "counts.tif carries no record of fusionlab"),
+        ("described.tif", "described.tif carries no record of fusionlab"),
+        ("package.json", "package.json carries no record of fusionlab"),
+        ("alike.json", "alike.json carries no record of fusionlab"),
+        ("deep.json", "deep.json carries no record of fusionlab"),
+        ("broken.json", "broken.json carries no record of fusionlab"),
+        ("empty.png", "empty.png carries no record of fusionlab"),
+        ("ir", "cannot read ir: Is a directory"),
+        ("a.png/x.png", "cannot read a.png/x.png: Not a directory"),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_a_mistake_costs_one_sentence(folder, name, message, options):
+    tifffile.imwrite("described.tif", np.zeros((4, 4), np.uint8), description="Chernivtsi, 2018")
+    Path("package.json").write_text('{"name": "something", "version": "1.0"}')
+    Path("alike.json").write_text('{"method": "x", "sources": [], "result": {}}')
+    Path("deep.json").write_text("[" * 100_000)
+    Path("broken.json").write_text('{"method": "den')
+    Path("empty.png").touch()
+    result = call("explain", *options, name)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: {message}")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_a_record_bent_anywhere_never_ends_in_a_traceback(folder):
+    fuse("a.png", "b.png", "--strategy", "l1norm")
+    record = json.loads(Path("fused.png.json").read_text())
+    for key in record:
+        for junk in (None, 3, -1.5, True, "x", [], ["x"], [None], {}, {"name": "x"}, {"x": [1]}):
+            for damaged in (
+                {**record, key: junk},
+                {**record, "result": {**record["result"], key: junk, "width": junk}},
+                {**record, "sources": [{**record["sources"][0], "black": junk, "name": junk}]},
+            ):
+                Path("x.json").write_text(json.dumps(damaged))
+                assert call("explain", "x.json").exit_code in (0, 2)
+
+
+def test_a_number_too_large_to_print_is_no_record(folder):
+    fuse("a.png", "b.png")
+    record = Path("fused.png.json").read_text()
+    Path("x.json").write_text(record.replace("255.0", "9" * 400))
+    assert call("explain", "x.json").exit_code == 2
+    Path("x.json").write_text(record.replace("255.0", "NaN"))
+    assert call("explain", "x.json").exit_code in (0, 2)

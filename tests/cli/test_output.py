@@ -1,0 +1,219 @@
+"""What is printed: plain in a pipe, columns and a bar on a terminal, JSON for scripts."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from contextlib import redirect_stdout
+from pathlib import Path
+from threading import Thread
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from fusionlab.cli.output import on_terminal, show_facts, show_table, warn
+
+pty = pytest.importorskip("pty")
+
+RNG = np.random.default_rng(0)
+ROWS = [("mean", "Average."), ("l1norm", "Weight each [source]. :dog:")]
+
+
+class Terminal(io.StringIO):
+    """Where text is printed as if to a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Return what a function prints on a terminal of 40 columns, without its colours."""
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+
+    def call(function, *args, **kwargs):
+        with redirect_stdout(Terminal()) as terminal:
+            function(*args, **kwargs)
+        return re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
+
+    return call
+
+
+def on_pty(*command, both=True):
+    """Run a command with a terminal for stderr, and for stdout too unless not `both`.
+
+    Returns (exit code, what the terminal got, what the pipe got).
+    """
+    ours, theirs = pty.openpty()
+    heard = []
+
+    def listen():
+        while True:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # Linux: all others have hung up
+                return
+            if not chunk:
+                return
+            heard.append(chunk)
+
+    listener = Thread(target=listen)
+    listener.start()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "NO_COLOR": ""}
+    process = subprocess.Popen(
+        command, stdout=theirs if both else subprocess.PIPE, stderr=theirs, stdin=theirs, env=env
+    )
+    os.close(theirs)
+    piped, _ = process.communicate()
+    listener.join()
+    os.close(ours)
+    return process.returncode, b"".join(heard).decode(), (piped or b"").decode()
+
+
+# --- in a pipe
+
+
+def test_facts_are_columns_without_the_empty_ones(capsys):
+    show_facts(
+        {"method": "x/y", "preset": None, "weights": ["1", "2"], "zero": 0, "none": [], "e": ""},
+        as_json=False,
+    )
+    assert capsys.readouterr().out == "method   x/y\nweights  1\nweights  2\nzero     0\n"
+
+
+def test_facts_without_any_are_nothing(capsys):
+    show_facts({"preset": None}, as_json=False)
+    show_table(("name",), [], as_json=False)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_table_in_a_pipe_has_rows_only(capsys):
+    show_table(("name", "summary"), iter(ROWS), as_json=False)
+    assert capsys.readouterr().out == "mean    Average.\nl1norm  Weight each [source]. :dog:\n"
+
+
+def test_as_json_the_names_are_keys(capsys):
+    show_table(("name", "summary"), iter(ROWS), as_json=True)
+    rows = json.loads(capsys.readouterr().out)
+    assert rows == [{"name": name, "summary": summary} for name, summary in ROWS]
+    show_facts({"a": None, "b": [1], "Ü": "日本"}, as_json=True)
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"a": None, "b": [1], "Ü": "日本"}
+    assert out.count("\n") == 1
+
+
+def test_a_warning_is_a_line_on_stderr(capsys):
+    warn("too small")
+    assert capsys.readouterr() == ("", "warning: too small\n")
+
+
+def test_there_is_no_bar_in_a_pipe(capsys):
+    with on_terminal("fusing") as show:
+        for done in range(1, 4):
+            show(done, 3)
+            print(done)  # noqa: T201
+        warn("late")
+    assert capsys.readouterr() == ("1\n2\n3\n", "warning: late\n")
+
+
+# --- on a terminal
+
+
+def test_a_table_on_a_terminal_has_its_names_above(shown):
+    text = shown(show_table, ("name", "summary"), ROWS, as_json=False)
+    assert [line.split() for line in text.splitlines()] == [
+        ["name", "summary"],
+        ["mean", "Average."],
+        ["l1norm", "Weight", "each", "[source].", ":dog:"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[bold]x[/bold]", "[/x]", ":dog:.png", "a\\[b", "https://x.y/z", "'quoted' 1.5", "日本"],
+)
+def test_text_on_a_terminal_is_what_it_is(shown, text):
+    assert shown(show_facts, {"output": text}, as_json=False).split() == ["output", *text.split()]
+
+
+def test_nothing_is_cut_off_on_a_narrow_terminal(shown):
+    long = "x" * 100
+    text = shown(show_facts, {"output": long}, as_json=False)
+    text += shown(show_table, ("name", "module"), [("a", long)], as_json=False)
+    assert text.count("x") == 200
+    assert max(map(len, text.splitlines())) <= 40
+
+
+def test_json_on_a_terminal_is_json(shown):
+    text = shown(show_facts, {"output": "[x] :dog:" * 20}, as_json=True)
+    assert json.loads(text) == {"output": "[x] :dog:" * 20}
+    assert text.count("\n") == 1
+
+
+BAR = """
+    import sys, time
+    import click
+    from fusionlab.cli.output import on_terminal, warn
+
+    with on_terminal("fusing") as show:
+        show(1, 3)
+        time.sleep(0.3)  # the bar is drawn ten times a second
+        click.echo("by click")
+        sys.stdout.write("by hand\\n")
+        sys.stdout.flush()
+        warn("a [source] :dog:")
+        show(2, 3)
+        time.sleep(0.3)
+"""
+
+
+def test_a_bar_is_drawn_on_stderr_and_leaves_stdout_to_the_pipe():
+    code, shown, piped = on_pty(sys.executable, "-c", textwrap.dedent(BAR), both=False)
+    assert code == 0
+    assert piped == "by click\nby hand\n"
+    assert "fusing" in shown
+    assert "2/3" in shown
+    assert "\x1b[2Kwarning: a [source] :dog:\r\n" in shown  # above the bar, not into it
+    assert shown.endswith("\x1b[2K")  # the bar is erased
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h")  # and the cursor is back
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Three pairs, of which one is the same image twice and one is damaged."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("ir", "vis"):
+        Path(folder).mkdir()
+        for stem in "xyz":
+            iio.imwrite(f"{folder}/{stem}.png", RNG.integers(0, 256, (20, 30), dtype=np.uint8))
+    Path("vis/x.png").write_bytes(Path("ir/x.png").read_bytes())
+    Path("vis/y.png").write_bytes(b"damaged")
+    return tmp_path
+
+
+FUSE = (sys.executable, "-m", "fusionlab", "fuse", "--backbone", "identity", "ir", "vis")
+
+
+def test_a_folder_run_on_a_terminal_is_rich_and_whole(folders):
+    code, shown, _ = on_pty(*FUSE)
+    assert code == 1
+    assert "Traceback" not in shown
+    assert "\x1b[1m" in shown  # bold names
+    assert "\x1b[?25l" in shown  # a bar
+    assert "warning: vis/x.png is the same image as ir/x.png" in shown
+    assert "failed: y: cannot read vis/y.png" in shown
+    assert "2 fused, 0 skipped, 1 failed, of 3" in shown
+    assert sorted(path.name for path in Path("fused").glob("*.png")) == ["x.png", "z.png"]
+
+
+def test_json_goes_through_the_pipe_while_the_terminal_has_the_bar(folders):
+    code, shown, piped = on_pty(*FUSE, "--json", both=False)
+    assert code == 1
+    assert "\x1b[?25l" in shown
+    rows = [json.loads(line) for line in piped.splitlines()]
+    assert [row.get("stem") for row in rows] == ["x", "y", "z", None]
