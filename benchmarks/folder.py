@@ -1,0 +1,112 @@
+"""Pictures per second over a folder, where the time goes, and what overlapping saves.
+
+The same image set twice in one run, each in a process of its own:
+
+* `run`: `fusionlab fuse SET -o OUT`, which reads and writes while it computes;
+* `loop`: what one would write by hand: read, fuse, write, one picture after another, with the
+  same pipeline.
+
+    python benchmarks/folder.py                        # rendered pairs, colour and gray
+    python benchmarks/folder.py --set path/to/set --colour luma
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+PAIRS = 24
+HEIGHT, WIDTH = 300, 500
+
+
+def render(folder: Path) -> None:
+    """Write pairs of noisy gradients: a gray JPEG and an RGB JPEG."""
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(0, 200, WIDTH)[None, :, None]
+    for letter, channels in (("a", 1), ("b", 3)):
+        (folder / letter).mkdir()
+        for number in range(PAIRS):
+            image = (ramp + rng.integers(0, 56, (HEIGHT, WIDTH, channels))).astype(np.uint8)
+            iio.imwrite(folder / letter / f"{number:03}.jpg", image.squeeze(), quality=95)
+
+
+def by_run(place: Path, options: list[str]) -> dict[str, float]:
+    """Time the command, and ask it where its time went."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "fusionlab", "fuse", str(place), "-o", out, "--json"]
+        done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)  # noqa: S603  # ours
+    summary = json.loads(done.stdout.splitlines()[-1])["summary"]
+    seconds = summary["seconds"]
+    return {"pictures": summary["fused"], "seconds": seconds, **summary["spent"]}
+
+
+LOOP = """
+import sys, time
+from pathlib import Path
+import imageio.v3 as iio
+from fusionlab import Fusion
+from fusionlab.imagesets import find_entries
+place, out, colour = sys.argv[1:]
+fusion = Fusion("densefuse", "l1norm", colour=colour)
+read = fuse = write = 0.0
+started = time.perf_counter()
+entries = find_entries([Path(place)])
+for entry in entries:
+    t0 = time.perf_counter()
+    sources = [iio.imread(path) for path in entry.sources]
+    t1 = time.perf_counter()
+    fused = fusion(sources)
+    t2 = time.perf_counter()
+    iio.imwrite(f"{out}/{entry.stem}.png", fused)
+    t3 = time.perf_counter()
+    read, fuse, write = read + t1 - t0, fuse + t2 - t1, write + t3 - t2
+print(len(entries), time.perf_counter() - started, read, fuse, write)
+"""
+
+
+def by_loop(place: Path, colour: str) -> dict[str, float]:
+    """Time the same set, one picture after another."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-c", LOOP, str(place), out, colour]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # ours
+    names = ("pictures", "seconds", "read", "fuse", "write")
+    return dict(zip(names, map(float, done.stdout.split()), strict=True))
+
+
+def main() -> None:
+    """Run both, and print them side by side."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--set", type=Path, help="a folder with a/ b/ ...; rendered if left out")
+    parser.add_argument("--colour", default="per-channel")
+    parser.add_argument("--rounds", type=int, default=3, help="the fastest of them counts")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        place = args.set or Path(name)
+        if args.set is None:
+            render(place)
+        started = time.perf_counter()
+        found: dict[str, list[dict[str, float]]] = {"run": [], "loop": []}
+        for _ in range(args.rounds):  # in turns, so that both see the same machine
+            found["run"].append(by_run(place, ["--colour", args.colour]))
+            found["loop"].append(by_loop(place, args.colour))
+    best = {name: min(times, key=lambda t: t["seconds"]) for name, times in found.items()}
+    print(f"{int(best['run']['pictures'])} pictures, colour {args.colour}")
+    print("        pictures/s  seconds    read    fuse   write  (seconds of work)")
+    for name, one in best.items():
+        rate = one["pictures"] / one["seconds"]
+        work = "".join(f"{one[key]:8.2f}" for key in ("read", "fuse", "write"))
+        print(f"{name:<6}{rate:12.2f}{one['seconds']:9.2f}{work}")
+    print(f"run / loop  {best['loop']['seconds'] / best['run']['seconds']:.3f} x as fast")
+    print(f"(the whole took {time.perf_counter() - started:.0f} s)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""A thousand damaged images: each gives a picture or a sentence, nothing else."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_damaged_images_cost_a_sentence_and_bounded_memory():
+    """In a process of its own: a decoder could crash it, and its peak memory is its own."""
+    script = Path(__file__).with_name("fuzz.py")
+    done = subprocess.run(
+        [sys.executable, str(script), "--count", "1000"],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["failures"] == []
+    assert report["read"] + report["refused"] + report["fused"] == 2000
+    # the limit lets 2**28 pixels through; 3 GiB is what they take as RGB with one copy
+    assert report["more_mib"] < 3 * 1024

@@ -1,0 +1,516 @@
+"""Bad and odd input: every row of docs/odd-inputs.md, as the command behaves today.
+
+A row is a case below; its words stand in the table of the docs, and a test compares the two.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import imagecodecs
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner
+from PIL import Image
+
+from fusionlab import Card
+from fusionlab.cli import main
+from fusionlab.plugins import installed
+
+DOCS = Path(__file__).parents[1] / "docs" / "odd-inputs.md"
+RNG = np.random.default_rng(0)
+GRAY = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
+OTHER = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
+RGB = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+DEEP = RNG.integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+WORKS, WARNS, FAILS = "works", "works with a warning", "error"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: what is given, what happens, and how the command puts it."""
+
+    given: str
+    outcome: str
+    says: str = ""
+    """What the error or the warning says; `...` stands for anything."""
+    args: str = "odd b.png"
+    """The arguments; `odd` stands for the files that `make` returns, `*` for each of them."""
+    make: object = None
+    """(folder) -> name, or names to be tried one after the other."""
+    code: int | None = None
+    backbone: str = "identity"
+
+
+def png(pixels, name="odd.png"):
+    def make(folder):
+        (folder / name).write_bytes(imagecodecs.png_encode(pixels))
+        return name
+
+    return make
+
+
+def pair(pixels):
+    """An image, and beside it `odd2.png`, which differs."""
+
+    def make(folder):
+        png(255 - pixels, "odd2.png")(folder)
+        return png(pixels)(folder)
+
+    return make
+
+
+def tiff(pixels, **options):
+    def make(folder):
+        tifffile.imwrite(folder / "odd.tif", pixels, **options)
+        return "odd.tif"
+
+    return make
+
+
+def pillow(image, name="odd.png", **options):
+    def make(folder):
+        image.save(folder / name, **options)
+        return name
+
+    return make
+
+
+def raw(content, name="odd.png"):
+    def make(folder):
+        (folder / name).write_bytes(content)
+        return name
+
+    return make
+
+
+def truncated(make_whole):
+    """Cut a file off at ten places."""
+
+    def make(folder):
+        whole = folder / make_whole(folder)
+        content, names = whole.read_bytes(), []
+        for tenth in range(10):
+            names.append(f"cut-{tenth}{whole.suffix}")
+            (folder / names[-1]).write_bytes(content[: max(1, len(content) * tenth // 10)])
+        whole.unlink()
+        return names
+
+    return make
+
+
+def png_header(width, height):
+    """A PNG that claims a size and holds no pixels."""
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = chunk(b"IDAT", zlib.compress(b"\0"))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
+
+
+def deep_pair(folder):
+    png(DEEP[::-1].copy(), "odd2.png")(folder)
+    return png(DEEP)(folder)
+
+
+def misnamed(folder):
+    return raw((folder / pillow(Image.fromarray(RGB), "x.bmp")(folder)).read_bytes())(folder)
+
+
+def trailing(folder):
+    whole = folder / pillow(Image.fromarray(GRAY), "x.jpg")(folder)
+    return raw(whole.read_bytes() + b"trailer")(folder)
+
+
+def copied(folder):
+    return shutil.copy(folder / "a.png", folder / "odd.png").name
+
+
+def folder_in_the_way(folder):
+    (folder / "full.png").mkdir()
+    return "a.png"
+
+
+def upright(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(GRAY.T.copy()[:, ::-1]).save(folder / "odd.png", exif=exif)
+    return "odd.png"
+
+
+def palette(folder):
+    Image.fromarray(RGB).quantize(16).save(folder / "odd.png")
+    return "odd.png"
+
+
+def see_through(folder):
+    Image.fromarray(RGB).quantize(16).save(folder / "odd.png", transparency=3)
+    return "odd.png"
+
+
+def twelve_bits(folder):
+    """Pack two 12-bit samples into three bytes, as TIFF does."""
+    pairs = (GRAY.astype(np.uint32) * 16).reshape(-1, 2)
+    words = pairs[:, 0] << 12 | pairs[:, 1]
+    packed = np.stack([words >> 16, words >> 8 & 255, words & 255], axis=1).astype(np.uint8)
+    data = packed.tobytes()
+    entries = [(256, 30), (257, 20), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 20)]
+    tags = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in entries)
+    tags += struct.pack("<HHII", 279, 4, 1, len(data))
+    directory = struct.pack("<H", len(entries) + 1) + tags + struct.pack("<I", 0)
+    return raw(b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory, "odd.tif")(folder)
+
+
+def two_frames(folder):
+    frames = [Image.fromarray(frame) for frame in (GRAY, OTHER)]
+    frames[0].save(folder / "odd.gif", save_all=True, append_images=frames[1:])
+    return "odd.gif"
+
+
+def existing(folder):
+    (folder / "fused.png").write_bytes(b"precious")
+    return "a.png"
+
+
+def loop(folder):
+    (folder / "odd.png").symlink_to("odd.png")
+    return "odd.png"
+
+
+def unicode_name(folder):
+    name = "Wärme bild 熱 (1).png"
+    shutil.copy(folder / "a.png", folder / name)
+    return name
+
+
+def fifty(folder):
+    (folder / "many").mkdir()
+    for number in range(50):
+        image = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
+        iio.imwrite(folder / "many" / f"{number}.png", image)
+    return " ".join(f"many/{number}.png" for number in range(50))
+
+
+def unpaired(folder):
+    image_set(folder)
+    (folder / "vis" / "3.png").unlink()
+    return "ir"
+
+
+def image_set(folder):
+    for place in ("ir", "vis"):
+        (folder / place).mkdir()
+        for stem in range(1, 5):
+            image = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
+            iio.imwrite(folder / place / f"{stem}.png", image)
+    return "ir"
+
+
+def no_images(folder):
+    for place in ("ir", "vis"):
+        (folder / place).mkdir()
+        (folder / place / "notes.txt").write_text("no image")
+    return "ir"
+
+
+def weights(change):
+    """Copy the shipped weights with their card, and change them."""
+
+    def make(folder):
+        from safetensors.torch import load, save
+
+        shipped = installed().backbones.find("densefuse").ref.checkpoints["1e2"]
+        card = json.loads(Card.path_of(shipped).read_text())
+        content = change(shipped.read_bytes(), load, save)
+        if change is not bit_flip:
+            card["sha256"] = hashlib.sha256(content).hexdigest()
+        (folder / "odd.safetensors").write_bytes(content)
+        (folder / "odd.json").write_text(json.dumps(card))
+        return "a.png"
+
+    return make
+
+
+def bit_flip(content, load, save):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def cropped(content, load, save):
+    return save({name: tensor[..., :1].contiguous() for name, tensor in load(content).items()})
+
+
+FLOATS = (GRAY / 255).astype(np.float32)
+HOLES = np.where(GRAY < 9, np.nan, FLOATS).astype(np.float32)
+BURNT = np.where(GRAY < 9, np.inf, FLOATS).astype(np.float32)
+LA = Image.fromarray(np.dstack([GRAY, OTHER]), "LA")
+RGBA = np.dstack([RGB, OTHER])
+FLAT = np.full((20, 30), 77, np.uint8)
+CUT = "cannot read cut-...; expected a complete PNG, JPEG, BMP, GIF, WebP or TIFF"
+OWN = "--backbone densefuse@odd.safetensors"
+
+CASES = [
+    # ---------------------------------------------------------------- files that are no image
+    Case("a file that is not there", FAILS, "gone.png does not exist", "gone.png b.png"),
+    Case("an empty file", FAILS, "cannot read odd.png: it is empty", make=raw(b"")),
+    Case("a PNG cut off at ten places", FAILS, CUT, "*", truncated(png(RGB))),
+    Case("a 16-bit PNG cut off at ten places", FAILS, CUT, "*", truncated(png(DEEP))),
+    Case("a JPEG cut off at ten places", FAILS, CUT, "*", truncated(pillow(Image.fromarray(RGB), "odd.jpg"))),
+    Case("a TIFF cut off at ten places", FAILS, CUT, "*", truncated(tiff(DEEP, photometric="rgb"))),
+    Case("a BMP cut off at ten places", FAILS, CUT, "*", truncated(pillow(Image.fromarray(RGB), "odd.bmp"))),
+    Case("a text file", FAILS, "cannot read odd.png: it is in no known image format", make=raw(b"no image")),
+    Case("a web page named .png", FAILS, "cannot read odd.png: it is a web page", make=raw(b"<!DOCTYPE html><html>")),
+    Case("a PDF", FAILS, "it is in no known image format; expected a complete PNG", make=raw(b"%PDF-1.7 ...")),
+    Case("a device instead of a file", FAILS, "cannot read /dev/zero: expected an image file, got a device", "a.png /dev/zero"),
+    Case("a loop of symbolic links", FAILS, "cannot read odd.png: Too many levels of symbolic links", make=loop),
+    # ---------------------------------------------------------------- names
+    Case("a BMP named .png", WORKS, make=misnamed),
+    Case("spaces and Unicode in a name", WORKS, make=unicode_name),
+    Case("a JPEG with bytes behind its end", WORKS, make=trailing),
+    # ---------------------------------------------------------------- sizes
+    Case("an image of 0x0 pixels", FAILS, "cannot read odd.png: ...", make=raw(png_header(0, 0))),
+    Case("1x1", WORKS, args="odd odd2.png", make=pair(GRAY[:1, :1]), backbone="densefuse"),
+    Case("1x1, with identity", WORKS, args="odd odd2.png", make=pair(GRAY[:1, :1])),
+    Case("1x1, with `--border reflect`", FAILS, "a mirrored window of r = 1 needs an image larger than 1 pixels, got 1x1; choose a smaller r or border=inside", "odd odd2.png --border reflect", pair(GRAY[:1, :1]), backbone="densefuse"),
+    Case("2x2", WORKS, args="odd odd2.png", make=pair(GRAY[:2, :2]), backbone="densefuse"),
+    Case("1x500", WORKS, args="odd odd2.png", make=pair(np.tile(GRAY[:1], 17)[:, :500]), backbone="densefuse"),
+    Case("500x1", WORKS, args="odd odd2.png", make=pair(np.tile(GRAY[:1], 17)[:, :500].T.copy()), backbone="densefuse"),
+    Case("sources of different sizes", FAILS, "the sources must have the same size, got 30x10, 30x20 ...(--resize)", make=png(GRAY[:10])),
+    Case("the same, with `--resize first`", WARNS, "b.png is resized from 30x20 to 30x10; its sides change their proportion by 100.0%", "odd b.png --resize first", png(GRAY[:10])),
+    Case("a decompression bomb", FAILS, "odd.png claims 60000x60000 pixels, more than the limit of 268435456; if that is right, raise the limit (--max-pixels)", make=raw(png_header(60000, 60000))),
+    Case("more pixels than `--max-pixels`", FAILS, "a.png claims 30x20 pixels, more than the limit of 599", "a.png b.png --max-pixels 599"),
+    Case("the same, with the limit lifted", WORKS, args="a.png b.png --max-pixels 0"),
+    # ---------------------------------------------------------------- numbers of sources
+    Case("one source", FAILS, "a fusion needs at least two sources, got 1", "a.png"),
+    Case("50 sources", WORKS, args="odd", make=fifty),
+    Case("the same file twice", WARNS, "a.png is the same image as a.png", "a.png a.png"),
+    Case("a copy of a file beside it", WARNS, "odd.png is the same image as a.png", "a.png odd", copied),
+    # ---------------------------------------------------------------- values
+    Case("all pixels alike", WORKS, args="odd b.png", make=png(FLAT)),
+    Case("all pixels alike, with `--scale minmax`", WARNS, "odd.png has one value only, 77, and counts as black", "odd b.png --scale minmax", png(FLAT)),
+    Case("NaN", FAILS, "odd.tif holds NaN or infinity at ... of 600 values; replace them by numbers first", make=tiff(HOLES)),
+    Case("infinity", FAILS, "odd.tif holds NaN or infinity at ... of 600 values; replace them by numbers first", make=tiff(BURNT)),
+    Case("negative floats", FAILS, "odd.tif must hold floats in 0..1, got values from -1 to 0; choose its scale: minmax, percentile or LO,HI", make=tiff(FLOATS - FLOATS.max())),
+    Case("negative floats, with `--scale minmax`", WARNS, "fused.png is written with 16 bits instead of 32-bit floats", "odd b.png --scale minmax", tiff(FLOATS - 1)),
+    Case("floats beyond 1", FAILS, "odd.tif must hold floats in 0..1, got values from 0 to 255", make=tiff(GRAY.astype(np.float32))),
+    Case("signed 16-bit numbers", FAILS, "odd.tif is int16, which has no agreed white; choose its scale", make=tiff(GRAY.astype(np.int16))),
+    Case("signed 16-bit numbers, with `--scale minmax`", WORKS, args="odd b.png --scale minmax", make=tiff(GRAY.astype(np.int16) - 40)),
+    # ---------------------------------------------------------------- kinds of pixels
+    Case("gray and RGB together", WORKS, args="odd b.png", make=png(RGB)),
+    Case("gray stored as RGB", WORKS, make=png(np.dstack([GRAY] * 3))),
+    Case("8 and 16 bits together", WORKS, make=png(DEEP)),
+    Case("16-bit RGB PNG", WORKS, args="odd odd2.png", make=deep_pair),
+    Case("a palette", WORKS, make=palette),
+    Case("a palette with a transparent entry", WARNS, "odd.png: its transparency is left out", make=see_through),
+    Case("1 bit per pixel", WORKS, make=pillow(Image.fromarray(GRAY > 100))),
+    Case("gray with alpha", WARNS, "odd.png: its alpha channel is left out", make=pillow(LA)),
+    Case("RGB with alpha", WARNS, "odd.png: its alpha channel is left out", make=png(RGBA)),
+    Case("16-bit RGB with alpha", WARNS, "odd.png: its alpha channel is left out", make=png(np.dstack([DEEP, DEEP[..., 0]]))),
+    Case("a camera held upright (EXIF orientation)", WORKS, make=upright),
+    Case("CMYK", FAILS, "odd.jpg must be a gray or RGB image, got pixels of the kind CMYK; convert it to one first", make=pillow(Image.fromarray(RGB).convert("CMYK"), "odd.jpg")),
+    Case("CIE L*a*b*", FAILS, "odd.tif must be a gray or RGB image, got pixels of the kind CIELAB", make=pillow(Image.fromarray(RGB).convert("LAB"), "odd.tif")),
+    Case("12 bits per sample", WARNS, "it has 12 bits per sample, but counts as 16 bits; its white is 4095", make=twelve_bits),
+    Case("an animated GIF", WARNS, "odd.gif: only the first of its 2 frames or pages is used", make=two_frames),
+    Case("a TIFF of several pages", WARNS, "odd.tif: only the first of its 2 frames or pages is used", make=tiff(np.stack([GRAY, OTHER]), photometric="minisblack")),
+    # ---------------------------------------------------------------- output
+    Case("a folder that cannot be written", FAILS, "cannot write /proc/fused.png: ...", "a.png b.png -o /proc/fused.png"),
+    Case("a folder that is not there", FAILS, "cannot write no/x.png: the folder no does not exist; make it first", "a.png b.png -o no/x.png"),
+    Case("an output that is an input, even with `--overwrite`", FAILS, "a.png is the source a.png itself; choose another name for the output", "a.png b.png -o a.png --overwrite"),
+    Case("an output that exists", FAILS, "fused.png exists already; choose another name or use --overwrite", "odd b.png", existing),
+    Case("an output in an unknown format", FAILS, "cannot write x.gif: the name must end in one of .png, .jpg", "a.png b.png -o x.gif"),
+    Case("an output that is a folder", FAILS, "cannot write full.png: it is a folder; choose another name", "a.png b.png -o full.png", folder_in_the_way),
+    Case("16 bits into a JPEG", WARNS, "fused.jpg is written with 8 bits instead of 16 bits: .jpg can hold no more, .tif can", "odd b.png -o fused.jpg", png(DEEP)),
+    Case("floats into a PNG", WARNS, "fused.png is written with 16 bits instead of 32-bit floats: .png can hold no more, .tif can", make=tiff(FLOATS)),
+    # ---------------------------------------------------------------- folders
+    Case("a folder and a file together", FAILS, "expected files only or folders only, got ir/ and a.png", "odd a.png", image_set),
+    Case("a file where the output folder should be", FAILS, "cannot make the folder a.png: File exists; choose another", "odd vis -o a.png", image_set),
+    Case("an output folder that holds the sources", FAILS, "ir holds sources; choose another folder for the results", "odd vis -o ir", image_set),
+    Case("a folder without sub-folders a/ b/", FAILS, "ir is no image set: expected sub-folders a/ b/ c/ ...", "odd", image_set),
+    Case("folders without images", FAILS, "no images in ir, vis; expected files that end in one of", "odd vis", no_images),
+    Case("stems that do not pair", FAILS, "failed: 3 is missing in vis; add it there, or leave it out everywhere", "odd vis", unpaired, code=1),
+    Case("`--resume` with files", FAILS, "--resume is for folders", "a.png b.png --resume"),
+    # ---------------------------------------------------------------- names of methods, weights
+    Case("an unknown strategy", FAILS, "there is no strategy 'l1nrm'; did you mean 'l1norm'?", "a.png b.png --strategy l1nrm"),
+    Case("an unknown option", FAILS, "No such option '--rr'... Options of l1norm: --r, --border", "a.png b.png --rr 1"),
+    Case("an option out of its bounds", FAILS, "99 is not in the range 0<=x<=64", "a.png b.png --r 99"),
+    Case("a scale that is none", FAILS, "a scale must be full, minmax, percentile=LOW,HIGH within 0..100, or LO,HI with LO below HI; got '9,1'", "a.png b.png --scale 9,1"),
+    Case("unknown weights", FAILS, "the backbone 'densefuse' has no weights '9'; known: 1e2", "a.png b.png --backbone densefuse@9"),
+    Case("weights with another hash than their card", FAILS, "odd.safetensors is not the file its card describes: expected SHA-256 ...", f"odd b.png {OWN}", weights(bit_flip)),
+    Case("weights of wrong shapes", FAILS, "odd.safetensors does not hold the weights of DenseFuse: ...", f"odd b.png {OWN}", weights(cropped)),
+    Case("weights without a card", FAILS, "x.safetensors has no card: expected x.json beside it", "a.png b.png --backbone densefuse@x.safetensors", raw(b"", "x.safetensors")),
+    Case("weights in a pickle", FAILS, "x.pt is refused unread: weights in a pickle can run programs when they are loaded; give a .safetensors file", "a.png b.png --backbone densefuse@x.pt", raw(b"\x80\x04", "x.pt")),
+]  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    iio.imwrite("a.png", GRAY)
+    iio.imwrite("b.png", OTHER)
+    return tmp_path
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def arguments(case, folder):
+    """Return the argument lists of a case: one, or one for each file to be tried."""
+    names = case.make(folder) if case.make else ""
+    if isinstance(names, list):
+        return [[name, "b.png"] for name in names]
+    split = names.split() if case.given == "50 sources" else [names]
+    words = [split if word == "odd" else [word] for word in case.args.split()]
+    return [[word for group in words for word in group]]
+
+
+def pattern(case):
+    return ".*".join(map(re.escape, case.says.split("...")))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.given for case in CASES])
+def test_each_row_behaves_as_the_table_says(folder, case):
+    for args in arguments(case, folder):
+        before = snapshot(folder)
+        backbone = [] if "--backbone" in args else ["--backbone", case.backbone]
+        result = CliRunner().invoke(main, ["fuse", *args, *backbone])
+        after = snapshot(folder)
+        assert "Traceback" not in result.output
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        assert not [path for path in after if "partial" in path.name]
+        assert {path: after.get(path) for path in before} == before  # nothing lost
+        said = [
+            line for line in result.stderr.splitlines() if not line.startswith(("Usage", "Try"))
+        ]
+        if case.outcome == FAILS:
+            assert result.exit_code == (case.code or 2), result.output
+            (sentence,) = filter(None, said)
+            assert re.search(pattern(case), sentence), sentence
+            if case.code is None:
+                assert after == before  # nothing half-written
+        else:
+            assert result.exit_code == 0, result.output
+            assert len(after) > len(before)
+            warnings = [line for line in said if line.startswith("warning: ")]
+            assert bool(warnings) == (case.outcome == WARNS), said
+            assert any(re.search(pattern(case), line) for line in [*warnings, ""]), warnings
+
+
+def test_16_bits_stay_16_bits(folder):
+    args = arguments(next(c for c in CASES if c.given == "16-bit RGB PNG"), folder)[0]
+    assert CliRunner().invoke(main, ["fuse", *args, "--strategy", "max"]).exit_code == 0
+    assert imagecodecs.png_decode(Path("fused.png").read_bytes()).dtype == np.uint16
+
+
+RUNNING = [
+    Case("a full disk", FAILS, "cannot write fused.png: File too large"),
+    Case("a full disk in a folder run", FAILS, "cannot write out/...: File too large"),
+    Case("Ctrl-C in a folder run", FAILS, "stopped after ... of 4; what is there is complete, go on with --resume"),
+    Case("SIGKILL in a folder run, then `--resume`", WORKS),
+]  # fmt: skip
+"""Rows that take a process of their own."""
+
+KILLER = """
+    from dataclasses import dataclass
+    import os, signal
+    from fusionlab import Strategy, StrategyRef, hookimpl
+
+    @hookimpl
+    def fusionlab_strategies(): return [StrategyRef("deadly", __name__ + ":Deadly", "Ends it.")]
+
+    @dataclass(frozen=True)
+    class Deadly(Strategy):
+        "Ends it."
+        calls = []
+        def fuse(self, features, scene):
+            self.calls.append(1)
+            if len(self.calls) == 3 and os.environ.get("SIGNAL"):
+                os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+            return features[0]
+"""
+
+
+def fuse_apart(*args, limit=None, **env):
+    """Run the command in a process of its own, which may write files up to a limit of bytes."""
+    import resource
+
+    def confine():
+        if limit:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.run(
+        [sys.executable, "-m", "fusionlab", "fuse", "--backbone", "identity", *args],
+        capture_output=True,
+        check=False,
+        text=True,
+        preexec_fn=confine,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **env},
+    )
+
+
+def test_a_full_disk_leaves_nothing_behind(folder):
+    image_set(folder)
+    before = snapshot(folder)
+    one = fuse_apart("a.png", "b.png", limit=100)
+    many = fuse_apart("ir", "vis", "-o", "out", limit=100)
+    for case, result in zip(RUNNING[:2], (one, many), strict=True):
+        assert result.returncode == 2
+        (sentence,) = result.stderr.splitlines()
+        assert re.search(pattern(case), sentence)
+    assert {p: c for p, c in snapshot(folder).items() if c} == before  # but for empty manifests
+
+
+def test_a_stopped_run_says_so_and_a_killed_one_goes_on(folder, install):
+    install("lab-deadly", KILLER)
+    image_set(folder)
+    args = ("ir", "vis", "--strategy", "deadly", "-o")
+    stopped = fuse_apart(*args, "stopped", SIGNAL=str(int(signal.SIGINT)))
+    assert stopped.returncode == 130
+    (sentence,) = stopped.stderr.splitlines()
+    assert re.search(pattern(RUNNING[2]), sentence)
+    killed = fuse_apart(*args, "killed", SIGNAL=str(int(signal.SIGKILL)))
+    assert killed.returncode == -signal.SIGKILL
+    whole = fuse_apart(*args, "whole")
+    assert whole.returncode == 0, whole.stderr
+    expected = {path.name: content for path, content in snapshot(folder / "whole").items()}
+    for name in ("stopped", "killed"):
+        found = snapshot(folder / name)
+        assert {p.name for p in found if p.suffix == ".png" and "partial" not in p.name} < set(
+            expected
+        )
+        again = fuse_apart(*args, name, "--resume")
+        assert again.returncode == 0, again.stderr
+        assert {p.name: content for p, content in snapshot(folder / name).items()} == expected
+
+
+def test_the_docs_hold_exactly_these_rows():
+    rows = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    assert rows[2:] == table()
+
+
+def table():
+    return [
+        f"| {case.given} | {case.outcome} | {case.says.replace('...', ' ... ').strip()} |".replace(
+            "  ", " "
+        )
+        for case in [*CASES, *RUNNING]
+    ]
+
+
+if __name__ == "__main__":  # writes the table into the docs
+    intro = DOCS.read_text(encoding="utf-8").partition("| what is given")[0]
+    head = ["| what is given | what happens | what the command says |", "|---|---|---|"]
+    DOCS.write_text(intro + "\n".join([*head, *table()]) + "\n", encoding="utf-8")
