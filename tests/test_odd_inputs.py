@@ -140,6 +140,11 @@ def copied(folder):
     return shutil.copy(folder / "a.png", folder / "odd.png").name
 
 
+def file_in_the_way(folder):
+    (folder / "there").write_bytes(b"precious")
+    return image_set(folder)
+
+
 def folder_in_the_way(folder):
     (folder / "full.png").mkdir()
     return "a.png"
@@ -336,12 +341,14 @@ CASES = [
     Case("floats into a PNG", WARNS, "fused.png is written with 16 bits instead of 32-bit floats: .png can hold no more, .tif can", make=tiff(FLOATS)),
     # ---------------------------------------------------------------- folders
     Case("a folder and a file together", FAILS, "expected files only or folders only, got ir/ and a.png", "odd a.png", image_set),
-    Case("a file where the output folder should be", FAILS, "cannot make the folder a.png: File exists; choose another", "odd vis -o a.png", image_set),
+    Case("a file where the output folder should be", FAILS, "cannot make the folder there: File exists; choose another", "odd vis -o there", file_in_the_way),
+    Case("a file name for the output of folders", FAILS, "the sources are folders, so the output is one, too; got the file name x.png; write -o x/, and choose the kind of file with --format", "odd vis -o x.png", image_set),
     Case("an output folder that holds the sources", FAILS, "ir holds sources; choose another folder for the results", "odd vis -o ir", image_set),
     Case("a folder without sub-folders a/ b/", FAILS, "ir is no image set: expected sub-folders a/ b/ c/ ...", "odd", image_set),
     Case("folders without images", FAILS, "no images in ir, vis; expected files that end in one of", "odd vis", no_images),
     Case("stems that do not pair", FAILS, "failed: 3 is missing in vis; add it there, or leave it out everywhere", "odd vis", unpaired, code=1),
     Case("`--resume` with files", FAILS, "--resume is for folders", "a.png b.png --resume"),
+    Case("`--format` with files", FAILS, "--format is for folders; of a single picture the name after -o decides", "a.png b.png --format tif"),
     # ---------------------------------------------------------------- names of methods, weights
     Case("an unknown strategy", FAILS, "there is no strategy 'l1nrm'; did you mean 'l1norm'?", "a.png b.png --strategy l1nrm"),
     Case("an unknown option", FAILS, "No such option '--rr'... Options of l1norm: --r, --border", "a.png b.png --rr 1"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from fusionlab.cli.options import StrategyCommand
 from fusionlab.cli.output import json_option, on_terminal, show_facts, warn
@@ -195,6 +196,8 @@ def fuse(
         raise Refused(f"expected files only or folders only, got {folders[0]}/ and {file}")
     if resume and not folders:
         raise Refused("--resume is for folders; give folders as sources, or leave it out")
+    if not folders and ctx.get_parameter_source("suffix") is ParameterSource.COMMANDLINE:
+        raise Refused("--format is for folders; of a single picture the name after -o decides")
     session: Session = ctx.obj
     plugins = session.plugins
     with refusing(), quiet_decoders():
@@ -239,8 +242,14 @@ def fuse(
             return
         from fusionlab.folders import FolderRun
         from fusionlab.imagesets import find_entries
+        from fusionlab.imaging.writing import FORMATS
 
         output = output or Path("fused")
+        if output.suffix.lower() in FORMATS and not output.is_dir():
+            raise Refused(
+                f"the sources are folders, so the output is one, too; got the file name {output}; "
+                f"write -o {output.with_suffix('')}/, and choose the kind of file with --format"
+            )
         run = FolderRun(job, output, f".{suffix}", resume=resume, overwrite=overwrite)
         entries = find_entries(sources)
         if not as_json:

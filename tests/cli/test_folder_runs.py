@@ -251,7 +251,7 @@ def test_depth_and_scale_hold_for_every_picture(folder):
         (["ir", "vis", "-o", "ir"], "ir holds sources; choose another folder for the results"),
         (["ir", "vis", "-o", "./vis/../ir"], "holds sources; choose another folder"),
         (["ir", "vis", "--save-weights", "vis"], "vis holds sources; choose another folder"),
-        (["ir", "vis", "-o", "ir/0.png"], "cannot make the folder ir/0.png: File exists"),
+        (["ir", "vis", "-o", "ir/0.png"], "the sources are folders, so the output is one, too"),
         (["ir", "vis", "-o", "there"], "there holds 1 of the files to be written already, such as"),
         (["ir", "vis", "-o", "there", "--resume"], "which no earlier run has noted; add --overwr"),
         (["ir", "vis", "--format", "gif"], "'gif' is not one of 'png', 'jpg', 'bmp', 'tif'"),
