@@ -22,8 +22,12 @@ from fusionlab.imaging.depth import Depth, depth_of
 from fusionlab.imaging.raster import encode_png
 from fusionlab.imaging.reading import MAX_PIXELS, Picture, decode_image, read_image
 from fusionlab.imaging.resizing import resized
+from fusionlab.imaging.scale import Scale, scales_for
 from fusionlab.imaging.writing import check_writable, format_of
 from fusionlab.plugins import Plugins
+
+SEEN = 0.05
+"""Of a 16-bit source that uses less of its range than this, hardly anything is seen."""
 
 Resize = Literal["first", "smallest"]
 
@@ -155,11 +159,10 @@ class FileFusion:
             )
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise FusionlabError(f"there is not enough memory to fuse {output.name}") from error
-        notes += [
-            f"{picture.name} has one value only, {black:g}, and counts as black"
-            for picture, (black, white) in zip(pictures, fused.limits[:, 0], strict=True)
-            if black == white
-        ]
+        scales = scales_for(self.fusion.scale, len(pictures))
+        for picture, scale, limits in zip(pictures, scales, fused.limits[:, 0], strict=True):
+            if note := _unseen(picture, scale, *limits.tolist()):
+                notes.append(note)
         return Product(sources, output, fused, tuple(notes))
 
     def encode(self, product: Product) -> dict[Path, bytes]:
@@ -214,6 +217,28 @@ def _of_one_size(pictures: list[Picture], resize: Resize) -> tuple[list[Picture]
         pixels = resized(picture.pixels, height, width)
         same.append(Picture(picture.name, pixels, picture.sha256, picture.notes))
     return same, notes
+
+
+def _unseen(picture: Picture, scale: Scale, black: float, white: float) -> str:
+    """Say if a scale leaves nothing, or next to nothing, of a source; else the empty text."""
+    pixels, name = picture.pixels, picture.name
+    least, most = float(pixels.min()), float(pixels.max())
+    if scale.kind == "full":
+        share = (most - least) / (white - black)
+        if pixels.dtype == np.uint16 and 0 < share < SEEN:
+            return (
+                f"{name} uses {share:.1%} of its 16 bits, {least:g} to {most:g}; give it a scale, "
+                "such as minmax, to see more of it"
+            )
+    elif least == most:
+        return f"{name} has one value only, {most:g}, and nothing is seen of it"
+    elif most <= black or least >= white:
+        colour = "black" if most <= black else "white"
+        return (
+            f"{name} is all {colour}: its values, {least:g} to {most:g}, lie outside its scale, "
+            f"{black:g} to {white:g}"
+        )
+    return ""
 
 
 def _area(pixels: NDArray[Any]) -> int:

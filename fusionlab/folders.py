@@ -98,6 +98,10 @@ class FolderRun:
                     yield writes.popleft().result()
             while writes:
                 yield writes.popleft().result()
+        except KeyboardInterrupt:  # what has been fused is worth its few milliseconds
+            while writes:
+                yield writes.popleft().result()
+            raise
         finally:  # also when the caller stops asking, and at Ctrl-C
             reader.shutdown(cancel_futures=True)
             writer.shutdown(cancel_futures=True)

@@ -48,6 +48,8 @@ def test_the_core_names_no_strategy_and_no_backbone_in_code(name):
         ["fuse", "--help"],
         ["fuse", "--strategy", "l1norm", "--help"],
         ["train", "--help"],
+        ["explain", "--help"],
+        ["strategies", "--json"],
     ],
 )
 def test_the_command_answers_without_torch_numpy_or_rich(argv):

@@ -305,13 +305,15 @@ CASES = [
     Case("a copy of a file beside it", WARNS, "odd.png is the same image as a.png", "a.png odd", copied),
     # ---------------------------------------------------------------- values
     Case("all pixels alike", WORKS, args="odd b.png", make=png(FLAT)),
-    Case("all pixels alike, with `--scale minmax`", WARNS, "odd.png has one value only, 77, and counts as black", "odd b.png --scale minmax", png(FLAT)),
+    Case("all pixels alike, with `--scale minmax`", WARNS, "odd.png has one value only, 77, and nothing is seen of it", "odd b.png --scale minmax", png(FLAT)),
     Case("NaN", FAILS, "odd.tif holds NaN or infinity at ... of 600 values; replace them by numbers first", make=tiff(HOLES)),
     Case("infinity", FAILS, "odd.tif holds NaN or infinity at ... of 600 values; replace them by numbers first", make=tiff(BURNT)),
     Case("negative floats", FAILS, "odd.tif must hold floats in 0..1, got values from -1 to 0; choose its scale: minmax, percentile or LO,HI", make=tiff(FLOATS - FLOATS.max())),
     Case("negative floats, with `--scale minmax`", WARNS, "fused.png is written with 16 bits instead of 32-bit floats", "odd b.png --scale minmax", tiff(FLOATS - 1)),
     Case("floats beyond 1", FAILS, "odd.tif must hold floats in 0..1, got values from 0 to 255", make=tiff(GRAY.astype(np.float32))),
     Case("signed 16-bit numbers", FAILS, "odd.tif is int16, which has no agreed white; choose its scale", make=tiff(GRAY.astype(np.int16))),
+    Case("counts that fill a corner of 16 bits", WARNS, "odd.tif uses 0.4% of its 16 bits, 6700 to 6955; give it a scale, such as minmax, to see more of it", make=tiff(6700 + GRAY.astype(np.uint16))),
+    Case("a scale that leaves nothing of a source", WARNS, "a.png is all black: its values, 0 to 255, lie outside its scale, 6700 to 7100", "a.png b.png --scale 6700,7100 --scale full"),
     Case("signed 16-bit numbers, with `--scale minmax`", WORKS, args="odd b.png --scale minmax", make=tiff(GRAY.astype(np.int16) - 40)),
     # ---------------------------------------------------------------- kinds of pixels
     Case("gray and RGB together", WORKS, args="odd b.png", make=png(RGB)),
@@ -340,6 +342,7 @@ CASES = [
     Case("16 bits into a JPEG", WARNS, "fused.jpg is written with 8 bits instead of 16 bits: .jpg can hold no more, .tif can", "odd b.png -o fused.jpg", png(DEEP)),
     Case("floats into a PNG", WARNS, "fused.png is written with 16 bits instead of 32-bit floats: .png can hold no more, .tif can", make=tiff(FLOATS)),
     # ---------------------------------------------------------------- folders
+    Case("a folder that is not there, or a mistyped one", FAILS, "visible does not exist", "odd visible", image_set),
     Case("a folder and a file together", FAILS, "expected files only or folders only, got ir/ and a.png", "odd a.png", image_set),
     Case("a file where the output folder should be", FAILS, "cannot make the folder there: File exists; choose another", "odd vis -o there", file_in_the_way),
     Case("a file name for the output of folders", FAILS, "the sources are folders, so the output is one, too; got the file name x.png; write -o x/, and choose the kind of file with --format", "odd vis -o x.png", image_set),

@@ -37,7 +37,8 @@ def explain(file: Path, *, as_json: bool) -> None:
             click.echo(json.dumps(record, indent=2))
         else:
             show_facts(_facts(record), as_json=False)
-            click.echo(f"\n{command(record)}")
+            click.echo("\nTo make it again, where these names lead to the sources:")
+            click.echo(command(record))
     if same is False:
         warn(f"{picture} has been changed since: its pixels are not those of the record")
     elif same is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -190,6 +191,8 @@ def fuse(
     TIFF, judged by their content. Or folders: several, whose files are paired by stem, or one
     with sub-folders a/ b/ c/ ... that are.
     """
+    if missing := next((path for path in sources if not os.path.lexists(path)), None):
+        raise Refused(f"{missing} does not exist")
     folders = [path for path in sources if path.is_dir()]
     if folders and len(folders) < len(sources):
         file = next(path for path in sources if path not in folders)
@@ -254,7 +257,9 @@ def fuse(
         entries = find_entries(sources)
         if not as_json:
             show_facts(facts, as_json=False)
-        ctx.exit(1 if _fuse_folders(run, entries, facts, as_json=as_json) else 0)
+        counts = _fuse_folders(run, entries, facts, as_json=as_json)
+        done = counts["fused"] + counts["skipped"]
+        ctx.exit(0 if not counts["failed"] else 1 if done else 2)
 
 
 def _fuse_files(
@@ -263,18 +268,15 @@ def _fuse_files(
     """Fuse files to a file, and return what there is to say about it."""
     from fusionlab.files import make_folder, written_together
 
-    try:
-        job.check(output, paths, overwrite=overwrite)
-        sources = job.load(paths)
-        with on_terminal("fusing") as progress:
-            product = job.fuse(sources, output, progress)
-        files = job.encode(product)
-        if job.maps is not None:
-            make_folder(job.maps)
-        with written_together(files):
-            pass
-    except KeyboardInterrupt:
-        raise Stopped("stopped; nothing has been written") from None
+    job.check(output, paths, overwrite=overwrite)
+    sources = job.load(paths)
+    with on_terminal("fusing") as progress:
+        product = job.fuse(sources, output, progress)
+    files = job.encode(product)
+    if job.maps is not None:
+        make_folder(job.maps)
+    with written_together(files):
+        pass
     for note in product.notes:
         warn(note)
     height, width = product.fused.image.shape[:2]
@@ -293,13 +295,14 @@ def _fuse_files(
 
 def _fuse_folders(
     run: FolderRun, entries: list[Entry], facts: dict[str, Any], *, as_json: bool
-) -> int:
-    """Fuse an image set, tell what becomes of each entry, and return how many failed."""
+) -> dict[str, int]:
+    """Fuse an image set, tell what becomes of each entry, and count it."""
     from time import perf_counter
 
     started = perf_counter()
     counts = dict.fromkeys(("fused", "skipped", "failed"), 0)
     silent = as_json or sys.stdout.isatty()  # a terminal has the bar
+    stopped = False
     try:
         with on_terminal("fusing") as progress:
             for outcome in run.run(entries):
@@ -314,16 +317,19 @@ def _fuse_folders(
                 elif not silent:
                     click.echo(f"{outcome.status:<8} {outcome.output}")
     except KeyboardInterrupt:
-        raise Stopped(
-            f"stopped after {sum(counts.values())} of {len(entries)}; what is there is complete, "
-            "go on with --resume"
-        ) from None
+        stopped = True
     seconds = perf_counter() - started
     spent = {name: round(value, 3) for name, value in asdict(run.seconds).items()}
     if as_json:
-        summary = {**facts, **counts, "seconds": round(seconds, 3), "spent": spent}
-        click.echo(json.dumps({"summary": summary}))
-        return counts["failed"]
+        time = {"seconds": round(seconds, 3), "spent": spent}
+        click.echo(json.dumps({"summary": {**facts, **counts, "stopped": stopped, **time}}))
+    if stopped:
+        raise Stopped(
+            f"stopped after {sum(counts.values())} of {len(entries)}; what is there is complete, "
+            "go on with --resume"
+        )
+    if as_json:
+        return counts
     told = ", ".join(f"{number} {status}" for status, number in counts.items())
     rate = f", {counts['fused'] / seconds:.2f} pictures/s" if counts["fused"] else ""
     show_facts(
@@ -335,7 +341,7 @@ def _fuse_folders(
         },
         as_json=False,
     )
-    return counts["failed"]
+    return counts
 
 
 def _line_of(outcome: Outcome) -> dict[str, Any]:

@@ -47,9 +47,11 @@ class Session:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn a `FusionlabError`, or a file system that says no, into a sentence for the user."""
+    """Turn a `FusionlabError`, a file system that says no, or Ctrl-C into a sentence."""
     try:
         yield
+    except KeyboardInterrupt:
+        raise Stopped("stopped; nothing has been written") from None
     except FusionlabError as error:
         raise Refused(str(error)) from error
     except OSError as error:

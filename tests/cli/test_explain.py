@@ -68,6 +68,7 @@ def test_it_prints_what_matters(folder):
         f"plugins   fusionlab-imaging={record['plugins']['fusionlab-imaging']}",
         f"versions  {versions}",
         "",
+        "To make it again, where these names lead to the sources:",
         "fusionlab fuse --backbone identity --strategy l1norm --r 2 --border inside --range clip "
         "--colour per-channel --scale full --depth 8 --device cpu a.png colour.png -o fused.png "
         "--record",

@@ -111,11 +111,11 @@ def test_a_bad_pair_does_not_stop_the_others(folder):
     assert sorted(tree("out")) == ["0.png", "2.png", "4.png", NAME]
 
 
-def test_when_every_pair_is_bad_the_exit_code_is_1_too(folder):
+def test_when_every_pair_is_bad_the_exit_code_is_2(folder):
     for path in Path("ir").iterdir():
         path.write_bytes(b"")
-    assert fuse("ir", "vis").exit_code == 1
-    assert fuse("ir", "vis", "--resume").exit_code == 1
+    assert fuse("ir", "vis").exit_code == 2
+    assert fuse("ir", "vis", "--resume").exit_code == 2
     assert sorted(tree("fused")) == [NAME]
 
 
@@ -163,6 +163,7 @@ def test_as_json_each_picture_is_a_line_in_order_and_the_last_is_the_summary(fol
         "colour": "per-channel",
         "scale": "full",
         "device": "cpu",
+        "stopped": False,
         "fused": 1,
         "skipped": 3,
         "failed": 1,
@@ -274,7 +275,7 @@ def test_a_mistake_costs_one_sentence_and_nothing_is_written(folder, args, messa
 
 def test_settings_that_suit_no_picture_fail_each_of_them(folder):
     result = fuse("ir", "vis", "--strategy", "max", "--save-weights", "maps")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr.count("Max gives the sources no weights") == 5
 
 
@@ -534,6 +535,21 @@ def test_a_run_that_was_stopped_early_says_how_to_go_on(folder, monkeypatch):
         patch.setattr(FileFusion, "fuse", stop)
         result = fuse("ir", "vis", "-o", "out", "--json")
     assert result.exit_code == 130
-    assert result.stderr.startswith("Error: stopped after 0 of 5; what is there is complete, go on")
+    assert result.stderr.startswith("Error: stopped after 2 of 5; what is there is complete, go on")
+    *lines, last = map(json.loads, result.stdout.splitlines())
+    assert sorted(line["output"] for line in lines) == sorted(map(str, Path("out").glob("*.png")))
+    assert last["summary"]["stopped"]
+    assert last["summary"]["fused"] == 2
     assert not list(Path("out").glob(".*"))
     assert fuse("ir", "vis", "-o", "out", "--resume").exit_code == 0
+
+
+def test_ctrl_c_before_the_first_picture_is_130_too(folder, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fusionlab.method.build_backbone", interrupted)
+    result = fuse("ir", "vis", "-o", "out")
+    assert result.exit_code == 130
+    assert result.stderr == "Error: stopped; nothing has been written\n"
+    assert not Path("out").exists()
