@@ -230,8 +230,10 @@ def _unseen(picture: Picture, scale: Scale, black: float, white: float) -> str:
                 f"{name} uses {share:.1%} of its 16 bits, {least:g} to {most:g}; give it a scale, "
                 "such as minmax, to see more of it"
             )
-    elif least == most:
-        return f"{name} has one value only, {most:g}, and nothing is seen of it"
+    elif black == white:
+        if least == most:
+            return f"{name} has one value only, {most:g}, and nothing is seen of it"
+        return f"{name} is cut to black and white: both ends of its scale are {black:g}"
     elif most <= black or least >= white:
         colour = "black" if most <= black else "white"
         return (

@@ -83,9 +83,9 @@ class FolderRun:
         settings = digest({**self.job.describe(), "depth": self.job.depth})
         reader = ThreadPoolExecutor(2, "read")
         writer = ThreadPoolExecutor(1, "write")
+        writes: deque[Future[Outcome]] = deque()
         try:
             reads = self._reads(entries, manifest, settings, reader)
-            writes: deque[Future[Outcome]] = deque()
             for entry, reading in reads:
                 outcome = self._fused(entry, reading)
                 if isinstance(outcome, Outcome):

@@ -69,7 +69,8 @@ def _by_stem(place: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     for path in sorted(place.iterdir()):
         hidden = path.name.startswith(".")
-        if path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir():
+        other = path.exists() and not path.is_file()  # a folder, a pipe; a broken link is missed
+        if path.suffix.lower() in SUFFIXES and not hidden and not other:
             # one name can be spelt in two ways, and file systems differ in which they keep
             files.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path)
     return files

@@ -211,6 +211,54 @@ def test_a_format_that_cannot_hold_the_depth_warns(image, suffix, depth, held, t
         assert notes == [f"fused{suffix} is written with {told}"]
 
 
+# --- scales that hide
+
+
+def scaled(pixels, scale):
+    """Return the notes about an image beside one of noise."""
+    tifffile.imwrite("x.tif", pixels)
+    tifffile.imwrite("noise.tif", RNG.integers(0, 65536, pixels.shape, dtype=np.uint16))
+    one = FileFusion(Fusion("identity", "mean", scale=[scale, "full"]), installed())
+    return list(one.fuse(one.load([Path("x.tif"), Path("noise.tif")]), Path("f.tif")).notes)
+
+
+RAMP = np.arange(100, 200, dtype=np.uint16).reshape(10, 10)
+FLAT = np.full((10, 10), 77, np.uint8)
+SPARSE = np.zeros((20, 20), np.uint8)
+SPARSE[0, :2] = 200
+
+
+@pytest.mark.parametrize(
+    ("pixels", "scale", "told"),
+    [
+        (RAMP, "full", "uses 0.2% of its 16 bits, 100 to 199; give it a scale, such as minmax, to"),
+        (RAMP * 40, "full", ""),  # 6 %
+        (RAMP.astype(np.uint8), "full", ""),
+        (FLAT, "full", ""),
+        (FLAT.astype(np.uint16), "full", ""),
+        (RAMP, "minmax", ""),
+        (FLAT, "minmax", "has one value only, 77, and nothing is seen of it"),
+        (FLAT, "percentile", "has one value only, 77, and nothing is seen of it"),
+        (SPARSE, "percentile", "is cut to black and white: both ends of its scale are 0"),
+        (SPARSE, "percentile=0,100", ""),
+        (FLAT, "0,255", ""),  # of one grey, which is seen
+        (FLAT, "0,50", "is all white: its values, 77 to 77, lie outside its scale, 0 to 50"),
+        (
+            RAMP,
+            "200,300",
+            "is all black: its values, 100 to 199, lie outside its scale, 200 to 300",
+        ),
+        (RAMP, "0,100", "is all white: its values, 100 to 199, lie outside its scale, 0 to 100"),
+        (RAMP, "198,300", ""),
+        (RAMP, "0,101", ""),
+    ],
+)
+def test_a_scale_that_hides_a_source_is_told(pixels, scale, told):
+    notes = scaled(pixels, scale)
+    assert len(notes) == bool(told)
+    assert not told or notes[0].startswith(f"x.tif {told}")
+
+
 # --- what stands in the way
 
 

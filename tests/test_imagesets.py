@@ -1,5 +1,6 @@
 """Pairing: which files are the sources of one fusion, and what keeps others from being one."""
 
+import os
 import random
 import unicodedata
 from pathlib import Path
@@ -142,6 +143,13 @@ def test_spaces_dots_and_other_characters_belong_to_the_stem(tmp_path):
     put(tmp_path, *(f"{letter}/{stem}.png" for stem in stems for letter in "ab"))
     assert sorted(found(tmp_path)) == sorted(stems)
     assert all(len(sources) == 2 for sources in found(tmp_path).values())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_that_nobody_writes_into_is_not_waited_for(tmp_path):
+    put(tmp_path, "a/x.png", "b/x.png", "b/y.png")
+    os.mkfifo(tmp_path / "a/y.png")
+    assert found(tmp_path)["y"].startswith("y is missing in")
 
 
 def test_links_that_lead_in_circles_end_no_search(tmp_path):

@@ -553,3 +553,13 @@ def test_ctrl_c_before_the_first_picture_is_130_too(folder, monkeypatch):
     assert result.exit_code == 130
     assert result.stderr == "Error: stopped; nothing has been written\n"
     assert not Path("out").exists()
+
+
+@pytest.mark.xfail(reason="click prints to a strict UTF-8 stdout; see Python's surrogateescape")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are bytes")
+def test_a_name_that_is_no_text_can_be_printed(folder):
+    for place in ("ir", "vis"):
+        Path(place, "0.png").rename(Path(place, "\udcff.png"))
+    result = fuse("ir", "vis", "-o", "out")
+    assert result.exit_code == 0
+    assert len(tree("out")) == 6
