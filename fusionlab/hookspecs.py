@@ -116,12 +116,15 @@ class Preset:
         settings: options of the pipeline, for example `{"range_policy": "minmax"}`.
         strategies: name of one of this plugin's strategies -> its parameters, for example
             `{"l1norm": {"r": 0}}`.
+        trainings: name of one of this plugin's backbones -> options of `fusionlab train`, for
+            example `{"densefuse": {"batch": 2, "epochs": (4,)}}`.
     """
 
     name: str
     summary: str
     settings: Mapping[str, object] = field(default_factory=dict)
     strategies: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    trainings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)

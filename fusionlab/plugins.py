@@ -147,10 +147,7 @@ class Plugins:
         Raises:
             FusionlabError: there is no such preset, or two plugins contradict each other.
         """
-        parts = [(plugin, part) for plugin, part in self.presets if part.name == name]
-        if not parts:
-            known = ", ".join(sorted({part.name for _, part in self.presets})) or "none"
-            raise FusionlabError(f"there is no preset {name!r}; known: {known}")
+        parts = self._parts_of(name)
         values: dict[str, object] = {}
         for plugin, part in parts:
             for key, value in part.settings.items():
@@ -163,6 +160,32 @@ class Plugins:
             if plugin == strategy.plugin:
                 values |= part.strategies.get(strategy.ref.name, {})
         return values
+
+    def training_preset(self, name: str, backbone: Offer[BackboneRef]) -> dict[str, object]:
+        """Return what a preset means for the training of `backbone`: option -> value.
+
+        Raises:
+            FusionlabError: there is no such preset, or it says nothing about this backbone.
+        """
+        for plugin, part in self._parts_of(name):
+            if plugin == backbone.plugin and backbone.ref.name in part.trainings:
+                return dict(part.trainings[backbone.ref.name])
+        known = sorted(
+            part.name
+            for plugin, part in self.presets
+            if plugin == backbone.plugin and backbone.ref.name in part.trainings
+        )
+        raise FusionlabError(
+            f"the preset {name!r} does not say how to train {backbone.ref.name}; "
+            f"known: {', '.join(known) or 'none'}"
+        )
+
+    def _parts_of(self, name: str) -> list[tuple[str, Preset]]:
+        parts = [(plugin, part) for plugin, part in self.presets if part.name == name]
+        if not parts:
+            known = ", ".join(sorted({part.name for _, part in self.presets})) or "none"
+            raise FusionlabError(f"there is no preset {name!r}; known: {known}")
+        return parts
 
 
 def load_plugins(blocked: Iterable[str] = ()) -> Plugins:

@@ -25,6 +25,21 @@ def fusionlab_presets() -> list[Preset]:
             name="paper",
             summary="each result stretched from its minimum to its maximum, as for Table II",
             settings={"range_policy": "minmax"},
+            # Section III-A; which of its four lambdas is the user's to say
+            trainings={
+                "densefuse": {
+                    "epochs": (4,),
+                    "size": (256,),
+                    "batch": 2,
+                    "learning_rate": 1e-4,
+                    "precision": ("fp32",),
+                    "pixel_loss": "mse",
+                    "structure_loss": "ssim",
+                    "flips": False,
+                    "cooldown": 0,
+                    "averaging": 0.0,
+                }
+            },
         )
     ]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from fusionlab.cli.curves import curves
 from fusionlab.cli.explain import explain
 from fusionlab.cli.fuse import fuse
 from fusionlab.cli.listing import backbones, plugins, presets, strategies
@@ -34,5 +35,5 @@ def main(ctx: click.Context, no_plugin: tuple[str, ...]) -> None:
     ctx.obj = Session(no_plugin)
 
 
-for command in (fuse, explain, strategies, backbones, presets, plugins, train):
+for command in (fuse, explain, strategies, backbones, presets, plugins, train, curves):
     main.add_command(command)

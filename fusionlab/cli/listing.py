@@ -59,7 +59,7 @@ def backbones(session: Session, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def presets(session: Session, *, as_json: bool) -> None:
-    r"""List what each plugin means by the names that can be given to `fuse --preset`.
+    r"""List what each plugin means by the names that `fuse` and `train` take as --preset.
 
     \b
     Example:
@@ -76,7 +76,8 @@ def presets(session: Session, *, as_json: bool) -> None:
                     [f"{key}={value}" for key, value in preset.settings.items()]
                     + [
                         f"{name}:{key}={value}"
-                        for name, values in preset.strategies.items()
+                        for chosen in (preset.strategies, preset.trainings)
+                        for name, values in chosen.items()
                         for key, value in values.items()
                     ]
                 ),

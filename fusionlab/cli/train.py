@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,30 +10,76 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionlab.cli.session import Refused, Session, Stopped, refusing
+from fusionlab.cli.output import on_terminal, show_facts
+from fusionlab.cli.session import Refused, Session, Stopped, quiet_decoders, refusing
 from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
-    from fusionlab.training.loop import Report
+    from fusionlab.hookspecs import BackboneRef
+    from fusionlab.plugins import Offer, Plugins
+    from fusionlab.training.finding import ImageFile
+    from fusionlab.training.loop import Report, Training
+    from fusionlab.training.processes import Processes
+    from fusionlab.training.settings import Stage
+    from fusionlab.training.store import Images
+
+RUN = "run.json"
+"""What a run was asked for, in its folder: the options that --resume takes up again."""
 
 EXAMPLES = """\b
 Examples:
-  fusionlab train photos/ --validation held-out/ -o runs/mine --tag mine
-  fusionlab train photos/ --validation held-out/ -o runs/mine --tag mine --resume
-  fusionlab train photos/ --validation held-out/ -o runs/1e3 --tag 1e3 --lambda 1000 \\
-      --size 128 --iterations 20000 --size 256 --iterations 5000 --precision bf16
+  fusionlab train photos/ -o runs/mine
+  fusionlab train -o runs/mine --resume
+  fusionlab train photos/ --preset paper --lambda 1000 -o runs/1e3
+  fusionlab train photos/ --validation held-out/ -o runs/mine --flips --batch 8 \\
+      --size 64 --iterations 20000 --precision bf16 --size 256 --iterations 5000 \\
+      --precision fp32 --cooldown 5000 --schedule cosine --averaging 0.999
+\b
+  torchrun --nproc-per-node 4 -m fusionlab train photos/ -o runs/mine --batch 8 --device cuda
+  fusionlab curves runs/mine
   fusionlab fuse --backbone densefuse@runs/mine/mine.safetensors a.png b.png
 """
 
 
-@click.command(epilog=EXAMPLES)
+class TrainCommand(click.Command):
+    """A command whose --preset and --resume replace the defaults of the other options.
+
+    The command line is parsed twice: once leniently, to learn what is chosen; then for real.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Enter the values of the preset, or of the run that goes on, as defaults; then parse."""
+        parser = self.make_parser(ctx)
+        try:
+            given, _, _ = parser.parse_args(list(args))
+        except click.UsageError:
+            return super().parse_args(ctx, args)  # where it is reported, or --help answered
+        values: dict[str, Any] = {}
+        if given.get("resume") and given.get("output"):
+            values = _asked_for(Path(given["output"]))
+        elif name := given.get("preset"):
+            session: Session = ctx.obj or Session()
+            with refusing():
+                offer = _backbone(session.plugins, given.get("backbone"))
+                values = session.plugins.training_preset(name, offer)
+            known = {param.name for param in self.params}
+            if foreign := values.keys() - known:
+                raise Refused(f"the preset {name} sets {min(foreign)!r}, which is no option here")
+        for one, other in (("iterations", "epochs"), ("epochs", "iterations")):
+            if one in given:  # what is explicit wins
+                values.pop(other, None)
+        ctx.default_map = {**(ctx.default_map or {}), **values}
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=TrainCommand, epilog=EXAMPLES)
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--validation",
     multiple=True,
-    required=True,
     type=click.Path(path_type=Path, exists=True),
-    help="Held-out images, likewise a folder or a tar shard; repeatable.",
+    help="Held-out images, likewise a folder or a tar shard; repeatable.  [default: every tenth "
+    "image of DATA, 1000 at most]",
 )
 @click.option(
     "-o",
@@ -41,8 +88,15 @@ Examples:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the checkpoint, the log and the weights.",
 )
-@click.option("--tag", required=True, help="Name of the weights: NAME.safetensors, NAME.json.")
+@click.option(
+    "--tag", help="Name of the weights: TAG.safetensors, TAG.json.  [default: as the folder]"
+)
 @click.option("--backbone", metavar="NAME", help="Which backbone to train.")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="Take the defaults from a preset, such as 'paper'; explicit options win.",
+)
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path, exists=True),
@@ -56,12 +110,40 @@ Examples:
     help="With --manifest: which sources to use, for example 'coco-*'.",
 )
 @click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where to keep the decoded images, 64 KiB each, for this and later runs.  [default: the "
+    "output folder]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="THREADS",
+    help="Threads that decode images.  [default: one for each processor]",
+)
+@click.option(
     "--lambda",
     "ssim_weight",
     type=float,
     default=100.0,
     show_default=True,
-    help="Weight of the SSIM loss (Eq. 1).",
+    help="Weight of the structure loss (Eq. 1); the paper has 1, 10, 100 and 1000.",
+)
+@click.option(
+    "--pixel-loss",
+    type=click.Choice(["mse", "euclidean"]),
+    default="mse",
+    show_default=True,
+    help="Mean square on 0..255, as the authors' program; or the distance that Eq. 2 prints.",
+)
+@click.option(
+    "--structure-loss",
+    type=click.Choice(["ssim", "contrast-structure"]),
+    default="ssim",
+    show_default=True,
+    help="1 - SSIM (Eq. 3); or what the authors' program has in its place.",
 )
 @click.option(
     "--size",
@@ -69,18 +151,38 @@ Examples:
     multiple=True,
     default=[256],
     show_default=True,
-    help="Edge of the random crops; repeat it, with --iterations, for stages.",
+    help="Edge of the random crops from the images of 256x256; repeat it, with --iterations or "
+    "--epochs, for stages.",
 )
 @click.option(
     "--iterations",
     type=int,
     multiple=True,
-    default=[40_000],
-    show_default=True,
-    help="Iterations, one number for each --size.",
+    help="Iterations, one number for each --size.  [default: 40000]",
 )
-@click.option("--batch", type=int, default=2, show_default=True)
-@click.option("--learning-rate", type=float, default=1e-4, show_default=True)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Instead of --iterations: how often to show every image.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    multiple=True,
+    default=["fp32"],
+    show_default=True,
+    help="What the layers compute in, once for all or once for each --size.",
+)
+@click.option("--flips/--no-flips", default=False, show_default=True, help="Mirror at random.")
+@click.option(
+    "--batch",
+    type=int,
+    default=2,
+    show_default=True,
+    help="Images an iteration; several processes share them.",
+)
+@click.option("--learning-rate", type=float, default=1e-4, show_default=True, help="Of Adam.")
 @click.option(
     "--cooldown",
     type=int,
@@ -88,16 +190,25 @@ Examples:
     show_default=True,
     help="Let the learning rate fall to zero over this many last iterations.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    default="fp32",
+    "--schedule",
+    type=click.Choice(["linear", "cosine"]),
+    default="linear",
     show_default=True,
-    help="What the layers compute in.",
+    help="How it falls.",
 )
+@click.option(
+    "--averaging",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="DECAY",
+    help="Average the weights exponentially, for example with 0.999; 0: do not.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 @click.option("--validate-every", type=int, default=1000, show_default=True, metavar="ITERATIONS")
+@click.option("--tensorboard", is_flag=True, help="Also log for TensorBoard, in the output folder.")
 @click.option("--data-note", default="", help="For the card: what the images are.")
 @click.option(
     "--licence",
@@ -111,134 +222,243 @@ Examples:
     metavar="FILE",
     help="Start from these weights (.safetensors, with their card) instead of random ones.",
 )
-@click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
-@click.pass_obj
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on where the run in --output stopped, with the options it was started with.",
+)
+@click.pass_context
 def train(
-    session: Session,
+    ctx: click.Context,
+    /,
     *,
     data: tuple[Path, ...],
     validation: tuple[Path, ...],
     output: Path,
-    tag: str,
+    tag: str | None,
     backbone: str | None,
+    preset: str | None,
     manifest: Path | None,
     sources: str,
-    ssim_weight: float,
+    cache: Path | None,
+    workers: int,
     size: tuple[int, ...],
     iterations: tuple[int, ...],
-    batch: int,
-    learning_rate: float,
-    cooldown: int,
-    seed: int,
-    precision: Any,
+    epochs: tuple[int, ...],
+    precision: tuple[str, ...],
     device: str,
-    validate_every: int,
+    tensorboard: bool,
     data_note: str,
     licence: str,
     start: Path | None,
     resume: bool,
+    **others: Any,
 ) -> None:
     """Train a backbone on DATA: folders of images or tar shards.
 
-    Gray, 256x256, mean squared error on 0..255 plus lambda (1 - SSIM), Adam. The folder given by
-    --output receives last.pt (to --resume from, also after Ctrl-C), log.jsonl, and the weights of
-    the best validation as TAG.safetensors with their card TAG.json.
+    The images become gray and 256x256. What is minimised is the mean squared error on 0..255
+    plus lambda (1 - SSIM), by Adam. The folder given by --output receives last.pt (to --resume
+    from, also after Ctrl-C), log.jsonl (see 'fusionlab curves'), the decoded images, and the
+    weights of the best validation as TAG.safetensors with their card TAG.json.
     """
-    if len(size) != len(iterations):
-        raise Refused(
-            f"give one --iterations for each --size, got {len(iterations)} for {len(size)}"
-        )
-    plugins = session.plugins
-    with refusing():
+    asked = dict(ctx.params)
+    with refusing(), quiet_decoders():
         from fusionlab.fusion import available_device
         from fusionlab.method import backbone_class
         from fusionlab.names import check_name
-        from fusionlab.training.data import Manifest, load_images
         from fusionlab.training.export import export_weights
         from fusionlab.training.loop import Training
-        from fusionlab.training.settings import Settings, Stage
+        from fusionlab.training.processes import joined
+        from fusionlab.training.settings import Settings
 
+        tag = tag or output.resolve().name
         check_name(tag)
         if (output / "last.pt").exists() and not resume:
             raise FusionlabError(
                 f"{output} holds a run already; go on with --resume, or choose another folder"
             )
-        settings = Settings(
-            ssim_weight=ssim_weight,
-            stages=tuple(Stage(*stage) for stage in zip(size, iterations, strict=True)),
-            batch=batch,
-            learning_rate=learning_rate,
-            cooldown=cooldown,
-            seed=seed,
-            precision=precision,
-            validate_every=validate_every,
+        offer = _backbone(ctx.obj.plugins, backbone)
+        cls = backbone_class(offer)
+        files = _find(data, validation, manifest, sources)
+        stages = _stages(
+            size, iterations, epochs, precision, len(files[0]) // max(1, others["batch"])
         )
-        offer = plugins.backbones.find(backbone or plugins.default("backbone").partition("@")[0])
-        chosen = Manifest(manifest, sources) if manifest else None
-        with _counting() as count:
-            images = load_images(list(data), chosen, count)
-            held_out = load_images(list(validation), chosen, count)
-        training = Training(
-            backbone_class(offer),
-            images,
-            held_out,
-            settings,
-            output,
-            available_device(device),
-            start,
-        )
-        if resume:
-            training.resume()
-        click.echo(
-            f"training {offer.ref.name} on {len(training.images)} images, validating on "
-            f"{len(training.validation)}, from iteration {training.iteration}"
-        )
-        try:
-            with _progress(settings.iterations) as progress:
-                final = training.run(progress)
-        except KeyboardInterrupt:
-            raise Stopped(
-                f"stopped at iteration {training.iteration}, saved; go on with --resume"
-            ) from None
-        weights = output / f"{tag}.safetensors"
-        card = export_weights(
-            weights, training, offer.ref.name, final, data=data_note, licence=licence
-        )
-    click.echo(f"weights  {weights}  (SHA-256 {card.sha256[:12]}...)")
-    click.echo(
-        f"error    {final.mae:.3f} grey levels, PSNR {final.psnr:.2f} dB, SSIM {final.ssim:.5f} "
-        f"on {final.images} held-out images"
+        settings = Settings(stages=stages, **others)  # the options left are named like its fields
+        with joined(available_device(device)) as (processes, place):
+            images, held_out = _load(files, cache or output, workers, processes)
+            training = Training(
+                cls,
+                images,
+                held_out,
+                settings,
+                output,
+                place,
+                start,
+                tensorboard=tensorboard,
+                processes=processes,
+            )
+            if resume:
+                training.resume()
+            if processes.leads:
+                _note(output, asked)
+                _show(training, {"backbone": offer.ref.name, "preset": preset})
+            try:
+                with _progress(settings.iterations, shown=processes.leads) as progress:
+                    final = training.run(progress)
+            except KeyboardInterrupt:
+                raise Stopped(
+                    f"stopped at iteration {training.iteration}, saved; go on with "
+                    f"'fusionlab train -o {output} --resume'"
+                ) from None
+            if final is None:  # another process leads
+                return
+            weights = output / f"{tag}.safetensors"
+            card = export_weights(
+                weights, training, offer.ref.name, final, data=data_note, licence=licence
+            )
+    show_facts(
+        {
+            "weights": f"{weights} (SHA-256 {card.sha256[:12]}...)",
+            "error": f"{final.mae:.3f} grey levels, PSNR {final.psnr:.2f} dB, SSIM "
+            f"{final.ssim:.5f} on {final.images} held-out images",
+        },
+        as_json=False,
     )
 
 
+def _backbone(plugins: Plugins, name: str | None) -> Offer[BackboneRef]:
+    return plugins.backbones.find(name or plugins.default("backbone").partition("@")[0])
+
+
+def _find(
+    data: tuple[Path, ...], validation: tuple[Path, ...], manifest: Path | None, sources: str
+) -> tuple[list[ImageFile], list[ImageFile]]:
+    """Find the images to train on, and those to validate on."""
+    from fusionlab.training.finding import Manifest, find_images, hold_out
+
+    chosen = Manifest(manifest, sources) if manifest else None
+    files = find_images(data, chosen)
+    return (files, find_images(validation, chosen)) if validation else hold_out(files)
+
+
+def _stages(
+    size: tuple[int, ...],
+    iterations: tuple[int, ...],
+    epochs: tuple[int, ...],
+    precision: tuple[str, ...],
+    per_epoch: int,
+) -> tuple[Stage, ...]:
+    """Put together what is given once for each stage."""
+    from fusionlab.training.settings import Settings, Stage
+
+    if iterations and epochs:
+        raise Refused("give --iterations or --epochs, not both")
+    name, lengths = "iterations", iterations or (Settings().iterations,)
+    if epochs:
+        name, lengths = "epochs", tuple(count * max(1, per_epoch) for count in epochs)
+    if len(size) != len(lengths):
+        raise Refused(f"give one --{name} for each --size, got {len(lengths)} for {len(size)}")
+    if len(precision) == 1:
+        precision *= len(size)
+    if len(size) != len(precision):
+        raise Refused(
+            f"give --precision once, or once for each --size, got {len(precision)} for {len(size)}"
+        )
+    return tuple(map(Stage, size, lengths, precision))  # type: ignore[arg-type]  # click has checked it
+
+
+def _load(
+    files: tuple[list[ImageFile], list[ImageFile]],
+    folder: Path,
+    workers: int,
+    processes: Processes,
+) -> tuple[Images, Images]:
+    """Decode the images; of several processes, the first does, and the others map the result."""
+    from fusionlab.training.store import load_images
+
+    if not processes.leads:
+        processes.wait()
+    with on_terminal("reading images") as progress:
+        images, held_out = (
+            load_images(some, folder, workers=workers, progress=progress) for some in files
+        )
+    if processes.leads:
+        processes.wait()
+    return images, held_out
+
+
+def _show(training: Training, facts: dict[str, Any]) -> None:
+    """Say what is going to be computed."""
+    settings, world = training.settings, training.processes.world
+    show_facts(
+        {
+            **facts,
+            "images": f"{len(training.images)}, and {len(training.validation)} held out",
+            "loss": f"{settings.pixel_loss} + {settings.ssim_weight:g} x {settings.structure_loss}",
+            "stages": [
+                f"{stage.iterations} iterations of {settings.batch} x {stage.size}x{stage.size} "
+                f"in {stage.precision}"
+                for stage in settings.stages
+            ],
+            "device": f"{training.device}{f' x {world}' if world > 1 else ''}",
+            "from": f"iteration {training.iteration}" if training.iteration else None,
+        },
+        as_json=False,
+    )
+
+
+def _note(output: Path, asked: dict[str, Any]) -> None:
+    """Write down what the run was asked for; paths as absolute ones."""
+    from fusionlab.files import written_together
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Path):
+            return str(value.resolve())
+        return [plain(one) for one in value] if isinstance(value, tuple) else value
+
+    kept = {name: plain(value) for name, value in asked.items() if name not in ("output", "resume")}
+    with written_together({output / RUN: (json.dumps(kept, indent=2) + "\n").encode()}):
+        pass
+
+
+def _asked_for(output: Path) -> dict[str, Any]:
+    """Return what the run in a folder was asked for."""
+    try:
+        asked: dict[str, Any] = json.loads((output / RUN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Refused(f"there is nothing to resume: {output / RUN} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise Refused(
+            f"{output / RUN} is damaged: {error}; give the options that the run was started with, "
+            "in another folder"
+        ) from error
+    return {name: value for name, value in asked.items() if value not in (None, [])}
+
+
 @contextmanager
-def _counting() -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how many images have been read."""
-    from rich.console import Console
-
-    with Console(stderr=True).status("reading images") as status:
-        yield lambda count: status.update(f"reading images: {count}")
-
-
-@contextmanager
-def _progress(iterations: int) -> Iterator[Callable[[Report], None]]:
-    """Show losses, speed and the time left; on a pipe, a line every 1000 iterations."""
+def _progress(iterations: int, *, shown: bool) -> Iterator[Callable[[Report], None]]:
+    """Show losses, speed and the time left; in a pipe, twenty lines for the whole run."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = (BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
     text = TextColumn("{task.description}")
-    with Progress(*columns, text, console=console, disable=not console.is_terminal) as bars:
+    drawn = shown and console.is_terminal
+    printed = 0
+    with Progress(*columns, text, console=console, disable=not drawn) as bars:
         task = bars.add_task("", total=iterations)
 
         def show(report: Report) -> None:
+            nonlocal printed
             line = (
-                f"pixel {report.pixel:.3f}  SSIM {report.ssim:.5f}  "
-                f"{report.images_per_second:.0f} images/s"
+                f"pixel {report.pixel:.3f}  structure {report.structure:.5f}  "
+                f"{report.images_per_second:.1f} images/s"
             )
             bars.update(task, completed=report.iteration, description=line)
-            if not console.is_terminal and report.iteration % 1000 == 0:
-                console.print(f"{report.iteration:>8}/{iterations}  {line}")
+            part = 20 * report.iteration // iterations
+            if shown and not drawn and part > printed:
+                printed = part
+                click.echo(f"{report.iteration:>8}/{iterations}  {line}", err=True)
 
         yield show

@@ -13,7 +13,7 @@ from safetensors.torch import save
 
 import fusionlab
 from fusionlab.backbone import Card
-from fusionlab.files import written_beside
+from fusionlab.files import written_together
 from fusionlab.training.loop import Training, Validation
 
 
@@ -50,9 +50,10 @@ def export_weights(
         data={
             "description": data,
             "training_images": len(training.images),
+            "training_images_sha256": training.images_sha256,
             "held_out_images": len(training.validation),
         },
-        settings=asdict(training.settings),
+        settings=asdict(training.settings) | {"best_iteration": training.best_iteration},
         validation=asdict(validation),
         parent=asdict(training.parent) if training.parent else None,
         made_with={
@@ -62,10 +63,8 @@ def export_weights(
             "device": str(training.device),
         },
     )
-    with written_beside(path) as beside:
-        beside.write_bytes(content)
-    with written_beside(Card.path_of(path)) as beside:
-        beside.write_text(card.to_json(), encoding="utf-8")
+    with written_together({path: content, Card.path_of(path): card.to_json().encode()}):
+        pass
     deepcopy(training.backbone).load_checkpoint(path)
     return card
 

@@ -6,7 +6,7 @@ any moment and resumed computes exactly what an undisturbed run computes.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import signal
 import threading
@@ -19,18 +19,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fusionlab.backbone import Backbone
 from fusionlab.errors import FusionlabError
+from fusionlab.files import make_folder, remove_partial
 from fusionlab.precision import convolutions
+from fusionlab.training.batches import Batches
 from fusionlab.training.checkpoint import load_state, save_state
-from fusionlab.training.data import batch_of
-from fusionlab.training.losses import DATA_RANGE, pixel_loss, ssim, ssim_loss
+from fusionlab.training.log import Log
+from fusionlab.training.losses import (
+    DATA_RANGE,
+    PIXEL_LOSSES,
+    STRUCTURE_LOSSES,
+    Loss,
+    mean_square,
+    ssim,
+)
+from fusionlab.training.processes import ALONE, Processes
 from fusionlab.training.settings import Settings
+from fusionlab.training.store import Images
 
-LOG_EVERY = 100
+LOG_EVERY = 50
 
 
 @dataclass(frozen=True)
@@ -39,9 +51,12 @@ class Report:
 
     iteration: int
     pixel: float
-    ssim: float
+    """The pixel loss and"""
+    structure: float
+    """the structure loss, as means since the last report."""
     images_per_second: float
     best: float | None
+    """The smallest validation loss so far."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +76,13 @@ class Validation:
 class Training:
     """One run: a backbone, its images, its settings, and the folder it writes to.
 
-    The folder holds `last.pt` (everything needed to go on, written at every validation and on
-    Ctrl-C), `log.jsonl` (one line per 100 iterations and per validation) and, through
+    The folder holds `last.pt` (everything needed to go on, the best weights included; written at
+    every validation and on Ctrl-C), `log.jsonl` (see `fusionlab.training.log`) and, through
     `fusionlab.training.export.export_weights`, the exported weights.
+
+    Of several processes (see `fusionlab.training.processes`) each computes its share of every
+    batch, and the gradients are averaged: the run is the same as with one process, to rounding,
+    and can be resumed with any number of them that divides the batch.
 
     Args:
         backbone: a trainable backbone; its random start is decided by `settings.seed`.
@@ -73,28 +92,42 @@ class Training:
         folder: where to write; made if missing.
         device: where to compute.
         start: weights to start from instead of random ones, with their card beside them.
+        tensorboard: also log for TensorBoard.
+        processes: this process among those that train together.
 
     Raises:
-        FusionlabError: the backbone cannot be trained, there are fewer images than a batch, or
-            the weights to start from are not those of this backbone.
+        FusionlabError: the backbone cannot be trained, there are fewer images than a batch, the
+            processes cannot share a batch, or the weights to start from are not those of this
+            backbone.
     """
 
     def __init__(
         self,
         backbone: type[Backbone],
-        images: NDArray[np.uint8],
-        validation: NDArray[np.uint8],
+        images: Images,
+        validation: Images,
         settings: Settings,
         folder: Path,
         device: str | torch.device = "cpu",
         start: Path | None = None,
+        *,
+        tensorboard: bool = False,
+        processes: Processes = ALONE,
     ) -> None:
         if not backbone.trainable:
             raise FusionlabError(f"the backbone {backbone.__name__} has nothing to train")
         if len(images) < settings.batch:
             raise FusionlabError(f"a batch needs {settings.batch} images, there are {len(images)}")
+        if settings.batch % processes.world:
+            raise FusionlabError(
+                f"{processes.world} processes cannot share a batch of {settings.batch} images; "
+                f"choose a multiple of {processes.world}"
+            )
         self.images, self.validation = images, validation
+        self.images_sha256 = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
         self.settings, self.folder, self.device = settings, folder, torch.device(device)
+        self.processes = processes
+        self.batches = Batches(images, settings.batch, settings.seed, flips=settings.flips)
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
             self.backbone = backbone()
@@ -103,30 +136,50 @@ class Training:
         self.parent = self.backbone.card
         # channels_last halves the time of a step in bfloat16 on CPU
         self.backbone.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs forget it
+        self.model: torch.nn.Module = self.backbone
+        if processes.world > 1:
+            self.model = DistributedDataParallel(self.backbone)
+        self.average = (
+            AveragedModel(self.backbone, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
+            if settings.averaging
+            else None
+        )
         self.optimiser = torch.optim.Adam(self.backbone.parameters(), lr=settings.learning_rate)
         self.iteration = 0
+        self.losses = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.summed = 0
         self.best: dict[str, Tensor] = {}
         self.best_loss = math.inf
+        self.best_iteration = 0
         self.interrupted = False
-        folder.mkdir(parents=True, exist_ok=True)
+        if processes.leads:
+            make_folder(folder)
+            remove_partial(folder)
+            self.log = Log(folder, tensorboard=tensorboard)
 
-    def run(self, progress: Callable[[Report], None] = lambda *_: None) -> Validation:
+    def run(self, progress: Callable[[Report], None] = lambda *_: None) -> Validation | None:
         """Train to the last iteration and return the validation of the best weights.
 
         The best weights are those of the smallest validation loss; they are left in
-        `self.best`. Ctrl-C lets the iteration end and saves the state before it is passed on.
+        `self.best`. Ctrl-C, or SIGTERM, lets the iteration end and saves the state before it is
+        passed on. Of several processes, those that do not lead return None.
 
         Raises:
             FusionlabError: the training diverged.
-            KeyboardInterrupt: after Ctrl-C.
+            KeyboardInterrupt: after Ctrl-C or SIGTERM.
         """
+        if self.processes.leads:
+            self.log.begin(asdict(self.settings), self.iteration)
         with convolutions(self.device, allow_tf32=False):
-            with self._deferring_ctrl_c():
+            with self._deferring_signals():
                 while self.iteration < self.settings.iterations:
                     self._stretch(progress)
+            if not self.processes.leads:
+                return None
             self.backbone.load_state_dict(self.best)
-            final = self.validate(self.validation)
-        self._log({"iteration": self.iteration, "final": asdict(final)})
+            final, _ = self.validate(self.backbone, self.validation)
+        self.log.write(self.iteration, final=asdict(final))
+        self.log.close()
         return final
 
     def save(self) -> None:
@@ -135,12 +188,17 @@ class Training:
             self.folder / "last.pt",
             {
                 "settings": asdict(self.settings),
+                "images": self.images_sha256,
                 "parent": self._parent_hash(),
                 "iteration": self.iteration,
                 "weights": self.backbone.state_dict(),
+                "average": self.average.state_dict() if self.average else None,
                 "optimiser": self.optimiser.state_dict(),
+                "losses": self.losses,
+                "summed": self.summed,
                 "best": self.best,
                 "best_loss": self.best_loss,
+                "best_iteration": self.best_iteration,
             },
         )
 
@@ -148,109 +206,143 @@ class Training:
         """Go on where `last.pt` stopped.
 
         Raises:
-            FusionlabError: there is no such file, or it was made with other settings.
+            FusionlabError: there is no such file, or it was made with other settings, images or
+                weights to start from.
         """
-        state = load_state(self.folder / "last.pt")
-        if state["parent"] != self._parent_hash():
+        path = self.folder / "last.pt"
+        state = load_state(path)
+        try:
+            if state["settings"] != asdict(self.settings):
+                raise FusionlabError(
+                    f"{path} was made with other settings "
+                    f"({_difference(state['settings'], asdict(self.settings))}); resume with "
+                    "those, or choose another folder"
+                )
+            for name, ours, what in (
+                ("parent", self._parent_hash(), "was started from other weights"),
+                ("images", self.images_sha256, "was trained on other images"),
+            ):
+                if state[name] != ours:
+                    raise FusionlabError(
+                        f"{path} {what}; resume with the same ones, or choose another folder"
+                    )
+            self.backbone.load_state_dict(state["weights"])
+            if self.average:
+                self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.iteration = state["iteration"]
+            self.losses, self.summed = state["losses"].to(self.device), state["summed"]
+            self.best, self.best_loss = state["best"], state["best_loss"]
+            self.best_iteration = state["best_iteration"]
+        except KeyError as error:
             raise FusionlabError(
-                f"{self.folder / 'last.pt'} was started from other weights; resume with the same "
-                "ones, or choose another folder"
-            )
-        if state["settings"] != asdict(self.settings):
-            raise FusionlabError(
-                f"{self.folder / 'last.pt'} was made with other settings "
-                f"({_difference(state['settings'], asdict(self.settings))}); "
-                "resume with those, or choose another folder"
-            )
-        self.backbone.load_state_dict(state["weights"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.iteration = state["iteration"]
-        self.best, self.best_loss = state["best"], state["best_loss"]
-        self._forget_log_after(self.iteration)
+                f"{path} was written by another version of fusionlab: it has no {error}; train "
+                "again in another folder"
+            ) from error
 
-    def validate(self, images: NDArray[np.uint8]) -> Validation:
-        """Measure the reconstruction of `images` in float32, unrounded and unclipped."""
-        square = absolute = similarity = 0.0
+    def validate(self, backbone: torch.nn.Module, images: Images) -> tuple[Validation, float]:
+        """Measure the reconstruction of `images` in float32, unrounded and unclipped.
+
+        Returns:
+            The figures, and the loss that training minimises.
+        """
+        pixel_loss, structure_loss = self._terms()
+        square = absolute = similarity = loss = 0.0
         with torch.no_grad():
             for image in images:
                 target = torch.tensor(image)[None, None].to(self.device).float()
-                output = self.backbone(target / DATA_RANGE) * DATA_RANGE
-                square += pixel_loss(output, target).item()
+                output = backbone(target / DATA_RANGE) * DATA_RANGE
+                square += mean_square(output, target).item()
                 absolute += (output - target).abs().mean().item()
                 similarity += ssim(output, target).item()
+                structure = structure_loss(output, target).item()
+                loss += pixel_loss(output, target).item() + self.settings.ssim_weight * structure
         count = len(images)
-        return Validation(
+        found = Validation(
             images=count,
             pixel=square / count,
             mae=absolute / count,
-            psnr=10 * math.log10(DATA_RANGE**2 / (square / count)),
+            psnr=10 * math.log10(DATA_RANGE**2 / (square / count)) if square else math.inf,
             ssim=similarity / count,
         )
+        return found, loss / count
 
     def _stretch(self, progress: Callable[[Report], None]) -> None:
         """Train until the next line of the log or the next validation, whichever is first."""
+        settings = self.settings
         goal = min(
-            self.settings.iterations,
-            *((self.iteration // n + 1) * n for n in (LOG_EVERY, self.settings.validate_every)),
+            settings.iterations,
+            *((self.iteration // n + 1) * n for n in (LOG_EVERY, settings.validate_every)),
         )
         started, count = time.perf_counter(), goal - self.iteration
         while self.iteration < goal:
-            if self.interrupted:
-                self.save()
+            if self.processes.any(self.interrupted):
+                if self.processes.leads:
+                    self.save()
                 raise KeyboardInterrupt
-            pixel, structure = self._step()
-        rate = count * self.settings.batch / (time.perf_counter() - started)
-        self._log(
-            {"iteration": self.iteration, "pixel": pixel.item(), "ssim_loss": structure.item()}
-        )
-        due = self.iteration % self.settings.validate_every == 0
-        if due or self.iteration == self.settings.iterations:
+            self._step()
+        pixel, structure = self.processes.mean(self.losses / self.summed).tolist()
+        self.losses, self.summed = torch.zeros_like(self.losses), 0
+        if not self.processes.leads:
+            return
+        rate = count * settings.batch / (time.perf_counter() - started)
+        total = pixel + settings.ssim_weight * structure
+        self.log.write(self.iteration, pixel=pixel, structure=structure, total=total)
+        if self.iteration % settings.validate_every == 0 or self.iteration == settings.iterations:
             self._keep_best()
             self.save()
         best = self.best_loss if self.best else None
-        progress(Report(self.iteration, pixel.item(), 1 - structure.item(), rate, best))
+        progress(Report(self.iteration, pixel, structure, rate, best))
 
-    def _step(self) -> tuple[Tensor, Tensor]:
-        settings = self.settings
-        size = settings.size_at(self.iteration)
-        images = batch_of(self.images, settings.seed, self.iteration, settings.batch, size)
-        images = images.to(self.device, memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            output = self.backbone(images)
+    def _step(self) -> None:
+        settings, stage = self.settings, self.settings.stage_at(self.iteration)
+        pixel_loss, structure_loss = self._terms()
+        images = self.batches(
+            self.iteration, stage.size, self.processes.rank, self.processes.world
+        ).to(self.device, memory_format=torch.channels_last)
+        bf16 = stage.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            output = self.model(images)
         output, target = output.float() * DATA_RANGE, images * DATA_RANGE
-        pixel, structure = pixel_loss(output, target), ssim_loss(output, target)
+        pixel, structure = pixel_loss(output, target), structure_loss(output, target)
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate_at(self.iteration)
         self.optimiser.zero_grad()
         (pixel + settings.ssim_weight * structure).backward()
         self.optimiser.step()
+        if self.average:
+            self.average.update_parameters(self.backbone)
+        self.losses += torch.stack([pixel, structure]).detach()
+        self.summed += 1
         self.iteration += 1
-        return pixel.detach(), structure.detach()
+
+    def _terms(self) -> tuple[Loss, Loss]:
+        settings = self.settings
+        return PIXEL_LOSSES[settings.pixel_loss], STRUCTURE_LOSSES[settings.structure_loss]
 
     def _keep_best(self) -> None:
-        found = self.validate(self.validation[: self.settings.validation_images])
-        loss = found.pixel + self.settings.ssim_weight * (1 - found.ssim)
+        backbone = self.average.module if self.average else self.backbone
+        some = self.validation[: self.settings.validation_images]
+        found, loss = self.validate(backbone, some)
         if not math.isfinite(loss):
             raise FusionlabError(
                 f"the training diverged before iteration {self.iteration}: its loss is {loss}; "
                 "start again with a smaller learning rate"
             )
         if loss < self.best_loss:
-            self.best_loss = loss
-            self.best = {name: value.clone() for name, value in self._weights().items()}
-        self._log({"iteration": self.iteration, "validation": asdict(found), "loss": loss})
+            self.best_loss, self.best_iteration = loss, self.iteration
+            self.best = {name: t.cpu().clone() for name, t in backbone.state_dict().items()}
+        self.log.write(self.iteration, loss=loss, validation=asdict(found))
 
     def _parent_hash(self) -> str | None:
         return None if self.parent is None else self.parent.sha256
 
-    def _weights(self) -> dict[str, Tensor]:
-        return {name: value.cpu() for name, value in self.backbone.state_dict().items()}
-
     @contextmanager
-    def _deferring_ctrl_c(self) -> Iterator[None]:
-        """Note Ctrl-C instead of raising it in the middle of an update of the weights.
+    def _deferring_signals(self) -> Iterator[None]:
+        """Note Ctrl-C and SIGTERM instead of stopping in the middle of an update of the weights.
 
-        Signals reach the main thread only; elsewhere nothing has to be deferred.
+        SIGTERM is what schedulers and `torchrun` send. Signals reach the main thread only;
+        elsewhere nothing has to be deferred.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -259,24 +351,13 @@ class Training:
         def note(*_: object) -> None:
             self.interrupted = True
 
-        before = signal.signal(signal.SIGINT, note)
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, note) for number in signals}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _forget_log_after(self, iteration: int) -> None:
-        """Drop the lines of iterations that are about to be computed again."""
-        log = self.folder / "log.jsonl"
-        if log.exists():
-            lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("}\n")]  # the last may be cut off
-            kept = [line for line in whole if json.loads(line)["iteration"] <= iteration]
-            log.write_text("".join(kept), encoding="utf-8")
-
-    def _log(self, line: dict[str, Any]) -> None:
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:

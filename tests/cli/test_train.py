@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 
 import imageio.v3 as iio
 import numpy as np
@@ -31,10 +32,16 @@ def run(*args):
     return CliRunner().invoke(main, [*fixed, "--size", "32", "--iterations", "6", *args])
 
 
+def resume(*args):
+    return CliRunner().invoke(main, ["train", "-o", "runs", "--resume", *args])
+
+
 def test_a_training_ends_with_weights_that_fuse(folder):
     result = run("--lambda", "10", "--data-note", "noise")
     assert result.exit_code == 0, result.output
-    assert "training densefuse on 3 images, validating on 3, from iteration 0" in result.stdout
+    assert "images    3, and 3 held out" in result.stdout
+    assert "loss      mse + 10 x ssim" in result.stdout
+    assert "stages    6 iterations of 2 x 32x32 in fp32" in result.stdout
     card = json.loads((folder / "runs/mine.json").read_text())
     assert card["settings"]["ssim_weight"] == 10
     assert card["data"]["description"] == "noise"
@@ -58,18 +65,122 @@ def test_ctrl_c_saves_and_resume_goes_on(folder, monkeypatch):
         patch.setattr(Training, "_step", interrupted)
         result = run()
     assert result.exit_code == 130
-    assert "stopped at iteration 4, saved; go on with --resume" in result.stderr
+    assert "stopped at iteration 4, saved; go on with 'fusionlab train -o runs --resume'" in (
+        result.stderr
+    )
     assert "runs holds a run already; go on with --resume" in run().stderr
-    result = run("--resume")
-    assert "from iteration 4" in result.stdout
-    assert result.exit_code == 0
+    result = resume()
+    assert result.exit_code == 0, result.output
+    assert "from      iteration 4" in result.stdout
+    assert (folder / "runs/mine.safetensors").exists()
+    result = resume("--lambda", "7")
+    assert result.exit_code == 2
+    assert "made with other settings (ssim_weight 100.0, now 7.0)" in result.stderr
+
+
+def test_a_run_can_be_resumed_from_another_folder_than_it_was_started_in(folder, monkeypatch):
+    assert run().exit_code == 0
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    result = CliRunner().invoke(main, ["train", "-o", "../runs", "--resume"])
+    assert result.exit_code == 0, result.output
+    assert "from      iteration 6" in result.stdout
+
+
+def test_a_damaged_note_of_what_was_asked_for_is_one_sentence(folder):
+    assert run().exit_code == 0
+    (folder / "runs/run.json").write_text("{")
+    assert "runs/run.json is damaged" in resume().stderr
+
+
+def test_without_images_to_validate_on_every_tenth_is_held_out(folder):
+    result = CliRunner().invoke(
+        main, ["train", "photos", "-o", "own", "--size", "32", "--iterations", "2"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "images    2, and 1 held out" in result.stdout
+    assert (folder / "own/own.json").exists()  # named like the folder
+
+
+def test_epochs_count_how_often_every_image_is_seen(folder):
+    result = CliRunner().invoke(
+        main, ["train", "photos", "-o", "own", "--size", "32", "--epochs", "5", "--batch", "1"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "stages    10 iterations of 1 x 32x32 in fp32" in result.stdout
+
+
+def test_stages_differ_in_size_and_precision(folder):
+    result = run("--size", "16", "--iterations", "2", "--precision", "bf16", "--precision", "fp32")
+    assert result.exit_code == 0, result.output
+    assert "stages    6 iterations of 2 x 32x32 in bf16\n" in result.stdout
+    assert "stages    2 iterations of 2 x 16x16 in fp32\n" in result.stdout
+
+
+def test_the_preset_is_the_paper_and_what_is_explicit_wins(folder):
+    """4 epochs of 2 x 256x256 at 1e-4, constant; here with 3 iterations instead."""
+    result = CliRunner().invoke(
+        main, ["train", "photos", "--preset", "paper", "-o", "own", "--iterations", "3"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "preset    paper" in result.stdout
+    assert "stages    3 iterations of 2 x 256x256 in fp32" in result.stdout
+    settings = json.loads((folder / "own/own.json").read_text())["settings"]
+    assert (settings["learning_rate"], settings["cooldown"], settings["averaging"]) == (1e-4, 0, 0)
+    assert (settings["pixel_loss"], settings["structure_loss"]) == ("mse", "ssim")
+
+
+def test_a_preset_that_sets_what_is_no_option_is_refused(folder, install):
+    install(
+        "odd",
+        """
+        from fusionlab import BackboneRef, Preset, hookimpl
+
+        @hookimpl
+        def fusionlab_backbones():
+            return [BackboneRef("odd", "fusionlab_encoders.densefuse:DenseFuse", "x")]
+
+        @hookimpl
+        def fusionlab_presets():
+            return [Preset("mine", "x", trainings={"odd": {"colour": "red"}})]
+        """,
+    )
+    options = ("--backbone", "odd", "--preset", "mine")
+    assert "the preset mine sets 'colour', which is no option here" in run(*options).stderr
+
+
+def test_several_runs_share_the_decoded_images(folder):
+    for name in ("one", "two"):
+        assert run("--cache", "decoded", "-o", name).exit_code == 0
+    assert len(list((folder / "decoded").iterdir())) == 2  # to train on, to validate on
+    assert not list((folder / "two").glob("*.npy"))
+
+
+def test_tensorboard_gets_what_the_log_has(folder):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert run("--tensorboard", "--validate-every", "2").exit_code == 0
+    events = EventAccumulator(str(folder / "runs/tensorboard")).Reload()
+    lines = map(json.loads, (folder / "runs/log.jsonl").read_text().splitlines())
+    logged = {line["iteration"]: line["pixel"] for line in lines if "pixel" in line}
+    drawn = {event.step: event.value for event in events.Scalars("pixel")}
+    assert drawn == pytest.approx(logged)
+    assert [event.step for event in events.Scalars("validation/ssim")] == [2, 4, 6]
+
+
+def test_without_tensorboard_it_says_how_to_get_it(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    result = run("--tensorboard")
+    assert result.exit_code == 2
+    assert "install fusionlab-imaging[tensorboard]" in result.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(folder):
     (folder / "file").touch()
     result = run("-o", "file/runs")
     assert result.exit_code == 2
-    assert "Error: cannot use file/runs: Not a directory" in result.stderr
+    assert "Error: cannot make the folder file/runs: Not a directory" in result.stderr
 
 
 def test_a_full_disk_is_one_sentence_and_keeps_the_last_checkpoint(folder, monkeypatch):
@@ -82,14 +193,19 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_last_checkpoint(folder, monke
     result = run()
     assert result.exit_code == 2
     assert "Error: cannot save the run to runs/last.pt: PytorchStreamWriter" in result.stderr
-    assert [path.name for path in (folder / "runs").iterdir()] == ["log.jsonl"]
+    left = sorted(path.name.partition("-")[0] for path in (folder / "runs").iterdir())
+    assert left == ["images", "images", "log.jsonl", "run.json"]
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--resume"], "nothing to resume"),
+        (["--resume"], "nothing to resume: runs/run.json does not exist"),
         (["--size", "64"], "one --iterations for each --size, got 1 for 2"),
+        (["--epochs", "2"], "give --iterations or --epochs, not both"),
+        (["--precision", "bf16"] * 2, "--precision once, or once for each --size, got 2 for 1"),
+        (["--preset", "nothing"], "there is no preset 'nothing'; known: paper"),
+        (["--preset", "paper", "--backbone", "identity"], "does not say how to train identity"),
         (["--backbone", "identity"], "the backbone Identity has nothing to train"),
         (["--batch", "9"], "a batch needs 9 images, there are 3"),
         (["--manifest", "photos/0.png"], "is not a manifest"),

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from fusionlab import Card, FusionlabError
 from fusionlab.method import build_backbone
 from fusionlab.plugins import installed
 from fusionlab.training.export import export_weights
+from fusionlab.training.log import read_log
 from fusionlab.training.loop import Training
 from fusionlab.training.settings import Settings, Stage
 from fusionlab_encoders.densefuse import DenseFuse
@@ -20,7 +21,7 @@ from fusionlab_encoders.identity import Identity
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 256, 256), dtype=np.uint8)
 SETTINGS = Settings(
-    stages=(Stage(16, 7), Stage(24, 5)), validate_every=4, validation_images=2, cooldown=5
+    stages=(Stage(16, 7), Stage(24, 5)), validate_every=4, validation_images=1, cooldown=5
 )
 
 
@@ -37,20 +38,22 @@ def test_the_loss_falls(tmp_path):
     ramps = np.tile(np.arange(256, dtype=np.uint8), (4, 256, 1))
     settings = Settings(stages=(Stage(32, 60),), learning_rate=1e-3, validate_every=1000)
     training = Training(DenseFuse, ramps, ramps[:1], settings, tmp_path)
-    before = training.validate(ramps[:1]).mae
-    assert training.run().mae < before / 2
+    before, _ = training.validate(training.backbone, ramps[:1])
+    assert training.run().mae < before.mae / 2
 
 
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
 @pytest.mark.parametrize("stop", [1, 4, 6, 11])
-def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, stop):
+def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, stop, averaging):
     """Killed without warning: only what the last validation saved is left."""
-    whole = make(tmp_path / "whole")
+    settings = replace(SETTINGS, averaging=averaging, flips=True)
+    whole = make(tmp_path / "whole", settings)
     whole.run()
 
     class Killed(BaseException):
         pass
 
-    first = make(tmp_path / "cut")
+    first = make(tmp_path / "cut", settings)
     step = first._step
 
     def until():
@@ -62,19 +65,21 @@ def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, stop):
     first.save()
     with pytest.raises(Killed):
         first.run()
-    second = make(tmp_path / "cut")
+    second = make(tmp_path / "cut", settings)
     second.resume()
     assert second.iteration <= stop
     final = second.run()
     assert same(second.backbone.state_dict(), whole.backbone.state_dict())
     assert same(second.best, whole.best)
-    assert final == whole.validate(IMAGES[:2])
+    assert second.best_iteration == whole.best_iteration
+    assert final == whole.validate(whole.backbone, IMAGES[:2])[0]
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "cut")]
     assert logs[0] == logs[1]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("place", ["_step", "_keep_best"])
-def test_ctrl_c_waits_for_the_end_of_an_iteration_and_saves(tmp_path, place):
+def test_ctrl_c_waits_for_the_end_of_an_iteration_and_saves(tmp_path, place, number):
     """Wherever it comes, in an update or in a validation, the run ends with the same bits."""
     whole = make(tmp_path / "whole")
     whole.run()
@@ -83,25 +88,27 @@ def test_ctrl_c_waits_for_the_end_of_an_iteration_and_saves(tmp_path, place):
 
     def interrupted():
         if cut.iteration == (4 if place == "_keep_best" else 5):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return work()
 
     setattr(cut, place, interrupted)
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
         cut.run()
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(number) is handler
     again = make(tmp_path / "cut")
     again.resume()
     assert again.iteration == (4 if place == "_keep_best" else 6)
     again.run()
     assert same(again.backbone.state_dict(), whole.backbone.state_dict())
     assert same(again.best, whole.best)
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "cut")]
+    assert logs[0] == logs[1]
 
 
 def test_the_best_weights_are_those_of_the_smallest_validation_loss(tmp_path):
     """A learning rate far too large from the second stage on: the last weights are not best."""
-    training = make(tmp_path, replace(SETTINGS, cooldown=0))
+    training = make(tmp_path, replace(SETTINGS, cooldown=0, validation_images=2))
     step = training._step
 
     def spoiled():
@@ -124,23 +131,39 @@ def test_the_best_weights_are_those_of_the_smallest_validation_loss(tmp_path):
 def test_a_validation_by_hand(tmp_path):
     """A network that returns its input plus two grey levels."""
     training = make(tmp_path)
-    training.backbone = lambda images: images + 2 / 255
-    found = training.validate(IMAGES[:2])
+    found, loss = training.validate(lambda images: images + 2 / 255, IMAGES[:2])
     assert found.pixel == pytest.approx(4, rel=1e-4)
     assert found.mae == pytest.approx(2, rel=1e-4)
     assert found.psnr == pytest.approx(10 * np.log10(255**2 / 4), abs=1e-3)
     assert 0.99 < found.ssim < 1
+    assert loss == pytest.approx(found.pixel + 100 * (1 - found.ssim))
 
 
-def test_lambda_precision_and_learning_rate_take_part(tmp_path):
+def test_images_that_come_back_exactly_have_no_error(tmp_path):
+    found, loss = make(tmp_path).validate(lambda images: images, IMAGES[:2])
+    assert (found.pixel, found.psnr) == (0, float("inf"))
+    assert loss == pytest.approx(0, abs=1e-4)  # 1 - SSIM in float32, a hundred times
+
+
+def test_every_setting_takes_part(tmp_path):
     def weights(**change):
         training = make(tmp_path, replace(SETTINGS, **change))
         training.run()
-        return training.backbone.c1.weight.detach(), training.optimiser.param_groups[0]["lr"]
+        return training.best["c1.weight"], training.optimiser.param_groups[0]["lr"]
 
     plain, rate = weights()
     assert rate == pytest.approx(1e-4 / 5)  # the last of five iterations of cooldown
-    for change in ({"ssim_weight": 0.0}, {"precision": "bf16"}, {"cooldown": 0}):
+    half = (Stage(16, 7), Stage(24, 5, "bf16"))
+    for change in (
+        {"ssim_weight": 0.0},
+        {"stages": half},
+        {"cooldown": 0},
+        {"schedule": "cosine"},
+        {"flips": True},
+        {"averaging": 0.9},
+        {"pixel_loss": "euclidean"},
+        {"structure_loss": "contrast-structure"},
+    ):
         assert not torch.equal(weights(**change)[0], plain), change
 
 
@@ -168,6 +191,12 @@ def test_resuming_with_other_settings_or_without_a_checkpoint_is_refused(tmp_pat
     make(tmp_path).save()
     with pytest.raises(FusionlabError, match="other settings .ssim_weight 100.0, now 1.0."):
         make(tmp_path, replace(SETTINGS, ssim_weight=1.0)).resume()
+    other = Training(DenseFuse, IMAGES[::-1], IMAGES[:2], SETTINGS, tmp_path)
+    with pytest.raises(FusionlabError, match="was trained on other images"):
+        other.resume()
+    torch.save({"settings": asdict(SETTINGS)}, tmp_path / "last.pt")
+    with pytest.raises(FusionlabError, match="written by another version of fusionlab"):
+        make(tmp_path).resume()
     (tmp_path / "last.pt").write_bytes(b"damaged")
     with pytest.raises(FusionlabError, match=r"last.pt is damaged"):
         make(tmp_path).resume()
@@ -185,6 +214,8 @@ def test_the_seed_decides_the_start_and_leaves_the_global_generator_alone(tmp_pa
 def test_the_log_has_a_line_for_every_validation(tmp_path):
     make(tmp_path).run()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[0]["settings"]["stages"][0] == {"size": 16, "iterations": 7, "precision": "fp32"}
+    assert [line["iteration"] for line in lines if "pixel" in line] == [4, 8, 12]
     assert [line["iteration"] for line in lines if "validation" in line] == [4, 8, 12]
     assert lines[-1]["final"]["images"] == 2
 
@@ -195,14 +226,15 @@ def test_exported_weights_are_usable_at_once_and_say_where_they_come_from(tmp_pa
     path = tmp_path / "mine.safetensors"
     card = export_weights(path, training, "densefuse", final, data="noise", licence="MIT")
     assert Card.read(path).to_json() == card.to_json()
-    assert card.settings["stages"] == ({"size": 16, "iterations": 7}, {"size": 24, "iterations": 5})
+    assert [stage["size"] for stage in card.settings["stages"]] == [16, 24]
+    assert card.settings["best_iteration"] in (4, 8, 12)
     assert (card.tag, card.data["description"], card.licence) == ("mine", "noise", "MIT")
     backbone = build_backbone(f"densefuse@{path}", installed())
     assert same(backbone.state_dict(), training.best)
 
 
 def test_bf16_trains_too_and_keeps_float32_weights(tmp_path):
-    training = make(tmp_path, replace(SETTINGS, precision="bf16"))
+    training = make(tmp_path, replace(SETTINGS, stages=(Stage(16, 3, "bf16"),), cooldown=0))
     training.run()
     assert {value.dtype for value in training.best.values()} == {torch.float32}
 
@@ -213,6 +245,10 @@ def test_settings_that_make_no_sense_are_refused(tmp_path):
         ({"stages": (Stage(8, 1),)}, "crop size must lie in 11..256"),
         ({"batch": 0}, "batch and learning rate must be positive"),
         ({"cooldown": 13}, "cooldown must lie in 0..12"),
+        ({"averaging": 1.0}, "averaging must be at least 0 and less than 1"),
+        ({"schedule": "step"}, "schedule must be linear or cosine, got 'step'"),
+        ({"pixel_loss": "l1"}, "pixel loss must be mse or euclidean, got 'l1'"),
+        ({"stages": (Stage(16, 12, "fp8"),)}, "precision must be fp32 or bf16, got 'fp8'"),
     ]:
         with pytest.raises(FusionlabError, match=message):
             replace(SETTINGS, **change)
@@ -226,4 +262,60 @@ def test_the_learning_rate_falls_to_zero_over_the_cooldown():
     rates = [SETTINGS.learning_rate_at(i) for i in range(12)]
     assert rates[:8] == [1e-4] * 8
     assert rates[8:] == pytest.approx([8e-5, 6e-5, 4e-5, 2e-5])
-    assert [SETTINGS.size_at(i) for i in (0, 6, 7, 11)] == [16, 16, 24, 24]
+    assert [SETTINGS.stage_at(i).size for i in (0, 6, 7, 11)] == [16, 16, 24, 24]
+    cosine = replace(SETTINGS, schedule="cosine", cooldown=4)
+    expected = [1e-4 * (1 + np.cos(np.pi * i / 4)) / 2 for i in range(4)]
+    assert [cosine.learning_rate_at(i) for i in range(8, 12)] == pytest.approx(expected)
+
+
+def test_what_is_validated_and_exported_is_the_average(tmp_path):
+    """An exponential average by hand, from the weights after every iteration."""
+    settings = replace(SETTINGS, averaging=0.9, validate_every=12)
+    training = make(tmp_path, settings)
+    step, average = training._step, {}
+
+    def followed():
+        step()
+        for name, value in training.backbone.state_dict().items():
+            old = average.get(name, value)
+            average[name] = 0.9 * old + 0.1 * value
+
+    training._step = followed
+    training.run()
+    for name, value in training.best.items():
+        # float32, twelve steps of a few roundings each
+        torch.testing.assert_close(value, average[name], rtol=1e-5, atol=1e-7)
+
+
+def test_the_log_holds_the_mean_of_the_iterations_since_its_last_line(tmp_path):
+    training = make(tmp_path)
+    losses, step = [], training._step
+
+    def noted():
+        before = training.losses.clone()
+        step()
+        losses.append((training.losses - before).tolist())
+
+    training._step = noted
+    training.run()
+    lines = [line for line in read_log(tmp_path / "log.jsonl") if "pixel" in line]
+    for number, line in enumerate(lines):
+        pixel, structure = np.mean(losses[4 * number : 4 * number + 4], axis=0)
+        assert line["pixel"] == pytest.approx(pixel)
+        assert line["structure"] == pytest.approx(structure)
+        assert line["total"] == pytest.approx(pixel + 100 * structure)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_its_log_anew(tmp_path):
+    make(tmp_path / "whole").run()
+    (tmp_path / "cut").mkdir()
+    log = tmp_path / "cut/log.jsonl"
+    log.write_text('{"iteration": 0, "settings": {}}\n{"iteration": 50, "pixel": 1.0}\n{"itera')
+    make(tmp_path / "cut").run()
+    assert log.read_text() == (tmp_path / "whole/log.jsonl").read_text()
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    (tmp_path / ".fusionlab-partial-12.pt").touch()
+    make(tmp_path)
+    assert list(tmp_path.iterdir()) == []

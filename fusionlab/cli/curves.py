@@ -1,0 +1,67 @@
+"""`fusionlab curves`: draw the losses of trainings, as Fig. 5 and Fig. 6 of the paper do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fusionlab.cli.output import show_facts
+from fusionlab.cli.session import Refused, refusing
+
+EXAMPLES = """\b
+Examples:
+  fusionlab curves runs/mine
+  fusionlab curves runs/1e0 runs/1e1 runs/1e2 runs/1e3 -o figures/ --format svg
+  fusionlab curves docs/training/*.jsonl --first 25000
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder for the two pictures.  [default: here]",
+)
+@click.option(
+    "--format", "suffix", type=click.Choice(["png", "svg"]), default="png", show_default=True
+)
+@click.option(
+    "--first",
+    type=click.IntRange(min=1),
+    default=5000,
+    show_default=True,
+    metavar="ITERATIONS",
+    help="How much of the training to draw.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
+def curves(
+    runs: tuple[Path, ...], output: Path, suffix: str, first: int, *, overwrite: bool
+) -> None:
+    """Draw the losses of RUNS: folders of 'fusionlab train', or their logs.
+
+    Two pictures: training.png has the pixel, SSIM and total loss of the first iterations (Fig.
+    5 of the paper), validation.png the error of held-out images (Fig. 6). A run that is still
+    going can be drawn, too.
+    """
+    with refusing():
+        from fusionlab.files import make_folder, written_together
+        from fusionlab.training.curves import Curves, draw_training, draw_validation, encode
+
+        read = [Curves.read(run) for run in runs]
+        figures = {"training": draw_training(read, first)}
+        if any(run.validation for run in read):
+            figures["validation"] = draw_validation(read)
+        files = {
+            output / f"{name}.{suffix}": encode(figure, f".{suffix}")
+            for name, figure in figures.items()
+        }
+        if taken := [path for path in files if path.exists() and not overwrite]:
+            raise Refused(f"{taken[0]} exists already; add --overwrite to replace it")
+        make_folder(output)
+        with written_together(files):
+            pass
+    show_facts({name: str(path) for name, path in zip(figures, files, strict=True)}, as_json=False)

@@ -1,0 +1,144 @@
+"""Drawing what happened in training: the paper's Fig. 5 and Fig. 6, for any runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusionlab.errors import FusionlabError
+from fusionlab.training.log import NAME, read_log
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PAPER_ITERATIONS = 5000
+"""Fig. 5 shows this many."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What the log of one run holds."""
+
+    name: str
+    settings: dict[str, Any]
+    training: list[dict[str, Any]]
+    """`iteration`, `pixel`, `structure`, `total`: means since the line before."""
+    validation: list[dict[str, Any]]
+    """`iteration`, `pixel`, `ssim`, ... of held-out images."""
+
+    @classmethod
+    def read(cls, run: Path) -> Curves:
+        """Read the folder of a run, or its log.
+
+        Raises:
+            FusionlabError: there is no log, or nothing in it yet.
+        """
+        path = run / NAME if run.is_dir() else run
+        lines = read_log(path)
+        training = [line for line in lines if "pixel" in line]
+        if not training:
+            raise FusionlabError(
+                f"{path} holds no losses: expected the folder of a run of 'fusionlab train', or "
+                f"its {NAME}"
+            )
+        return cls(
+            name=run.resolve().name if run.is_dir() else run.stem,
+            settings=next((line["settings"] for line in lines if "settings" in line), {}),
+            training=training,
+            validation=[
+                {"iteration": line["iteration"], **line["validation"]}
+                for line in lines
+                if "validation" in line
+            ],
+        )
+
+    @property
+    def weight(self) -> float | None:
+        """Lambda of Eq. 1."""
+        return self.settings.get("ssim_weight")
+
+
+def draw_training(runs: Sequence[Curves], iterations: int = PAPER_ITERATIONS) -> Figure:
+    """Draw pixel, structure and total loss of the first iterations, as in Fig. 5.
+
+    One colour a run; the axes of the losses are logarithmic. A point is a mean since the point
+    before, by default of 50 iterations.
+
+    Raises:
+        FusionlabError: matplotlib is not installed.
+    """
+    figure, axes = _panels(3)
+    names = (("pixel", "pixel loss"), ("structure", "SSIM loss"), ("total", "total loss"))
+    for (key, title), axis in zip(names, axes, strict=True):
+        for run, colour, label in _coloured(runs):
+            shown = [line for line in run.training if line["iteration"] <= iterations]
+            _line(axis, shown, [line[key] for line in shown], colour, label)
+        _finish(axis, title, "log")
+    axes[0].legend(frameon=False)
+    return figure
+
+
+def draw_validation(runs: Sequence[Curves]) -> Figure:
+    """Draw the pixel loss and 1 - SSIM of held-out images, as in Fig. 6.
+
+    The paper draws SSIM itself; its distance from 1 shows what happens near 1.
+
+    Raises:
+        FusionlabError: matplotlib is not installed.
+    """
+    figure, axes = _panels(2)
+    for run, colour, label in _coloured(runs):
+        points = run.validation
+        _line(axes[0], points, [point["pixel"] for point in points], colour, label)
+        _line(axes[1], points, [1 - point["ssim"] for point in points], colour, label)
+    _finish(axes[0], "validation: mean squared error", "log")
+    _finish(axes[1], "validation: 1 - SSIM", "log")
+    axes[0].legend(frameon=False)
+    return figure
+
+
+def encode(figure: Figure, suffix: str) -> bytes:
+    """Return a figure as the content of a `.png` or `.svg` file, the same bytes every time."""
+    import matplotlib as mpl
+
+    content = BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "fusionlab"}):
+        metadata = {"Date": None} if suffix == ".svg" else {}
+        figure.savefig(content, format=suffix.removeprefix("."), metadata=metadata)
+    return content.getvalue()
+
+
+def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise FusionlabError(
+            "drawing needs matplotlib; install fusionlab-imaging[plots]"
+        ) from error
+    figure = Figure(figsize=(4.6 * count, 3.8), dpi=120, layout="constrained")
+    return figure, figure.subplots(1, count)
+
+
+def _coloured(runs: Sequence[Curves]) -> list[tuple[Curves, str, str]]:
+    weights = [run.weight for run in runs]
+    alike = len(set(weights)) < len(weights) or None in weights
+    labels = [run.name if alike else f"λ = {run.weight:g}" for run in runs]
+    return [(run, f"C{number}", labels[number]) for number, run in enumerate(runs)]
+
+
+def _line(
+    axis: Axes, points: Sequence[dict[str, Any]], values: list[float], colour: str, label: str
+) -> None:
+    iterations = [point["iteration"] for point in points]
+    axis.plot(iterations, values, color=colour, label=label, linewidth=1.2)
+
+
+def _finish(axis: Axes, title: str, scale: str) -> None:
+    axis.set_title(title)
+    axis.set_xlabel("iterations")
+    axis.set_yscale(scale)
+    axis.grid(visible=True, which="major", linewidth=0.3)

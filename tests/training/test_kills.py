@@ -1,0 +1,58 @@
+"""SIGKILL at random moments, and the same bits at the end."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+
+def command(output, iterations):
+    return [
+        *(sys.executable, "-m", "fusionlab", "train", "photos", "-o", output, "--tag", "mine"),
+        *("--size", "24", "--iterations", iterations, "--validate-every", "15", "--flips"),
+        *("--averaging", "0.9", "--cooldown", "30", "--schedule", "cosine", "--cache", "decoded"),
+    ]
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_training_killed_again_and_again_ends_with_the_same_bits(tmp_path, kills):
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        image = rng.integers(0, 256, (64, 64), dtype=np.uint8)
+        iio.imwrite(tmp_path / "photos" / f"{number}.png", image)
+    iterations = str(60 + 40 * kills)  # a checkpoint and a few more before every kill
+    apart = {"cwd": tmp_path, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(command("whole", iterations), check=True, **apart, **quiet)
+    moments = random.Random(0)
+    folder = tmp_path / "cut"
+    for _ in range(kills):
+        again = ["--resume"] if (folder / "last.pt").exists() else []
+        with subprocess.Popen([*command("cut", iterations), *again], **apart, **quiet) as running:
+            before = (folder / "last.pt").stat().st_mtime_ns if again else 0
+            while running.poll() is None and (
+                not (folder / "last.pt").exists()
+                or (folder / "last.pt").stat().st_mtime_ns == before
+            ):
+                time.sleep(0.01)
+            time.sleep(moments.uniform(0, 0.2))
+            running.kill()
+        assert running.returncode == -signal.SIGKILL
+    done = subprocess.run(
+        [*command("cut", iterations), "--resume"],
+        capture_output=True,
+        text=True,
+        check=False,
+        **apart,
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("mine.safetensors", "mine.json", "log.jsonl"):
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    assert not list(folder.glob(".fusionlab-partial-*"))
