@@ -18,7 +18,7 @@ from fusionlab.filefusion import FileFusion, Product, Sources
 from fusionlab.files import make_folder, remove_partial, written_together
 from fusionlab.imagesets import Entry
 from fusionlab.imaging.writing import check_writable
-from fusionlab.manifest import Manifest
+from fusionlab.manifest import RunManifest
 from fusionlab.record import digest
 
 AHEAD = 3
@@ -76,7 +76,7 @@ class FolderRun:
         Raises:
             FusionlabError: files are in the way, or the folder cannot be written.
         """
-        manifest = Manifest(self.folder)
+        manifest = RunManifest(self.folder)
         self._check(entries, manifest)
         self._prepare()
         manifest.tidy()
@@ -111,7 +111,7 @@ class FolderRun:
         """Return where the picture of an entry goes."""
         return self.folder / f"{entry.stem}{self.suffix}"
 
-    def _check(self, entries: Sequence[Entry], manifest: Manifest) -> None:
+    def _check(self, entries: Sequence[Entry], manifest: RunManifest) -> None:
         """Refuse to replace sources, and what no earlier run of ours has written."""
         sources = [source for entry in entries for source in entry.sources]
         places = {os.path.realpath(source.parent) for source in sources}
@@ -152,7 +152,7 @@ class FolderRun:
     def _reads(
         self,
         entries: Sequence[Entry],
-        manifest: Manifest,
+        manifest: RunManifest,
         settings: str,
         reader: ThreadPoolExecutor,
     ) -> Iterator[tuple[Entry, Future[tuple[Sources | None, float]]]]:
@@ -168,7 +168,7 @@ class FolderRun:
             ahead.extend(map(start, islice(rest, 1)))
 
     def _read(
-        self, entry: Entry, manifest: Manifest, settings: str
+        self, entry: Entry, manifest: RunManifest, settings: str
     ) -> tuple[Sources | None, float]:
         """Read the sources of an entry, or None if it is finished; and tell the seconds taken."""
         if entry.problem:
@@ -200,7 +200,9 @@ class FolderRun:
         self.seconds.fuse += perf_counter() - ready
         return product
 
-    def _write(self, entry: Entry, product: Product, manifest: Manifest, settings: str) -> Outcome:
+    def _write(
+        self, entry: Entry, product: Product, manifest: RunManifest, settings: str
+    ) -> Outcome:
         started = perf_counter()
         output, notes = product.output, product.notes
         try:

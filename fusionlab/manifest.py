@@ -21,7 +21,7 @@ from fusionlab.files import written_together
 NAME = "fusionlab-manifest.jsonl"
 
 
-class Manifest:
+class RunManifest:
     """The manifest of one output folder.
 
     Args:

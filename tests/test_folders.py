@@ -20,7 +20,7 @@ from fusionlab.filefusion import FileFusion
 from fusionlab.files import written_together
 from fusionlab.folders import AHEAD, FolderRun
 from fusionlab.imagesets import find_entries
-from fusionlab.manifest import NAME, Manifest
+from fusionlab.manifest import NAME, RunManifest
 from fusionlab.plugins import installed
 
 RNG = np.random.default_rng(0)
@@ -244,7 +244,7 @@ def test_a_manifest_that_cannot_be_written_leaves_no_picture_behind(here, monkey
     def full(*args):
         raise FusionlabError("cannot write the manifest: No space left on device")
 
-    monkeypatch.setattr(Manifest, "note", full)
+    monkeypatch.setattr(RunManifest, "note", full)
     with pytest.raises(FusionlabError, match="cannot write the manifest"):
         run()
     assert sorted(tree("out")) == [NAME]

@@ -5,25 +5,25 @@ import json
 import pytest
 
 from fusionlab.errors import FusionlabError
-from fusionlab.manifest import NAME, Manifest
+from fusionlab.manifest import NAME, RunManifest
 
 
 def noted(folder, stem="x", key="k", content=b"pixels"):
     """Write a picture and note it, as a run does."""
     path = folder / f"{stem}.png"
     path.write_bytes(content)
-    manifest = Manifest(folder)
+    manifest = RunManifest(folder)
     manifest.note(stem, key, {path: content})
     return path
 
 
 def test_a_picture_that_is_noted_and_there_is_finished(tmp_path):
     path = noted(tmp_path)
-    assert Manifest(tmp_path).finished("x", "k", [path])
+    assert RunManifest(tmp_path).finished("x", "k", [path])
 
 
 def test_a_manifest_remembers_what_it_notes_itself(tmp_path):
-    manifest = Manifest(tmp_path)
+    manifest = RunManifest(tmp_path)
     (tmp_path / "x.png").write_bytes(b"1")
     manifest.note("x", "k", {tmp_path / "x.png": b"1"})
     assert manifest.finished("x", "k", [tmp_path / "x.png"])
@@ -32,44 +32,44 @@ def test_a_manifest_remembers_what_it_notes_itself(tmp_path):
 
 def test_another_key_is_another_picture(tmp_path):
     path = noted(tmp_path)
-    assert not Manifest(tmp_path).finished("x", "other", [path])
+    assert not RunManifest(tmp_path).finished("x", "other", [path])
 
 
 @pytest.mark.parametrize("content", [b"", b"pixel", b"Pixels", b"pixels "])
 def test_other_bytes_are_not_finished(tmp_path, content):
     path = noted(tmp_path)
     path.write_bytes(content)
-    assert not Manifest(tmp_path).finished("x", "k", [path])
+    assert not RunManifest(tmp_path).finished("x", "k", [path])
 
 
 def test_a_picture_that_is_gone_is_not_finished(tmp_path):
     path = noted(tmp_path)
     path.unlink()
-    assert not Manifest(tmp_path).finished("x", "k", [path])
+    assert not RunManifest(tmp_path).finished("x", "k", [path])
     path.mkdir()
-    assert not Manifest(tmp_path).finished("x", "k", [path])
+    assert not RunManifest(tmp_path).finished("x", "k", [path])
 
 
 def test_more_files_or_fewer_than_noted_are_not_finished(tmp_path):
     path = noted(tmp_path)
     beside = tmp_path / "x.png.json"
     beside.write_bytes(b"{}")
-    assert not Manifest(tmp_path).finished("x", "k", [path, beside])
-    Manifest(tmp_path).note("x", "k", {path: b"pixels", beside: b"{}"})
-    assert Manifest(tmp_path).finished("x", "k", [path, beside])
-    assert not Manifest(tmp_path).finished("x", "k", [path])
+    assert not RunManifest(tmp_path).finished("x", "k", [path, beside])
+    RunManifest(tmp_path).note("x", "k", {path: b"pixels", beside: b"{}"})
+    assert RunManifest(tmp_path).finished("x", "k", [path, beside])
+    assert not RunManifest(tmp_path).finished("x", "k", [path])
 
 
 def test_what_was_never_noted_is_neither_known_nor_finished(tmp_path):
     (tmp_path / "x.png").write_bytes(b"")
-    manifest = Manifest(tmp_path)
+    manifest = RunManifest(tmp_path)
     assert not manifest.knows("x", tmp_path / "x.png")
     assert not manifest.finished("x", "k", [tmp_path / "x.png"])
 
 
 def test_only_the_files_of_a_stem_are_known_of_it(tmp_path):
     path = noted(tmp_path)
-    manifest = Manifest(tmp_path)
+    manifest = RunManifest(tmp_path)
     assert manifest.knows("x", path)
     assert not manifest.knows("y", path)
     assert not manifest.knows("x", tmp_path / "x.tif")
@@ -81,10 +81,10 @@ def test_files_in_another_folder_are_known_by_their_relative_path(tmp_path):
     for folder in (out, maps):
         folder.mkdir()
     (maps / "x.png").write_bytes(b"map")
-    Manifest(out).note("x", "k", {maps / "x.png": b"map"})
+    RunManifest(out).note("x", "k", {maps / "x.png": b"map"})
     moved = tmp_path.with_name(f"{tmp_path.name}-moved")
     tmp_path.rename(moved)
-    assert Manifest(moved / "out").finished("x", "k", [moved / "maps/x.png"])
+    assert RunManifest(moved / "out").finished("x", "k", [moved / "maps/x.png"])
     assert str(tmp_path) not in (moved / "out" / NAME).read_text()
 
 
@@ -93,28 +93,28 @@ def test_reading_changes_nothing(tmp_path):
     with (tmp_path / NAME).open("ab") as file:
         file.write(b'{"stem": "half')
     before = (tmp_path / NAME).read_bytes()
-    Manifest(tmp_path)
+    RunManifest(tmp_path)
     assert (tmp_path / NAME).read_bytes() == before
-    Manifest(tmp_path / "nowhere")
+    RunManifest(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_tidying_leaves_one_line_a_stem_in_their_order(tmp_path):
     for stem, content in (("b", b"1"), ("a", b"2"), ("b", b"3")):
         noted(tmp_path, stem, content=content)
-    Manifest(tmp_path).tidy()
+    RunManifest(tmp_path).tidy()
     lines = [json.loads(line) for line in (tmp_path / NAME).read_text().splitlines()]
     assert [line["stem"] for line in lines] == ["a", "b"]
-    assert Manifest(tmp_path).finished("b", "k", [tmp_path / "b.png"])  # the later line counts
+    assert RunManifest(tmp_path).finished("b", "k", [tmp_path / "b.png"])  # the later line counts
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", NAME]
 
 
 def test_tidying_twice_changes_nothing(tmp_path):
     for stem in "cab":
         noted(tmp_path, stem)
-    Manifest(tmp_path).tidy()
+    RunManifest(tmp_path).tidy()
     first = (tmp_path / NAME).read_bytes()
-    Manifest(tmp_path).tidy()
+    RunManifest(tmp_path).tidy()
     assert (tmp_path / NAME).read_bytes() == first
 
 
@@ -124,7 +124,7 @@ def test_a_last_line_cut_off_anywhere_costs_that_line_only(tmp_path):
     start = whole.index(b"\n") + 1
     for end in range(start, len(whole) - 1):
         (tmp_path / NAME).write_bytes(whole[:end])
-        manifest = Manifest(tmp_path)
+        manifest = RunManifest(tmp_path)
         assert manifest.finished("x", "k", [first])
         assert not manifest.finished("y", "k", [second])
         manifest.tidy()
@@ -161,7 +161,7 @@ def test_garbage_is_no_line_and_spoils_no_other(tmp_path, garbage):
     path = noted(tmp_path, "good")
     whole = (tmp_path / NAME).read_bytes()
     (tmp_path / NAME).write_bytes(garbage + b"\r\n" + whole + garbage)
-    manifest = Manifest(tmp_path)
+    manifest = RunManifest(tmp_path)
     assert manifest.finished("good", "k", [path])
     assert not manifest.knows("x", tmp_path / "x.png")
     assert not manifest.finished("x", "k", [tmp_path / "x.png"])
@@ -173,29 +173,29 @@ def test_garbage_is_no_line_and_spoils_no_other(tmp_path, garbage):
 def test_a_line_with_hashes_that_are_none_finishes_nothing(tmp_path, files):
     (tmp_path / NAME).write_text(json.dumps({"stem": "x", "key": "k", "files": files}))
     (tmp_path / "x.png").write_bytes(b"")
-    assert not Manifest(tmp_path).finished("x", "k", [tmp_path / "x.png"])
+    assert not RunManifest(tmp_path).finished("x", "k", [tmp_path / "x.png"])
 
 
 def test_a_hash_of_nothing_does_not_finish_a_file_that_is_not_there(tmp_path):
     (tmp_path / NAME).write_text('{"stem": "x", "key": "k", "files": {"x.png": null}}')
-    assert not Manifest(tmp_path).finished("x", "k", [tmp_path / "x.png"])
+    assert not RunManifest(tmp_path).finished("x", "k", [tmp_path / "x.png"])
 
 
 def test_names_that_are_not_ascii_come_back(tmp_path):
     for stem in ("Wärme", "日本", "line\nbreak", "line\u2028break", '"quoted"', "bad\udcff"):
         path = tmp_path / f"{stem}.png"
-        Manifest(tmp_path).note(stem, "k", {path: b""})
-        assert Manifest(tmp_path).knows(stem, path)
-    Manifest(tmp_path).tidy()
-    assert Manifest(tmp_path).knows("bad\udcff", tmp_path / "bad\udcff.png")
+        RunManifest(tmp_path).note(stem, "k", {path: b""})
+        assert RunManifest(tmp_path).knows(stem, path)
+    RunManifest(tmp_path).tidy()
+    assert RunManifest(tmp_path).knows("bad\udcff", tmp_path / "bad\udcff.png")
 
 
 def test_a_manifest_that_cannot_be_read_or_written_is_one_sentence(tmp_path):
-    manifest = Manifest(tmp_path)
+    manifest = RunManifest(tmp_path)
     (tmp_path / NAME).mkdir()
     for do in (lambda: manifest.note("x", "k", {}), manifest.tidy):
         with pytest.raises(FusionlabError, match=f"cannot write .*{NAME}: Is a directory"):
             do()
     with pytest.raises(FusionlabError, match=f"cannot read .*{NAME}: Is a directory"):
-        Manifest(tmp_path)
+        RunManifest(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
