@@ -72,6 +72,24 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
+@contextmanager
+def used_alone(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same folder out, as long as the block lasts.
+
+    Raises:
+        FusionlabError: another process is in its block, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / ".fusionlab-lock", timeout=0):
+            yield
+    except Timeout:
+        raise FusionlabError(
+            f"another process is at work in {folder}; wait for it, or choose another folder"
+        ) from None
+
+
 def remove_partial(folder: Path) -> None:
     """Remove what writers that were killed have left behind in a folder."""
     for path in folder.glob(f"{_PARTIAL}*"):

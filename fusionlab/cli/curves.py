@@ -32,14 +32,12 @@ Examples:
 @click.option(
     "--first",
     type=click.IntRange(min=1),
-    default=5000,
-    show_default=True,
     metavar="ITERATIONS",
-    help="How much of the training to draw.",
+    help="How much of the training to draw.  [default: 5000, as in the paper]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
 def curves(
-    runs: tuple[Path, ...], output: Path, suffix: str, first: int, *, overwrite: bool
+    runs: tuple[Path, ...], output: Path, suffix: str, first: int | None, *, overwrite: bool
 ) -> None:
     """Draw the losses of RUNS: folders of 'fusionlab train', or their logs.
 
@@ -49,10 +47,16 @@ def curves(
     """
     with refusing():
         from fusionlab.files import make_folder, written_together
-        from fusionlab.training.curves import Curves, draw_training, draw_validation, encode
+        from fusionlab.training.curves import (
+            PAPER_ITERATIONS,
+            Curves,
+            draw_training,
+            draw_validation,
+            encode,
+        )
 
         read = [Curves.read(run) for run in runs]
-        figures = {"training": draw_training(read, first)}
+        figures = {"training": draw_training(read, first or PAPER_ITERATIONS)}
         if any(run.validation for run in read):
             figures["validation"] = draw_validation(read)
         files = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ import click
 
 from fusionlab.cli.output import on_terminal, show_facts
 from fusionlab.cli.session import Refused, Session, Stopped, quiet_decoders, refusing
-from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
     from fusionlab.hookspecs import BackboneRef
@@ -53,9 +53,13 @@ class TrainCommand(click.Command):
         try:
             given, _, _ = parser.parse_args(list(args))
         except click.UsageError:
-            return super().parse_args(ctx, args)  # where it is reported, or --help answered
+            return super().parse_args(ctx, args)  # where it is reported
+        if ctx.resilient_parsing or not {*args}.isdisjoint(ctx.help_option_names):
+            return super().parse_args(ctx, args)
         values: dict[str, Any] = {}
         if given.get("resume") and given.get("output"):
+            if given.get("preset"):
+                raise Refused("a run goes on with the options it has; leave out --preset")
             values = _asked_for(Path(given["output"]))
         elif name := given.get("preset"):
             session: Session = ctx.obj or Session()
@@ -263,28 +267,33 @@ def train(
     """
     asked = dict(ctx.params)
     with refusing(), quiet_decoders():
+        from fusionlab.backbone import Card
+        from fusionlab.files import make_folder, used_alone
         from fusionlab.fusion import available_device
         from fusionlab.method import backbone_class
-        from fusionlab.names import check_name
         from fusionlab.training.export import export_weights
-        from fusionlab.training.loop import Training
+        from fusionlab.training.log import summary_writer
+        from fusionlab.training.loop import Training, check_run
         from fusionlab.training.processes import joined
         from fusionlab.training.settings import Settings
 
-        tag = tag or output.resolve().name
-        check_name(tag)
-        if (output / "last.pt").exists() and not resume:
-            raise FusionlabError(
-                f"{output} holds a run already; go on with --resume, or choose another folder"
-            )
+        weights = _weights(output, tag, resume=resume)
         offer = _backbone(ctx.obj.plugins, backbone)
         cls = backbone_class(offer)
         files = _find(data, validation, manifest, sources)
-        stages = _stages(
-            size, iterations, epochs, precision, len(files[0]) // max(1, others["batch"])
-        )
+        per_epoch = len(files[0]) // max(1, others["batch"])
+        stages = _stages(size, iterations, epochs, precision, per_epoch)
         settings = Settings(stages=stages, **others)  # the options left are named like its fields
-        with joined(available_device(device)) as (processes, place):
+        with ExitStack() as stack:
+            processes, place = stack.enter_context(joined(available_device(device)))
+            check_run(cls, len(files[0]), settings, processes)
+            if start:
+                Card.read(start)
+            if tensorboard:
+                summary_writer()
+            if processes.leads:
+                make_folder(output)
+                stack.enter_context(used_alone(output))
             images, held_out = _load(files, cache or output, workers, processes)
             training = Training(
                 cls,
@@ -297,7 +306,7 @@ def train(
                 tensorboard=tensorboard,
                 processes=processes,
             )
-            if resume:
+            if resume and (output / "last.pt").exists():  # else it was killed before the first
                 training.resume()
             if processes.leads:
                 _note(output, asked)
@@ -308,11 +317,10 @@ def train(
             except KeyboardInterrupt:
                 raise Stopped(
                     f"stopped at iteration {training.iteration}, saved; go on with "
-                    f"'fusionlab train -o {output} --resume'"
+                    f"'fusionlab train -o {shlex.quote(str(output))} --resume'"
                 ) from None
             if final is None:  # another process leads
                 return
-            weights = output / f"{tag}.safetensors"
             card = export_weights(
                 weights, training, offer.ref.name, final, data=data_note, licence=licence
             )
@@ -330,15 +338,40 @@ def _backbone(plugins: Plugins, name: str | None) -> Offer[BackboneRef]:
     return plugins.backbones.find(name or plugins.default("backbone").partition("@")[0])
 
 
+def _weights(output: Path, tag: str | None, *, resume: bool) -> Path:
+    """Return where the weights will be written, and protect an earlier run."""
+    from fusionlab.names import check_name
+
+    name = tag or output.resolve().name
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise Refused(f"{error}" if tag else f"{error}; name the weights by --tag") from error
+    weights = output / f"{name}.safetensors"
+    taken = [path.name for path in (output / "last.pt", weights) if path.exists()]
+    if taken and not resume:
+        raise Refused(
+            f"{output} holds a run already ({taken[0]}); go on with --resume, or choose another "
+            "folder"
+        )
+    return weights
+
+
 def _find(
     data: tuple[Path, ...], validation: tuple[Path, ...], manifest: Path | None, sources: str
 ) -> tuple[list[ImageFile], list[ImageFile]]:
     """Find the images to train on, and those to validate on."""
-    from fusionlab.training.finding import Manifest, find_images, hold_out
+    from fusionlab.training.finding import Manifest, check_apart, find_images, hold_out
 
+    if sources != "*" and not manifest:
+        raise Refused("--sources chooses from a manifest; give that with --manifest")
+    if manifest and all(place.is_dir() for place in (*data, *validation)):
+        raise Refused("--manifest chooses from tar shards; there are only folders")
     chosen = Manifest(manifest, sources) if manifest else None
     files = find_images(data, chosen)
-    return (files, find_images(validation, chosen)) if validation else hold_out(files)
+    held_out = find_images(validation, chosen) if validation else []
+    check_apart(files, held_out)
+    return (files, held_out) if validation else hold_out(files)
 
 
 def _stages(
@@ -424,13 +457,14 @@ def _note(output: Path, asked: dict[str, Any]) -> None:
 def _asked_for(output: Path) -> dict[str, Any]:
     """Return what the run in a folder was asked for."""
     try:
-        asked: dict[str, Any] = json.loads((output / RUN).read_text(encoding="utf-8"))
+        asked: dict[str, Any] = dict(json.loads((output / RUN).read_text(encoding="utf-8")))
+        asked["data"] = list(asked["data"])
     except FileNotFoundError:
         raise Refused(f"there is nothing to resume: {output / RUN} does not exist") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise Refused(
-            f"{output / RUN} is damaged: {error}; give the options that the run was started with, "
-            "in another folder"
+            f"{output / RUN} is damaged ({error}); delete it, run the command that the run was "
+            "started with in a new folder, stop it, and copy its run.json"
         ) from error
     return {name: value for name, value in asked.items() if value not in (None, [])}
 

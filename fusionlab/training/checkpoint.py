@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fusionlab.errors import FusionlabError
-from fusionlab.files import written_beside
+from fusionlab.files import written_together
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -18,12 +19,13 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         FusionlabError: the disk is full, the folder is read-only, ...; the old file is untouched.
     """
+    content = BytesIO()  # torch's own writer does not say that a disk is full
+    torch.save(dict(state), content)
     try:
-        with written_beside(path) as beside:
-            torch.save(dict(state), beside)
-    except (OSError, RuntimeError) as error:  # the latter is how torch says that a disk is full
-        reason = str(error).partition("\n")[0]
-        raise FusionlabError(f"cannot save the run to {path}: {reason}") from error
+        with written_together({path: content.getvalue()}):
+            pass
+    except FusionlabError as error:
+        raise FusionlabError(f"{error}; put that right and go on with --resume") from error
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -38,5 +40,7 @@ def load_state(path: Path) -> dict[str, Any]:
         raise FusionlabError(f"there is nothing to resume: {path} does not exist") from None
     except Exception as error:  # torch.load raises what pickle and zip raise
         reason = str(error).partition("\n")[0]
-        raise FusionlabError(f"{path} is damaged and cannot be resumed: {reason}") from error
+        raise FusionlabError(
+            f"{path} is damaged and cannot be resumed ({reason}); train again in another folder"
+        ) from error
     return state

@@ -45,8 +45,9 @@ class Curves:
                 f"{path} holds no losses: expected the folder of a run of 'fusionlab train', or "
                 f"its {NAME}"
             )
+        path = path.resolve()
         return cls(
-            name=run.resolve().name if run.is_dir() else run.stem,
+            name=path.parent.name if path.name == NAME else path.stem,
             settings=next((line["settings"] for line in lines if "settings" in line), {}),
             training=training,
             validation=[
@@ -69,10 +70,18 @@ def draw_training(runs: Sequence[Curves], iterations: int = PAPER_ITERATIONS) ->
     before, by default of 50 iterations.
 
     Raises:
-        FusionlabError: matplotlib is not installed.
+        FusionlabError: matplotlib is not installed, or nothing is logged of these iterations.
     """
+    first = min(run.training[0]["iteration"] for run in runs)
+    if first > iterations:
+        raise FusionlabError(
+            f"there is nothing to draw up to iteration {iterations}; the first in the log is "
+            f"{first}"
+        )
     figure, axes = _panels(3)
-    names = (("pixel", "pixel loss"), ("structure", "SSIM loss"), ("total", "total loss"))
+    ssim = {run.settings.get("structure_loss", "ssim") for run in runs} == {"ssim"}
+    structure = "SSIM loss" if ssim else "structure loss"
+    names = (("pixel", "pixel loss"), ("structure", structure), ("total", "total loss"))
     for (key, title), axis in zip(names, axes, strict=True):
         for run, colour, label in _coloured(runs):
             shown = [line for line in run.training if line["iteration"] <= iterations]

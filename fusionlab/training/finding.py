@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class Manifest:
     def members(self) -> set[tuple[str, str]]:
         """Return the chosen (shard, member) names."""
         try:
-            with self.path.open(newline="", encoding="utf-8") as file:
+            with self.path.open(newline="", encoding="utf-8-sig") as file:
                 return {
                     (row["shard"], row["name"])
                     for row in csv.DictReader(file)
@@ -57,6 +58,13 @@ class ImageFile:
     stamp: tuple[int, int]
     """Size in bytes, and when it (or its shard) was changed, in nanoseconds."""
     shard: Shard | None = None
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What it has in common with no other image."""
+        if self.shard:
+            return str(self.place.resolve()), self.name
+        return str((self.place / self.name).resolve()), ""
 
     def read(self) -> bytes:
         """Return the content of the file."""
@@ -102,20 +110,35 @@ def find_images(places: Sequence[Path], manifest: Manifest | None = None) -> lis
         manifest: restricts the shards to some of their members.
 
     Raises:
-        FusionlabError: a place cannot be read, or there is no image at all.
+        FusionlabError: a place cannot be read, or there is no image in it.
     """
     wanted = manifest.members() if manifest else None
-    found = [
-        file
-        for place in places
-        for file in (_in_folder(place) if place.is_dir() else _in_shard(place, wanted))
-    ]
-    if not found:
-        raise FusionlabError(
-            f"no training images in {', '.join(map(str, places))}"
-            + (f" that {manifest.path} lists as {manifest.sources!r}" if manifest else "")
-        )
+    found: list[ImageFile] = []
+    for place in places:
+        some = list(_in_folder(place) if place.is_dir() else _in_shard(place, wanted))
+        if not some:
+            why = f" that {manifest.path} lists as {manifest.sources!r}" if manifest else ""
+            raise FusionlabError(f"there are no images in {place}{'' if place.is_dir() else why}")
+        found += some
     return found
+
+
+def check_apart(training: Sequence[ImageFile], validation: Sequence[ImageFile]) -> None:
+    """Make sure that no image is there twice.
+
+    Raises:
+        FusionlabError: one is, for training or for both.
+    """
+    seen = {file.identity: file for file in training}
+    if len(seen) < len(training):
+        raise FusionlabError(
+            f"{len(training) - len(seen)} images are given twice; name each folder and shard once"
+        )
+    if both := [file for file in validation if file.identity in seen]:
+        raise FusionlabError(
+            f"{len(both)} images are both trained on and held out, for example {both[0]}; give "
+            "others to --validation, or leave it out"
+        )
 
 
 def hold_out(files: Sequence[ImageFile]) -> tuple[list[ImageFile], list[ImageFile]]:
@@ -139,9 +162,22 @@ def digest(files: Sequence[ImageFile]) -> str:
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def _is_image(path: Path) -> bool:
+    """Judge by the name; what begins with a dot is some system's own."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
 def _in_folder(place: Path) -> Iterator[ImageFile]:
-    for path in sorted(place.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
+    found: list[Path] = []
+    visited: set[str] = set()
+    for top, folders, names in os.walk(place, followlinks=True):
+        if (real := os.path.realpath(top)) in visited:
+            folders.clear()  # a link that leads back
+            continue
+        visited.add(real)
+        found += [Path(top, name) for name in names]
+    for path in sorted(found):
+        if _is_image(path) and path.is_file():
             about = path.stat()
             stamp = (about.st_size, about.st_mtime_ns)
             yield ImageFile(place, str(path.relative_to(place)), stamp)
@@ -151,9 +187,10 @@ def _in_shard(place: Path, wanted: set[tuple[str, str]] | None) -> Iterator[Imag
     try:
         shard, changed = Shard(place), place.stat().st_mtime_ns
     except (OSError, tarfile.TarError, EOFError) as error:
+        reason = str(error).partition("\n")[0].removesuffix(":")
         raise FusionlabError(
-            f"cannot read {place}: expected a folder of images or a .tar shard ({error})"
+            f"cannot read {place}: expected a folder of images or a .tar shard ({reason})"
         ) from error
     for name, member in sorted(shard.members.items()):
-        if wanted is None or (place.name, name) in wanted:
+        if _is_image(Path(name)) and (wanted is None or (place.name, name) in wanted):
             yield ImageFile(place, name, (member.size, changed), shard)

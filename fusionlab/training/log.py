@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionlab.errors import FusionlabError
-from fusionlab.files import written_beside
+from fusionlab.files import written_together
 
 NAME = "log.jsonl"
 
@@ -38,7 +38,7 @@ class Log:
         self.events: Any = None
         self.board = folder / "tensorboard" if tensorboard else None
         if tensorboard:
-            _summary_writer()
+            summary_writer()
 
     def begin(self, settings: Mapping[str, Any], iteration: int) -> None:
         """Open the log of a run that begins or goes on after `iteration`.
@@ -46,21 +46,27 @@ class Log:
         Lines of later iterations are dropped: they are about to be computed again.
         """
         if self.board:
-            self.events = _summary_writer()(str(self.board), purge_step=iteration + 1)
-        kept = [
-            line
-            for line in read_log(self.path)
-            if line["iteration"] <= iteration and "final" not in line
-        ]
-        if iteration == 0 or not kept:
-            kept = [{"iteration": 0, "settings": dict(settings)}]
-        with written_beside(self.path) as beside:
-            beside.write_text("".join(map(_text, kept)), encoding="utf-8")
+            self.events = summary_writer()(str(self.board), purge_step=iteration + 1)
+        earlier = read_log(self.path) if iteration else []
+        kept = [line for line in earlier if line["iteration"] <= iteration and "final" not in line]
+        kept = kept or [{"iteration": 0, "settings": dict(settings)}]
+        with written_together({self.path: "".join(map(_text, kept)).encode()}):
+            pass
 
     def write(self, iteration: int, **values: Any) -> None:
-        """Append a line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_text({"iteration": iteration, **values}))
+        """Append a line.
+
+        Raises:
+            FusionlabError: the disk is full, ...
+        """
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(_text({"iteration": iteration, **values}))
+        except OSError as error:
+            raise FusionlabError(
+                f"cannot write {self.path}: {error.strerror}; put that right and go on with "
+                "--resume"
+            ) from error
         if self.events:
             for name, value in _flat(values):
                 self.events.add_scalar(name, value, iteration)
@@ -82,13 +88,27 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         found = [json.loads(line) for line in lines if line.endswith("}\n")]
-        sorted(line["iteration"] for line in found)
+        for line in found:
+            _check(line)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise FusionlabError(
-            f"{path} is not the log of a training: expected lines of JSON, each with its "
-            f"iteration ({error})"
+            f"{path} is not the log of a training, or damaged ({error!r}); move it away: only its "
+            "curves are lost"
         ) from error
     return found
+
+
+def _check(line: Any) -> None:
+    """Raise what is caught above unless a line is one of those that `Log` writes."""
+    numbers = [line["iteration"]]
+    if "pixel" in line:
+        numbers += [line["pixel"], line["structure"], line["total"]]
+    if "validation" in line:
+        numbers += [line["validation"]["pixel"], line["validation"]["ssim"]]
+    if "settings" in line:
+        numbers += [line["settings"]["ssim_weight"]]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise TypeError(f"no number: {line}")
 
 
 def _text(line: Mapping[str, Any]) -> str:
@@ -103,7 +123,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, fl
             yield prefix + name, value
 
 
-def _summary_writer() -> Any:
+def summary_writer() -> Any:
+    """Return the class that writes for TensorBoard.
+
+    Raises:
+        FusionlabError: TensorBoard is not installed.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

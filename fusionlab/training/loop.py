@@ -73,6 +73,26 @@ class Validation:
     ssim: float
 
 
+def check_run(
+    backbone: type[Backbone], count: int, settings: Settings, processes: Processes = ALONE
+) -> None:
+    """Refuse what cannot be trained, before `count` images are decoded for it.
+
+    Raises:
+        FusionlabError: the backbone has nothing to train, there are fewer images than a batch,
+            or the processes cannot share a batch.
+    """
+    if not backbone.trainable:
+        raise FusionlabError(f"the backbone {backbone.__name__} has nothing to train")
+    if count < settings.batch:
+        raise FusionlabError(f"a batch needs {settings.batch} images, there are {count}")
+    if settings.batch % processes.world:
+        raise FusionlabError(
+            f"{processes.world} processes cannot share a batch of {settings.batch} images; "
+            f"choose a multiple of {processes.world}"
+        )
+
+
 class Training:
     """One run: a backbone, its images, its settings, and the folder it writes to.
 
@@ -96,8 +116,7 @@ class Training:
         processes: this process among those that train together.
 
     Raises:
-        FusionlabError: the backbone cannot be trained, there are fewer images than a batch, the
-            processes cannot share a batch, or the weights to start from are not those of this
+        FusionlabError: as for `check_run`; or the weights to start from are not those of this
             backbone.
     """
 
@@ -114,17 +133,9 @@ class Training:
         tensorboard: bool = False,
         processes: Processes = ALONE,
     ) -> None:
-        if not backbone.trainable:
-            raise FusionlabError(f"the backbone {backbone.__name__} has nothing to train")
-        if len(images) < settings.batch:
-            raise FusionlabError(f"a batch needs {settings.batch} images, there are {len(images)}")
-        if settings.batch % processes.world:
-            raise FusionlabError(
-                f"{processes.world} processes cannot share a batch of {settings.batch} images; "
-                f"choose a multiple of {processes.world}"
-            )
+        check_run(backbone, len(images), settings, processes)
         self.images, self.validation = images, validation
-        self.images_sha256 = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+        self.images_sha256, self.validation_sha256 = map(_sha256, (images, validation))
         self.settings, self.folder, self.device = settings, folder, torch.device(device)
         self.processes = processes
         self.batches = Batches(images, settings.batch, settings.seed, flips=settings.flips)
@@ -140,7 +151,11 @@ class Training:
         if processes.world > 1:
             self.model = DistributedDataParallel(self.backbone)
         self.average = (
-            AveragedModel(self.backbone, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
+            AveragedModel(
+                self.backbone,
+                multi_avg_fn=get_ema_multi_avg_fn(settings.averaging),
+                use_buffers=True,
+            )
             if settings.averaging
             else None
         )
@@ -165,13 +180,13 @@ class Training:
         passed on. Of several processes, those that do not lead return None.
 
         Raises:
-            FusionlabError: the training diverged.
+            FusionlabError: the training diverged, or the memory does not suffice.
             KeyboardInterrupt: after Ctrl-C or SIGTERM.
         """
         if self.processes.leads:
             self.log.begin(asdict(self.settings), self.iteration)
         with convolutions(self.device, allow_tf32=False):
-            with self._deferring_signals():
+            with self._deferring_signals(), _blaming_memory(self.settings):
                 while self.iteration < self.settings.iterations:
                     self._stretch(progress)
             if not self.processes.leads:
@@ -188,8 +203,7 @@ class Training:
             self.folder / "last.pt",
             {
                 "settings": asdict(self.settings),
-                "images": self.images_sha256,
-                "parent": self._parent_hash(),
+                **self._identity(),
                 "iteration": self.iteration,
                 "weights": self.backbone.state_dict(),
                 "average": self.average.state_dict() if self.average else None,
@@ -206,39 +220,26 @@ class Training:
         """Go on where `last.pt` stopped.
 
         Raises:
-            FusionlabError: there is no such file, or it was made with other settings, images or
-                weights to start from.
+            FusionlabError: there is no such file, it is damaged, or it was made with another
+                backbone, other settings, images or weights to start from.
         """
         path = self.folder / "last.pt"
         state = load_state(path)
         try:
-            if state["settings"] != asdict(self.settings):
-                raise FusionlabError(
-                    f"{path} was made with other settings "
-                    f"({_difference(state['settings'], asdict(self.settings))}); resume with "
-                    "those, or choose another folder"
-                )
-            for name, ours, what in (
-                ("parent", self._parent_hash(), "was started from other weights"),
-                ("images", self.images_sha256, "was trained on other images"),
-            ):
-                if state[name] != ours:
-                    raise FusionlabError(
-                        f"{path} {what}; resume with the same ones, or choose another folder"
-                    )
-            self.backbone.load_state_dict(state["weights"])
-            if self.average:
-                self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.iteration = state["iteration"]
-            self.losses, self.summed = state["losses"].to(self.device), state["summed"]
-            self.best, self.best_loss = state["best"], state["best_loss"]
-            self.best_iteration = state["best_iteration"]
-        except KeyError as error:
+            other = self._difference(state)
+            if not other:
+                self._restore(state)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise FusionlabError(
-                f"{path} was written by another version of fusionlab: it has no {error}; train "
-                "again in another folder"
+                f"{path} is damaged, or of another version of fusionlab ({reason}); train again "
+                "in another folder"
             ) from error
+        if other:
+            raise FusionlabError(
+                f"{path} was made with other {other}; resume with the same, or choose another "
+                "folder"
+            )
 
     def validate(self, backbone: torch.nn.Module, images: Images) -> tuple[Validation, float]:
         """Measure the reconstruction of `images` in float32, unrounded and unclipped.
@@ -247,6 +248,8 @@ class Training:
             The figures, and the loss that training minimises.
         """
         pixel_loss, structure_loss = self._terms()
+        trained = backbone.training
+        backbone.eval()
         square = absolute = similarity = loss = 0.0
         with torch.no_grad():
             for image in images:
@@ -257,6 +260,7 @@ class Training:
                 similarity += ssim(output, target).item()
                 structure = structure_loss(output, target).item()
                 loss += pixel_loss(output, target).item() + self.settings.ssim_weight * structure
+        backbone.train(trained)
         count = len(images)
         found = Validation(
             images=count,
@@ -283,6 +287,11 @@ class Training:
             self._step()
         pixel, structure = self.processes.mean(self.losses / self.summed).tolist()
         self.losses, self.summed = torch.zeros_like(self.losses), 0
+        if not math.isfinite(pixel + structure):
+            raise FusionlabError(
+                f"the training diverged before iteration {self.iteration}: its losses are {pixel} "
+                f"and {structure}; start again with a smaller learning rate"
+            )
         if not self.processes.leads:
             return
         rate = count * settings.batch / (time.perf_counter() - started)
@@ -322,20 +331,42 @@ class Training:
 
     def _keep_best(self) -> None:
         backbone = self.average.module if self.average else self.backbone
-        some = self.validation[: self.settings.validation_images]
-        found, loss = self.validate(backbone, some)
-        if not math.isfinite(loss):
-            raise FusionlabError(
-                f"the training diverged before iteration {self.iteration}: its loss is {loss}; "
-                "start again with a smaller learning rate"
-            )
+        count = min(len(self.validation), self.settings.validation_images)
+        some = np.linspace(0, len(self.validation) - 1, count).round().astype(int)  # of all places
+        found, loss = self.validate(backbone, self.validation[some])
         if loss < self.best_loss:
             self.best_loss, self.best_iteration = loss, self.iteration
             self.best = {name: t.cpu().clone() for name, t in backbone.state_dict().items()}
         self.log.write(self.iteration, loss=loss, validation=asdict(found))
 
-    def _parent_hash(self) -> str | None:
-        return None if self.parent is None else self.parent.sha256
+    def _identity(self) -> dict[str, str | None]:
+        """Return what must be the same when a run goes on, besides its settings."""
+        return {
+            "backbone": type(self.backbone).__qualname__,
+            "training images": self.images_sha256,
+            "validation images": self.validation_sha256,
+            "weights to start from": self.parent.sha256 if self.parent else None,
+        }
+
+    def _difference(self, state: dict[str, Any]) -> str:
+        """Say what a saved run does not have in common with this one; nothing if all is well."""
+        theirs, ours = state["settings"], asdict(self.settings)
+        if names := [name for name in ours if theirs.get(name) != ours[name]]:
+            changes = (f"{name} {theirs.get(name)!r}, now {ours[name]!r}" for name in names)
+            return f"settings ({', '.join(changes)})"
+        return ", ".join(name for name, value in self._identity().items() if state[name] != value)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        if state["best"]:
+            self.backbone.load_state_dict(state["best"])  # only to see that it is whole
+        self.backbone.load_state_dict(state["weights"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.iteration = state["iteration"]
+        self.losses, self.summed = state["losses"].to(self.device), state["summed"]
+        self.best, self.best_loss = state["best"], state["best_loss"]
+        self.best_iteration = state["best_iteration"]
 
     @contextmanager
     def _deferring_signals(self) -> Iterator[None]:
@@ -360,6 +391,19 @@ class Training:
                 signal.signal(number, handler)
 
 
-def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    names = [name for name in ours if theirs.get(name) != ours[name]]
-    return ", ".join(f"{name} {theirs.get(name)!r}, now {ours[name]!r}" for name in names)
+@contextmanager
+def _blaming_memory(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one, on CUDA
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        sizes = " or ".join(f"{stage.size}x{stage.size}" for stage in settings.stages)
+        raise FusionlabError(
+            f"there is not enough memory for batches of {settings.batch} x {sizes}; choose a "
+            "smaller --batch or --size"
+        ) from error
+
+
+def _sha256(images: Images) -> str:
+    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()

@@ -68,11 +68,12 @@ def contrast_structure_loss(output: Tensor, target: Tensor) -> Tensor:
 
     `1 - mean((2 s_ot + c2) / (s_o^2 + s_t^2 + c2))` in the same windows, with c2 = 0.03^2 as for
     images in 0..1, though the images are in 0..255: nothing keeps it from blowing up the noise of
-    flat areas, and the mean grey level is left to the pixel loss.
+    flat areas, and the mean grey level is left to the pixel loss. Computed in float64: in float32
+    a variance is off by more than c2.
     """
-    _, _, variance_o, variance_t, covariance = _moments(output, target)
+    _, _, variance_o, variance_t, covariance = _moments(output.double(), target.double())
     c2 = 0.03**2
-    return 1 - ((2 * covariance + c2) / (variance_o + variance_t + c2)).mean()
+    return (1 - ((2 * covariance + c2) / (variance_o + variance_t + c2)).mean()).to(output.dtype)
 
 
 PIXEL_LOSSES: Mapping[PixelLoss, Loss] = {"mse": mean_square, "euclidean": euclidean}

@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
 
 from fusionlab.errors import FusionlabError
+
+PATIENCE = timedelta(hours=12)
+"""How long they wait for the one that decodes the images."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +64,22 @@ def joined(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
     Raises:
         FusionlabError: the processes did not find each other.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield ALONE, device
         return
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
     try:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(device)
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
+            timeout=PATIENCE,
+        )
     except (RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise FusionlabError(
             f"the processes that train together did not find each other: {reason}; start them "
-            "with torchrun"
+            "with torchrun, on CUDA no more of them than there are devices"
         ) from error
     try:
         yield Processes(distributed.get_rank(), distributed.get_world_size()), device

@@ -76,6 +76,11 @@ class Settings:
                 "batch and learning rate must be positive and lambda not negative; got "
                 f"{self.batch}, {self.learning_rate}, {self.ssim_weight}"
             )
+        if self.schedule == "cosine" and not self.cooldown:
+            raise FusionlabError(
+                "the cosine is the way the learning rate falls during the cooldown; say over how "
+                "many iterations"
+            )
         if not 0 <= self.averaging < 1:
             raise FusionlabError(
                 f"the decay of averaging must be at least 0 and less than 1, got {self.averaging}"

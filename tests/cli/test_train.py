@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from fusionlab import FusionlabError
 from fusionlab.cli import main
 from fusionlab.training.loop import Training
 
@@ -68,11 +69,13 @@ def test_ctrl_c_saves_and_resume_goes_on(folder, monkeypatch):
     assert "stopped at iteration 4, saved; go on with 'fusionlab train -o runs --resume'" in (
         result.stderr
     )
-    assert "runs holds a run already; go on with --resume" in run().stderr
+    assert "runs holds a run already (last.pt); go on with --resume" in run().stderr
     result = resume()
     assert result.exit_code == 0, result.output
     assert "from      iteration 4" in result.stdout
     assert (folder / "runs/mine.safetensors").exists()
+    result = resume("--preset", "paper")
+    assert "a run goes on with the options it has; leave out --preset" in result.stderr
     result = resume("--lambda", "7")
     assert result.exit_code == 2
     assert "made with other settings (ssim_weight 100.0, now 7.0)" in result.stderr
@@ -89,7 +92,10 @@ def test_a_run_can_be_resumed_from_another_folder_than_it_was_started_in(folder,
 
 def test_a_damaged_note_of_what_was_asked_for_is_one_sentence(folder):
     assert run().exit_code == 0
-    (folder / "runs/run.json").write_text("{")
+    for text in ("{", "[]", "3", "{}"):
+        (folder / "runs/run.json").write_text(text)
+        assert "Error: runs/run.json is damaged" in resume().stderr
+    (folder / "runs/run.json").write_text('{"data": 7}')
     assert "runs/run.json is damaged" in resume().stderr
 
 
@@ -100,6 +106,14 @@ def test_without_images_to_validate_on_every_tenth_is_held_out(folder):
     assert result.exit_code == 0, result.output
     assert "images    2, and 1 held out" in result.stdout
     assert (folder / "own/own.json").exists()  # named like the folder
+
+
+def test_a_folder_whose_name_is_no_tag_needs_one(folder):
+    args = ["train", "photos", "--size", "32", "--iterations", "2", "-o", "mein Lauf"]
+    result = CliRunner().invoke(main, args)
+    assert result.exit_code == 2
+    assert "got 'mein Lauf'; name the weights by --tag" in result.stderr
+    assert CliRunner().invoke(main, [*args, "--tag", "x"]).exit_code == 0
 
 
 def test_epochs_count_how_often_every_image_is_seen(folder):
@@ -152,7 +166,7 @@ def test_a_preset_that_sets_what_is_no_option_is_refused(folder, install):
 def test_several_runs_share_the_decoded_images(folder):
     for name in ("one", "two"):
         assert run("--cache", "decoded", "-o", name).exit_code == 0
-    assert len(list((folder / "decoded").iterdir())) == 2  # to train on, to validate on
+    assert len(list((folder / "decoded").glob("*.npy"))) == 2  # to train on, to validate on
     assert not list((folder / "two").glob("*.npy"))
 
 
@@ -184,17 +198,59 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(folder):
 
 
 def test_a_full_disk_is_one_sentence_and_keeps_the_last_checkpoint(folder, monkeypatch):
-    import torch
+    from fusionlab import files
+    from fusionlab.training import checkpoint
 
-    def full(state, path):
-        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+    save, saved = checkpoint.written_together, []
 
-    monkeypatch.setattr(torch, "save", full)
+    def full_at_last(files_):
+        if saved:
+            raise FusionlabError("cannot write runs/last.pt: No space left on device")
+        saved.append(True)
+        return save(files_)
+
+    monkeypatch.setattr(checkpoint, "written_together", full_at_last)
+    result = run("--validate-every", "3")
+    assert result.exit_code == 2
+    assert "No space left on device; put that right and go on with --resume" in result.stderr
+    monkeypatch.setattr(checkpoint, "written_together", files.written_together)
+    assert "from      iteration 3\n" in resume().stdout
+
+
+def test_a_run_killed_before_its_first_checkpoint_can_be_resumed(folder):
+    assert run().exit_code == 0
+    weights = (folder / "runs/mine.safetensors").read_bytes()
+    (folder / "runs/last.pt").unlink()
+    (folder / "runs/mine.safetensors").unlink()
+    result = resume()
+    assert result.exit_code == 0, result.output
+    assert "from" not in result.stdout
+    assert (folder / "runs/mine.safetensors").read_bytes() == weights
+
+
+def test_weights_that_lie_there_are_not_replaced(folder):
+    (folder / "runs").mkdir()
+    (folder / "runs/mine.safetensors").write_text("precious")
     result = run()
     assert result.exit_code == 2
-    assert "Error: cannot save the run to runs/last.pt: PytorchStreamWriter" in result.stderr
-    left = sorted(path.name.partition("-")[0] for path in (folder / "runs").iterdir())
-    assert left == ["images", "images", "log.jsonl", "run.json"]
+    assert "runs holds a run already (mine.safetensors)" in result.stderr
+
+
+def test_two_runs_in_one_folder_are_kept_apart(folder):
+    from fusionlab.files import used_alone
+
+    (folder / "runs").mkdir()
+    with used_alone(folder / "runs"):
+        result = run()
+    assert result.exit_code == 2
+    assert "another process is at work in runs; wait for it" in result.stderr
+
+
+def test_help_comes_whatever_else_is_said(folder):
+    for args in (["--preset", "nothing"], ["-o", "nowhere", "--resume"]):
+        result = CliRunner().invoke(main, ["train", *args, "--help"])
+        assert result.exit_code == 0
+        assert result.stdout.startswith("Usage:")
 
 
 @pytest.mark.parametrize(
@@ -204,11 +260,18 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_last_checkpoint(folder, monke
         (["--size", "64"], "one --iterations for each --size, got 1 for 2"),
         (["--epochs", "2"], "give --iterations or --epochs, not both"),
         (["--precision", "bf16"] * 2, "--precision once, or once for each --size, got 2 for 1"),
+        (["--sources", "coco-*"], "--sources chooses from a manifest"),
+        (["--schedule", "cosine"], "say over how many iterations"),
+        (["photos"], "3 images are given twice"),
+        (["--validation", "photos"], "3 images are both trained on and held out"),
         (["--preset", "nothing"], "there is no preset 'nothing'; known: paper"),
         (["--preset", "paper", "--backbone", "identity"], "does not say how to train identity"),
         (["--backbone", "identity"], "the backbone Identity has nothing to train"),
         (["--batch", "9"], "a batch needs 9 images, there are 3"),
-        (["--manifest", "photos/0.png"], "is not a manifest"),
+        (
+            ["--manifest", "photos/0.png"],
+            "--manifest chooses from tar shards; there are only folders",
+        ),
         (["--validation", "nowhere"], "does not exist"),
         (["--tag", "x/y"], "a name consists of letters"),
         (["--device", "toaster"], "the device toaster is not available"),

@@ -67,6 +67,28 @@ def test_the_same_log_gives_the_same_bytes(write_log, suffix, start):
 def test_a_folder_without_losses_is_refused(tmp_path):
     with pytest.raises(FusionlabError, match="holds no losses: expected the folder of a run"):
         Curves.read(tmp_path)
-    (tmp_path / "log.jsonl").write_text('{"a": 1}\n')
-    with pytest.raises(FusionlabError, match="is not the log of a training"):
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a": 1}',
+        "garbage}",
+        '{"iteration": "x"}',
+        '{"iteration": 1, "pixel": 2}',
+        '{"iteration": 1, "pixel": "x", "structure": 1, "total": 1}',
+        '{"iteration": 1, "settings": 5}',
+        '{"iteration": 1, "settings": {"ssim_weight": "a"}}',
+        '{"iteration": 1, "validation": {"pixel": 3}}',
+    ],
+)
+def test_a_damaged_log_is_refused_in_a_sentence(tmp_path, line):
+    (tmp_path / "log.jsonl").write_text(line + "\n")
+    with pytest.raises(FusionlabError, match="is not the log of a training, or damaged") as caught:
         Curves.read(tmp_path / "log.jsonl")
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_to_draw_is_refused(write_log):
+    with pytest.raises(FusionlabError, match="nothing to draw up to iteration 10; the first .* 50"):
+        draw_training([Curves.read(write_log("a", 1.0))], 10)

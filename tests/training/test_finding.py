@@ -1,10 +1,13 @@
 """Training images: found in folders and shards, in an order that does not change."""
 
+import csv
+import tarfile
+
 import numpy as np
 import pytest
 
 from fusionlab import FusionlabError
-from fusionlab.training.finding import Manifest, digest, find_images, hold_out
+from fusionlab.training.finding import Manifest, check_apart, digest, find_images, hold_out
 
 
 def names(files):
@@ -30,20 +33,21 @@ def test_a_shard_is_searched_in_the_order_of_names_too(tmp_path, write_shard):
 
 def test_a_manifest_chooses_members_of_shards(tmp_path, write_shard):
     shard = write_shard(tmp_path / "train-000.tar", ["0.png", "1.png", "2.png"])
-    csv = tmp_path / "manifest.csv"
-    csv.write_text(
-        "shard,name,source\ntrain-000.tar,0.png,coco-a\ntrain-000.tar,1.png,flickr\n"
+    table = tmp_path / "manifest.csv"
+    table.write_text(
+        "\ufeffshard,name,source\ntrain-000.tar,0.png,coco-a\ntrain-000.tar,1.png,flickr\n"
         "train-000.tar,2.png,coco-b\nval.tar,1.png,coco-a\n"
     )
-    assert names(find_images([shard], Manifest(csv, "coco-*"))) == ["0.png", "2.png"]
-    assert names(find_images([shard], Manifest(csv))) == ["0.png", "1.png", "2.png"]
-    with pytest.raises(FusionlabError, match="no training images in .* lists as 'imagenet-"):
-        find_images([shard], Manifest(csv, "imagenet-*"))
+    assert names(find_images([shard], Manifest(table, "coco-*"))) == ["0.png", "2.png"]
+    assert names(find_images([shard], Manifest(table))) == ["0.png", "1.png", "2.png"]
+    with pytest.raises(FusionlabError, match="no images in .* lists as 'imagenet-"):
+        find_images([shard], Manifest(table, "imagenet-*"))
 
 
-def test_bad_places_are_refused(tmp_path, write_shard):
+def test_bad_places_are_refused(tmp_path, write_shard, write_folder):
     (tmp_path / "broken.tar").write_text("no tar")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "photo.png").write_bytes(write_folder(tmp_path / "full", 1).name.encode())
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     whole = write_shard(tmp_path / "whole.tar", ["0.png"]).read_bytes()
     (tmp_path / "cut.tar").write_bytes(whole[:600])
@@ -51,10 +55,14 @@ def test_bad_places_are_refused(tmp_path, write_shard):
         (tmp_path / "broken.tar", "expected a folder of images or a .tar shard"),
         (tmp_path / "cut.tar", "expected a folder of images or a .tar shard"),
         (tmp_path / "nowhere", "cannot read"),
-        (tmp_path / "empty", "no training images in"),
+        (tmp_path / "photo.png", "expected a folder of images or a .tar shard"),
+        (tmp_path / "empty", "there are no images in"),
     ]:
-        with pytest.raises(FusionlabError, match=message):
+        with pytest.raises(FusionlabError, match=message) as caught:
             find_images([place])
+        assert "\n" not in str(caught.value)
+    with pytest.raises(FusionlabError, match="there are no images in .*empty"):
+        find_images([tmp_path / "full", tmp_path / "empty"])
     with pytest.raises(FusionlabError, match="is not a manifest"):
         Manifest(tmp_path / "table.csv").members()
 
@@ -92,13 +100,22 @@ def test_the_digest_changes_with_any_file(tmp_path, write_folder):
 
 
 def test_the_held_out_images_are_not_among_the_training_images(shared):
-    """What the shipped weights were trained on, against what they were validated on."""
+    """What the shipped weights were trained on, against what they were validated on.
+
+    By the hashes that the manifest has of their files: names say nothing, every shard counts anew.
+    """
     data = shared / "data/train"
     chosen = Manifest(data / "manifest.csv", "coco-*").members()
     training = {name for name in chosen if name[0].startswith("train-")}
     held_out = {name for name in chosen if name[0].startswith("val-")}
     assert (len(training), len(held_out)) == (5815, 728)
-    assert len(chosen) == 5815 + 728
+    with (data / "manifest.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["source"].startswith("coco-")]
+    hashes = [
+        {row["git_blob"] for row in rows if row["shard"].startswith(which)}
+        for which in ("train-", "val-")
+    ]
+    assert not hashes[0] & hashes[1]
     found = find_images([data / "val-000.tar"], Manifest(data / "manifest.csv", "coco-*"))
     assert {(file.place.name, file.name) for file in found} == held_out
 
@@ -112,3 +129,36 @@ def test_threads_may_read_one_shard_at_the_same_time(tmp_path, write_shard):
         assert list(pool.map(lambda file: file.read(), files)) == alone
     assert len(set(alone)) == 200
     assert np.all([content.startswith(b"\x89PNG") for content in alone])
+
+
+def test_what_is_no_image_is_passed_over_in_shards_and_folders(tmp_path, write_folder):
+    folder = write_folder(tmp_path / "a", 2)
+    for name in ("._0.png", "0.json", "labels.txt"):
+        (folder / name).write_text("no image")
+    with tarfile.open(tmp_path / "x.tar", "w") as shard:
+        shard.add(folder, "inside")
+    assert names(find_images([folder])) == ["0.png", "1.png"]
+    assert names(find_images([tmp_path / "x.tar"])) == ["inside/0.png", "inside/1.png"]
+
+
+def test_links_are_followed_once(tmp_path, write_folder):
+    folder = write_folder(tmp_path / "a", 2)
+    (folder / "round").symlink_to(folder)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/link").symlink_to(folder)
+    assert names(find_images([folder])) == ["0.png", "1.png"]
+    assert names(find_images([tmp_path / "b"])) == ["link/0.png", "link/1.png"]
+
+
+def test_an_image_that_is_given_twice_is_refused(tmp_path, write_folder, write_shard):
+    folder = write_folder(tmp_path / "a", 2)
+    write_folder(folder / "deeper", 1)
+    shard = write_shard(tmp_path / "x.tar", ["0.png"])
+    (tmp_path / "link").symlink_to(folder)
+    check_apart(find_images([folder, shard]), find_images([write_folder(tmp_path / "b")]))
+    for twice in (tmp_path / "link", folder / "deeper", shard):
+        with pytest.raises(FusionlabError, match="images are given twice"):
+            check_apart(find_images([folder, shard, twice]), [])
+        message = "both trained on and held out, for example"
+        with pytest.raises(FusionlabError, match=message):
+            check_apart(find_images([folder, shard]), find_images([twice]))

@@ -20,6 +20,10 @@ def command(output, iterations):
     ]
 
 
+def changed(path):
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_training_killed_again_and_again_ends_with_the_same_bits(tmp_path, kills):
     (tmp_path / "photos").mkdir()
@@ -34,13 +38,11 @@ def test_a_training_killed_again_and_again_ends_with_the_same_bits(tmp_path, kil
     moments = random.Random(0)
     folder = tmp_path / "cut"
     for _ in range(kills):
-        again = ["--resume"] if (folder / "last.pt").exists() else []
+        again = ["--resume"] if (folder / "run.json").exists() else []
         with subprocess.Popen([*command("cut", iterations), *again], **apart, **quiet) as running:
-            before = (folder / "last.pt").stat().st_mtime_ns if again else 0
-            while running.poll() is None and (
-                not (folder / "last.pt").exists()
-                or (folder / "last.pt").stat().st_mtime_ns == before
-            ):
+            before = changed(folder / "last.pt")
+            wait_for = "run.json" if not again else "last.pt"  # the first: before any checkpoint
+            while running.poll() is None and changed(folder / wait_for) in (0, before):
                 time.sleep(0.01)
             time.sleep(moments.uniform(0, 0.2))
             running.kill()

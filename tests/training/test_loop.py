@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,10 +128,21 @@ def test_the_best_weights_are_those_of_the_smallest_validation_loss(tmp_path):
     assert final.pixel + 100 * (1 - final.ssim) == pytest.approx(losses[8], rel=1e-6)
 
 
+class Off(torch.nn.Module):
+    """Gives an image back, a little brighter."""
+
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def forward(self, images):
+        return images + self.by
+
+
 def test_a_validation_by_hand(tmp_path):
     """A network that returns its input plus two grey levels."""
     training = make(tmp_path)
-    found, loss = training.validate(lambda images: images + 2 / 255, IMAGES[:2])
+    found, loss = training.validate(Off(2 / 255), IMAGES[:2])
     assert found.pixel == pytest.approx(4, rel=1e-4)
     assert found.mae == pytest.approx(2, rel=1e-4)
     assert found.psnr == pytest.approx(10 * np.log10(255**2 / 4), abs=1e-3)
@@ -140,7 +151,7 @@ def test_a_validation_by_hand(tmp_path):
 
 
 def test_images_that_come_back_exactly_have_no_error(tmp_path):
-    found, loss = make(tmp_path).validate(lambda images: images, IMAGES[:2])
+    found, loss = make(tmp_path).validate(Off(0), IMAGES[:2])
     assert (found.pixel, found.psnr) == (0, float("inf"))
     assert loss == pytest.approx(0, abs=1e-4)  # 1 - SSIM in float32, a hundred times
 
@@ -167,9 +178,10 @@ def test_every_setting_takes_part(tmp_path):
         assert not torch.equal(weights(**change)[0], plain), change
 
 
-def test_a_training_that_diverges_says_so(tmp_path):
-    with pytest.raises(FusionlabError, match="the training diverged before iteration"):
+def test_a_training_that_diverges_says_so_and_logs_no_nan(tmp_path):
+    with pytest.raises(FusionlabError, match="the training diverged before iteration 4"):
         make(tmp_path, replace(SETTINGS, learning_rate=1e30, cooldown=0)).run()
+    assert "NaN" not in (tmp_path / "log.jsonl").read_text()
 
 
 def test_training_goes_on_from_given_weights_and_their_card_says_so(tmp_path):
@@ -181,7 +193,7 @@ def test_training_goes_on_from_given_weights_and_their_card_says_so(tmp_path):
     assert all(p.requires_grad for p in second.backbone.parameters())
     card = export_weights(tmp_path / "two.safetensors", second, "densefuse", second.run())
     assert card.parent["sha256"] == parent.sha256
-    with pytest.raises(FusionlabError, match="was started from other weights"):
+    with pytest.raises(FusionlabError, match="made with other weights to start from; resume"):
         make(tmp_path / "second").resume()
 
 
@@ -189,17 +201,88 @@ def test_resuming_with_other_settings_or_without_a_checkpoint_is_refused(tmp_pat
     with pytest.raises(FusionlabError, match="nothing to resume: .*last.pt does not exist"):
         make(tmp_path).resume()
     make(tmp_path).save()
-    with pytest.raises(FusionlabError, match="other settings .ssim_weight 100.0, now 1.0."):
+    with pytest.raises(
+        FusionlabError, match="made with other settings .ssim_weight 100.0, now 1.0.; resume"
+    ):
         make(tmp_path, replace(SETTINGS, ssim_weight=1.0)).resume()
     other = Training(DenseFuse, IMAGES[::-1], IMAGES[:2], SETTINGS, tmp_path)
-    with pytest.raises(FusionlabError, match="was trained on other images"):
+    with pytest.raises(FusionlabError, match="made with other training images; resume"):
         other.resume()
-    torch.save({"settings": asdict(SETTINGS)}, tmp_path / "last.pt")
-    with pytest.raises(FusionlabError, match="written by another version of fusionlab"):
-        make(tmp_path).resume()
+    other = Training(DenseFuse, IMAGES, IMAGES[2:4], SETTINGS, tmp_path)
+    with pytest.raises(FusionlabError, match="made with other validation images; resume"):
+        other.resume()
     (tmp_path / "last.pt").write_bytes(b"damaged")
     with pytest.raises(FusionlabError, match=r"last.pt is damaged"):
         make(tmp_path).resume()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: [state],
+        lambda state: {"settings": state["settings"]},
+        lambda state: {**state, "settings": 3},
+        lambda state: {**state, "losses": None},
+        lambda state: {**state, "weights": {}},
+        lambda state: {**state, "best": {"c1.weight": torch.zeros(1)}},
+    ],
+)
+def test_a_checkpoint_that_is_not_ours_is_refused_in_a_sentence(tmp_path, damage):
+    make(tmp_path).save()
+    torch.save(damage(torch.load(tmp_path / "last.pt")), tmp_path / "last.pt")
+    with pytest.raises(FusionlabError, match="is damaged, or of another version") as caught:
+        make(tmp_path).resume()
+    assert "\n" not in str(caught.value)
+
+
+class Normed(DenseFuse):
+    """A stranger's backbone with a layer that behaves differently in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(1)
+
+    def encode(self, images):
+        return super().encode(self.norm(images))
+
+
+def test_validation_leaves_no_trace_in_the_network(tmp_path):
+    """Statistics of batches come from training alone; the average has them, too."""
+    training = make(tmp_path, replace(SETTINGS, averaging=0.5), Normed)
+    training.run()
+    assert training.average.module.norm.num_batches_tracked > 0
+    again = make(tmp_path / "b", replace(SETTINGS, validate_every=1000), Normed)
+    for _ in range(3):
+        again._step()
+    assert again.backbone.norm.num_batches_tracked == 3
+    again.validate(again.backbone, IMAGES[:2])
+    assert again.backbone.norm.num_batches_tracked == 3
+    assert again.backbone.training
+
+
+def test_too_little_memory_is_one_sentence(tmp_path, monkeypatch):
+    training = make(tmp_path)
+
+    def fail():
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+
+    monkeypatch.setattr(training, "_step", fail)
+    with pytest.raises(FusionlabError, match="not enough memory for batches of 2 x 16x16 or 24x24"):
+        training.run()
+
+
+def test_the_images_validated_on_the_way_come_from_everywhere(tmp_path, monkeypatch):
+    training = Training(DenseFuse, IMAGES, IMAGES, replace(SETTINGS, validation_images=3), tmp_path)
+    seen = []
+    validate = training.validate
+
+    def noted(backbone, images):
+        seen.append([np.flatnonzero((image == IMAGES).all((1, 2)))[0] for image in images])
+        return validate(backbone, images)
+
+    monkeypatch.setattr(training, "validate", noted)
+    training._keep_best()
+    assert seen == [[0, 2, 5]]
 
 
 def test_the_seed_decides_the_start_and_leaves_the_global_generator_alone(tmp_path):
@@ -246,6 +329,7 @@ def test_settings_that_make_no_sense_are_refused(tmp_path):
         ({"batch": 0}, "batch and learning rate must be positive"),
         ({"cooldown": 13}, "cooldown must lie in 0..12"),
         ({"averaging": 1.0}, "averaging must be at least 0 and less than 1"),
+        ({"schedule": "cosine", "cooldown": 0}, "the cosine is the way the learning rate falls"),
         ({"schedule": "step"}, "schedule must be linear or cosine, got 'step'"),
         ({"pixel_loss": "l1"}, "pixel loss must be mse or euclidean, got 'l1'"),
         ({"stages": (Stage(16, 12, "fp8"),)}, "precision must be fp32 or bf16, got 'fp8'"),

@@ -79,6 +79,14 @@ def test_the_contrast_structure_loss_is_what_scikit_image_gives_without_luminanc
     assert contrast_structure_loss(*tensors).item() == pytest.approx(1 - expected, abs=1e-9)
 
 
+def test_the_contrast_structure_loss_holds_in_float32():
+    """Flat and bright, where a variance in float32 is off by ten times c2."""
+    target = torch.full((1, 1, 64, 64), 200.0)
+    output = target + 0.01 * torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
+    exact = contrast_structure_loss(output.double(), target.double()).item()
+    assert contrast_structure_loss(output, target).item() == pytest.approx(exact, rel=1e-5)
+
+
 def test_the_contrast_structure_loss_does_not_see_brightness_and_ssim_does():
     image = torch.from_numpy(pair(0)[0])[None, None]
     assert contrast_structure_loss(image + 30, image).item() == pytest.approx(0, abs=1e-9)

@@ -1,6 +1,8 @@
 """Training images: decoded once, mapped ever after."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from errno import ENOSPC
 from types import SimpleNamespace
 
 import imageio.v3 as iio
@@ -95,7 +97,7 @@ def test_the_second_time_nothing_is_decoded(tmp_path, monkeypatch, write_folder)
     again = load(folder, folder=tmp_path / "cache")
     assert np.array_equal(again, plain)
     assert not again.flags.writeable
-    (path,) = (tmp_path / "cache").iterdir()
+    (path,) = (tmp_path / "cache").glob("*.npy")
     assert path.stat().st_size == 128 + 5 * 256 * 256
 
 
@@ -112,7 +114,7 @@ def test_a_bad_image_is_named_and_nothing_half_decoded_is_left(tmp_path, write_f
     message = "cannot read x.png in .*: it is in no known image format"
     with pytest.raises(FusionlabError, match=message):
         load(folder, folder=tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert not list((tmp_path / "cache").glob("*.npy"))
 
 
 def test_images_that_do_not_fit_on_the_disk_stay_in_memory(tmp_path, monkeypatch, write_folder):
@@ -123,10 +125,53 @@ def test_images_that_do_not_fit_on_the_disk_stay_in_memory(tmp_path, monkeypatch
     images = load(folder, folder=tmp_path / "cache")
     assert not isinstance(images, np.memmap)
     assert np.array_equal(images, load(folder))
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert not list((tmp_path / "cache").glob("*.npy"))
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, write_folder):
     folder = write_folder(tmp_path / "a", 1)
     with pytest.raises(FusionlabError, match="cannot make the folder"):
         load(folder, folder=folder / "0.png" / "cache")
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "garbage", "shape", "kind"])
+def test_what_was_damaged_is_decoded_again(tmp_path, damage, write_folder):
+    folder = write_folder(tmp_path / "a", 2)
+    plain = load(folder)
+    load(folder, folder=tmp_path / "cache")
+    (path,) = (tmp_path / "cache").glob("*.npy")
+    content = path.read_bytes()
+    if damage in ("shape", "kind"):
+        np.save(path, np.zeros((1, 256, 256), np.uint8) if damage == "shape" else plain.astype(int))
+    else:
+        path.write_bytes({"cut": content[:1000], "empty": b"", "garbage": b"garbage"}[damage])
+    assert np.array_equal(load(folder, folder=tmp_path / "cache"), plain)
+    assert path.read_bytes() == content
+
+
+def test_a_disk_that_fills_up_meanwhile_means_memory(tmp_path, monkeypatch, write_folder):
+    folder = write_folder(tmp_path / "a", 3)
+
+    def fills_up(path, pixels, count):
+        next(pixels)
+        path.write_bytes(b"half")
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "_write", fills_up)
+    assert np.array_equal(load(folder, folder=tmp_path / "cache"), load(folder))
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
+
+
+def test_of_two_that_come_at_once_one_decodes(tmp_path, monkeypatch, write_folder):
+    files = find_images([write_folder(tmp_path / "a", 20)])
+    decoded, decode = [], store.decode_image
+
+    def counted(content, name):
+        decoded.append(name)
+        return decode(content, name)
+
+    monkeypatch.setattr(store, "decode_image", counted)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: load_images(files, tmp_path / "cache"), range(2))
+    assert np.array_equal(first, second)
+    assert len(decoded) == 20
