@@ -26,7 +26,7 @@ def export_weights(
     data: str = "",
     licence: str = "not stated",
 ) -> Card:
-    """Write the best weights of a finished run as safetensors, and their card beside them.
+    """Write the best weights of a run as safetensors, and their card beside them.
 
     What was written is usable at once as `BACKBONE@PATH`; it is loaded once to make sure.
 
@@ -53,7 +53,8 @@ def export_weights(
             "training_images_sha256": training.images_sha256,
             "held_out_images": len(training.validation),
         },
-        settings=asdict(training.settings) | {"best_iteration": training.best_iteration},
+        settings=asdict(training.settings)
+        | {"iterations_done": training.iteration, "best_iteration": training.best_iteration},
         validation=asdict(validation),
         parent=asdict(training.parent) if training.parent else None,
         made_with={

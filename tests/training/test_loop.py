@@ -311,6 +311,7 @@ def test_exported_weights_are_usable_at_once_and_say_where_they_come_from(tmp_pa
     assert Card.read(path).to_json() == card.to_json()
     assert [stage["size"] for stage in card.settings["stages"]] == [16, 24]
     assert card.settings["best_iteration"] in (4, 8, 12)
+    assert card.settings["iterations_done"] == 12
     assert (card.tag, card.data["description"], card.licence) == ("mine", "noise", "MIT")
     backbone = build_backbone(f"densefuse@{path}", installed())
     assert same(backbone.state_dict(), training.best)
