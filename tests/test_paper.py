@@ -6,6 +6,7 @@ import torch
 
 from fusionlab import Fusion
 from fusionlab.imaging.reading import read_image
+from fusionlab.plugins import installed
 
 
 @pytest.fixture
@@ -46,24 +47,40 @@ def test_our_weights_give_the_pictures_of_table_2(shared, pairs, strategy, oracl
     assert np.mean(differences) < 2
 
 
-def test_the_shipped_weights_give_unseen_images_back(pairs):
-    """The visible images of the 20 pairs, none trained on: measured 0.034 grey levels."""
-    backbone = Fusion("densefuse@1e2").backbone
+@pytest.fixture(params=sorted(installed().backbones.find("densefuse").ref.checkpoints))
+def shipped(request):
+    """Each of the weights that ship."""
+    return Fusion(f"densefuse@{request.param}").backbone
+
+
+def test_the_shipped_weights_give_unseen_images_back(pairs, shipped):
+    """The authors' weights are 0.056 grey levels off on the visible images, and so is nobody here.
+
+    Every fourth pair, for time; `docs/training.md` has the figures of all.
+    """
     errors = []
-    for _, _, visible in pairs:
+    for _, _, visible in pairs[::4]:
         image = torch.from_numpy(visible)[None, None] / 255
-        errors.append(255 * (backbone(image) - image).abs().mean().item())
-    assert np.mean(errors) < 0.1
+        errors.append(255 * (shipped(image) - image).abs().mean().item())
+    assert np.mean(errors) < 0.056
 
 
-def test_the_decoder_is_homogeneous(pairs):
+def test_the_decoder_is_homogeneous(pairs, shipped):
     """decode(2 f) = 2 decode(f): it is what makes `addition` a brighter `mean`.
 
     Measured on the authors' weights: 0.04 of 500 grey levels. Biases are all that stands in the
     way, and they are small beside features of 0..255.
     """
-    backbone = Fusion("densefuse@1e2").backbone
     _, infrared, _ = pairs[0]
-    (features,) = backbone.encode(torch.from_numpy(infrared)[None, None] / 255)
-    once, twice = backbone.decode((features,)), backbone.decode((2 * features,))
+    (features,) = shipped.encode(torch.from_numpy(infrared)[None, None] / 255)
+    once, twice = shipped.decode((features,)), shipped.decode((2 * features,))
     assert 255 * (twice - 2 * once).abs().mean() < 0.5
+
+
+def test_the_cards_of_the_shipped_weights_say_what_they_were_trained_on(shipped):
+    card = shipped.card
+    assert card.licence.startswith("MIT")
+    assert "MS-COCO" in card.data["description"]
+    assert (card.data["training_images"], card.data["held_out_images"]) == (5815, 728)
+    assert card.validation["images"] == 728
+    assert len(card.made_with["commit"]) == 40

@@ -11,6 +11,8 @@ from pathlib import Path
 from fusionlab import BackboneRef, Preset, hookimpl
 
 WEIGHTS = Path(__file__).parent / "weights"
+TAGS = ("1e2", "1e0", "1e1", "1e3")
+"""Weights of DenseFuse, named by lambda; the first is the default."""
 
 
 @hookimpl
@@ -52,7 +54,7 @@ def fusionlab_backbones() -> list[BackboneRef]:
             name="densefuse",
             target=f"{here}.densefuse:DenseFuse",
             summary="The dense-block autoencoder of DenseFuse (Table I).",
-            checkpoints={"1e2": WEIGHTS / "densefuse-1e2.safetensors"},
+            checkpoints={tag: WEIGHTS / f"densefuse-{tag}.safetensors" for tag in TAGS},
         ),
         BackboneRef(
             name="identity",
