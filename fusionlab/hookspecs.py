@@ -7,8 +7,8 @@ names a module; the module implements some of the hooks below:
     mine = "my_package"
 
 What ships with fusionlab registers in exactly this way. A hook returns light descriptions
-(`StrategyRef`, `BackboneRef`, ...): they say where a class lives, and the class is imported
-only when somebody chooses it.
+(`StrategyRef`, `BackboneRef`, `MetricRef`, ...): they say where a class or a function lives, and
+it is imported only when somebody chooses it.
 
 What keeps old plugins working:
 
@@ -22,18 +22,21 @@ What keeps old plugins working:
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from pluggy import HookimplMarker, HookspecMarker
 
 from fusionlab.names import check_name
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fusionlab.backbone import Backbone
     from fusionlab.strategy import Strategy
 
@@ -104,6 +107,60 @@ class BackboneRef:
         return _load(self.target, Backbone)
 
 
+class MetricFunction(Protocol):
+    """What a metric computes: N images in, N numbers out."""
+
+    def __call__(self, fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
+        """Return `(N,)`, float64, of fused `(N, H, W)` and sources `(k, N, H, W)` in 0..255."""
+
+
+@dataclass(frozen=True)
+class MetricRef:
+    """A metric, with everything a table or a reader needs to know; computed only when asked.
+
+    Args:
+        name: what `--metrics` takes, without or with `@CONVENTION`.
+        target: where the function lives, `"package.module:function"`; see `MetricFunction`.
+        summary: the long name and unit, one line.
+        better: which direction is better; `neither` for a description that is no merit.
+        bounds: between which values it lies; infinite where there is no bound.
+        least: the smallest edge of an image it can judge, in pixels.
+        sources: what more than two sources mean: the metric looks at the fused image alone
+            (`none`), is the `mean` or the `sum` over the sources, or judges them together
+            (`joint`); or it is defined for exactly two (`pair`).
+        constant: what a fused image of a single value gets: a number, nan where it is undefined;
+            None where it depends on the sources.
+        symmetric: whether the order of the sources does not matter.
+        reference: DOI or another pointer to who defined it.
+        conventions: name of a program whose values it can reproduce -> how that differs from the
+            default and what is wrong with it; empty where it does not differ.
+    """
+
+    name: str
+    target: str
+    summary: str
+    better: Literal["higher", "lower", "neither"] = "higher"
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    least: int = 1
+    sources: Literal["none", "mean", "sum", "joint", "pair"] = "mean"
+    constant: float | None = None
+    symmetric: bool = True
+    reference: str = ""
+    conventions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_ref(self.name, self.target, self.summary)
+        for convention in self.conventions:
+            check_name(convention)
+
+    def load(self) -> MetricFunction:
+        """Import and return the function."""
+        found: MetricFunction = _attribute(self.target)
+        if not callable(found):
+            raise TypeError(f"{self.target} is not a function")
+        return found
+
+
 @dataclass(frozen=True)
 class Preset:
     """What one plugin means by a preset such as `paper`; several plugins may share a name.
@@ -115,7 +172,11 @@ class Preset:
         summary: one line: what this part of it reproduces.
         settings: options of the pipeline, for example `{"range_policy": "minmax"}`.
         strategies: name of one of this plugin's strategies -> its parameters, for example
-            `{"l1norm": {"r": 0}}`.
+            `{"l1norm": {"r": 0}}`. `fusionlab evaluate` compares those that are named.
+        backbones: which of this plugin's backbones `fusionlab evaluate` compares, with tags.
+        metrics: which metrics it computes, for example `("EN", "Qabf@paper")`.
+        published: rows of a published table to print beside its own: the name of a method, or of
+            somebody else's, -> metric -> value.
         trainings: name of one of this plugin's backbones -> options of `fusionlab train`, for
             example `{"densefuse": {"batch": 2, "epochs": (4,)}}`.
     """
@@ -125,6 +186,9 @@ class Preset:
     settings: Mapping[str, object] = field(default_factory=dict)
     strategies: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     trainings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    backbones: Sequence[str] = ()
+    metrics: Sequence[str] = ()
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -137,8 +201,10 @@ class Preset:
 def fusionlab_defaults() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Say what is used when the user does not choose.
 
-    Keys: `backbone` (a name, with or without `@TAG`) and `strategy` (a name). If two plugins
-    offer a default for the same key, the user is asked to choose.
+    Keys: `backbone` (a name, with or without `@TAG`) and `strategy` (a name); `baseline`, the
+    backbone without weights that evaluations print beside every other; and `metrics`, which
+    they compute, separated by spaces. If two plugins offer a default for the same key, the user
+    is asked to choose.
     """
 
 
@@ -163,6 +229,14 @@ def fusionlab_strategies() -> Iterable[StrategyRef]:  # type: ignore[empty-body]
     """
 
 
+@hookspec
+def fusionlab_metrics() -> Iterable[MetricRef]:  # type: ignore[empty-body]
+    """List the metrics of fusion quality this plugin offers.
+
+    Called whenever metrics are listed: name where a metric lives, do not import it.
+    """
+
+
 def _check_ref(name: object, target: object, summary: object) -> None:
     check_name(name)
     if not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
@@ -172,8 +246,12 @@ def _check_ref(name: object, target: object, summary: object) -> None:
 
 
 def _load(target: str, base: type[T]) -> type[T]:
-    module, _, attribute = target.partition(":")
-    found = getattr(import_module(module), attribute)
+    found = _attribute(target)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise TypeError(f"{target} is not a fusionlab.{base.__name__}")
     return found
+
+
+def _attribute(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)

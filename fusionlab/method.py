@@ -10,7 +10,7 @@ the method they are then TAG-HASH, with the beginning of their SHA-256.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from fusionlab.plugins import in_one_line
 
 if TYPE_CHECKING:
     from fusionlab.backbone import Backbone, Card
-    from fusionlab.hookspecs import BackboneRef, StrategyRef
+    from fusionlab.hookspecs import BackboneRef, MetricRef, StrategyRef
     from fusionlab.plugins import Offer, Plugins
     from fusionlab.strategy import Strategy
 
@@ -30,8 +30,15 @@ PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".model"}
 """How files of weights are called that torch has pickled."""
 
 
-def build_strategy(text: str, plugins: Plugins) -> Strategy:
+def build_strategy(
+    text: str, plugins: Plugins, defaults: Mapping[str, object] | None = None
+) -> Strategy:
     """Build the strategy that `[PLUGIN:]STRATEGY[,name=value,...]` names.
+
+    Args:
+        text: the name, with parameters.
+        plugins: who offers it.
+        defaults: parameter -> value, in place of the strategy's own defaults.
 
     Raises:
         FusionlabError: there is no such strategy or parameter, or a value does not fit.
@@ -56,10 +63,11 @@ def build_strategy(text: str, plugins: Plugins) -> Strategy:
             f"the strategy {name!r} has no parameter {min(unknown)!r}; "
             f"it has: {', '.join(known) or 'none'}"
         )
-    missing = [p.name for p in known.values() if p.required and p.name not in texts]
+    values = dict(defaults or {})
+    values |= {key: known[key].parse(value) for key, value in texts.items()}
+    missing = [p.name for p in known.values() if p.required and p.name not in values]
     if missing:
         raise FusionlabError(f"the strategy {name!r} needs a value for {', '.join(missing)}")
-    values = {key: known[key].parse(value) for key, value in texts.items()}
     with blaming(offer):
         return cls(**values)
 
@@ -129,8 +137,10 @@ def method_id(backbone: Backbone, strategy: Strategy, plugins: Plugins) -> str:
 
 
 @contextmanager
-def blaming(offer: Offer[StrategyRef] | Offer[BackboneRef]) -> Iterator[None]:
-    """Turn whatever a stranger's class raises into one sentence that names its plugin."""
+def blaming(
+    offer: Offer[StrategyRef] | Offer[BackboneRef] | Offer[MetricRef],
+) -> Iterator[None]:
+    """Turn whatever a stranger's code raises into one sentence that names its plugin."""
     try:
         yield
     except (FusionlabError, KeyboardInterrupt):

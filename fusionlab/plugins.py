@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from itertools import chain
 from time import perf_counter
 from typing import Any, Generic, Literal, TypeVar
 
@@ -27,13 +28,13 @@ import pluggy
 
 from fusionlab import hookspecs
 from fusionlab.errors import FusionlabError
-from fusionlab.hookspecs import BackboneRef, Preset, StrategyRef
+from fusionlab.hookspecs import BackboneRef, MetricRef, Preset, StrategyRef
 
 NO_PLUGIN = "FUSIONLAB_NO_PLUGIN"
 """Environment variable: names of plugins to leave out, separated by spaces."""
 
 Status = Literal["ok", "broken", "blocked", "outdated"]
-Ref = TypeVar("Ref", StrategyRef, BackboneRef)
+Ref = TypeVar("Ref", StrategyRef, BackboneRef, MetricRef)
 T = TypeVar("T")
 
 
@@ -60,7 +61,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Offer(Generic[Ref]):
-    """A strategy or a backbone together with the plugin it comes from."""
+    """A strategy, a backbone or a metric together with the plugin it comes from."""
 
     ref: Ref
     plugin: str
@@ -117,6 +118,7 @@ class Plugins:
     loaded: list[Plugin] = field(default_factory=list)
     strategies: Catalogue[StrategyRef] = field(default_factory=lambda: Catalogue("strategy"))
     backbones: Catalogue[BackboneRef] = field(default_factory=lambda: Catalogue("backbone"))
+    metrics: Catalogue[MetricRef] = field(default_factory=lambda: Catalogue("metric"))
     presets: list[tuple[str, Preset]] = field(default_factory=list)
     """(plugin, its part of a preset)"""
     defaults: list[tuple[str, str, str]] = field(default_factory=list)
@@ -147,19 +149,67 @@ class Plugins:
         Raises:
             FusionlabError: there is no such preset, or two plugins contradict each other.
         """
-        parts = self._parts_of(name)
+        return self.preset_settings(name) | self.preset_parameters(name, strategy)
+
+    def preset_settings(self, name: str) -> dict[str, object]:
+        """Return what a preset means for the pipeline: option -> value.
+
+        Raises:
+            FusionlabError: there is no such preset, or two plugins contradict each other.
+        """
         values: dict[str, object] = {}
-        for plugin, part in parts:
+        for plugin, part in self._parts_of(name):
             for key, value in part.settings.items():
                 if values.setdefault(key, value) != value:
                     raise FusionlabError(
                         f"plugins disagree on what the preset {name!r} means for {key}: "
                         f"{values[key]!r} or {value!r} (from {plugin})"
                     )
-        for plugin, part in parts:
+        return values
+
+    def preset_parameters(self, name: str, strategy: Offer[StrategyRef]) -> dict[str, object]:
+        """Return what a preset means for the parameters of `strategy`: name -> value.
+
+        Raises:
+            FusionlabError: there is no such preset.
+        """
+        values: dict[str, object] = {}
+        for plugin, part in self._parts_of(name):
             if plugin == strategy.plugin:
                 values |= part.strategies.get(strategy.ref.name, {})
         return values
+
+    def preset_methods(self, name: str) -> list[str]:
+        """Return the methods that a preset compares: its strategies on its backbones.
+
+        Raises:
+            FusionlabError: there is no such preset.
+        """
+        parts = [part for _, part in self._parts_of(name)]
+        return [
+            f"{backbone}/{strategy}"
+            for strategy in chain.from_iterable(part.strategies for part in parts)
+            for backbone in chain.from_iterable(part.backbones for part in parts)
+        ]
+
+    def preset_metrics(self, name: str) -> list[str]:
+        """Return the metrics that a preset computes.
+
+        Raises:
+            FusionlabError: there is no such preset.
+        """
+        return [metric for _, part in self._parts_of(name) for metric in part.metrics]
+
+    def published(self, name: str) -> dict[str, Mapping[str, float]]:
+        """Return the rows of a published table that belong to a preset: method -> metric -> value.
+
+        Raises:
+            FusionlabError: there is no such preset.
+        """
+        rows: dict[str, Mapping[str, float]] = {}
+        for _, part in self._parts_of(name):
+            rows |= part.published
+        return rows
 
     def training_preset(self, name: str, backbone: Offer[BackboneRef]) -> dict[str, object]:
         """Return what a preset means for the training of `backbone`: option -> value.
@@ -285,6 +335,7 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
 
     strategies = _new(plugins.strategies, ask("fusionlab_strategies", StrategyRef), plugin)
     backbones = _new(plugins.backbones, ask("fusionlab_backbones", BackboneRef), plugin)
+    metrics = _new(plugins.metrics, ask("fusionlab_metrics", MetricRef), plugin)
     presets = ask("fusionlab_presets", Preset)
     defaults: list[Mapping[str, str]] = ask("fusionlab_defaults", Mapping)
     for key, value in (item for values in defaults for item in values.items()):
@@ -293,6 +344,7 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
 
     plugins.strategies.offers += strategies
     plugins.backbones.offers += backbones
+    plugins.metrics.offers += metrics
     plugins.presets += [(plugin, preset) for preset in presets]
     plugins.defaults += [(plugin, k, v) for values in defaults for k, v in values.items()]
 

@@ -1,0 +1,1 @@
+"""Evaluation: methods x image sets x metrics -> tables that can be published."""

@@ -1,0 +1,89 @@
+"""The metrics of a table: found by name, with the convention they are computed in.
+
+NAME[@CONVENTION]        Qabf, Qabf@paper, someone-else:Qabf
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from fusionlab.errors import FusionlabError
+from fusionlab.hookspecs import MetricFunction, MetricRef
+from fusionlab.method import blaming
+from fusionlab.plugins import Offer, Plugins
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric in one of its conventions, ready to judge images."""
+
+    offer: Offer[MetricRef]
+    convention: str = "default"
+
+    @classmethod
+    def find(cls, text: str, plugins: Plugins) -> Measure:
+        """Return the measure that `[PLUGIN:]NAME[@CONVENTION]` names.
+
+        Raises:
+            FusionlabError: there is no such metric or convention.
+        """
+        name, at, convention = text.partition("@")
+        offer = plugins.metrics.find(name)
+        known = offer.ref.conventions
+        if not at:
+            return cls(offer)
+        if convention not in known:
+            raise FusionlabError(
+                f"the metric {name} has no convention {convention!r}; known: "
+                f"{', '.join(known) or 'none'} (without @ it is computed as defined)"
+            )
+        return cls(offer, convention)
+
+    @property
+    def ref(self) -> MetricRef:
+        """What is to be known about the metric."""
+        return self.offer.ref
+
+    @property
+    def name(self) -> str:
+        """What stands above its column: `Qabf@paper`."""
+        suffix = "" if self.convention == "default" else f"@{self.convention}"
+        return f"{self.ref.name}{suffix}"
+
+    def __call__(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Judge fused images `(N, H, W)` of sources `(k, N, H, W)`, grey levels in 0..255.
+
+        Returns:
+            `(N,)`, float64; nan where the metric is undefined.
+
+        Raises:
+            FusionlabError: the images are too small, or too many sources for it; or a
+                stranger's metric fails.
+        """
+        with blaming(self.offer):
+            values = self._function(fused, sources, self.convention)
+            if not isinstance(values, Tensor) or values.shape != fused.shape[:1]:
+                raise TypeError(f"expected {len(fused)} values, got {values!r}")
+        return values.to(torch.float64)
+
+    @cached_property
+    def _function(self) -> MetricFunction:
+        with blaming(self.offer):
+            return self.ref.load()
+
+
+def value_of(measure: Measure, fused: Tensor, sources: Tensor) -> float:
+    """Judge one image `(1, H, W)`; nan where the metric is not defined for these sources.
+
+    A table has images of many sizes and numbers of sources; what does not fit a metric costs a
+    value, not the row.
+    """
+    ref = measure.ref
+    if min(fused.shape[-2:]) < ref.least or (ref.sources == "pair" and len(sources) != 2):
+        return math.nan
+    return float(measure(fused, sources))

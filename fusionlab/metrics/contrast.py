@@ -1,0 +1,194 @@
+"""Contrast: how much the fused image varies, at a distance or from pixel to pixel.
+
+All but the last look at the fused image alone. They reward noise as much as detail, and say
+something only of methods that add none.
+
+    SD   = standard deviation of the grey levels
+    SF   = sqrt(mean square of the steps to the right + the same downwards)
+    AG   = mean of sqrt((Fx^2 + Fy^2) / 2), central differences
+    EI   = mean magnitude of the Sobel gradient
+    Q_SF = (SF of the fused image - SF of the sources) / SF of the sources
+
+Where programs differ is in what a sum over pixels or steps is divided by, and at the border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from fusionlab.metrics.inputs import checked
+
+DIAGONAL = 0.5**0.5
+"""What the square of a step along a diagonal weighs: the inverse of its length."""
+
+
+def standard_deviation(
+    fused: Tensor,
+    sources: Tensor,
+    convention: str = "default",
+) -> Tensor:
+    """Standard deviation of the fused image (SD), in grey levels.
+
+    SD = sqrt(1/(H W) sum_xy (F - mean F)^2): that of the population.
+
+    Args:
+        fused: `(N, H, W)` in 0..255.
+        sources: `(k, N, H, W)` likewise, any k; not looked at.
+        convention: `vifb` (where it is called variance) and `tang` compute the same.
+
+    Returns:
+        `(N,)`, float64, grey levels, in 0..127.5.
+
+    Raises:
+        FusionlabError: the images do not fit together.
+
+    Reference: Ma, Ma and Li 2019, doi:10.1016/j.inffus.2018.02.004. (Most papers cite one on
+    sensors of glass fibre, doi:10.1088/0957-0233/8/4/002, which does not define it.)
+    """
+    images = checked("SD", fused, sources, convention)
+    return images.fused.flatten(1).std(dim=1, correction=0)
+
+
+def spatial_frequency(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
+    """Spatial frequency of the fused image (SF), in grey levels.
+
+    SF = sqrt(RF^2 + CF^2), where RF^2 is the sum of the squared steps from each pixel to the one at
+    its right, CF^2 the same downwards, each divided by the number of pixels H W, though there
+    are a few steps less.
+
+    Args:
+        fused: `(N, H, W)` in 0..255, at least 2x2.
+        sources: `(k, N, H, W)` likewise, any k; not looked at.
+        convention: `vifb` computes the same. `tang`: each sum is divided by its number of steps,
+            H (W - 1) and (H - 1) W, which gives a little more.
+
+    Returns:
+        `(N,)`, float64, grey levels, from 0 to 255 sqrt(2).
+
+    Raises:
+        FusionlabError: the images do not fit together, or are too small.
+
+    Reference: Eskicioglu and Fisher 1995, doi:10.1109/26.477498.
+    """
+    images = checked("SF", fused, sources, convention).fused
+    steps = images.diff(dim=-1), images.diff(dim=-2)
+    if convention == "tang":
+        right, down = (step.square().mean(dim=(-2, -1)) for step in steps)
+        return (right + down).sqrt()
+    return _frequency([(1, step) for step in steps], images[0].numel())
+
+
+def average_gradient(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
+    """Average gradient of the fused image (AG), in grey levels per pixel.
+
+    AG = 1/(H W) sum_xy sqrt((Fx^2 + Fy^2) / 2) with central differences, Fx = (F(x+1) - F(x-1))/2,
+    and the one difference there is at the border.
+
+    Args:
+        fused: `(N, H, W)` in 0..255, at least 2x2.
+        sources: `(k, N, H, W)` likewise, any k; not looked at.
+        convention: `vifb` and `tang`: the sum over H W pixels is divided by (H - 1)(W - 1).
+
+    Returns:
+        `(N,)`, float64, grey levels per pixel, in 0..255.
+
+    Raises:
+        FusionlabError: the images do not fit together, or are too small.
+
+    Reference: Cui et al. 2015, doi:10.1016/j.optcom.2014.12.032, who print forward differences
+    and divide by (H - 1)(W - 1). The programs that published tables come from take central ones,
+    and so do we.
+    """
+    images = checked("AG", fused, sources, convention).fused
+    down, right = torch.gradient(images, dim=(-2, -1))
+    value = ((down.square() + right.square()) / 2).sqrt().mean(dim=(-2, -1))
+    if convention in ("vifb", "tang"):
+        height, width = images.shape[1:]
+        value = value * (height * width / ((height - 1) * (width - 1)))
+    return value
+
+
+def edge_intensity(
+    fused: Tensor,
+    sources: Tensor,
+    convention: str = "default",
+) -> Tensor:
+    """Edge intensity of the fused image (EI), in grey levels.
+
+    EI = mean over all pixels of sqrt(Sx^2 + Sy^2), with the Sobel filters [1 2 1]^T [-1 0 1] and
+    its transpose, not normalised: a ramp of one level per pixel has 8. The border is repeated.
+
+    Args:
+        fused: `(N, H, W)` in 0..255.
+        sources: `(k, N, H, W)` likewise, any k; not looked at.
+        convention: `vifb` computes the same.
+
+    Returns:
+        `(N,)`, float64, at least 0.
+
+    Raises:
+        FusionlabError: the images do not fit together.
+
+    Reference: Rajalingam and Priya 2018, International Journal of Engineering Science Invention.
+    """
+    images = checked("EI", fused, sources, convention).fused
+    wide = pad(images[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    columns = wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]
+    rows = wide[..., :-2] + 2 * wide[..., 1:-1] + wide[..., 2:]
+    right, down = columns[..., 2:] - columns[..., :-2], rows[:, 2:] - rows[:, :-2]
+    return torch.hypot(right, down).mean(dim=(-2, -1))
+
+
+def spatial_frequency_error(
+    fused: Tensor,
+    sources: Tensor,
+    convention: str = "default",
+) -> Tensor:
+    """Ratio of the error of spatial frequency (Q_SF): 0 is ideal.
+
+    Q_SF = (SF_F - SF_R) / SF_R. The spatial frequency SF_F of the fused image takes in the steps
+    along both diagonals, too:
+
+        SF^2 = 1/(H W) [sum right^2 + sum down^2 + (sum diagonal^2 + sum antidiagonal^2) / sqrt 2]
+
+    SF_R is the same with, at each place, the largest step that any source makes there. Negative
+    values: detail of the sources is lost; positive ones: the fused image has noise or edges that
+    no source has. A constant image has -1; infinite or nan where all sources are constant.
+
+    Args:
+        fused: `(N, H, W)` in 0..255, at least 2x2.
+        sources: `(k, N, H, W)` likewise, any k.
+        convention: `liu` computes the same.
+
+    Returns:
+        `(N,)`, float64, at least -1.
+
+    Raises:
+        FusionlabError: the images do not fit together, or are too small.
+
+    Reference: Zheng et al. 2007, doi:10.1016/j.inffus.2005.04.003.
+    """
+    images = checked("Q_SF", fused, sources, convention)
+    pixels = images.fused[0].numel()
+    mine = _frequency(_steps(images.fused), pixels)
+    largest = ((weight, step.abs().amax(dim=0)) for weight, step in _steps(images.sources))
+    theirs = _frequency(largest, pixels)
+    return (mine - theirs) / theirs
+
+
+def _steps(images: Tensor) -> Iterator[tuple[float, Tensor]]:
+    """Yield a weight and the steps to the neighbour at the right, below and on both diagonals."""
+    yield 1, images.diff(dim=-1)
+    yield 1, images.diff(dim=-2)
+    yield DIAGONAL, images[..., 1:, 1:] - images[..., :-1, :-1]
+    yield DIAGONAL, images[..., 1:, :-1] - images[..., :-1, 1:]
+
+
+def _frequency(steps: Iterable[tuple[float, Tensor]], pixels: int) -> Tensor:
+    """Return the root of the weighted sum of squared steps per pixel, `(N,)`."""
+    sums = [weight * step.square().sum(dim=(-2, -1)) for weight, step in steps]
+    return (torch.stack(sums).sum(dim=0) / pixels).sqrt()

@@ -1,0 +1,184 @@
+"""Visual information fidelity: how much of what an eye learns from a source it learns from F.
+
+A source S is a random signal, and an eye a channel that adds noise of variance n to it. The fused
+image F is S sent through another channel first, with a gain g and noise of variance v, both
+estimated in the window around each pixel:
+
+    g     = max(cov(S, F) / var(S), 0)             how much contrast is left
+    v     = var(F) - g cov(S, F)                   what in F does not come from S
+    kept  = log10(1 + g^2 var(S) / (v + n))        what the eye learns of S from F
+    whole = log10(1 + var(S) / n)                  what it learns from S itself
+
+There are four bands, with Gaussian windows of 17, 9, 5 and 3 pixels, sigma = size / 5, that lie
+inside the image. From band to band the images are smoothed with the window of the next one, and
+of the pixels inside, every second is kept, from the first on. Where their number is even, the
+last one is left out, so that a mirrored image can have another value.
+
+The VIF of 2006 is defined on wavelets; what everybody computes is its inventors' simplification
+for pixels, `vifp_mscale`. Since n is given in squared grey levels, images in 0..1 give other
+numbers, as they do in some programs.
+
+Before anything else the middle of its range is taken from each image. That changes nothing but the
+rounding: a constant image has variance 0, not 1e-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fusionlab.metrics.inputs import Images, checked
+from fusionlab.metrics.windows import gaussian, separable
+
+WINDOWS = (17, 9, 5, 3)
+
+NOISE_VIF = 2.0
+NOISE_VIFF = 0.005 * 255**2
+FLAT = 1e-10
+"""A variance below it counts as none, in squared grey levels, as in both programs."""
+
+BANDS_VIFF = (1 / 2.15, 0.0, 0.15 / 2.15, 1 / 2.15)
+TINY_VIFF = 1e-7
+
+
+def vif(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
+    """Return the visual information fidelity of each source in the fused image, summed.
+
+        VIF = sum over sources ( sum of kept / sum of whole ),   n = 2
+
+    with both inner sums over all windows of all bands.
+
+    Args:
+        fused: `(N, H, W)`, grey levels 0..255, both edges at least 41 pixels.
+        sources: `(k, N, H, W)` likewise.
+        convention: `tang` is the default.
+
+    Returns:
+        `(N,)`, float64: 0 for a constant fused image; 1 for each source that is equal to it, more
+        if its contrast is raised. Nan if a source is constant: there is nothing to learn from it.
+
+    Sheikh and Bovik compare two images; to sum over the sources is the custom of image fusion.
+    Papers that take the mean print this value divided by k.
+
+    Raises:
+        FusionlabError: the images do not fit together, or are too small.
+
+    Reference: Sheikh and Bovik 2006, doi:10.1109/TIP.2005.859378; of pixels as in their program
+    `vifp_mscale`.
+    """
+    images = checked("VIF", fused, sources, convention)
+    kept = whole = images.sources.new_zeros(())
+    for band in _bands(images):
+        information = _information(band, NOISE_VIF)
+        kept = kept + information.kept.sum((-2, -1))
+        whole = whole + information.whole.sum((-2, -1))
+    return (kept / whole).sum(0)
+
+
+def viff(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
+    """Return the visual information fidelity for fusion: of one source in each window.
+
+        VIFF = sum over bands b of p_b sum(kept + 1e-7) / sum(whole + 1e-7)
+        p = (1, 0, 0.15, 1) / 2.15,   n = 0.005 * 255^2
+
+    In each window one source counts: that with the smallest gain, because it has the most contrast
+    or because F lost it. A source that is flat there has gain 0 and counts, though there is
+    nothing in it to keep; so the window hardly matters, whatever the other sources show. Where
+    gains are equal, the last of these sources counts. That matters where F is flat, or the inverse
+    of all sources: all gains are 0, and VIFF depends on the order of the sources.
+
+    Args:
+        fused: `(N, H, W)`, grey levels 0..255, both edges at least 41 pixels.
+        sources: `(k, N, H, W)` likewise; more than two compete in the same way.
+        convention: there is but one.
+
+    Returns:
+        `(N,)`, float64: 1 if all sources are equal to the fused image, more if its contrast is
+        raised, near 0 if it is constant.
+
+    Raises:
+        FusionlabError: the images do not fit together, or are too small.
+
+    Reference: Han, Cai, Cao and Xu 2013, doi:10.1016/j.inffus.2011.08.002; numbers and order of
+    computation as in their program.
+    """
+    images = checked("VIFF", fused, sources, convention)
+    value = images.fused.new_zeros(len(images.fused))
+    for weight, band in zip(BANDS_VIFF, _bands(images), strict=True):
+        if weight:
+            kept, whole = _of_smallest_gain(_information(band, NOISE_VIFF))
+            value += weight * _sum(kept) / _sum(whole)
+    return value
+
+
+class _Band(NamedTuple):
+    """The images in one band, and the window that looks at them."""
+
+    fused: Tensor
+    sources: Tensor
+    window: Tensor
+
+
+class _Information(NamedTuple):
+    """What each window says of each source, `(k, N, h, w)`."""
+
+    gain: Tensor
+    kept: Tensor
+    whole: Tensor
+
+
+def _bands(images: Images) -> Iterator[_Band]:
+    fused, sources = (_centred(planes) for planes in images)
+    for size in WINDOWS:
+        window = gaussian(size, size / 5, fused)
+        if size != WINDOWS[0]:
+            fused, sources = (
+                separable(planes, window, "valid")[..., ::2, ::2] for planes in (fused, sources)
+            )
+        yield _Band(fused, sources, window)
+
+
+def _centred(images: Tensor) -> Tensor:
+    low, high = images.amin((-2, -1), keepdim=True), images.amax((-2, -1), keepdim=True)
+    return images - (low + high) / 2
+
+
+def _information(band: _Band, noise: float) -> _Information:
+    fused, sources, window = band
+
+    def average(planes: Tensor) -> Tensor:
+        return separable(planes, window, "valid")
+
+    mean_f, mean_s = average(fused), average(sources)
+    variance_f = (average(fused.square()) - mean_f.square()).clamp(min=0)
+    variance_s = average(sources.square()) - mean_s.square()
+    covariance = average(fused * sources) - mean_f * mean_s
+
+    flat = variance_s < FLAT
+    variance_s = variance_s.masked_fill(flat, 0)
+    gain = (covariance / (variance_s + FLAT)).masked_fill(flat | (variance_f < FLAT), 0)
+    gain = gain.clamp(min=0)
+    rest = (variance_f - gain * covariance).clamp(min=FLAT)
+    return _Information(
+        gain,
+        torch.log10(1 + gain.square() * variance_s / (rest + noise)),
+        torch.log10(1 + variance_s / noise),
+    )
+
+
+def _of_smallest_gain(information: _Information) -> tuple[Tensor, Tensor]:
+    """Return `kept` and `whole` `(N, h, w)` of the source that each window counts for."""
+    *others, (smallest, kept, whole) = zip(*information, strict=True)
+    for gain, its_kept, its_whole in reversed(others):
+        smaller = gain < smallest
+        smallest = torch.where(smaller, gain, smallest)
+        kept = torch.where(smaller, its_kept, kept)
+        whole = torch.where(smaller, its_whole, whole)
+    return kept, whole
+
+
+def _sum(windows: Tensor) -> Tensor:
+    return (windows + TINY_VIFF).sum((-2, -1))

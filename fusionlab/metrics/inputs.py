@@ -1,0 +1,79 @@
+"""What every metric does first: check the images, and bring them to one dtype.
+
+Everything is computed in float64. The programs that metrics come from do, several definitions
+compare numbers for equality or divide by differences of large sums, and a value that depends on
+the dtype of its input would be one more definition.
+
+The unit is the grey level, 0..255, whatever the depth of the files: 16-bit values are divided by
+257 and keep their fractions, except where a definition counts grey levels (`quantised`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fusionlab.errors import FusionlabError
+from fusionlab.metrics.catalogue import CATALOGUE
+
+WHITE = 255.0
+LEVELS = 256
+
+_CATALOGUE = {ref.name: ref for ref in CATALOGUE}
+
+
+class Images(NamedTuple):
+    """The fused images `(N, H, W)` and their sources `(k, N, H, W)`, float64 grey levels."""
+
+    fused: Tensor
+    sources: Tensor
+
+
+def checked(name: str, fused: Tensor, sources: Tensor, convention: str = "default") -> Images:
+    """Return the images in float64, or say what is wrong with them.
+
+    Args:
+        name: the metric; what it takes stands in the catalogue.
+        fused: `(N, H, W)` in 0..255, any real dtype.
+        sources: `(k, N, H, W)` likewise, on the same device.
+        convention: one of those that the catalogue lists, or the default.
+
+    Raises:
+        FusionlabError: the shapes do not fit together, an image is too small, a value is not in
+            0..255, the sources are not two where they have to be, or the convention is unknown.
+    """
+    ref = _CATALOGUE[name]
+    if convention not in ("default", *ref.conventions):
+        raise FusionlabError(
+            f"{name} has no convention {convention!r}; known: "
+            f"{', '.join(('default', *ref.conventions))}"
+        )
+    if fused.ndim != 3 or sources.ndim != 4 or sources.shape[1:] != fused.shape or 0 in fused.shape:
+        raise FusionlabError(
+            f"{name} takes fused images (N, H, W) and sources (k, N, H, W) of one size, got "
+            f"{tuple(fused.shape)} and {tuple(sources.shape)}"
+        )
+    if min(fused.shape[1:]) < ref.least:
+        height, width = fused.shape[1:]
+        raise FusionlabError(
+            f"{name} needs at least {ref.least} pixels along both edges, got {width}x{height}"
+        )
+    if ref.sources == "pair" and len(sources) != 2:
+        raise FusionlabError(f"{name} is defined for exactly two sources, got {len(sources)}")
+    if len(sources) < 1:
+        raise FusionlabError(f"{name} needs at least one source, got none")
+    for images, what in ((fused, "the fused image"), (sources, "a source")):
+        low, high = (limit.item() for limit in images.aminmax())
+        if not (low >= 0 and high <= WHITE):  # false for NaN, too
+            raise FusionlabError(
+                f"{name} takes grey levels in 0..255, got {what} with values from {low:g} to "
+                f"{high:g}"
+            )
+    return Images(fused.double(), sources.double())
+
+
+def quantised(images: Tensor) -> Tensor:
+    """Round to whole grey levels, halves upwards, int64: for definitions that count them."""
+    return torch.floor(images + 0.5).long()

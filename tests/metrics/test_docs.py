@@ -1,0 +1,72 @@
+"""The tables of docs/metrics.md are the catalogue. Run this file to write them anew."""
+
+import math
+from pathlib import Path
+
+from fusionlab.metrics.catalogue import CATALOGUE
+
+DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+BEGIN, END = "<!-- made from the catalogue -->", "<!-- end -->"
+
+
+def number(value):
+    return "" if math.isinf(value) else f"{value:.4g}"
+
+
+def constant(value):
+    if value is None:
+        return "depends"
+    return "undefined" if math.isnan(value) else f"{value:.4g}"
+
+
+def tables():
+    lines = [
+        "| name | what | better | range | smallest | k > 2 | constant F | reference |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for ref in CATALOGUE:
+        low, high = map(number, ref.bounds)
+        better = {"higher": "↑", "lower": "↓", "neither": ""}[ref.better]
+        sources = ref.sources if ref.symmetric else f"{ref.sources}, in order"
+        cells = [
+            f"`{ref.name}`",
+            ref.summary,
+            better,
+            f"{low}..{high}",
+            str(ref.least),
+            sources,
+            constant(ref.constant),
+            ref.reference,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| convention | what differs from the default |", "|---|---|"]
+    lines += [
+        f"| `{ref.name}@{name}` | {note or 'nothing'} |"
+        for ref in CATALOGUE
+        for name, note in ref.conventions.items()
+    ]
+    return "\n".join(lines)
+
+
+def test_the_docs_have_the_tables_of_the_catalogue():
+    text = DOCS.read_text(encoding="utf-8")
+    made = text.partition(BEGIN)[2].partition(END)[0].strip()
+    assert made == tables(), "run: python tests/metrics/test_docs.py"
+
+
+def test_every_metric_of_the_defaults_and_presets_is_there():
+    from fusionlab.plugins import installed
+
+    plugins = installed()
+    for name in (*plugins.default("metrics").split(), *plugins.preset_metrics("paper")):
+        bare, _, convention = name.partition("@")
+        ref = plugins.metrics.find(bare).ref
+        assert not convention or convention in ref.conventions
+    for row in plugins.published("paper").values():
+        assert list(row) == plugins.preset_metrics("paper")
+
+
+if __name__ == "__main__":
+    before, _, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    DOCS.write_text(f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}", encoding="utf-8")
