@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fusionlab.backbone import Backbone
+from fusionlab.backbone import Backbone, Features
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.arrays import Image, to_planes
 from fusionlab.imaging.colour import Colour
@@ -24,6 +24,9 @@ from fusionlab.plugins import in_one_line, installed
 from fusionlab.precision import convolutions
 from fusionlab.strategy import Law, Scene, Strategy, WeightedStrategy
 from fusionlab.tiling import Tile, default_edge, images_at_once, plan
+
+Encoder = Callable[[Tensor], Features]
+"""What turns the images `(M, 1, H, W)` of a tile into features."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ class Fusion:
         weights: bool = False,
         depth: Depth | None = None,
         names: Sequence[str] = (),
+        encoder: Encoder | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> Fused[Image]:
         """Fuse k sources; like a call, with more to ask for and more in the answer.
@@ -156,6 +160,8 @@ class Fusion:
             depth: bits per sample of the result (32: float32 in 0..1); None: as the deepest
                 source.
             names: what errors call the sources.
+            encoder: in place of the backbone's own, for example one that remembers what it has
+                encoded for another strategy; it must give the same features.
             progress: called with (tiles done, tiles in all) after each tile.
 
         Raises:
@@ -169,7 +175,9 @@ class Fusion:
             )
         planes, kind = to_planes(sources, self.scale, self.colour, names)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not kind.numpy):
-            fused, maps = self.fuse_planes(planes, weights=weights, progress=progress)
+            fused, maps = self.fuse_planes(
+                planes, weights=weights, encoder=encoder, progress=progress
+            )
         del planes  # as large as the result, times k, and not needed any more
         return Fused(
             image=kind.restore(fused, self.range_policy, depth),
@@ -182,6 +190,7 @@ class Fusion:
         planes: Tensor,
         *,
         weights: bool = False,
+        encoder: Encoder | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> tuple[Tensor, Tensor]:
         """Fuse gray images `(k, N, 1, H, W)` in 0..1 to `(N, 1, H, W)`, as the decoder gives it.
@@ -198,7 +207,13 @@ class Fusion:
         pieces = self._pieces(planes.shape)
         with convolutions(self.device, allow_tf32=self.allow_tf32):
             for done, (images, tile) in enumerate(pieces, start=1):
-                self._fuse_tile(planes[:, images], tile, fused[images], maps[:, images])
+                self._fuse_tile(
+                    planes[:, images],
+                    tile,
+                    fused[images],
+                    maps[:, images],
+                    encoder or self.backbone.encode,
+                )
                 progress(done, len(pieces))
         if not fused.isfinite().all():
             raise FusionlabError(
@@ -206,11 +221,13 @@ class Fusion:
             )
         return fused[..., :height, :width], maps[..., :height, :width]
 
-    def _fuse_tile(self, planes: Tensor, tile: Tile, fused: Tensor, maps: Tensor) -> None:
+    def _fuse_tile(
+        self, planes: Tensor, tile: Tile, fused: Tensor, maps: Tensor, encoder: Encoder
+    ) -> None:
         """Encode, merge and decode one tile, and write the kept part of it into `fused`."""
         k, count = planes.shape[:2]
         sources = planes[..., *tile.outer.slices].to(self.device)
-        levels = self.backbone.encode(sources.flatten(0, 1))
+        levels = encoder(sources.flatten(0, 1))
         merged = []
         for number, (level, flat) in enumerate(zip(self.backbone.levels, levels, strict=True)):
             features = flat.unflatten(0, (k, count))  # (k, N, C, h, w)

@@ -42,7 +42,7 @@ def find_entries(folders: Sequence[Path]) -> list[Entry]:
     """
     try:
         places = _letters(folders[0]) if len(folders) == 1 else list(folders)
-        found = [_by_stem(place) for place in places]
+        found = [images_by_stem(place) for place in places]
     except OSError as error:
         raise FusionlabError(f"cannot read {error.filename}: {error.strerror}") from error
     stems = sorted(set().union(*found))
@@ -65,7 +65,8 @@ def _letters(folder: Path) -> list[Path]:
     return places
 
 
-def _by_stem(place: Path) -> dict[str, list[Path]]:
+def images_by_stem(place: Path) -> dict[str, list[Path]]:
+    """Return the image files of a folder: stem -> those of this stem, whatever their suffix."""
     files: dict[str, list[Path]] = {}
     for path in sorted(place.iterdir()):
         hidden = path.name.startswith(".")

@@ -49,6 +49,10 @@ def test_the_core_names_no_strategy_and_no_backbone_in_code(name):
         ["fuse", "--strategy", "l1norm", "--help"],
         ["train", "--help"],
         ["explain", "--help"],
+        ["evaluate", "--help"],
+        ["score", "--help"],
+        ["metrics"],
+        ["metrics", "Qabf", "--json"],
         ["strategies", "--json"],
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fusionlab import BackboneRef, Preset, hookimpl
+from fusionlab_encoders.table_ii import TABLE_II
 
 WEIGHTS = Path(__file__).parent / "weights"
 TAGS = ("1e2", "1e0", "1e1", "1e3")
@@ -17,7 +18,7 @@ TAGS = ("1e2", "1e0", "1e1", "1e3")
 
 @hookimpl
 def fusionlab_defaults() -> dict[str, str]:
-    return {"backbone": "densefuse@1e2"}
+    return {"backbone": "densefuse@1e2", "baseline": "identity"}
 
 
 @hookimpl
@@ -27,6 +28,8 @@ def fusionlab_presets() -> list[Preset]:
             name="paper",
             summary="each result stretched from its minimum to its maximum, as for Table II",
             settings={"range_policy": "minmax"},
+            backbones=[f"densefuse@{tag}" for tag in ("1e0", "1e1", "1e2", "1e3")],
+            published=TABLE_II,
             # Section III-A; which of its four lambdas is the user's to say
             trainings={
                 "densefuse": {

@@ -8,9 +8,12 @@ from __future__ import annotations
 import click
 
 from fusionlab.cli.curves import curves
+from fusionlab.cli.evaluate import evaluate
 from fusionlab.cli.explain import explain
 from fusionlab.cli.fuse import fuse
 from fusionlab.cli.listing import backbones, plugins, presets, strategies
+from fusionlab.cli.metrics import metrics
+from fusionlab.cli.score import score
 from fusionlab.cli.session import Session
 from fusionlab.cli.train import train
 from fusionlab.plugins import NO_PLUGIN
@@ -35,5 +38,17 @@ def main(ctx: click.Context, no_plugin: tuple[str, ...]) -> None:
     ctx.obj = Session(no_plugin)
 
 
-for command in (fuse, explain, strategies, backbones, presets, plugins, train, curves):
+for command in (
+    fuse,
+    explain,
+    evaluate,
+    score,
+    strategies,
+    backbones,
+    metrics,
+    presets,
+    plugins,
+    train,
+    curves,
+):
     main.add_command(command)

@@ -20,7 +20,7 @@ def fusionlab_presets() -> list[Preset]:
         Preset(
             name="paper",
             summary="l1norm without the window of Eq. 6, as the authors' program had it",
-            strategies={"l1norm": {"r": 0}},
+            strategies={"addition": {}, "l1norm": {"r": 0}},
         )
     ]
 

@@ -1,0 +1,51 @@
+"""Which numbers a metric sees: one gray image of each picture, in grey levels 0..255.
+
+Metrics of fusion are defined on gray images. Of a colour picture it is the luminance that is
+fused and judged, rounded to whole levels of its depth as a gray file would hold it; red, green
+and blue that are equal give themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fusionlab.errors import FusionlabError
+from fusionlab.imaging.colour import luminance
+from fusionlab.imaging.display import GREY_LEVELS, whole
+
+RULE = "luminance 0.299 R + 0.587 G + 0.114 B, rounded"
+"""How colour becomes gray, for the head of a table."""
+
+
+def gray(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the gray image `(H, W)` of pixels `(H, W)` or `(H, W, 3)`, in their depth."""
+    if pixels.ndim == 2:
+        return pixels
+    planes = torch.from_numpy(pixels.astype(np.float64)).movedim(-1, 0)[None]
+    luma = luminance(planes)[0, 0]
+    if np.issubdtype(pixels.dtype, np.integer):
+        luma = whole(luma)
+    return luma.numpy().astype(pixels.dtype)
+
+
+def grey_levels(image: NDArray[Any], name: str) -> Tensor:
+    """Return a gray image `(H, W)` in 0..255, float64: 16 bits divided by 257, floats times 255.
+
+    Raises:
+        FusionlabError: the depth has no agreed white, or floats lie outside 0..1.
+    """
+    levels = torch.from_numpy(image.astype(np.float64))
+    if image.dtype == np.uint8:
+        return levels
+    if image.dtype == np.uint16:
+        return levels / 257
+    if not np.issubdtype(image.dtype, np.floating):
+        raise FusionlabError(f"{name} is {image.dtype}, which has no agreed white; convert it")
+    if not (levels.min() >= 0 and levels.max() <= 1):  # false for NaN, too
+        raise FusionlabError(f"{name} must hold floats in 0..1, as pictures of 32 bits do")
+    return levels * GREY_LEVELS

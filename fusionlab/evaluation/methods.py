@@ -1,0 +1,288 @@
+"""The rows of a table: methods that fuse here and now, and folders of other people's results."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, get_args
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fusionlab.backbone import Backbone, Features
+from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.gray import gray
+from fusionlab.fusion import Fusion
+from fusionlab.imagesets import images_by_stem
+from fusionlab.imaging.display import RangePolicy
+from fusionlab.imaging.reading import Picture, read_image
+from fusionlab.method import build_backbone, build_strategy, method_id
+from fusionlab.params import params_of
+from fusionlab.plugins import Plugins
+from fusionlab.record import describe_method
+from fusionlab.strategy import Strategy
+
+SHARED_PIXELS = 2**22
+"""How many pixels, over all sources, are kept encoded for the next strategy: 1 GiB of 64 maps."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The sources of one image of a set, gray, and who they are."""
+
+    stem: str
+    sources: tuple[NDArray[Any], ...]
+    names: tuple[str, ...]
+    sha256: tuple[str, ...]
+
+    @classmethod
+    def of(cls, stem: str, pictures: Sequence[Picture]) -> Subject:
+        """Take the gray images of pictures of one size.
+
+        Raises:
+            FusionlabError: their sizes differ.
+        """
+        sizes = [picture.pixels.shape[:2] for picture in pictures]
+        if len(set(sizes)) > 1:
+            found = ", ".join(f"{width}x{height}" for height, width in sizes)
+            raise FusionlabError(f"the sources must have the same size, got {found}")
+        return cls(
+            stem,
+            tuple(gray(picture.pixels) for picture in pictures),
+            tuple(picture.name for picture in pictures),
+            tuple(picture.sha256 for picture in pictures),
+        )
+
+
+class Method(Protocol):
+    """Anything that has one gray picture for every subject."""
+
+    @property
+    def label(self) -> str:
+        """What the row is called."""
+
+    @property
+    def baseline(self) -> str | None:
+        """The label of the row it is compared with: the same strategy on the baseline backbone."""
+
+    def describe(self) -> dict[str, Any]:
+        """Everything its pictures depend on, as plain JSON."""
+
+    def fingerprint(self, stem: str) -> str:
+        """Return what tells apart two states of its result for a subject, besides `describe`."""
+
+    def picture(self, subject: Subject, encodings: Encodings) -> NDArray[Any]:
+        """Return the picture `(H, W)` as it is or would be written, or raise FusionlabError."""
+
+
+class Encodings:
+    """The features of the tiles of one subject, encoded once for all strategies on a backbone.
+
+    A tile is recognised by its pixels, so that the result is what it would be without this, to
+    the last bit; strategies that look further need larger tiles, and share nothing with others.
+    """
+
+    def __init__(self, most: int = SHARED_PIXELS) -> None:
+        self._most = most
+        self._kept: list[tuple[int, Tensor, Features]] = []
+
+    def of(
+        self, encode: Callable[[Tensor], Features], owner: object
+    ) -> Callable[[Tensor], Features]:
+        """Return an encoder that encodes no tile of a backbone (`owner`) twice."""
+
+        def remembering(images: Tensor) -> Features:
+            for key, seen, features in self._kept:
+                if key == id(owner) and seen.shape == images.shape and torch.equal(seen, images):
+                    return features
+            features = encode(images)
+            self._kept.append((id(owner), images, features))
+            while sum(seen.numel() for _, seen, _ in self._kept) > self._most:
+                self._kept.pop(0)
+            return features
+
+        return remembering
+
+
+@dataclass(frozen=True)
+class FusionMethod:
+    """A backbone and a strategy, fused here."""
+
+    label: str
+    fusion: Fusion
+    plugins: Plugins
+    baseline: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a record says of the fusion."""
+        return describe_method(self.fusion, self.plugins)
+
+    def fingerprint(self, stem: str) -> str:  # noqa: ARG002  # it all stands in `describe`
+        """Return nothing: the result is a function of settings and sources."""
+        return ""
+
+    def picture(self, subject: Subject, encodings: Encodings) -> NDArray[Any]:
+        """Fuse the gray sources, at the depth of the deepest."""
+        encoder = encodings.of(self.fusion.backbone.encode, self.fusion.backbone)
+        with torch.no_grad():
+            return self.fusion.fuse(
+                list(subject.sources), names=subject.names, encoder=encoder
+            ).image
+
+
+@dataclass(frozen=True)
+class FolderMethod:
+    """A folder with one result for every subject, made by whatever program.
+
+    Args:
+        label: what the row is called.
+        folder: where the files lie.
+        before: what stands before the stem in their names.
+        after: what stands between the stem and the suffix.
+    """
+
+    label: str
+    folder: Path
+    before: str = ""
+    after: str = ""
+    baseline: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> FolderMethod:
+        """Read `NAME=DIR`, or `NAME=DIR/before{}after` where the names hold more than the stem.
+
+        Raises:
+            FusionlabError: it is neither, or the folder is not there.
+        """
+        label, equals, place = text.partition("=")
+        if not (label and equals and place):
+            raise FusionlabError(
+                f"expected NAME=DIR, or NAME=DIR/fused_{{}}_x with {{}} for the stem; got {text!r}"
+            )
+        path, before, after = Path(place), "", ""
+        if "{}" in path.name:
+            before, _, after = path.name.partition("{}")
+            after = after.removesuffix(Path(after).suffix) if "." in after else after
+            path = path.parent
+        if not path.is_dir():
+            raise FusionlabError(f"{path} is not a folder; {label} needs one with its results")
+        return cls(label, path, before, after)
+
+    def describe(self) -> dict[str, Any]:
+        """Return how the files are called."""
+        return {"method": self.label, "names": f"{self.before}{{}}{self.after}"}
+
+    def fingerprint(self, stem: str) -> str:
+        """Return the SHA-256 of the file."""
+        try:
+            return hashlib.sha256(self._file(stem).read_bytes()).hexdigest()
+        except OSError as error:
+            raise FusionlabError(f"cannot read {error.filename}: {error.strerror}") from error
+
+    def picture(self, subject: Subject, encodings: Encodings) -> NDArray[Any]:  # noqa: ARG002
+        """Read the result for a subject.
+
+        Raises:
+            FusionlabError: there is none, it cannot be read, or it has another size.
+        """
+        path = self._file(subject.stem)
+        image = gray(read_image(path).pixels)
+        if image.shape != subject.sources[0].shape:
+            (height, width), (rows, columns) = image.shape, subject.sources[0].shape
+            raise FusionlabError(
+                f"{path} has {width}x{height} pixels, its sources {columns}x{rows}; a result is "
+                "judged at the size of its sources"
+            )
+        return image
+
+    def _file(self, stem: str) -> Path:
+        name = f"{self.before}{stem}{self.after}"
+        found = images_by_stem(self.folder).get(name, [])
+        if len(found) != 1:
+            what = "several results" if found else "no result"
+            raise FusionlabError(
+                f"{self.label} has {what} for {stem}: expected one image {self.folder / name}.*"
+            )
+        return found[0]
+
+
+def build_methods(
+    names: Sequence[str],
+    plugins: Plugins,
+    *,
+    preset: str | None = None,
+    range_policy: RangePolicy = "minmax",
+    device: str = "cpu",
+) -> list[FusionMethod]:
+    """Build the methods that `BACKBONE[@TAG]/STRATEGY[,name=value,...]` name, and their baselines.
+
+    Every learned backbone brings along a row of the same strategy on the baseline backbone: what
+    the network adds to the rule alone, its lift.
+
+    Args:
+        names: the methods; a name given twice counts once.
+        plugins: who offers what.
+        preset: replaces the defaults of the strategies' parameters.
+        range_policy: one for all rows.
+        device: where to compute.
+
+    Raises:
+        FusionlabError: a name is unknown, or the range policy is not one for all rows.
+    """
+    if range_policy not in get_args(RangePolicy):
+        raise FusionlabError(
+            f"the rows of a table need one range policy, clip or minmax; got {range_policy!r}, "
+            "which depends on the strategy"
+        )
+    backbones: dict[str, Backbone] = {}  # by name: strategies share them, and their encodings
+
+    def backbone_called(name: str) -> Backbone:
+        if name not in backbones:
+            backbones[name] = build_backbone(name, plugins)
+        return backbones[name]
+
+    def method(backbone: Backbone, strategy: Strategy, base: Backbone | None) -> FusionMethod:
+        fusion = Fusion(backbone, strategy, range_policy=range_policy, device=device)
+        baseline = None if base is None else _label(base, strategy, plugins)
+        return FusionMethod(_label(backbone, strategy, plugins), fusion, plugins, baseline)
+
+    methods, baselines = [], []
+    for name in names:
+        left, slash, right = name.rpartition("/")
+        if not slash:
+            raise FusionlabError(
+                f"a method is written BACKBONE[@TAG]/STRATEGY[,name=value], got {name!r}"
+            )
+        backbone, strategy = backbone_called(left), _strategy(right, plugins, preset)
+        base = None
+        if backbone.card is not None:  # it has learned something
+            base = backbone_called(plugins.default("baseline"))
+            baselines.append(method(base, strategy, None))
+        methods.append(method(backbone, strategy, base))
+    return list({one.label: one for one in (*methods, *baselines)}.values())
+
+
+def _strategy(text: str, plugins: Plugins, preset: str | None) -> Strategy:
+    """Build a strategy, with the parameters of a preset where `text` does not give them."""
+    if preset is None:
+        return build_strategy(text, plugins)
+    offer = plugins.strategies.find(text.partition(",")[0])
+    return build_strategy(text, plugins, plugins.preset_parameters(preset, offer))
+
+
+def _label(backbone: Backbone, strategy: Strategy, plugins: Plugins) -> str:
+    """Return the name of a method without the parameters that have their default."""
+    left, _, right = method_id(backbone, strategy, plugins).rpartition("/")
+    return f"{left}/{','.join([right.partition(',')[0], *_changed(strategy)])}"
+
+
+def _changed(strategy: Strategy) -> list[str]:
+    """Return the parameters that differ from their defaults, as `name=value`."""
+    return [
+        f"{param.name}={param.format(value)}"
+        for param in params_of(type(strategy))
+        if (value := getattr(strategy, param.name)) != param.default
+    ]

@@ -1,0 +1,192 @@
+"""`fusionlab evaluate` and `score` and `metrics`, as a user types them."""
+
+import json
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fusionlab.cli import main
+
+
+@pytest.fixture
+def image_set(tmp_path, monkeypatch):
+    """Six pairs, in the folder the user is in."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for letter in "ab":
+        (tmp_path / "set" / letter).mkdir(parents=True)
+        for number in range(6):
+            pixels = rng.integers(0, 256, (48, 52), dtype=np.uint8)
+            iio.imwrite(tmp_path / "set" / letter / f"{number}.png", pixels)
+    return tmp_path / "set"
+
+
+def run(*args):
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def test_a_table_with_the_lift_of_a_learned_backbone(image_set):
+    result = run("evaluate", "set", "--method", "densefuse@1e2/mean", "--metrics", "EN,SD")
+    assert result.exit_code == 0, result.output
+    assert "densefuse@1e2/mean" in result.stdout
+    assert "identity/mean" in result.stdout
+    assert "EN ↑" in result.stdout
+    assert "range   minmax" in result.stdout
+    assert "luminance 0.299 R + 0.587 G + 0.114 B" in result.stdout
+    assert "Lift over the baseline" in result.stdout
+
+
+def test_the_files_are_written_and_a_second_run_asks(image_set):
+    args = ["evaluate", "set", "--method", "identity/mean", "--metrics", "EN", "-o", "out"]
+    assert run(*args).exit_code == 0
+    names = {path.name for path in (image_set.parent / "out").iterdir()}
+    assert names == {
+        "table.md",
+        "table.tex",
+        "means.csv",
+        "images.csv",
+        "evaluation.json",
+        "scores.jsonl",
+    }
+    second = run(*args)
+    assert second.exit_code == 2
+    assert "--resume to go on with it" in second.stderr
+    first = (image_set.parent / "out" / "evaluation.json").read_bytes()
+    assert run(*args, "--resume").exit_code == 0
+    assert (image_set.parent / "out" / "evaluation.json").read_bytes() == first
+    assert run(*args, "--overwrite").exit_code == 0
+    assert (image_set.parent / "out" / "evaluation.json").read_bytes() == first
+
+
+def test_json_is_all_there_is_on_stdout(image_set):
+    result = run("evaluate", "set", "--method", "identity/max", "--metrics", "EN SD", "--json")
+    found = json.loads(result.stdout)
+    assert list(found["methods"]) == ["identity/max"]
+    assert len(found["methods"]["identity/max"]["values"]) == 6
+
+
+def test_foreign_results_are_scored_beside_ours(image_set):
+    fused = run("fuse", "set", "--backbone", "identity", "--strategy", "mean", "-o", "theirs")
+    assert fused.exit_code == 0, fused.output
+    result = run(
+        *("evaluate", "set", "--metrics", "EN,SD,MSE", "--range", "clip"),
+        *("--method", "identity/mean", "--fused", "Theirs=theirs", "--against", "Theirs"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "Against Theirs" in result.stdout
+    assert "+0.0000" in result.stdout  # the same pictures, so no difference
+
+
+def test_a_bad_image_is_told_and_costs_exit_code_1(image_set):
+    (image_set / "a" / "3.png").write_bytes(b"nothing")
+    result = run("evaluate", "set", "--method", "identity/mean", "--metrics", "EN")
+    assert result.exit_code == 1
+    assert "warning: no score: 3: cannot read set/a/3.png" in result.stderr
+    assert "over those that every method has a value for: EN 5" in result.stdout
+
+
+def test_a_preset_brings_methods_metrics_and_published_rows(image_set):
+    result = run("evaluate", "set", "--preset", "paper", "--metrics", "EN", "--digits", "5")
+    assert result.exit_code == 0, result.output
+    for label in ("densefuse@1e3/addition", "densefuse@1e0/l1norm,r=0", "identity/l1norm,r=0"):
+        assert label in result.stdout
+    assert "Published" in result.stdout
+    assert "6.65426" in result.stdout
+    assert "Distance of our rows" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["set"], "nothing to evaluate: add --method, --fused or --preset"),
+        (["set", "--method", "addition"], "BACKBONE[@TAG]/STRATEGY"),
+        (["set", "--method", "identity/nothing"], "there is no strategy 'nothing'"),
+        (["set", "--method", "identity/mean", "--range", "auto"], "need one range policy"),
+        (["set", "--method", "identity/mean", "--metrics", "Qbf"], "there is no metric 'Qbf'"),
+        (["set", "--method", "identity/mean", "--against", "me"], "there is no row 'me'"),
+        (["set", "--method", "identity/mean", "--resume"], "add -o FOLDER"),
+        (["set", "--fused", "x=set/a", "--fused", "x=set/b"], "two rows are called 'x'"),
+        (["set", "--fused", "x=missing"], "missing is not a folder"),
+        (["set", "--preset", "newspaper"], "there is no preset 'newspaper'"),
+        (["nowhere", "--method", "identity/mean"], "cannot read nowhere"),
+        (["set/a", "--method", "identity/mean"], "set/a is no image set"),
+    ],
+)
+def test_a_mistake_costs_one_sentence(image_set, args, message):
+    result = run("evaluate", *args)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_ctrl_c_says_how_to_go_on(image_set, monkeypatch):
+    from fusionlab.evaluation.run import Evaluation
+
+    def stopped(self, entries):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Evaluation, "run", stopped)
+    result = run("evaluate", "set", "--method", "identity/mean", "--metrics", "EN", "-o", "out")
+    assert result.exit_code == 130
+    assert "stopped after 0 of 6 scores; go on with --resume" in result.stderr
+
+
+def test_score_prints_a_line_for_each_metric(image_set):
+    result = run("score", "--metrics", "EN,MSE", "set/a/0.png", "set/a/0.png", "set/b/0.png")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.stdout.splitlines()[2:]] == ["EN", "MSE"]
+
+
+def test_score_as_json_takes_any_number_of_sources(image_set):
+    names = [f"set/a/{number}.png" for number in range(4)]
+    result = run("score", "--metrics", "EN,Q_C", "--json", *names)
+    found = json.loads(result.stdout)
+    assert found["values"]["EN"] > 7
+    assert found["values"]["Q_C"] is None  # defined for two sources
+    assert found["sources"] == names[1:]
+
+
+def test_score_takes_the_metrics_of_a_preset(image_set):
+    result = run("score", "--preset", "paper", "--json", *[f"set/a/{n}.png" for n in range(3)])
+    assert result.exit_code == 0, result.output
+    assert len(json.loads(result.stdout)["values"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["set/a/0.png", "gone.png"], "gone.png does not exist"),
+        (["set/a/0.png", "small.png"], "must have the same size, got 52x48, 5x5"),
+        (["set/a/0.png", "count.tif", "count.tif"], "which has no agreed white"),
+    ],
+)
+def test_score_refuses_what_it_cannot_judge(image_set, names, message):
+    iio.imwrite("small.png", np.zeros((5, 5), dtype=np.uint8))
+    iio.imwrite("count.tif", np.zeros((48, 52), dtype=np.int32))
+    result = run("score", "--metrics", "EN", *names)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_metrics_are_listed_with_their_conventions():
+    result = run("metrics")
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("Qabf ")]
+    assert "higher" in line
+    assert "@paper" in line
+
+
+def test_one_metric_tells_everything_about_itself():
+    result = run("metrics", "Qabf")
+    for word in ("reference", "smallest image", "constant image", "@vifb", "fusionlab-imaging"):
+        assert word in result.stdout
+    listed = json.loads(run("metrics", "--json").stdout)
+    assert json.loads(run("metrics", "Qabf", "--json").stdout) in listed
+
+
+def test_an_unknown_metric_is_refused():
+    result = run("metrics", "Qbaf")
+    assert result.exit_code == 2
+    assert "did you mean 'Qabf'" in result.stderr

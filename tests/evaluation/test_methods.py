@@ -1,0 +1,147 @@
+"""The rows of a table: how they are named, what they make, and what they refuse."""
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+
+from fusionlab import Fusion, FusionlabError
+from fusionlab.evaluation.methods import Encodings, FolderMethod, Subject, build_methods
+from fusionlab.imaging.reading import read_image
+from fusionlab.plugins import installed
+
+
+def subject(image_set, stem="one"):
+    return Subject.of(stem, [read_image(image_set / letter / f"{stem}.png") for letter in "ab"])
+
+
+def labels(*names, **settings):
+    return [(m.label, m.baseline) for m in build_methods(names, installed(), **settings)]
+
+
+def test_a_learned_backbone_brings_its_baseline_along():
+    assert labels("densefuse@1e2/l1norm,r=0") == [
+        ("densefuse@1e2/l1norm,r=0", "identity/l1norm,r=0"),
+        ("identity/l1norm,r=0", None),
+    ]
+
+
+def test_the_tag_stands_in_the_name_even_where_it_is_the_default():
+    assert labels("densefuse/addition")[0][0].startswith("densefuse@")
+
+
+def test_a_row_is_there_once_however_often_it_is_named():
+    names = ["identity/addition", "densefuse@1e2/addition", "identity/addition"]
+    assert [label for label, _ in labels(*names)] == ["identity/addition", "densefuse@1e2/addition"]
+
+
+def test_parameters_stand_in_the_name_where_they_are_not_the_default():
+    assert labels("identity/l1norm,r=1") == [("identity/l1norm", None)]
+    assert labels("identity/l1norm,r=2,border=inside") == [("identity/l1norm,r=2", None)]
+
+
+def test_a_preset_replaces_defaults_and_explicit_parameters_win():
+    assert labels("identity/l1norm", preset="paper") == [("identity/l1norm,r=0", None)]
+    assert labels("identity/l1norm,r=3", preset="paper") == [("identity/l1norm,r=3", None)]
+
+
+def test_a_range_policy_that_depends_on_the_strategy_is_refused():
+    with pytest.raises(FusionlabError, match="need one range policy, clip or minmax; got 'auto'"):
+        build_methods(["identity/mean"], installed(), range_policy="auto")
+
+
+def test_a_method_without_a_slash_is_refused():
+    with pytest.raises(FusionlabError, match="BACKBONE.*/STRATEGY.*got 'addition'"):
+        build_methods(["addition"], installed())
+
+
+def test_the_picture_is_the_one_that_would_be_written(image_set):
+    (method,) = build_methods(["identity/addition"], installed())
+    one = subject(image_set)
+    sums = one.sources[0].astype(int) + one.sources[1]
+    low, high = sums.min(), sums.max()
+    expected = np.floor(255 * (sums - low) / (high - low) + 0.5)
+    found = method.picture(one, Encodings())
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, expected)
+
+
+def test_shared_encodings_change_no_bit_and_save_work(image_set):
+    methods = build_methods(["densefuse@1e2/addition", "densefuse@1e2/max"], installed())[:2]
+    backbone = methods[0].fusion.backbone
+    assert backbone is methods[1].fusion.backbone
+    alone = [method.picture(subject(image_set), Encodings()) for method in methods]
+    calls, encode = [], backbone.encode
+    shared = Encodings()
+
+    def counted(images):
+        calls.append(images)
+        return encode(images)
+
+    pictures = [
+        method.fusion.fuse(
+            list(subject(image_set).sources), encoder=shared.of(counted, backbone)
+        ).image
+        for method in methods
+    ]
+    assert len(calls) == 1
+    assert all(np.array_equal(a, b) for a, b in zip(alone, pictures, strict=True))
+
+
+def test_encodings_are_kept_apart_by_backbone_and_by_pixels():
+    shared, images = Encodings(), torch.zeros(2, 1, 4, 4)
+    one, two = object(), object()
+    first = shared.of(lambda x: (x + 1,), one)
+    second = shared.of(lambda x: (x + 2,), two)
+    assert first(images)[0].unique().tolist() == [1]
+    assert second(images)[0].unique().tolist() == [2]
+    assert first(images + 5)[0].unique().tolist() == [6]
+    assert first(images)[0].unique().tolist() == [1]
+
+
+def test_no_more_encodings_are_kept_than_allowed():
+    calls = []
+
+    def encode(images):
+        calls.append(1)
+        return (images,)
+
+    shared = Encodings(most=40)
+    encoder = shared.of(encode, shared)
+    for value in (0, 1, 0, 2, 0):  # 32 pixels each: one fits
+        encoder(torch.full((2, 1, 4, 4), float(value)))
+    assert len(calls) == 5
+
+
+def test_a_folder_of_results_is_paired_by_stem(image_set, tmp_path):
+    results = tmp_path / "results"
+    results.mkdir()
+    pixels = np.full((24, 30), 7, dtype=np.uint8)
+    iio.imwrite(results / "fused_one_cbf.bmp", pixels)
+    method = FolderMethod.parse(f"CBF={results}/fused_{{}}_cbf.png")
+    assert method.label == "CBF"
+    assert np.array_equal(method.picture(subject(image_set), Encodings()), pixels)
+    with pytest.raises(FusionlabError, match="CBF has no result for two: expected one image"):
+        method.picture(subject(image_set, "two"), Encodings())
+    iio.imwrite(results / "fused_one_cbf.png", pixels)
+    with pytest.raises(FusionlabError, match="CBF has several results for one"):
+        method.picture(subject(image_set), Encodings())
+
+
+def test_a_result_of_another_size_is_refused(image_set, tmp_path):
+    iio.imwrite(tmp_path / "one.png", np.zeros((30, 24), dtype=np.uint8))
+    with pytest.raises(FusionlabError, match="has 24x30 pixels, its sources 30x24"):
+        FolderMethod.parse(f"x={tmp_path}").picture(subject(image_set), Encodings())
+
+
+@pytest.mark.parametrize("text", ["results", "=results", "x=", "x=nowhere/at/all"])
+def test_a_folder_that_is_not_named_or_not_there_is_refused(text):
+    with pytest.raises(FusionlabError, match=r"NAME=DIR|is not a folder"):
+        FolderMethod.parse(text)
+
+
+def test_the_settings_of_a_row_are_those_of_a_record():
+    (method,) = build_methods(["identity/mean"], installed(), range_policy="clip")
+    assert method.describe()["range"] == "clip"
+    assert method.describe()["method"] == "identity/mean"
+    assert isinstance(method.fusion, Fusion)

@@ -1,0 +1,161 @@
+"""What is printed and written: values, marks, and the same numbers in every format."""
+
+import csv
+import io
+import json
+import math
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusionlab.evaluation.measures import Measure
+from fusionlab.evaluation.rendering import to_latex, to_markdown, to_text
+from fusionlab.evaluation.report import Report
+from fusionlab.evaluation.scores import Outcome, Scores
+from fusionlab.plugins import installed
+
+
+class Row:
+    """A method that has been scored already."""
+
+    def __init__(self, label, baseline=None):
+        self.label, self.baseline = label, baseline
+
+    def describe(self):
+        return {"method": self.label}
+
+
+@pytest.fixture
+def report(metrics):
+    def build(rows, baselines=(), problems=(), **settings):
+        measures = [Measure.find(name, installed()) for name in ("brightness", "darkness")]
+        stems = sorted({stem for row in rows.values() for stem in row})
+        outcomes = [
+            Outcome(stem, label, dict(zip(("brightness", "darkness"), values, strict=True)))
+            for label, row in rows.items()
+            for stem, values in row.items()
+        ]
+        scores = Scores(list(rows), stems, measures, outcomes)
+        outcomes += [Outcome("bad", label, {}, problem) for label, problem in problems]
+        methods = [Row(label, dict(baselines).get(label)) for label in rows]
+        return Report(methods, scores, outcomes, {"range": "clip"}, **settings)
+
+    return build
+
+
+TWO = {
+    "net_a/rule": {"a": (1.0, 200.0), "b": (3.0, 400.0)},
+    "pixels/rule": {"a": (2.0, 100.0), "b": (3.0, 200.0)},
+}
+
+
+def test_the_best_and_the_second_are_marked_by_direction(report):
+    (table, *_) = report(TWO).tables
+    marks = [[cell.mark for cell in row] for row in table.rows]
+    assert marks == [["", "second", "second", ""], ["", "best", "best", ""]]
+    assert table.heads == ("method", "brightness ↑", "darkness ↓", "rank ↓")
+    assert [row[1].text for row in table.rows] == ["2.0000", "2.5000"]
+    assert [row[1].below for row in table.rows] == ["±1.4142", "±0.7071"]
+    assert [row[2].text for row in table.rows] == ["300.00", "150.00"]  # large: fewer decimals
+
+
+def test_a_single_row_and_equal_rows_are_not_marked(report):
+    for rows in ({"m": {"a": (1.0, 2.0)}}, {"m": {"a": (1.0, 2.0)}, "n": {"a": (1.0, 2.0)}}):
+        (table, *_) = report(rows).tables
+        assert {cell.mark for row in table.rows for cell in row} == {""}
+
+
+def test_the_lift_is_the_difference_to_the_baseline(report):
+    found = report(TWO, {"net_a/rule": "pixels/rule"})
+    assert [table.title for table in found.tables][1] == "Lift over the baseline"
+    assert [cell.text for cell in found.tables[1].rows[0]] == [
+        "net_a/rule",
+        "pixels/rule",
+        "-0.5000",
+        "+150.00",
+    ]
+
+
+def test_every_row_is_compared_with_the_one_that_is_asked_for(report):
+    found = report(TWO, against="net_a/rule")
+    assert [(one.method, one.against) for one in found.duels] == [("pixels/rule", "net_a/rule")] * 2
+
+
+def test_published_rows_stand_beside_ours_with_the_distance(report):
+    published = {"net_a/rule": {"brightness": 2.25}, "CBF": {"brightness": 9.0, "darkness": 1.0}}
+    tables = {table.title: table for table in report(TWO, published=published).tables}
+    assert [cell.text for cell in tables["Published"].rows[0]] == ["net_a/rule", "2.2500", "-"]
+    (distance,) = tables["Distance of our rows from the published ones"].rows
+    assert [cell.text for cell in distance] == ["net_a/rule", "-0.2500", "-"]
+
+
+def test_missing_images_are_counted_in_the_note(report):
+    rows = {"m": {"a": (1.0, 2.0), "b": (math.nan, 2.0)}}
+    (table,) = report(rows).tables
+    assert table.notes == (
+        "2 images; a mean is over those that every method has a value for: brightness 1.",
+    )
+
+
+def test_every_format_has_every_number(report):
+    found = report(TWO, {"net_a/rule": "pixels/rule"})
+    for render in (to_text, to_markdown, to_latex):
+        text = render(found.tables[0])
+        for number in ("2.0000", "2.5000", "300.00", "1.4142"):
+            assert number in text, render
+    assert "**2.5000** ±0.7071" in to_markdown(found.tables[0])
+    assert "<u>2.0000</u>" in to_markdown(found.tables[0])
+    assert r"\textbf{2.5000} {\small $\pm$0.7071}" in to_latex(found.tables[0])
+    assert r"\texttt{net\_a/rule}" in to_latex(found.tables[0])
+    assert "2.5000 (1)" in to_text(found.tables[0])
+
+
+def test_the_files_hold_the_values_of_every_image(report):
+    files = report(TWO, {"net_a/rule": "pixels/rule"}, [("net_a/rule", "why")]).files(Path("out"))
+    assert {path.name for path in files} == {
+        "table.md",
+        "table.tex",
+        "means.csv",
+        "images.csv",
+        "evaluation.json",
+    }
+    rows = list(csv.DictReader(io.StringIO(files[Path("out/images.csv")].decode())))
+    assert [float(row["brightness"]) for row in rows] == [1, 3, 2, 3]
+    means = list(csv.DictReader(io.StringIO(files[Path("out/means.csv")].decode())))
+    assert (means[0]["mean"], means[0]["baseline"], means[0]["lift"]) == (
+        "2",
+        "pixels/rule",
+        "-0.5",
+    )
+    assert means[2]["baseline"] == ""
+    found = json.loads(files[Path("out/evaluation.json")])
+    assert found["methods"]["pixels/rule"]["values"]["b"] == {"brightness": 3, "darkness": 200}
+    assert found["methods"]["pixels/rule"]["made"] == {"method": "pixels/rule"}
+    assert found["problems"] == ["why"]
+    assert len(found["comparisons"]) == 2
+    assert b"no score: why" in files[Path("out/table.md")]
+
+
+def test_json_has_null_where_nothing_is_known(report):
+    found = json.loads(report({"m": {"a": (math.nan, 2.0)}}).to_json())
+    assert found["methods"]["m"]["mean"] == {"brightness": None, "darkness": 2}
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
+def test_latex_compiles(report, tmp_path):
+    table = to_latex(report(TWO).tables[0])
+    text = f"\\documentclass{{article}}\\begin{{document}}{table}\n\\end{{document}}"
+    (tmp_path / "x.tex").write_text(text)
+    subprocess.run(
+        ["pdflatex", "-halt-on-error", "x.tex"], cwd=tmp_path, check=True, capture_output=True
+    )
+
+
+def test_ranks_are_averaged_over_the_metrics(report):
+    (table, *_) = report(TWO).tables
+    # brightness: 2, 1.5 and 1, 1.5; darkness: 2, 2 and 1, 1
+    expected = [np.mean([1.75, 2]), np.mean([1.25, 1])]
+    assert [row[-1].text for row in table.rows] == [f"{value:.2f}" for value in expected]
