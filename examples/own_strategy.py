@@ -33,7 +33,7 @@ def main() -> None:
     """Fuse the street with it and tell how much each source counted."""
     sources = [iio.imread(path) for path in sorted(STREET.glob("?.png"))]
     for tau in (1.0, 10.0, 100.0):
-        fused = Fusion("densefuse@1e2", Softmax(tau)).fuse(sources, weights=True)
+        fused = Fusion("densefuse", Softmax(tau)).fuse(sources, weights=True)
         shares = " ".join(f"{weights.mean():.2f}" for weights in fused.weights)
         print(f"tau {tau:5.0f}: mean weights {shares}, mean grey level {fused.image.mean():.1f}")
 

@@ -14,7 +14,7 @@ GAP = 4
 def main() -> None:
     """Fuse the street and write sources and result as one picture, two by two."""
     sources = [iio.imread(HERE / "images" / "street" / f"{name}.png") for name in "abc"]
-    fused = fusionlab.Fusion("densefuse@1e2", "l1norm,r=1")(sources)
+    fused = fusionlab.Fusion("densefuse", "l1norm,r=1")(sources)
     framed = [np.pad(image, GAP, constant_values=255) for image in [*sources, fused]]
     picture = np.vstack([np.hstack(framed[:2]), np.hstack(framed[2:])])
     output = HERE.parent / "docs" / "images" / "street.png"

@@ -65,7 +65,7 @@ def test_a_text_that_names_nothing_is_refused(text, message):
     ("text", "message"),
     [
         ("densefuze", "there is no backbone 'densefuze'; did you mean 'densefuse'"),
-        ("densefuse@1e9", "'densefuse' has no weights '1e9'; known: 1e2, 1e0, 1e1, 1e3, or"),
+        ("densefuse@1e9", "'densefuse' has no weights '1e9'; known: 1e3-long, 1e0, 1e1, 1e2, 1e3, or"),
         ("identity@1e2", "'identity' has no weights '1e2'; known: none"),
         ("densefuse@nowhere.safetensors", "has no card"),
     ],
@@ -76,4 +76,4 @@ def test_a_backbone_that_is_not_there_is_refused(text, message):
 
 
 def test_the_defaults_come_from_the_installed_plugins():
-    assert Fusion().method == "densefuse@1e2/l1norm,r=1,border=inside"
+    assert Fusion().method == "densefuse@1e3-long/l1norm,r=1,border=inside"

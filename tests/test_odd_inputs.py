@@ -357,7 +357,7 @@ CASES = [
     Case("an unknown option", FAILS, "No such option '--rr'... Options of l1norm: --r, --border", "a.png b.png --rr 1"),
     Case("an option out of its bounds", FAILS, "99 is not in the range 0<=x<=64", "a.png b.png --r 99"),
     Case("a scale that is none", FAILS, "a scale must be full, minmax, percentile=LOW,HIGH within 0..100, or LO,HI with LO below HI; got '9,1'", "a.png b.png --scale 9,1"),
-    Case("unknown weights", FAILS, "the backbone 'densefuse' has no weights '9'; known: 1e2", "a.png b.png --backbone densefuse@9"),
+    Case("unknown weights", FAILS, "the backbone 'densefuse' has no weights '9'; known: 1e3-long", "a.png b.png --backbone densefuse@9"),
     Case("weights with another hash than their card", FAILS, "odd.safetensors is not the file its card describes: expected SHA-256 ...", f"odd b.png {OWN}", weights(bit_flip)),
     Case("weights of wrong shapes", FAILS, "odd.safetensors does not hold the weights of DenseFuse: ...", f"odd b.png {OWN}", weights(cropped)),
     Case("weights without a card", FAILS, "x.safetensors has no card: expected x.json beside it", "a.png b.png --backbone densefuse@x.safetensors", raw(b"", "x.safetensors")),

@@ -73,12 +73,12 @@ def test_a_record_holds_what_the_picture_is_a_function_of():
     write("vis/b.tif", (12, 16, 3), np.uint16)
     record = fuse(["ir/a.png", "vis/b.tif"], "out.tif", "l1norm,r=2", "densefuse", tile=64)
     own = version("fusionlab-imaging")
-    card = Card.read(installed().backbones.find("densefuse").ref.checkpoints["1e2"])
+    card = Card.read(installed().backbones.find("densefuse").ref.checkpoints["1e3-long"])
     digests = [read_image(Path(name)).sha256 for name in ("ir/a.png", "vis/b.tif")]
     assert record == {
-        "method": "densefuse@1e2/l1norm,r=2,border=inside",
+        "method": "densefuse@1e3-long/l1norm,r=2,border=inside",
         "backbone": "densefuse",
-        "weights": {"tag": "1e2", "sha256": card.sha256},
+        "weights": {"tag": "1e3-long", "sha256": card.sha256},
         "strategy": "l1norm",
         "parameters": {"r": "2", "border": "inside"},
         "range": "clip",
@@ -349,7 +349,7 @@ def test_the_command_names_every_setting():
 
 def test_weights_that_ship_are_named_by_their_tag():
     record = fuse([write("a.png"), write("b.png")], backbone="densefuse")
-    assert " --backbone densefuse@1e2 " in command(record)
+    assert " --backbone densefuse@1e3-long " in command(record)
 
 
 # --- what is no record

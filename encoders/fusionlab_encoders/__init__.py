@@ -12,13 +12,13 @@ from fusionlab import BackboneRef, Preset, hookimpl
 from fusionlab_encoders.table_ii import TABLE_II
 
 WEIGHTS = Path(__file__).parent / "weights"
-TAGS = ("1e2", "1e0", "1e1", "1e3")
-"""Weights of DenseFuse, named by lambda; the first is the default."""
+TAGS = ("1e3-long", "1e0", "1e1", "1e2", "1e3")
+"""Weights of DenseFuse, named by lambda; the first, trained for longer, is the default."""
 
 
 @hookimpl
 def fusionlab_defaults() -> dict[str, str]:
-    return {"backbone": "densefuse@1e2", "baseline": "identity"}
+    return {"backbone": "densefuse@1e3-long", "baseline": "identity"}
 
 
 @hookimpl

@@ -13,7 +13,7 @@ EXAMPLES = """\b
 Examples:
   fusionlab curves runs/mine
   fusionlab curves runs/1e0 runs/1e1 runs/1e2 runs/1e3 -o figures/ --format svg
-  fusionlab curves docs/training/*.jsonl --first 25000
+  fusionlab curves docs/training/1e?.jsonl --first 25000
 """
 
 

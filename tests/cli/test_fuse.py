@@ -37,9 +37,9 @@ def test_the_command_of_the_readme(folder):
     result = run("--strategy", "l1norm", "--r", "1", "a.png", "b.png", "c.png")
     assert result.exit_code == 0, result.output
     sources = [iio.imread(f"{name}.png") for name in "abc"]
-    assert np.array_equal(iio.imread("fused.png"), Fusion("densefuse@1e2", "l1norm,r=1")(sources))
+    assert np.array_equal(iio.imread("fused.png"), Fusion("densefuse@1e3-long", "l1norm,r=1")(sources))
     assert result.stdout.splitlines() == [
-        "method   densefuse@1e2/l1norm,r=1,border=inside",
+        "method   densefuse@1e3-long/l1norm,r=1,border=inside",
         "range    clip",
         "colour   per-channel",
         "scale    full",
@@ -98,7 +98,7 @@ def test_weight_maps_are_written_one_a_source(folder):
             ["a.png", "b.png", "--strategy", "max", "--save-weights", "w"],
             "Max gives the sources no",
         ),
-        (["a.png", "b.png", "--backbone", "densefuse@9"], "has no weights '9'; known: 1e2"),
+        (["a.png", "b.png", "--backbone", "densefuse@9"], "has no weights '9'; known: 1e3-long"),
         (["a.png", "b.png", "--device", "tpu9"], "the device tpu9 is not available"),
         (["a.png", "b.png", "--preset", "papre"], "there is no preset 'papre'; known: paper"),
         (["a.png", "b.png", "--strategy", "l1nrm"], "did you mean 'l1norm'?"),

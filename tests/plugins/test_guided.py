@@ -103,7 +103,7 @@ def test_it_installs_fuses_with_its_own_option_and_is_gone_when_uninstalled(tmp_
     command = ["fuse", "--strategy", "guided", "--radius", "3", "a.png", "b.png"]
     there = fusionlab(*command, path=str(site))
     assert there.returncode == 0, there.stderr
-    assert "densefuse@1e2/guided,r=1,radius=3,eps=0.001" in there.stdout
+    assert "densefuse@1e3-long/guided,r=1,radius=3,eps=0.001" in there.stdout
     assert "guided" in fusionlab("strategies", path=str(site)).stdout
     gone = fusionlab(*command, path="")
     assert gone.returncode == 2
