@@ -10,8 +10,9 @@ methods and a metric, over the same images:
 * Holm's correction for all the tests of one table: the p-value that is printed can be compared
   with 0.05 as it stands.
 
-References: Wilcoxon 1945, doi:10.2307/3001968; Holm 1979, doi:10.2307/4615733; Efron 1987,
-doi:10.1080/01621459.1987.10478410. For mean ranks over several data sets: Demsar 2006.
+References: Wilcoxon 1945, doi:10.2307/3001968; Holm 1979, Scandinavian Journal of Statistics 6(2),
+65-70, https://www.jstor.org/stable/4615733; Efron 1987, doi:10.1080/01621459.1987.10478410. For
+mean ranks over several data sets: Demsar 2006, Journal of Machine Learning Research 7, 1-30.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ CATALOGUE: tuple[MetricRef, ...] = (
         bounds=(0, 8),
         sources="none",
         constant=0,
-        reference="J. W. Roberts et al., JARS 2(1), 2008, 023522; doi:10.1117/1.2945910",
+        reference="J. W. Roberts et al., J. Applied Remote Sensing 2(1), 2008, 023522",
         conventions={"paper": "", "vifb": "", "tang": ""},
     ),
     MetricRef(
@@ -66,8 +66,9 @@ CATALOGUE: tuple[MetricRef, ...] = (
         "nonlinear correlation information entropy of all images",
         bounds=(0, 1),
         sources="joint",
-        reference="Q. Wang et al., in T. Stathaki (ed.), Image Fusion, 2008, 469-492; "
-        "doi:10.1016/j.physd.2004.11.001",
+        reference="Q. Wang, Y. Shen, J. Jin, in T. Stathaki (ed.), Image Fusion: Algorithms and "
+        "Applications, 2008, 469-492; Q. Wang, Y. Shen, J. Q. Zhang, Physica D 200(3-4), 2005, "
+        "287-295",
         conventions={"liu": "nan where an image is constant and not black: it divides by zero"},
     ),
     MetricRef(
@@ -77,8 +78,8 @@ CATALOGUE: tuple[MetricRef, ...] = (
         bounds=(0, 2),
         sources="pair",
         constant=0,
-        reference="R. Nava et al., SPIE Newsroom, 2007; doi:10.1117/2.1200709.0824; Eq. 8 of "
-        "doi:10.1109/TPAMI.2011.109",
+        reference="R. Nava et al., SPIE Newsroom, 4 September 2007, article 0824; Eq. 8 of Liu et "
+        "al. 2012, doi:10.1109/TPAMI.2011.109",
         conventions={
             "liu": "another quantity, by three mistakes: the marginals are exchanged in the joint "
             "histogram, Shannon entropies to the power of q stand for those of Tsallis, and what "
@@ -134,7 +135,8 @@ CATALOGUE: tuple[MetricRef, ...] = (
         bounds=(0, inf),
         sources="none",
         constant=0,
-        reference="B. Rajalingam, R. Priya, Int. J. Engineering Science Invention, 2018",
+        reference="B. Rajalingam, R. Priya, Int. J. Engineering Science Invention 2 (special "
+        "issue), 2018, 52-60",
         conventions={"vifb": ""},
     ),
     MetricRef(
@@ -360,7 +362,8 @@ CATALOGUE: tuple[MetricRef, ...] = (
         least=41,
         sources="sum",
         constant=0,
-        reference="doi:10.1109/TIP.2005.859378",
+        reference="H. R. Sheikh, A. C. Bovik, IEEE Trans. Image Processing 15(2), 2006, 430-444; "
+        "doi:10.1109/TIP.2005.859378",
         conventions={"tang": ""},
     ),
     MetricRef(
@@ -372,7 +375,8 @@ CATALOGUE: tuple[MetricRef, ...] = (
         sources="joint",
         constant=None,
         symmetric=False,  # where all gains are 0, the last source counts
-        reference="doi:10.1016/j.inffus.2011.08.002",
+        reference="Y. Han et al., Information Fusion 14(2), 2013, 127-135; "
+        "doi:10.1016/j.inffus.2011.08.002",
     ),
     # ---------------------------------------------------------------- features.py
     MetricRef(
@@ -380,7 +384,7 @@ CATALOGUE: tuple[MetricRef, ...] = (
         f"{HERE}.features:fmi_pixel",
         "feature mutual information of Sobel edges, in 3x3 windows",
         least=3,
-        reference="M. Haghighat, M. A. Razian, AICT 2014; doi:10.1109/ICAICT.2014.7036000",
+        reference="M. Haghighat, M. A. Razian, AICT 2014, 1-3",
         conventions={
             "paper": "edges as GNU Octave finds them, 0.2 to 2 % less: a pixel has to exceed both "
             "neighbours; between equal ones rounding noise decides"
@@ -391,7 +395,7 @@ CATALOGUE: tuple[MetricRef, ...] = (
         f"{HERE}.features:fmi_dct",
         "feature mutual information of cosine coefficients, in 3x3 windows",
         least=3,
-        reference="M. Haghighat, M. A. Razian, AICT 2014; doi:10.1109/ICAICT.2014.7036000",
+        reference="M. Haghighat, M. A. Razian, AICT 2014, 1-3",
         conventions={"paper": ""},
     ),
     MetricRef(
@@ -399,7 +403,7 @@ CATALOGUE: tuple[MetricRef, ...] = (
         f"{HERE}.features:fmi_w",
         "feature mutual information of Meyer wavelets, in 3x3 windows",
         least=3,
-        reference="M. Haghighat, M. A. Razian, AICT 2014; doi:10.1109/ICAICT.2014.7036000",
+        reference="M. Haghighat, M. A. Razian, AICT 2014, 1-3",
         conventions={"paper": ""},
     ),
     # ---------------------------------------------------------------- perception.py
@@ -411,7 +415,8 @@ CATALOGUE: tuple[MetricRef, ...] = (
         least=31,
         sources="joint",
         constant=0,
-        reference="doi:10.1016/j.imavis.2007.12.002",
+        reference="Y. Chen, R. S. Blum, Image and Vision Computing 27(10), 2009, 1421-1432; "
+        "doi:10.1016/j.imavis.2007.12.002",
         conventions={
             "liu": "stretches each image to 0..255 and rounds, so that lost contrast or brightness "
             "costs little and a constant image gives nan; black around the images is a contrast "
@@ -428,7 +433,8 @@ CATALOGUE: tuple[MetricRef, ...] = (
         least=16,
         sources="joint",
         constant=None,
-        reference="doi:10.1016/j.inffus.2005.10.001",
+        reference="H. Chen, P. K. Varshney, Information Fusion 8(2), 2007, 193-207; "
+        "doi:10.1016/j.inffus.2005.10.001",
         conventions={
             "liu": "stretches each image to 0..255 and rounds, so that lost contrast or brightness "
             "costs nothing and a constant image gives nan; black around the sources is an edge "
@@ -446,7 +452,8 @@ CATALOGUE: tuple[MetricRef, ...] = (
         least=4,
         sources="joint",
         constant=None,
-        reference="P. Wang, B. Liu, ICSP 2008, 965-968; doi:10.1109/TPAMI.2011.109",
+        reference="P. Wang, B. Liu, ICSP 2008, 965-968; as in Liu et al. 2012, "
+        "doi:10.1109/TPAMI.2011.109",
         conventions={"liu": ""},
     ),
     # ---------------------------------------------------------------- phase.py
@@ -458,7 +465,8 @@ CATALOGUE: tuple[MetricRef, ...] = (
         least=11,
         sources="joint",
         constant=None,
-        reference="J. Zhao et al., IJICIC 3(6A), 2007, 1433-1447; doi:10.1109/TPAMI.2011.109",
+        reference="J. Zhao et al., IJICIC 3(6A), 2007, 1433-1447; as in Liu et al. 2012, "
+        "doi:10.1109/TPAMI.2011.109",
         conventions={
             "liu": "1 to 11 % smaller on photographs, by two mistakes of an early phase "
             "congruency: the mixed moment is a quarter of what it should be, so that slanting "

@@ -133,7 +133,8 @@ def edge_intensity(
     Raises:
         FusionlabError: the images do not fit together.
 
-    Reference: Rajalingam and Priya 2018, International Journal of Engineering Science Invention.
+    Reference: Rajalingam and Priya 2018, International Journal of Engineering Science Invention
+    2 (special issue), 52-60.
     """
     images = checked("EI", fused, sources, convention).fused
     wide = pad(images[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]

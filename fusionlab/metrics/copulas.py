@@ -28,8 +28,9 @@ M_ij - P_i Q_j (Hoeffding), variances those of a distribution and itself; logari
 ones, as the base cancels.
 
 References: M. Haghighat, M. A. Razian, "Fast-FMI: non-reference image fusion metric", AICT 2014,
-doi:10.1109/ICAICT.2014.7036000, and their program fmi.m; R. B. Nelsen, "Discrete bivariate
-distributions with given marginals and correlation", 1987, doi:10.1080/03610918708812585.
+pp. 1-3, and their program fmi.m; R. B. Nelsen, "Discrete bivariate distributions with given
+marginals and correlation", Communications in Statistics - Simulation and Computation 16(1), 1987,
+doi:10.1080/03610918708812585.
 """
 
 from __future__ import annotations

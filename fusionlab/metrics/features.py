@@ -75,8 +75,8 @@ def fmi_pixel(fused: Tensor, sources: Tensor, convention: str = "default") -> Te
     Raises:
         FusionlabError: the images do not fit together or are smaller than 3x3.
 
-    Reference: Haghighat and Razian 2014, doi:10.1109/ICAICT.2014.7036000; their program fmi.m,
-    where this is the default feature.
+    Reference: Haghighat and Razian, AICT 2014, pp. 1-3; their program fmi.m, where this is the
+    default feature.
     """
     edges = _edges_octave if convention == "paper" else _edges_matlab
     return _fmi("FMI_pixel", fused, sources, convention, edges)
@@ -105,7 +105,7 @@ def fmi_dct(
 
     The column FMI_dct of Table II is the mean of this over 20 pairs, fused images in 8 bits.
 
-    Reference: Haghighat and Razian 2014, doi:10.1109/ICAICT.2014.7036000.
+    Reference: Haghighat and Razian, AICT 2014, pp. 1-3.
     """
     return _fmi("FMI_dct", fused, sources, convention, _cosines)
 
@@ -139,7 +139,7 @@ def fmi_w(
 
     The column FMI_w of Table II is the mean of this over 20 pairs, fused images in 8 bits.
 
-    Reference: Haghighat and Razian 2014, doi:10.1109/ICAICT.2014.7036000.
+    Reference: Haghighat and Razian, AICT 2014, pp. 1-3.
     """
     return _fmi("FMI_w", fused, sources, convention, _wavelets)
 

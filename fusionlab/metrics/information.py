@@ -53,7 +53,7 @@ def entropy(
     Raises:
         FusionlabError: the images do not fit together.
 
-    Reference: Roberts et al. 2008, doi:10.1117/1.2945910.
+    Reference: Roberts, van Aardt and Ahmed 2008, Journal of Applied Remote Sensing 2(1), 023522.
     """
     images = checked("EN", fused, sources, convention)
     return _bits(_shares(quantised(images.fused)))
@@ -186,8 +186,9 @@ def nonlinear_correlation(fused: Tensor, sources: Tensor, convention: str = "def
     Raises:
         FusionlabError: the images do not fit together.
 
-    Reference: Wang, Shen and Jin 2008, in Stathaki (ed.), Image Fusion, chapter 19; the measure
-    is that of Wang, Shen and Zhang 2005, doi:10.1016/j.physd.2004.11.001.
+    Reference: Wang, Shen and Jin 2008, in Stathaki (ed.), Image Fusion: Algorithms and
+    Applications, chapter 19, pp. 469-492; the measure is that of Wang, Shen and Zhang 2005, "A
+    nonlinear correlation measure for multivariable data set", Physica D 200(3-4), pp. 287-295.
     """
     images = checked("Q_NCIE", fused, sources, convention)
     levels, parts = quantised(images.fused), quantised(images.sources)
@@ -229,9 +230,10 @@ def tsallis_information(fused: Tensor, sources: Tensor, convention: str = "defau
     Raises:
         FusionlabError: the images do not fit together, or there are not two sources.
 
-    Reference: Nava et al. 2007, doi:10.1117/2.1200709.0824, after Cvejic et al. 2006,
-    doi:10.1049/el:20060693; the formula is printed as Eq. 8 of Liu et al. 2012,
-    doi:10.1109/TPAMI.2011.109.
+    Reference: Nava, Escalante-Ramirez and Cristobal, "Mutual information improves image fusion
+    quality assessments", SPIE Newsroom, 4 September 2007, article 0824, after Cvejic,
+    Canagarajah and Bull 2006, Electronics Letters 42(11), 626-627; the formula is printed as
+    Eq. 8 of Liu et al. 2012, doi:10.1109/TPAMI.2011.109.
     """
     images = checked("Q_TE", fused, sources, convention)
     levels, parts = quantised(images.fused), quantised(images.sources)
