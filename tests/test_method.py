@@ -65,7 +65,10 @@ def test_a_text_that_names_nothing_is_refused(text, message):
     ("text", "message"),
     [
         ("densefuze", "there is no backbone 'densefuze'; did you mean 'densefuse'"),
-        ("densefuse@1e9", "'densefuse' has no weights '1e9'; known: 1e3-long, 1e0, 1e1, 1e2, 1e3, or"),
+        (
+            "densefuse@1e9",
+            "'densefuse' has no weights '1e9'; known: 1e3-long, 1e0, 1e1, 1e2, 1e3, or",
+        ),
         ("identity@1e2", "'identity' has no weights '1e2'; known: none"),
         ("densefuse@nowhere.safetensors", "has no card"),
     ],

@@ -135,7 +135,10 @@ def evaluate(
             *build_methods(names, plugins, preset=preset, range_policy=policy, device=device),
             *(FolderMethod.parse(text) for text in fused),
         ]
-        _check_labels([row.label for row in rows], against)
+        labels = [row.label for row in rows]
+        if against is not None and against not in labels and "/" in against:  # spelt in another way
+            against = build_methods([against], plugins, preset=preset)[0].label
+        _check_labels(labels, against)
         measures = [
             Measure.find(name, plugins) for name in chosen_metrics(session, metrics, preset)
         ]

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from fusionlab.evaluation.scores import Scores, direction_of
 
-CONFIDENCE = 0.95
+ALPHA = 0.05
 RESAMPLES = 9999
 
 
@@ -52,7 +52,7 @@ class Comparison:
     @property
     def significant(self) -> bool:
         """Whether chance is an unlikely explanation, at 5 %."""
-        return self.p < 1 - CONFIDENCE
+        return self.p < ALPHA
 
 
 def compare(scores: Scores, pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
@@ -103,6 +103,11 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def smallest_p(images: int) -> float:
+    """Return the p-value of the signed-rank test where all of so many images agree."""
+    return float(2 ** (1 - images))
+
+
 def _interval(differences: NDArray[np.float64]) -> tuple[float, float]:
     """Return the bootstrap interval of the mean; where nothing varies there is nothing to draw."""
     from scipy.stats import bootstrap
@@ -115,7 +120,7 @@ def _interval(differences: NDArray[np.float64]) -> tuple[float, float]:
         (differences,),
         np.mean,
         n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
+        confidence_level=1 - ALPHA,
         method="BCa",
         rng=np.random.default_rng(0),
     ).confidence_interval

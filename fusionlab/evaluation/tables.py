@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fusionlab.evaluation.measures import Measure
 from fusionlab.evaluation.scores import Scores, direction_of
-from fusionlab.evaluation.statistics import Comparison
+from fusionlab.evaluation.statistics import ALPHA, Comparison, smallest_p
 
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 
@@ -82,11 +82,19 @@ def differences_table(
                 Cell(f"{_signed(one.difference, digits)}{star}", interval if known else "")
             )
         rows.append((Cell(method), Cell(against), *cells))
+    tests = len(comparisons)
     note = (
         "Mean differences over the same images with their 95 % bootstrap interval; * p < 0.05 "
-        f"(Wilcoxon signed-rank, Holm's correction for {len(comparisons)} tests)."
+        f"(Wilcoxon signed-rank, Holm's correction for {tests} tests)."
     )
-    return Table(title, ("method", "against", *map(_head, measures)), tuple(rows), (note,))
+    notes = [note]
+    images = max((one.images for one in comparisons), default=0)
+    if images and tests * smallest_p(images) >= ALPHA:
+        notes.append(
+            f"No difference over {images} images can have a star among {tests} tests, however "
+            "large; take more images, or fewer metrics."
+        )
+    return Table(title, ("method", "against", *map(_head, measures)), tuple(rows), tuple(notes))
 
 
 def published_table(

@@ -79,6 +79,15 @@ def test_foreign_results_are_scored_beside_ours(image_set):
     assert "+0.0000" in result.stdout  # the same pictures, so no difference
 
 
+def test_a_row_to_compare_with_may_be_spelt_as_it_was_given(image_set):
+    result = run(
+        *("evaluate", "set", "--metrics", "EN", "--against", "identity/l1norm,r=1"),
+        *("--method", "identity/l1norm,r=1", "--method", "identity/mean"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "Against identity/l1norm" in result.stdout
+
+
 def test_a_bad_image_is_told_and_costs_exit_code_1(image_set):
     (image_set / "a" / "3.png").write_bytes(b"nothing")
     result = run("evaluate", "set", "--method", "identity/mean", "--metrics", "EN")

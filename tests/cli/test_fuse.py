@@ -37,7 +37,9 @@ def test_the_command_of_the_readme(folder):
     result = run("--strategy", "l1norm", "--r", "1", "a.png", "b.png", "c.png")
     assert result.exit_code == 0, result.output
     sources = [iio.imread(f"{name}.png") for name in "abc"]
-    assert np.array_equal(iio.imread("fused.png"), Fusion("densefuse@1e3-long", "l1norm,r=1")(sources))
+    assert np.array_equal(
+        iio.imread("fused.png"), Fusion("densefuse@1e3-long", "l1norm,r=1")(sources)
+    )
     assert result.stdout.splitlines() == [
         "method   densefuse@1e3-long/l1norm,r=1,border=inside",
         "range    clip",

@@ -52,6 +52,9 @@ TWO = {
 }
 
 
+NAMED = (("net_a/rule", 1.0), ("pixels/rule", 2.0))
+
+
 def test_the_best_and_the_second_are_marked_by_direction(report):
     (table, *_) = report(TWO).tables
     marks = [[cell.mark for cell in row] for row in table.rows]
@@ -77,6 +80,13 @@ def test_the_lift_is_the_difference_to_the_baseline(report):
         "-0.5000",
         "+150.00",
     ]
+
+
+def test_it_is_said_when_no_difference_could_have_a_star(report):
+    few = report(TWO, {"net_a/rule": "pixels/rule"}).tables[1]
+    assert "No difference over 2 images can have a star among 2 tests" in few.notes[1]
+    rows = {label: {str(n): (n + shift, 9.0) for n in range(8)} for label, shift in NAMED}
+    assert len(report(rows, {"net_a/rule": "pixels/rule"}).tables[1].notes) == 1
 
 
 def test_every_row_is_compared_with_the_one_that_is_asked_for(report):
