@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from pluggy import HookimplMarker, HookspecMarker
 
@@ -47,6 +47,9 @@ hookspec = HookspecMarker("fusionlab")
 hookimpl = HookimplMarker("fusionlab")
 
 T = TypeVar("T")
+
+Better = Literal["higher", "lower", "neither"]
+SourcesRule = Literal["none", "mean", "sum", "joint", "pair"]
 
 
 # ------------------------------------------------------------------ what hooks return
@@ -139,10 +142,10 @@ class MetricRef:
     name: str
     target: str
     summary: str
-    better: Literal["higher", "lower", "neither"] = "higher"
+    better: Better = "higher"
     bounds: tuple[float, float] = (-math.inf, math.inf)
     least: int = 1
-    sources: Literal["none", "mean", "sum", "joint", "pair"] = "mean"
+    sources: SourcesRule = "mean"
     constant: float | None = None
     symmetric: bool = True
     reference: str = ""
@@ -152,6 +155,14 @@ class MetricRef:
         _check_ref(self.name, self.target, self.summary)
         for convention in self.conventions:
             check_name(convention)
+        for given, known in (
+            (self.better, get_args(Better)),
+            (self.sources, get_args(SourcesRule)),
+        ):
+            if given not in known:
+                raise ValueError(f"{self.name} must say one of {', '.join(known)}, got {given!r}")
+        if not (self.least >= 1 and self.bounds[0] <= self.bounds[1]):
+            raise ValueError(f"{self.name} needs least >= 1 and bounds (low, high)")
 
     def load(self) -> MetricFunction:
         """Import and return the function."""
@@ -177,6 +188,7 @@ class Preset:
         metrics: which metrics it computes, for example `("EN", "Qabf@paper")`.
         published: rows of a published table to print beside its own: the name of a method, or of
             somebody else's, -> metric -> value.
+        published_images: how many images these are means over; other sets do not compare.
         trainings: name of one of this plugin's backbones -> options of `fusionlab train`, for
             example `{"densefuse": {"batch": 2, "epochs": (4,)}}`.
     """
@@ -189,6 +201,7 @@ class Preset:
     backbones: Sequence[str] = ()
     metrics: Sequence[str] = ()
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    published_images: int = 0
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -193,23 +193,35 @@ class Plugins:
         ]
 
     def preset_metrics(self, name: str) -> list[str]:
-        """Return the metrics that a preset computes.
+        """Return the metrics that a preset computes, each of the plugin that says so.
 
         Raises:
             FusionlabError: there is no such preset.
         """
-        return [metric for _, part in self._parts_of(name) for metric in part.metrics]
+        return [f"{plugin}:{one}" for plugin, part in self._parts_of(name) for one in part.metrics]
 
-    def published(self, name: str) -> dict[str, Mapping[str, float]]:
-        """Return the rows of a published table that belong to a preset: method -> metric -> value.
+    def default_metrics(self) -> list[str]:
+        """Return the metrics that are computed when the user does not choose.
+
+        Raises:
+            FusionlabError: no plugin says, or several do.
+        """
+        names = self.default("metrics").split()
+        (plugin,) = (plugin for plugin, key, _ in self.defaults if key == "metrics")
+        return [f"{plugin}:{name}" for name in names]
+
+    def published(self, name: str) -> tuple[dict[str, Mapping[str, float]], int]:
+        """Return the rows of the published table of a preset, and how many images they are over.
 
         Raises:
             FusionlabError: there is no such preset.
         """
         rows: dict[str, Mapping[str, float]] = {}
+        images = 0
         for _, part in self._parts_of(name):
             rows |= part.published
-        return rows
+            images = max(images, part.published_images)
+        return rows, images
 
     def training_preset(self, name: str, backbone: Offer[BackboneRef]) -> dict[str, object]:
         """Return what a preset means for the training of `backbone`: option -> value.

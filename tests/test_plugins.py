@@ -63,6 +63,11 @@ BROKEN = {
         "a target is written 'package.module:Class', got 'x.Y'",
     ),
     "base": ("raise BaseException('of all')", "BaseException: of all"),
+    "metric": (
+        "from fusionlab import hookimpl\nfrom fusionlab.hookspecs import MetricRef\n@hookimpl\n"
+        "def fusionlab_metrics():\n    return [MetricRef('a', 'x:y', '', better='up')]",
+        "a must say one of higher, lower, neither, got 'up'",
+    ),
     "twice": (
         "from fusionlab import StrategyRef, hookimpl\n@hookimpl\ndef fusionlab_strategies():\n"
         "    return [StrategyRef('same', 'x:Y', '')] * 2",

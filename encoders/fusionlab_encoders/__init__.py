@@ -30,6 +30,7 @@ def fusionlab_presets() -> list[Preset]:
             settings={"range_policy": "minmax"},
             backbones=[f"densefuse@{tag}" for tag in ("1e0", "1e1", "1e2", "1e3")],
             published=TABLE_II,
+            published_images=20,
             # Section III-A; which of its four lambdas is the user's to say
             trainings={
                 "densefuse": {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from fusionlab.cli.score import chosen_metrics, metrics_option
 from fusionlab.cli.session import Refused, Session, Stopped, quiet_decoders, refusing
 
 if TYPE_CHECKING:
+    from fusionlab.evaluation.report import Report
     from fusionlab.evaluation.run import Evaluation
     from fusionlab.evaluation.scores import Outcome
     from fusionlab.imagesets import Entry
@@ -38,7 +41,8 @@ Ctrl-C.
     "methods",
     multiple=True,
     metavar="BACKBONE[@TAG]/STRATEGY[,name=value]",
-    help="A row: fuse the set with this method; repeatable.  [default: those of the preset]",
+    help="A row: fuse the set with this method; repeatable.  [default: those of the preset, where "
+    "there is no --fused either]",
 )
 @click.option(
     "--fused",
@@ -62,6 +66,14 @@ Ctrl-C.
     "refused, it would not be the same.  [default: minmax]",
 )
 @click.option(
+    "--scale",
+    multiple=True,
+    default=["full"],
+    show_default=True,
+    metavar="SCALE",
+    help="Which values of the sources are black and white, as for 'fuse'; fused and scored alike.",
+)
+@click.option(
     "--against",
     metavar="ROW",
     help="Also compare every row with this one: differences, intervals, significance.",
@@ -70,8 +82,9 @@ Ctrl-C.
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for table.md, table.tex, means.csv, images.csv, evaluation.json; and for the "
-    "scores as they come, to resume from.  [default: only print the table]",
+    help="Folder for table.md, table.tex, means.csv, comparisons.csv, images.csv, "
+    "evaluation.json; and for the scores as they come, to resume from.  [default: only print the "
+    "table]",
 )
 @click.option("--resume", is_flag=True, help="Go on with what an earlier run in --output has.")
 @click.option("--overwrite", is_flag=True, help="Replace what is in --output.")
@@ -97,6 +110,7 @@ def evaluate(
     preset: str | None,
     metrics: str | None,
     range_policy: Any,
+    scale: tuple[str, ...],
     against: str | None,
     output: Path | None,
     resume: bool,
@@ -118,67 +132,87 @@ def evaluate(
     plugins = session.plugins
     with refusing(), quiet_decoders():
         from fusionlab.evaluation.gray import RULE
-        from fusionlab.evaluation.measures import Measure
-        from fusionlab.evaluation.methods import FolderMethod, Method, build_methods
-        from fusionlab.evaluation.rendering import to_text
+        from fusionlab.evaluation.measures import find_measures
+        from fusionlab.evaluation.methods import (
+            FolderMethod,
+            FusionMethod,
+            Method,
+            build_methods,
+        )
         from fusionlab.evaluation.report import Report
         from fusionlab.evaluation.run import Evaluation
         from fusionlab.evaluation.store import check_folder
-        from fusionlab.files import written_together
+        from fusionlab.files import make_folder, used_alone, written_together
         from fusionlab.fusion import available_device
         from fusionlab.imagesets import find_entries
+        from fusionlab.imaging.scale import parse_scales
 
         settings = plugins.preset_settings(preset) if preset else {}
         policy: Any = range_policy or settings.get("range_policy", "minmax")
+        scales = parse_scales(scale)
         names = methods or (plugins.preset_methods(preset) if preset and not fused else ())
-        rows: list[Method] = [
-            *build_methods(names, plugins, preset=preset, range_policy=policy, device=device),
-            *(FolderMethod.parse(text) for text in fused),
-        ]
+        entries = find_entries(sets)
+        stems = [entry.stem for entry in entries]
+
+        def build(names: Sequence[str]) -> list[FusionMethod]:
+            return build_methods(
+                names, plugins, preset=preset, range_policy=policy, scale=scales, device=device
+            )
+
+        rows: list[Method] = [*build(names), *(FolderMethod.parse(text, stems) for text in fused)]
         labels = [row.label for row in rows]
-        if against is not None and against not in labels and "/" in against:  # spelt in another way
-            against = build_methods([against], plugins, preset=preset)[0].label
+        if against is not None and against not in labels and "/" in against:
+            against = build([against])[0].label  # spelt in another way
         _check_labels(labels, against)
-        measures = [
-            Measure.find(name, plugins) for name in chosen_metrics(session, metrics, preset)
-        ]
+        measures = find_measures(chosen_metrics(session, metrics, preset), plugins)
         if output is not None:
             check_folder(output, resume=resume, overwrite=overwrite)
+            make_folder(output)
         elif resume:
             raise Refused("--resume needs the folder of the earlier run: add -o FOLDER")
-        entries = find_entries(sets)
-        evaluation = Evaluation(
-            rows, measures, output, resume=resume, jobs=jobs, device=available_device(device)
+        with used_alone(output) if output is not None else nullcontext():
+            evaluation = Evaluation(
+                rows,
+                measures,
+                output,
+                resume=resume,
+                scale=scales,
+                jobs=jobs,
+                device=available_device(device),
+            )
+            outcomes = _run(evaluation, entries)
+            published, images = plugins.published(preset) if preset else ({}, 0)
+            report = Report(
+                rows,
+                evaluation.scores(entries, outcomes),
+                outcomes,
+                {
+                    "set": " ".join(map(str, sets)),
+                    "preset": preset or "none",
+                    "range": f"{policy}; files as they are" if fused else policy,
+                    "scale": " ".join(map(str, scales)),
+                    "colour": RULE,
+                    "scored": "the pictures as written, in grey levels 0..255",
+                },
+                published=published,
+                unlike=_unlike(policy, settings, len(entries), images),
+                against=against,
+                digits=digits,
+            )
+            _show(report, as_json=as_json)
+            if output is not None:  # after the table: the disk may be full
+                with written_together(report.files(output)):
+                    pass
+                if not as_json:
+                    click.echo(f"\nwritten to {output}/")
+    if reused := sum(outcome.reused for outcome in outcomes):
+        click.echo(
+            f"{reused} of {len(outcomes)} rows of scores come from the earlier run", err=True
         )
-        outcomes = _run(evaluation, entries)
-        report = Report(
-            rows,
-            evaluation.scores(entries, outcomes),
-            outcomes,
-            {
-                "set": " ".join(map(str, sets)),
-                "preset": preset or "none",
-                "range": policy if names else "as in the files",
-                "colour": RULE,
-                "scored": "the pictures as written, in grey levels 0..255",
-            },
-            published=plugins.published(preset) if preset else None,
-            against=against,
-            digits=digits,
-        )
-        if output is not None:
-            with written_together(report.files(output)):
-                pass
-    if as_json:
-        click.echo(report.to_json(), nl=False)
-    else:
-        show_facts(report.settings, as_json=False)
-        for table in report.tables:
-            click.echo(f"\n{to_text(table)}")
-        if output is not None:
-            click.echo(f"\nwritten to {output}/")
-    failed = {outcome.stem for outcome in outcomes if outcome.problem}
-    ctx.exit(0 if not failed else 1 if len(failed) < len(entries) else 2)
+    if evaluation.unwritten:
+        raise Refused(evaluation.unwritten)
+    failed = any(outcome.problem for outcome in outcomes)
+    ctx.exit(0 if not failed else 1 if any(outcome.values for outcome in outcomes) else 2)
 
 
 def _check_labels(labels: Sequence[str], against: str | None) -> None:
@@ -188,6 +222,28 @@ def _check_labels(labels: Sequence[str], against: str | None) -> None:
         raise Refused(f"two rows are called {twice!r}; choose another name")
     if against is not None and against not in labels:
         raise Refused(f"there is no row {against!r} to compare with; rows: {', '.join(labels)}")
+
+
+def _unlike(policy: str, settings: Mapping[str, object], entries: int, images: int) -> str:
+    """Say why published rows do not compare with ours; empty if they may."""
+    if entries != images:
+        return f"These are means over {images} images, ours over {entries}: they do not compare."
+    if policy != (theirs := settings.get("range_policy", policy)):
+        return f"These were made with the range policy {theirs}, ours with {policy}."
+    return ""
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    """Print the tables, in what the terminal or the pipe can show."""
+    from fusionlab.evaluation.rendering import to_text
+
+    if as_json:
+        click.echo(report.to_json(), nl=False)
+        return
+    show_facts(report.settings, as_json=False)
+    coding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    for table in report.tables:
+        click.echo(f"\n{to_text(table)}".encode(coding, "replace").decode(coding))
 
 
 def _run(evaluation: Evaluation, entries: Sequence[Entry]) -> list[Outcome]:
@@ -205,5 +261,7 @@ def _run(evaluation: Evaluation, entries: Sequence[Entry]) -> list[Outcome]:
                     warn(f"no score: {outcome.problem}")
     except KeyboardInterrupt:
         hint = "go on with --resume" if evaluation.folder else "with -o FOLDER it could go on"
-        raise Stopped(f"stopped after {len(outcomes)} of {total} scores; {hint}") from None
+        raise Stopped(
+            f"stopped after {evaluation.done} of {total} rows of scores; {hint}"
+        ) from None
     return outcomes

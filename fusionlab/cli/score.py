@@ -29,11 +29,11 @@ def chosen_metrics(session: Session, metrics: str | None, preset: str | None) ->
     """Return the names of the metrics that the options ask for."""
     plugins = session.plugins
     if metrics == "all":
-        return [offer.ref.name for offer in plugins.metrics.offers]
+        return [offer.qualified for offer in plugins.metrics.offers]
     if metrics is not None:
-        return [name for name in metrics.replace(",", " ").split() if name]
+        return metrics.replace(",", " ").split()
     of_preset = plugins.preset_metrics(preset) if preset else []
-    return of_preset or plugins.default("metrics").split()
+    return of_preset or plugins.default_metrics()
 
 
 @click.command(epilog=EXAMPLES)
@@ -63,14 +63,13 @@ def score(
         import torch
 
         from fusionlab.evaluation.gray import RULE, grey_levels
-        from fusionlab.evaluation.measures import Measure, value_of
+        from fusionlab.evaluation.measures import find_measures, value_of
         from fusionlab.evaluation.methods import Subject
+        from fusionlab.evaluation.scores import as_json as jsonable
         from fusionlab.fusion import available_device
         from fusionlab.imaging.reading import read_image
 
-        measures = [
-            Measure.find(name, session.plugins) for name in chosen_metrics(session, metrics, preset)
-        ]
+        measures = find_measures(chosen_metrics(session, metrics, preset), session.plugins)
         place = available_device(device)
         # the picture is held to the size of its sources, too
         subject = Subject.of("", [read_image(path) for path in (fused, *sources)])
@@ -81,9 +80,8 @@ def score(
         stack = torch.stack(levels)[:, None]
         values = {measure.name: value_of(measure, picture[None], stack) for measure in measures}
     if as_json:
-        shown = {name: None if math.isnan(value) else value for name, value in values.items()}
         paths = [str(path) for path in sources]
-        facts = {"fused": str(fused), "sources": paths, "gray": RULE, "values": shown}
+        facts = {"fused": str(fused), "sources": paths, "gray": RULE, "values": jsonable(values)}
         click.echo(json.dumps(facts))
         return
     arrows = {"higher": "higher is better", "lower": "lower is better", "neither": ""}

@@ -17,7 +17,9 @@ from torch import Tensor
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.colour import luminance
 from fusionlab.imaging.display import GREY_LEVELS, whole
+from fusionlab.imaging.scale import Scale
 
+FULL = Scale()
 RULE = "luminance 0.299 R + 0.587 G + 0.114 B, rounded"
 """How colour becomes gray, for the head of a table."""
 
@@ -33,19 +35,30 @@ def gray(pixels: NDArray[Any]) -> NDArray[Any]:
     return luma.numpy().astype(pixels.dtype)
 
 
-def grey_levels(image: NDArray[Any], name: str) -> Tensor:
+def grey_levels(image: NDArray[Any], name: str, scale: Scale = FULL) -> Tensor:
     """Return a gray image `(H, W)` in 0..255, float64: 16 bits divided by 257, floats times 255.
+
+    Args:
+        image: the pixels, in the depth of the file.
+        name: what an error calls it.
+        scale: which of its values are black and white, where it is not the range of its type.
 
     Raises:
         FusionlabError: the depth has no agreed white, or floats lie outside 0..1.
     """
+    if scale.kind != "full":
+        planes = torch.from_numpy(image)[None, None]
+        unit = scale.apply(planes, scale.limits(planes, name))
+        return unit[0, 0].double() * GREY_LEVELS
     levels = torch.from_numpy(image.astype(np.float64))
     if image.dtype == np.uint8:
         return levels
     if image.dtype == np.uint16:
         return levels / 257
     if not np.issubdtype(image.dtype, np.floating):
-        raise FusionlabError(f"{name} is {image.dtype}, which has no agreed white; convert it")
+        raise FusionlabError(
+            f"{name} is {image.dtype}, which has no agreed white; choose its --scale"
+        )
     if not (levels.min() >= 0 and levels.max() <= 1):  # false for NaN, too
-        raise FusionlabError(f"{name} must hold floats in 0..1, as pictures of 32 bits do")
+        raise FusionlabError(f"{name} must hold floats in 0..1; choose its --scale, or convert it")
     return levels * GREY_LEVELS

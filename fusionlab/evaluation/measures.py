@@ -6,6 +6,7 @@ NAME[@CONVENTION]        Qabf, Qabf@paper, someone-else:Qabf
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.code import code_of, libraries
 from fusionlab.hookspecs import MetricFunction, MetricRef
 from fusionlab.method import blaming
 from fusionlab.plugins import Offer, Plugins
+from fusionlab.record import digest
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Measure:
 
     offer: Offer[MetricRef]
     convention: str = "default"
+    ambiguous: bool = False
+    """Whether another plugin offers a metric of this name."""
 
     @classmethod
     def find(cls, text: str, plugins: Plugins) -> Measure:
@@ -35,14 +40,13 @@ class Measure:
         name, at, convention = text.partition("@")
         offer = plugins.metrics.find(name)
         known = offer.ref.conventions
-        if not at:
-            return cls(offer)
-        if convention not in known:
+        if at and convention not in known:
             raise FusionlabError(
                 f"the metric {name} has no convention {convention!r}; known: "
                 f"{', '.join(known) or 'none'} (without @ it is computed as defined)"
             )
-        return cls(offer, convention)
+        twins = [other for other in plugins.metrics.offers if other.ref.name == offer.ref.name]
+        return cls(offer, convention if at else "default", len(twins) > 1)
 
     @property
     def ref(self) -> MetricRef:
@@ -51,9 +55,21 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """What stands above its column: `Qabf@paper`."""
+        """What stands above its column: `Qabf@paper`, with its plugin where several have one."""
         suffix = "" if self.convention == "default" else f"@{self.convention}"
-        return f"{self.ref.name}{suffix}"
+        return f"{self.offer.qualified if self.ambiguous else self.ref.name}{suffix}"
+
+    @cached_property
+    def identity(self) -> str:
+        """What a value of it is a function of besides the images: name, code, libraries."""
+        module, _, _ = self.ref.target.partition(":")
+        return digest(
+            {
+                "metric": f"{self.offer.qualified}@{self.convention}",
+                "code": code_of(module),
+                "libraries": libraries(),
+            }
+        )
 
     def __call__(self, fused: Tensor, sources: Tensor) -> Tensor:
         """Judge fused images `(N, H, W)` of sources `(k, N, H, W)`, grey levels in 0..255.
@@ -75,6 +91,18 @@ class Measure:
     def _function(self) -> MetricFunction:
         with blaming(self.offer):
             return self.ref.load()
+
+
+def find_measures(names: Sequence[str], plugins: Plugins) -> list[Measure]:
+    """Return the measures of these names, each of them once.
+
+    Raises:
+        FusionlabError: there are none, or one is unknown.
+    """
+    found = {one.name: one for one in (Measure.find(name, plugins) for name in names)}
+    if not found:
+        raise FusionlabError("no metrics are given; see 'fusionlab metrics'")
+    return list(found.values())
 
 
 def value_of(measure: Measure, fused: Tensor, sources: Tensor) -> float:

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from fusionlab.backbone import Backbone, Features
+from fusionlab.backbone import Backbone
 from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.code import code_of
+from fusionlab.evaluation.encodings import Encodings
 from fusionlab.evaluation.gray import gray
 from fusionlab.fusion import Fusion
 from fusionlab.imagesets import images_by_stem
 from fusionlab.imaging.display import RangePolicy
-from fusionlab.imaging.reading import Picture, read_image
+from fusionlab.imaging.reading import SUFFIXES, Picture, read_image
+from fusionlab.imaging.scale import Scale
 from fusionlab.method import build_backbone, build_strategy, method_id
 from fusionlab.params import params_of
 from fusionlab.plugins import Plugins
 from fusionlab.record import describe_method
 from fusionlab.strategy import Strategy
-
-SHARED_PIXELS = 2**22
-"""How many pixels, over all sources, are kept encoded for the next strategy: 1 GiB of 64 maps."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Subject:
         sizes = [picture.pixels.shape[:2] for picture in pictures]
         if len(set(sizes)) > 1:
             found = ", ".join(f"{width}x{height}" for height, width in sizes)
-            raise FusionlabError(f"the sources must have the same size, got {found}")
+            raise FusionlabError(f"the images must have the same size, got {found}")
         return cls(
             stem,
             tuple(gray(picture.pixels) for picture in pictures),
@@ -78,35 +77,6 @@ class Method(Protocol):
         """Return the picture `(H, W)` as it is or would be written, or raise FusionlabError."""
 
 
-class Encodings:
-    """The features of the tiles of one subject, encoded once for all strategies on a backbone.
-
-    A tile is recognised by its pixels, so that the result is what it would be without this, to
-    the last bit; strategies that look further need larger tiles, and share nothing with others.
-    """
-
-    def __init__(self, most: int = SHARED_PIXELS) -> None:
-        self._most = most
-        self._kept: list[tuple[int, Tensor, Features]] = []
-
-    def of(
-        self, encode: Callable[[Tensor], Features], owner: object
-    ) -> Callable[[Tensor], Features]:
-        """Return an encoder that encodes no tile of a backbone (`owner`) twice."""
-
-        def remembering(images: Tensor) -> Features:
-            for key, seen, features in self._kept:
-                if key == id(owner) and seen.shape == images.shape and torch.equal(seen, images):
-                    return features
-            features = encode(images)
-            self._kept.append((id(owner), images, features))
-            while sum(seen.numel() for _, seen, _ in self._kept) > self._most:
-                self._kept.pop(0)
-            return features
-
-        return remembering
-
-
 @dataclass(frozen=True)
 class FusionMethod:
     """A backbone and a strategy, fused here."""
@@ -117,8 +87,12 @@ class FusionMethod:
     baseline: str | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Return what a record says of the fusion."""
-        return describe_method(self.fusion, self.plugins)
+        """Return what a record says of the fusion, and the state of the code that does it."""
+        parts = type(self.fusion.backbone), type(self.fusion.strategy)
+        return {
+            **describe_method(self.fusion, self.plugins),
+            "code": [code_of(part.__module__) for part in parts],
+        }
 
     def fingerprint(self, stem: str) -> str:  # noqa: ARG002  # it all stands in `describe`
         """Return nothing: the result is a function of settings and sources."""
@@ -139,41 +113,58 @@ class FolderMethod:
 
     Args:
         label: what the row is called.
-        folder: where the files lie.
-        before: what stands before the stem in their names.
-        after: what stands between the stem and the suffix.
+        names: how the files are called, `{}` for the stem, in words for an error.
+        files: stem -> the files there are for it.
     """
 
     label: str
-    folder: Path
-    before: str = ""
-    after: str = ""
+    names: str
+    files: Mapping[str, Sequence[Path]]
     baseline: str | None = None
 
     @classmethod
-    def parse(cls, text: str) -> FolderMethod:
+    def parse(cls, text: str, stems: Sequence[str]) -> FolderMethod:
         """Read `NAME=DIR`, or `NAME=DIR/before{}after` where the names hold more than the stem.
 
+        Args:
+            text: as a user gives it; a suffix of an image at its end has to be met.
+            stems: of the image set.
+
         Raises:
-            FusionlabError: it is neither, or the folder is not there.
+            FusionlabError: it is neither, the folder is not there, or has no result at all.
         """
         label, equals, place = text.partition("=")
-        if not (label and equals and place):
+        if not (equals and place and label.isprintable() and label.strip()):
             raise FusionlabError(
                 f"expected NAME=DIR, or NAME=DIR/fused_{{}}_x with {{}} for the stem; got {text!r}"
             )
-        path, before, after = Path(place), "", ""
+        path, pattern = Path(place), "{}"
         if "{}" in path.name:
-            before, _, after = path.name.partition("{}")
-            after = after.removesuffix(Path(after).suffix) if "." in after else after
-            path = path.parent
+            path, pattern = path.parent, path.name
+        suffix = next((suffix for suffix in SUFFIXES if pattern.lower().endswith(suffix)), "")
+        before, _, after = pattern[: len(pattern) - len(suffix)].partition("{}")
         if not path.is_dir():
             raise FusionlabError(f"{path} is not a folder; {label} needs one with its results")
-        return cls(label, path, before, after)
+        found = images_by_stem(path)
+        files = {
+            stem: [
+                file
+                for file in found.get(f"{before}{stem}{after}", [])
+                if not suffix or file.suffix.lower() == suffix
+            ]
+            for stem in stems
+        }
+        names = str(path / (pattern if suffix else f"{pattern}.*"))
+        if not any(files.values()):
+            raise FusionlabError(
+                f"{label} has no result for any image of the set; expected files called {names}, "
+                f"{{}} being {stems[0]} and so on"
+            )
+        return cls(label, names, files)
 
     def describe(self) -> dict[str, Any]:
         """Return how the files are called."""
-        return {"method": self.label, "names": f"{self.before}{{}}{self.after}"}
+        return {"method": self.label, "names": Path(self.names).name}
 
     def fingerprint(self, stem: str) -> str:
         """Return the SHA-256 of the file."""
@@ -199,13 +190,10 @@ class FolderMethod:
         return image
 
     def _file(self, stem: str) -> Path:
-        name = f"{self.before}{stem}{self.after}"
-        found = images_by_stem(self.folder).get(name, [])
+        found = self.files[stem]
         if len(found) != 1:
-            what = "several results" if found else "no result"
-            raise FusionlabError(
-                f"{self.label} has {what} for {stem}: expected one image {self.folder / name}.*"
-            )
+            there = ", ".join(file.name for file in found) or "none"
+            raise FusionlabError(f"expected one image {self.names} for {stem}, found {there}")
         return found[0]
 
 
@@ -215,6 +203,7 @@ def build_methods(
     *,
     preset: str | None = None,
     range_policy: RangePolicy = "minmax",
+    scale: Sequence[str | Scale] = ("full",),
     device: str = "cpu",
 ) -> list[FusionMethod]:
     """Build the methods that `BACKBONE[@TAG]/STRATEGY[,name=value,...]` name, and their baselines.
@@ -227,6 +216,7 @@ def build_methods(
         plugins: who offers what.
         preset: replaces the defaults of the strategies' parameters.
         range_policy: one for all rows.
+        scale: which values of the sources are black and white, as for a `Fusion`.
         device: where to compute.
 
     Raises:
@@ -245,7 +235,14 @@ def build_methods(
         return backbones[name]
 
     def method(backbone: Backbone, strategy: Strategy, base: Backbone | None) -> FusionMethod:
-        fusion = Fusion(backbone, strategy, range_policy=range_policy, device=device)
+        fusion = Fusion(
+            backbone,
+            strategy,
+            range_policy=range_policy,
+            scale=scale,
+            colour="gray",
+            device=device,
+        )
         baseline = None if base is None else _label(base, strategy, plugins)
         return FusionMethod(_label(backbone, strategy, plugins), fusion, plugins, baseline)
 

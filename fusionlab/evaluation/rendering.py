@@ -10,6 +10,23 @@ TEXT = {"": "", "best": " (1)", "second": " (2)"}
 """Marks where there is no bold type."""
 
 
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "±": r"$\pm$",
+        **{char: f"\\{char}" for char in "_%&#${}"},
+    }
+)
+MARKDOWN = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;"})
+
+
 def to_text(table: Table) -> str:
     """Return a table as plain text, spreads in a second line."""
 
@@ -25,7 +42,8 @@ def to_markdown(table: Table) -> str:
     """Return a table as Markdown: the best in bold, the second underlined."""
 
     def show(cell: Cell) -> str:
-        mean = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}[cell.mark].format(cell.text)
+        text = cell.text.translate(MARKDOWN)
+        mean = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}[cell.mark].format(text)
         return f"{mean} {cell.below}".rstrip()
 
     rows = [[show(cell) for cell in row] for row in table.rows]
@@ -36,15 +54,16 @@ def to_markdown(table: Table) -> str:
 def to_latex(table: Table) -> str:
     """Return a table as a LaTeX tabular: the best in bold, the second underlined."""
 
-    def show(cell: Cell, first: bool) -> str:
-        text = _escaped(cell.text)
-        if first:
-            return rf"\texttt{{{text}}}"
+    def show(cell: Cell, named: bool) -> str:
+        if named:
+            return rf"\texttt{{{_escaped(cell.text)}}}"
+        text, below = (_escaped(part).replace("-", "$-$") for part in (cell.text, cell.below))
         mean = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
-        below = rf"{{\small {_escaped(cell.below)}}}" if cell.below else ""
+        below = rf"{{\small {below}}}" if below else ""
         return f"{mean[cell.mark].format(text)} {below}".rstrip()
 
-    rows = [[show(cell, not i) for i, cell in enumerate(row)] for row in table.rows]
+    names = sum(head in ("method", "against") for head in table.heads)
+    rows = [[show(cell, i < names) for i, cell in enumerate(row)] for row in table.rows]
     heads = [_escaped(head) for head in table.heads]
     grid = tabulate(rows, heads, tablefmt="latex_raw", disable_numparse=True)
     notes = [f"% {note}" for note in table.notes]
@@ -53,8 +72,4 @@ def to_latex(table: Table) -> str:
 
 def _escaped(text: str) -> str:
     """Return text as LaTeX shows it."""
-    for char, shown in (("\\", r"\textbackslash{}"), ("_", r"\_"), ("%", r"\%"), ("&", r"\&")):
-        text = text.replace(char, shown)
-    for char, shown in (("↑", r"$\uparrow$"), ("↓", r"$\downarrow$"), ("±", r"$\pm$")):
-        text = text.replace(char, shown)
-    return text
+    return text.translate(LATEX)

@@ -7,15 +7,16 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fusionlab.evaluation.code import code_of, libraries
 from fusionlab.evaluation.methods import Method
 from fusionlab.evaluation.rendering import to_latex, to_markdown
-from fusionlab.evaluation.scores import Outcome, Scores
-from fusionlab.evaluation.statistics import compare
+from fusionlab.evaluation.scores import Outcome, Scores, as_json
+from fusionlab.evaluation.statistics import Comparison, compare
 from fusionlab.evaluation.tables import (
     Table,
     differences_table,
@@ -34,6 +35,7 @@ class Report:
         outcomes: what became of every image, for the problems.
         settings: what all rows share, for the head of the tables.
         published: rows of a published table to print beside ours.
+        unlike: why these do not compare with ours, a sentence; empty if they do.
         against: label of a row that every other is compared with.
         digits: decimals shown.
     """
@@ -46,14 +48,17 @@ class Report:
         settings: Mapping[str, str],
         *,
         published: Mapping[str, Mapping[str, float]] | None = None,
+        unlike: str = "",
         against: str | None = None,
         digits: int = 4,
     ) -> None:
         self.methods = methods
         self.scores = scores
         self.settings = settings
-        self.problems = [outcome.problem for outcome in outcomes if outcome.problem]
+        # a source that cannot be read is one problem, not one of each row
+        self.problems = list(dict.fromkeys(o.problem for o in outcomes if o.problem))
         self._published = published or {}
+        self._unlike = unlike
         self._against = against
         self._digits = digits
         self.lift = compare(
@@ -74,8 +79,9 @@ class Report:
             title = f"Against {self._against}"
             tables.append(differences_table(title, self.duels, measures, digits))
         if self._published:
-            tables.append(published_table(self._published, measures, digits))
-            tables.append(distances_table(self.scores, self._published, digits))
+            tables.append(published_table(self._published, measures, digits, self._unlike))
+            if not self._unlike and self._published.keys() & set(self.scores.methods):
+                tables.append(distances_table(self.scores, self._published, digits))
         return tables
 
     def files(self, folder: Path) -> dict[Path, bytes]:
@@ -84,10 +90,14 @@ class Report:
             "table.md": self._markdown(),
             "table.tex": "\n\n".join(map(to_latex, self.tables)) + "\n",
             "means.csv": self._means_csv(),
+            "comparisons.csv": self._comparisons_csv(),
             "images.csv": self._images_csv(),
             "evaluation.json": self.to_json(),
         }
-        return {folder / name: text.encode() for name, text in texts.items()}
+        # a file name may hold bytes that are no text
+        return {
+            folder / name: text.encode(errors="backslashreplace") for name, text in texts.items()
+        }
 
     def to_json(self) -> str:
         """Return everything: settings, metrics, the value of every image, means, comparisons."""
@@ -96,10 +106,11 @@ class Report:
         names = [measure.name for measure in scores.measures]
 
         def row(values: Any) -> dict[str, float | None]:
-            return _without_nan(dict(zip(names, values.tolist(), strict=True)))
+            return as_json(dict(zip(names, values.tolist(), strict=True)))
 
         found = {
             "settings": dict(self.settings),
+            "libraries": libraries(),
             "metrics": {
                 measure.name: {
                     "summary": measure.ref.summary,
@@ -107,6 +118,7 @@ class Report:
                     "sources": measure.ref.sources,
                     "reference": measure.ref.reference,
                     "plugin": measure.offer.plugin,
+                    "code": code_of(measure.ref.target.partition(":")[0]),
                     "images": used,
                 }
                 for measure, used in zip(scores.measures, scores.used, strict=True)
@@ -122,7 +134,9 @@ class Report:
                 }
                 for i, method in enumerate(self.methods)
             },
-            "comparisons": [_without_nan(asdict(one)) for one in (*self.lift, *self.duels)],
+            "comparisons": [as_json(asdict(one)) for one in (*self.lift, *self.duels)],
+            "published": {name: dict(row) for name, row in self._published.items()},
+            "published_unlike": self._unlike,
             "problems": self.problems,
         }
         return json.dumps(found, indent=1, allow_nan=False) + "\n"
@@ -135,31 +149,21 @@ class Report:
         return "\n\n".join([head, *map(to_markdown, self.tables)]) + "\n"
 
     def _means_csv(self) -> str:
-        """Return a line for each method and metric: mean, deviation, rank, images, lift."""
+        """Return a line for each method and metric: mean, deviation, rank, images."""
         scores = self.scores
         means, spreads, ranks = scores.means(), scores.spreads(), scores.ranks()
-        lift = {(one.method, one.metric): one for one in self.lift}
-        rows = []
-        for i, method in enumerate(scores.methods):
-            for j, measure in enumerate(scores.measures):
-                one = lift.get((method, measure.name))
-                held = (one.against, one.difference, one.low, one.high, one.p) if one else ()
-                numbers = (means[i, j], spreads[i, j], ranks[i, j])
-                rows.append((method, measure.name, scores.used[j], *numbers, *held))
-        heads = [
-            "method",
-            "metric",
-            "images",
-            "mean",
-            "deviation",
-            "rank",
-            "baseline",
-            "lift",
-            "low",
-            "high",
-            "p",
+        rows = [
+            (method, measure.name, scores.used[j], means[i, j], spreads[i, j], ranks[i, j])
+            for i, method in enumerate(scores.methods)
+            for j, measure in enumerate(scores.measures)
         ]
-        return _csv(heads, rows)
+        return _csv(["method", "metric", "images", "mean", "deviation", "rank"], rows)
+
+    def _comparisons_csv(self) -> str:
+        """Return a line for each comparison: with the baseline, and with the row asked for."""
+        rows = [asdict(one) for one in (*self.lift, *self.duels)]
+        heads = [field.name for field in fields(Comparison)]
+        return _csv(heads, [[row[head] for head in heads] for row in rows])
 
     def _images_csv(self) -> str:
         """Return a line for each method and image, a column for each metric."""
@@ -170,11 +174,6 @@ class Report:
             for j, stem in enumerate(scores.stems)
         ]
         return _csv(["method", "image", *(measure.name for measure in scores.measures)], rows)
-
-
-def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON knows no nan: it becomes null."""
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
 
 
 def _csv(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -189,6 +188,5 @@ def _csv(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(heads)
     for row in rows:
-        missing = [""] * (len(heads) - len(row))
-        writer.writerow([*map(show, row), *missing])
+        writer.writerow([show(value) for value in row])
     return file.getvalue()

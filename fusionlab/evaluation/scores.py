@@ -7,8 +7,10 @@ methods, and counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ class Outcome:
     method: str
     values: Mapping[str, float]
     problem: str = ""
-    """Why there are none, a sentence; else empty."""
+    """Why there are none, or not all, a sentence; else empty."""
     reused: bool = False
     """Whether they come from an earlier run."""
 
@@ -49,18 +51,19 @@ class Scores:
     ) -> None:
         self.methods, self.stems, self.measures = list(methods), list(stems), list(measures)
         self.values = np.full((len(methods), len(stems), len(measures)), np.nan)
+        row = {label: number for number, label in enumerate(self.methods)}
+        column = {stem: number for number, stem in enumerate(self.stems)}
         for outcome in outcomes:
-            place = self.methods.index(outcome.method), self.stems.index(outcome.stem)
-            for number, measure in enumerate(measures):
-                self.values[*place, number] = outcome.values.get(measure.name, np.nan)
+            values = [outcome.values.get(measure.name, np.nan) for measure in measures]
+            self.values[row[outcome.method], column[outcome.stem]] = values
 
-    @property
+    @cached_property
     def complete(self) -> NDArray[np.bool_]:
         """Which images have a value from every method, `(images, metrics)`."""
         found: NDArray[np.bool_] = np.isfinite(self.values).all(axis=0)
         return found
 
-    @property
+    @cached_property
     def used(self) -> list[int]:
         """How many images each mean is over."""
         return [int(count) for count in self.complete.sum(axis=0)]
@@ -105,3 +108,11 @@ class Scores:
 def direction_of(measure: Measure) -> int:
     """Return 1 if more is better, -1 if less is, 0 if neither."""
     return {"higher": 1, "lower": -1, "neither": 0}[measure.ref.better]
+
+
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON knows them: what is nan or infinite becomes null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }

@@ -29,6 +29,8 @@ from fusionlab.evaluation.scores import Scores, direction_of
 
 ALPHA = 0.05
 RESAMPLES = 9999
+FEWEST = 6
+"""Images that an interval needs: with fewer no test can reach 5 % either."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,10 @@ def smallest_p(images: int) -> float:
 
 
 def _interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the bootstrap interval of the mean; where nothing varies there is nothing to draw."""
+    """Return the bootstrap interval of the mean, nan for too few; one point if nothing varies."""
     from scipy.stats import bootstrap
 
-    if len(differences) < 2:
+    if len(differences) < FEWEST:  # would look like evidence, and is none
         return math.nan, math.nan
     if np.ptp(differences) == 0:
         return float(differences[0]), float(differences[0])

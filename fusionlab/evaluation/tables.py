@@ -14,6 +14,8 @@ from fusionlab.evaluation.measures import Measure
 from fusionlab.evaluation.scores import Scores, direction_of
 from fusionlab.evaluation.statistics import ALPHA, Comparison, smallest_p
 
+UNKNOWN = "-"
+LARGE = 100
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 
 
@@ -38,24 +40,25 @@ class Table:
 
 
 def means_table(scores: Scores, digits: int) -> Table:
-    """Return means and spreads, the best and the second of each metric marked, and mean ranks."""
-    means, spreads, ranks = scores.means(), scores.spreads(), scores.ranks()
-    marks = _marks(means, scores.measures)
-    ranked = not np.isnan(ranks).all()
-    overall = np.nanmean(ranks[:, ~np.isnan(ranks).all(axis=0)], axis=1) if ranked else ranks[:, 0]
-    rows = []
-    for number, label in enumerate(scores.methods):
-        cells = [
-            Cell(
-                _number(mean, digits),
-                "" if math.isnan(spread) else f"±{_number(spread, digits)}",
-                mark,
-            )
-            for mean, spread, mark in zip(
-                means[number], spreads[number], marks[number], strict=True
-            )
-        ]
-        rows.append((Cell(label), *cells, Cell(_number(overall[number], 2))))
+    """Return means and spreads, the best and the second of each metric marked, and mean ranks.
+
+    The last column is the mean of a method's ranks over the metrics that have a direction.
+    """
+    means, spreads = scores.means(), scores.spreads()
+    texts, deviations = _numbers(means, digits), _numbers(spreads, digits, like=means)
+    marks = _marks(means, texts, scores.measures)
+    ranks = _overall(scores)
+    rows = [
+        (
+            Cell(label),
+            *(
+                Cell(text, "" if deviation == UNKNOWN else f"±{deviation}", mark)
+                for text, deviation, mark in zip(texts[i], deviations[i], marks[i], strict=True)
+            ),
+            Cell(UNKNOWN if math.isnan(ranks[i]) else f"{ranks[i]:.2f}"),
+        )
+        for i, label in enumerate(scores.methods)
+    ]
     return Table(
         "Means over the images, ± their standard deviation",
         ("method", *map(_head, scores.measures), "rank ↓"),
@@ -67,20 +70,29 @@ def means_table(scores: Scores, digits: int) -> Table:
 def differences_table(
     title: str, comparisons: Sequence[Comparison], measures: Sequence[Measure], digits: int
 ) -> Table:
-    """Return mean differences with their intervals; `*` marks those that chance hardly explains."""
-    pairs = list(dict.fromkeys((one.method, one.against) for one in comparisons))
-    found = {(one.method, one.against, one.metric): one for one in comparisons}
+    """Return mean differences with their intervals; `*` marks those that chance hardly explains.
+
+    Args:
+        title: of the table.
+        comparisons: as `compare` gives them: pair after pair, the measures of each in order.
+        measures: the columns.
+        digits: decimals shown.
+    """
+    count = len(measures)
+    pairs = [(one.method, one.against) for one in comparisons[::count]]
+    limits = np.array([[one.difference, one.low, one.high] for one in comparisons])
+    differences, lows, highs = limits.reshape(len(pairs), count, 3).transpose(2, 0, 1)
+    texts = _numbers(differences, digits, sign="+")
+    least, most = (_numbers(ends, digits, like=differences, sign="+") for ends in (lows, highs))
     rows = []
-    for method, against in pairs:
-        cells = []
-        for measure in measures:
-            one = found[method, against, measure.name]
-            star = "*" if one.significant else ""
-            interval = f"{_signed(one.low, digits)}..{_signed(one.high, digits)}"
-            known = not math.isnan(one.low)
-            cells.append(
-                Cell(f"{_signed(one.difference, digits)}{star}", interval if known else "")
+    for i, (method, against) in enumerate(pairs):
+        cells = [
+            Cell(
+                f"{texts[i][j]}{'*' if comparisons[i * count + j].significant else ''}",
+                "" if least[i][j] == UNKNOWN else f"{least[i][j]}..{most[i][j]}",
             )
+            for j in range(count)
+        ]
         rows.append((Cell(method), Cell(against), *cells))
     tests = len(comparisons)
     note = (
@@ -98,37 +110,32 @@ def differences_table(
 
 
 def published_table(
-    rows: Mapping[str, Mapping[str, float]], measures: Sequence[Measure], digits: int
+    rows: Mapping[str, Mapping[str, float]],
+    measures: Sequence[Measure],
+    digits: int,
+    note: str = "",
 ) -> Table:
     """Return the rows of a published table, in our columns."""
+    values = np.array([[row.get(m.name, math.nan) for m in measures] for row in rows.values()])
+    texts = _numbers(values, digits)
     return Table(
         "Published",
         ("method", *map(_head, measures)),
-        tuple(
-            (
-                Cell(label),
-                *(Cell(_number(row.get(m.name, math.nan), digits)) for m in measures),
-            )
-            for label, row in rows.items()
-        ),
+        tuple((Cell(label), *map(Cell, texts[i])) for i, label in enumerate(rows)),
+        (note,) if note else (),
     )
 
 
 def distances_table(scores: Scores, rows: Mapping[str, Mapping[str, float]], digits: int) -> Table:
     """Return how far our means are from the published ones of the same methods."""
-    means = scores.means()
-    found = []
-    for number, label in enumerate(scores.methods):
-        if label in rows:
-            apart = [
-                mean - rows[label].get(measure.name, math.nan)
-                for mean, measure in zip(means[number], scores.measures, strict=True)
-            ]
-            found.append((Cell(label), *(Cell(_signed(value, digits)) for value in apart)))
+    labels = [label for label in scores.methods if label in rows]
+    theirs = [[rows[label].get(m.name, math.nan) for m in scores.measures] for label in labels]
+    ours = scores.means()[[scores.methods.index(label) for label in labels]]
+    texts = _numbers(ours - np.array(theirs).reshape(ours.shape), digits, sign="+")
     return Table(
         "Distance of our rows from the published ones",
         ("method", *(measure.name for measure in scores.measures)),
-        tuple(found),
+        tuple((Cell(label), *map(Cell, texts[i])) for i, label in enumerate(labels)),
     )
 
 
@@ -136,20 +143,27 @@ def _head(measure: Measure) -> str:
     return f"{measure.name}{ARROWS[direction_of(measure)]}"
 
 
+def _overall(scores: Scores) -> list[float]:
+    """Return the mean of a method's ranks over the metrics that know better from worse."""
+    known = [column for column in scores.ranks().T if not np.isnan(column).any()]
+    return np.mean(known, axis=0).tolist() if known else [math.nan] * len(scores.methods)
+
+
 def _marks(
-    means: NDArray[np.float64], measures: Sequence[Measure]
+    means: NDArray[np.float64], texts: list[list[str]], measures: Sequence[Measure]
 ) -> list[list[Literal["", "best", "second"]]]:
-    """Mark the best and the second of each column; equal means share their mark."""
+    """Mark the best and the second of each column; what is printed alike shares its mark."""
     marks: list[list[Literal["", "best", "second"]]] = [["" for _ in measures] for _ in means]
     for column, measure in enumerate(measures):
         better = direction_of(measure) * means[:, column]
-        order = sorted(set(better[np.isfinite(better)].tolist()), reverse=True)
-        if len(order) < 2:
+        order = [row for row in np.argsort(-better) if np.isfinite(better[row])]
+        printed = list(dict.fromkeys(texts[row][column] for row in order))
+        if len(printed) < 2 or not direction_of(measure):
             continue
-        for row, value in enumerate(better):
-            if value == order[0]:
+        for row in order:
+            if texts[row][column] == printed[0]:
                 marks[row][column] = "best"
-            elif value == order[1]:
+            elif texts[row][column] == printed[1]:
                 marks[row][column] = "second"
     return marks
 
@@ -157,29 +171,42 @@ def _marks(
 def _notes(scores: Scores) -> list[str]:
     """Say over how many images the means are, where it is not all of them."""
     total = len(scores.stems)
+    images = f"{total} image{'' if total == 1 else 's'}"
     short = [
         f"{measure.name} {used}"
         for measure, used in zip(scores.measures, scores.used, strict=True)
         if used < total
     ]
     if not short:
-        return [f"{total} images."]
+        return [f"{images}."]
     counts = ", ".join(short)
-    return [f"{total} images; a mean is over those that every method has a value for: {counts}."]
+    return [f"{images}; a mean is over those that every method has a value for: {counts}."]
 
 
-def _number(value: float, digits: int) -> str:
-    """Return a value with so many decimals; fewer for large ones, a dash for none."""
-    if math.isnan(value):
-        return "-"
-    return f"{value:.{_decimals(value, digits)}f}"
+def _numbers(
+    values: NDArray[np.float64],
+    digits: int,
+    *,
+    like: NDArray[np.float64] | None = None,
+    sign: str = "",
+) -> list[list[str]]:
+    """Return values as text, each column with the same decimals: fewer where it has large ones.
 
-
-def _signed(value: float, digits: int) -> str:
-    if math.isnan(value):
-        return "-"
-    return f"{value:+.{_decimals(value, digits)}f}"
-
-
-def _decimals(value: float, digits: int) -> int:
-    return digits if abs(value) < 100 else max(0, digits - 2)
+    Args:
+        values: `(rows, columns)`.
+        digits: decimals of columns with values below 100.
+        like: take the decimals of these instead, so that a spread has those of its mean.
+        sign: `+` for differences.
+    """
+    model = np.abs(values if like is None else like)
+    texts = []
+    for row in values:
+        cells = []
+        for column, value in enumerate(row):
+            large = np.nanmax(model[:, column], initial=0) >= LARGE
+            text = f"{value:{sign}.{max(0, digits - 2) if large else digits}f}"
+            if float(text) == 0 and text.startswith("-"):
+                text = f"{sign}{text[1:]}"  # a rounded zero has no sign
+            cells.append(UNKNOWN if math.isnan(value) else text)
+        texts.append(cells)
+    return texts

@@ -46,15 +46,19 @@ def test_the_files_are_written_and_a_second_run_asks(image_set):
         "table.md",
         "table.tex",
         "means.csv",
+        "comparisons.csv",
         "images.csv",
         "evaluation.json",
         "scores.jsonl",
+        ".fusionlab-lock",
     }
     second = run(*args)
     assert second.exit_code == 2
     assert "--resume to go on with it" in second.stderr
     first = (image_set.parent / "out" / "evaluation.json").read_bytes()
-    assert run(*args, "--resume").exit_code == 0
+    resumed = run(*args, "--resume")
+    assert resumed.exit_code == 0
+    assert "6 of 6 rows of scores come from the earlier run" in resumed.stderr
     assert (image_set.parent / "out" / "evaluation.json").read_bytes() == first
     assert run(*args, "--overwrite").exit_code == 0
     assert (image_set.parent / "out" / "evaluation.json").read_bytes() == first
@@ -103,7 +107,8 @@ def test_a_preset_brings_methods_metrics_and_published_rows(image_set):
         assert label in result.stdout
     assert "Published" in result.stdout
     assert "6.65426" in result.stdout
-    assert "Distance of our rows" in result.stdout
+    assert "means over 20 images, ours over 6: they do not compare" in result.stdout
+    assert "Distance of our rows" not in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -118,6 +123,12 @@ def test_a_preset_brings_methods_metrics_and_published_rows(image_set):
         (["set", "--method", "identity/mean", "--resume"], "add -o FOLDER"),
         (["set", "--fused", "x=set/a", "--fused", "x=set/b"], "two rows are called 'x'"),
         (["set", "--fused", "x=missing"], "missing is not a folder"),
+        (["set", "--fused", "x=set"], "x has no result for any image of the set"),
+        (["set", "--method", "identity/mean", "--metrics", ","], "no metrics are given"),
+        (
+            ["set", "--method", "identity/mean", "-o", "out", "--resume", "--overwrite"],
+            "choose one",
+        ),
         (["set", "--preset", "newspaper"], "there is no preset 'newspaper'"),
         (["nowhere", "--method", "identity/mean"], "cannot read nowhere"),
         (["set/a", "--method", "identity/mean"], "set/a is no image set"),
@@ -130,6 +141,35 @@ def test_a_mistake_costs_one_sentence(image_set, args, message):
     assert "Traceback" not in result.output
 
 
+def test_a_metric_given_twice_counts_once(image_set):
+    """Otherwise it would count as another test, and change the p-values of all."""
+    result = run("evaluate", "set", "--method", "densefuse/mean", "--metrics", "EN,SD,EN", "--json")
+    assert len(json.loads(result.stdout)["comparisons"]) == 2
+
+
+def test_a_perfect_copy_has_no_number_in_json(image_set):
+    result = run("evaluate", "set", "--fused", "x=set/a", "--metrics", "PSNR,EN", "--json")
+    assert result.exit_code == 0, result.output
+    json.loads(result.stdout, parse_constant=pytest.fail)
+    one = run("score", "--metrics", "PSNR", "--json", "set/a/0.png", "set/a/0.png")
+    assert json.loads(one.stdout, parse_constant=pytest.fail)["values"] == {"PSNR": None}
+
+
+def test_a_rival_of_a_default_metric_does_not_break_the_defaults(image_set, install):
+    install(
+        "rival",
+        """
+        from fusionlab import hookimpl
+        from fusionlab.hookspecs import MetricRef
+        @hookimpl
+        def fusionlab_metrics(): return [MetricRef("EN", "x:y", "Mine.")]
+        """,
+    )
+    result = run("evaluate", "set", "--method", "identity/mean")
+    assert result.exit_code == 0, result.output
+    assert "fusionlab-imaging:EN" in result.stdout
+
+
 def test_ctrl_c_says_how_to_go_on(image_set, monkeypatch):
     from fusionlab.evaluation.run import Evaluation
 
@@ -139,7 +179,7 @@ def test_ctrl_c_says_how_to_go_on(image_set, monkeypatch):
     monkeypatch.setattr(Evaluation, "run", stopped)
     result = run("evaluate", "set", "--method", "identity/mean", "--metrics", "EN", "-o", "out")
     assert result.exit_code == 130
-    assert "stopped after 0 of 6 scores; go on with --resume" in result.stderr
+    assert "stopped after 0 of 6 rows of scores; go on with --resume" in result.stderr
 
 
 def test_score_prints_a_line_for_each_metric(image_set):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from fusionlab import Fusion, FusionlabError
-from fusionlab.evaluation.methods import Encodings, FolderMethod, Subject, build_methods
+from fusionlab.evaluation.encodings import Encodings
+from fusionlab.evaluation.methods import FolderMethod, Subject, build_methods
 from fusionlab.imaging.reading import read_image
 from fusionlab.plugins import installed
 
@@ -113,31 +114,63 @@ def test_no_more_encodings_are_kept_than_allowed():
     assert len(calls) == 5
 
 
-def test_a_folder_of_results_is_paired_by_stem(image_set, tmp_path):
-    results = tmp_path / "results"
-    results.mkdir()
-    pixels = np.full((24, 30), 7, dtype=np.uint8)
-    iio.imwrite(results / "fused_one_cbf.bmp", pixels)
-    method = FolderMethod.parse(f"CBF={results}/fused_{{}}_cbf.png")
+STEMS = ["one", "two", "three"]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder with results called as somebody else calls them."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for name, level in (("fused_one_cbf.bmp", 1), ("one.png", 2), ("one.bmp", 3)):
+        iio.imwrite(folder / name, np.full((24, 30), level, dtype=np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("pattern", "level"),
+    [
+        ("fused_{}_cbf", 1),
+        ("fused_{}_cbf.bmp", 1),
+        ("{}.png", 2),
+        ("{}.BMP", 3),
+        ("{}e.png", None),
+    ],
+)
+def test_a_folder_of_results_is_paired_by_stem(image_set, results, pattern, level):
+    method = FolderMethod.parse(f"CBF={results}/{pattern}", ["one", "two", "on"])
     assert method.label == "CBF"
-    assert np.array_equal(method.picture(subject(image_set), Encodings()), pixels)
-    with pytest.raises(FusionlabError, match="CBF has no result for two: expected one image"):
+    one = subject(image_set, "one")
+    if level is None:  # matches another stem only
+        with pytest.raises(FusionlabError, match="found none"):
+            method.picture(one, Encodings())
+    else:
+        assert np.unique(method.picture(one, Encodings())).tolist() == [level]
+
+
+def test_a_result_that_is_missing_or_there_twice_is_named(image_set, results):
+    method = FolderMethod.parse(f"CBF={results}", STEMS)
+    with pytest.raises(FusionlabError, match=r"for two, found none"):
         method.picture(subject(image_set, "two"), Encodings())
-    iio.imwrite(results / "fused_one_cbf.png", pixels)
-    with pytest.raises(FusionlabError, match="CBF has several results for one"):
+    with pytest.raises(FusionlabError, match=r"for one, found one.bmp, one.png"):
         method.picture(subject(image_set), Encodings())
+
+
+def test_a_folder_without_any_result_is_refused_at_once(results):
+    with pytest.raises(FusionlabError, match=r"x has no result for any image.*y_\{\}\.\*"):
+        FolderMethod.parse(f"x={results}/y_{{}}", STEMS)
 
 
 def test_a_result_of_another_size_is_refused(image_set, tmp_path):
     iio.imwrite(tmp_path / "one.png", np.zeros((30, 24), dtype=np.uint8))
     with pytest.raises(FusionlabError, match="has 24x30 pixels, its sources 30x24"):
-        FolderMethod.parse(f"x={tmp_path}").picture(subject(image_set), Encodings())
+        FolderMethod.parse(f"x={tmp_path}", STEMS).picture(subject(image_set), Encodings())
 
 
-@pytest.mark.parametrize("text", ["results", "=results", "x=", "x=nowhere/at/all"])
+@pytest.mark.parametrize("text", ["results", "=results", "x=", "x\ny=.", "x=nowhere/at/all"])
 def test_a_folder_that_is_not_named_or_not_there_is_refused(text):
     with pytest.raises(FusionlabError, match=r"NAME=DIR|is not a folder"):
-        FolderMethod.parse(text)
+        FolderMethod.parse(text, STEMS)
 
 
 def test_the_settings_of_a_row_are_those_of_a_record():

@@ -100,6 +100,10 @@ def test_published_rows_stand_beside_ours_with_the_distance(report):
     assert [cell.text for cell in tables["Published"].rows[0]] == ["net_a/rule", "2.2500", "-"]
     (distance,) = tables["Distance of our rows from the published ones"].rows
     assert [cell.text for cell in distance] == ["net_a/rule", "-0.2500", "-"]
+    unlike = report(TWO, published=published, unlike="Of other images.").tables
+    assert [table.title for table in unlike[1:]] == ["Published"]
+    assert unlike[1].notes == ("Of other images.",)
+    assert len(report(TWO, published={"CBF": {"brightness": 9.0}}).tables) == 2
 
 
 def test_missing_images_are_counted_in_the_note(report):
@@ -129,18 +133,20 @@ def test_the_files_hold_the_values_of_every_image(report):
         "table.md",
         "table.tex",
         "means.csv",
+        "comparisons.csv",
         "images.csv",
         "evaluation.json",
     }
     rows = list(csv.DictReader(io.StringIO(files[Path("out/images.csv")].decode())))
     assert [float(row["brightness"]) for row in rows] == [1, 3, 2, 3]
     means = list(csv.DictReader(io.StringIO(files[Path("out/means.csv")].decode())))
-    assert (means[0]["mean"], means[0]["baseline"], means[0]["lift"]) == (
-        "2",
+    assert [float(row["mean"]) for row in means] == [2, 300, 2.5, 150]
+    lift = list(csv.DictReader(io.StringIO(files[Path("out/comparisons.csv")].decode())))
+    assert (lift[0]["against"], lift[0]["difference"], lift[0]["low"]) == (
         "pixels/rule",
         "-0.5",
+        "",
     )
-    assert means[2]["baseline"] == ""
     found = json.loads(files[Path("out/evaluation.json")])
     assert found["methods"]["pixels/rule"]["values"]["b"] == {"brightness": 3, "darkness": 200}
     assert found["methods"]["pixels/rule"]["made"] == {"method": "pixels/rule"}
@@ -162,6 +168,50 @@ def test_latex_compiles(report, tmp_path):
     subprocess.run(
         ["pdflatex", "-halt-on-error", "x.tex"], cwd=tmp_path, check=True, capture_output=True
     )
+
+
+def test_what_is_printed_alike_is_marked_alike(report):
+    rows = {"m": {"a": (1.00001, 2.0)}, "n": {"a": (1.00002, 2.0)}, "o": {"a": (0.5, 2.0)}}
+    (table, *_) = report(rows).tables
+    assert [row[1].mark for row in table.rows] == ["best", "best", "second"]
+
+
+def test_a_column_has_one_number_of_decimals_and_zero_no_sign(report):
+    rows = {"m": {"a": (-0.00001, 123.456)}, "n": {"a": (1.0, 5.4321)}}
+    (table, *_) = report(rows).tables
+    assert [row[1].text for row in table.rows] == ["0.0000", "1.0000"]
+    assert [row[2].text for row in table.rows] == ["123.46", "5.43"]
+
+
+def test_infinite_values_are_null_in_json_and_count_as_missing(report):
+    found = report({"m": {"a": (math.inf, 1.0), "b": (1.0, 1.0)}, "n": {"a": (1.0, 1.0)}})
+    assert json.loads(found.to_json())["methods"]["m"]["values"]["a"]["brightness"] is None
+    assert found.scores.used == [0, 1]
+
+
+def test_a_problem_of_a_source_is_told_once(report):
+    found = report(TWO, (), [("net_a/rule", "why"), ("pixels/rule", "why")])
+    assert found.problems == ["why"]
+
+
+@pytest.mark.parametrize("render", [to_markdown, to_latex])
+def test_names_cannot_break_a_table(report, render):
+    name = "a|b #1 $x$ {y}_~^ <i> 50% & more"
+    (table, *_) = report({name: {"a": (1.0, 2.0)}}).tables
+    text = render(table)
+    if render is to_markdown:
+        assert r"a\|b" in text
+        assert "&lt;i&gt;" in text
+    else:
+        row = next(line for line in text.splitlines() if "textbar" in line)
+        assert r"\#1 \$x\$ \{y\}\_" in row
+        assert r"50\% \& more" in row
+        assert row.replace(r"\&", "").count("&") == 3
+
+
+def test_minus_signs_are_minus_signs_in_latex(report):
+    text = to_latex(report(TWO, {"net_a/rule": "pixels/rule"}).tables[1])
+    assert "$-$0.5000" in text
 
 
 def test_ranks_are_averaged_over_the_metrics(report):

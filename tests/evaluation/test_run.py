@@ -12,6 +12,7 @@ from fusionlab.evaluation.methods import FolderMethod, build_methods
 from fusionlab.evaluation.run import Evaluation
 from fusionlab.evaluation.store import NAME, check_folder
 from fusionlab.imagesets import find_entries
+from fusionlab.imaging.scale import parse_scales
 from fusionlab.plugins import installed
 
 STEMS = ["one", "three", "two"]
@@ -54,7 +55,7 @@ def test_a_missing_result_costs_this_row_only(image_set, metrics, tmp_path):
     results.mkdir()
     iio.imwrite(results / "one.png", np.full((24, 30), 9, dtype=np.uint8))
     one = evaluation()
-    one.methods = [*one.methods, FolderMethod.parse(f"theirs={results}")]
+    one.methods = [*one.methods, FolderMethod.parse(f"theirs={results}", STEMS)]
     entries = find_entries([image_set])
     outcomes = list(one.run(entries))
     missing = [o.stem for o in outcomes if o.problem]
@@ -101,7 +102,7 @@ def test_what_has_changed_is_scored_again(image_set, metrics, tmp_path, change):
     def run(policy="minmax"):
         one = evaluation(folder=folder, resume=True)
         one.methods = build_methods(["identity/mean"], installed(), range_policy=policy)
-        one.methods.append(FolderMethod.parse(f"theirs={results}"))
+        one.methods.append(FolderMethod.parse(f"theirs={results}", STEMS))
         return {(o.stem, o.method): o.reused for o in one.run(entries)}
 
     run()
@@ -158,3 +159,74 @@ def test_a_folder_that_cannot_be_written_ends_the_run(image_set, metrics, tmp_pa
     (tmp_path / "file").write_text("")
     with pytest.raises(FusionlabError, match="cannot make the folder"):
         list(evaluation(folder=tmp_path / "file" / "out").run(find_entries([image_set])))
+
+
+def test_a_failing_metric_costs_its_value_only(image_set, metrics):
+    outcomes = list(evaluation("brightness", "broken").run(find_entries([image_set])))
+    for outcome in outcomes:
+        assert outcome.values["brightness"] > 0
+        assert np.isnan(outcome.values["broken"])
+        assert "ZeroDivisionError" in outcome.problem
+
+
+def test_a_metric_whose_code_has_changed_is_computed_again(image_set, metrics, tmp_path):
+    entries, folder = find_entries([image_set]), tmp_path / "out"
+    list(evaluation(folder=folder).run(entries))
+    assert all(o.reused for o in evaluation(folder=folder, resume=True).run(entries))
+    module = tmp_path / "site-packages" / "by_hand.py"
+    module.write_text(module.read_text().replace("dim=(1, 2))", "dim=(1, 2)) + 1", 1))
+    again = list(evaluation(folder=folder, resume=True).run(entries))
+    assert not any(o.reused for o in again)
+
+
+def test_two_metrics_of_one_name_are_kept_apart(image_set, install, metrics, tmp_path):
+    code = (tmp_path / "site-packages" / "by_hand.py").read_text()
+    install("second", code.replace("fused.double().mean(dim=(1, 2))", "0 * fused[:, 0, 0]", 1))
+    names = ("by-hand:brightness", "second:brightness")
+    (outcome, *_) = evaluation(*names).run(find_entries([image_set]))
+    assert outcome.values["by-hand:brightness"] > 0
+    assert outcome.values["second:brightness"] == 0
+
+
+def test_a_full_disk_keeps_the_values(image_set, metrics, tmp_path, monkeypatch):
+    from fusionlab.evaluation.store import ScoreStore
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ScoreStore, "note", full)
+    one = evaluation(folder=tmp_path / "out")
+    assert all(outcome.values for outcome in one.run(find_entries([image_set])))
+    assert "No space left on device" in one.unwritten
+
+
+def test_replacing_scores_removes_the_tables_made_of_them(image_set, metrics, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "table.md").write_text("old")
+    list(evaluation(folder=folder, resume=True).run(find_entries([image_set])))
+    assert (folder / "table.md").exists()
+    list(evaluation(folder=folder).run(find_entries([image_set])))
+    assert not (folder / "table.md").exists()
+
+
+def test_a_scale_counts_for_fusion_and_metrics_alike(tmp_path, metrics):
+    """Counts of 1000..1100 on their own range, against the same on that of their type."""
+    rng = np.random.default_rng(0)
+    for letter in "ab":
+        (tmp_path / letter).mkdir()
+        pixels = rng.integers(1000, 1101, (24, 30), dtype=np.uint16)
+        pixels[0, :2] = 1000, 1100
+        iio.imwrite(tmp_path / letter / "one.tif", pixels)
+    entries, plugins = find_entries([tmp_path]), installed()
+    means = {}
+    for scale in ("full", "minmax", "1000,1100"):
+        scales = parse_scales(scale)
+        one = evaluation("MSE", "brightness", scale=scales)
+        one.methods = build_methods(["identity/mean"], plugins, range_policy="clip", scale=scales)
+        (outcome,) = one.run(entries)
+        means[scale] = outcome.values
+    assert means["full"]["brightness"] == pytest.approx(1050 / 257, rel=0.01)
+    assert means["minmax"]["brightness"] == pytest.approx(127.5, rel=0.02)
+    assert means["minmax"] == pytest.approx(means["1000,1100"])
+    assert means["minmax"]["MSE"] > 100 * means["full"]["MSE"]

@@ -52,17 +52,18 @@ def test_a_published_example_of_the_signed_rank_test(metrics):
 
 
 def test_no_difference_is_no_evidence(metrics):
-    one = comparison(metrics, [1.0, 2, 3], [1.0, 2, 3])
+    one = comparison(metrics, [1.0, 2, 3] * 2, [1.0, 2, 3] * 2)
     assert (one.difference, one.low, one.high, one.p, one.better) == (0, 0, 0, 1, 0)
 
 
 def test_a_constant_difference_has_an_interval_of_one_point(metrics):
-    one = comparison(metrics, [2.0, 3, 4], [1.0, 2, 3])
+    one = comparison(metrics, [2.0, 3, 4, 5, 6, 7], [1.0, 2, 3, 4, 5, 6])
     assert (one.difference, one.low, one.high) == (1, 1, 1)
 
 
-def test_one_image_has_no_interval(metrics):
-    one = comparison(metrics, [2.0], [1.0])
+@pytest.mark.parametrize("images", [1, 2, 5])
+def test_a_few_images_have_no_interval(metrics, images):
+    one = comparison(metrics, [2.0 * n for n in range(images)], [1.0] * images)
     assert math.isnan(one.low)
     assert math.isnan(one.high)
 

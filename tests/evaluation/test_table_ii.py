@@ -33,7 +33,7 @@ def evaluated(shared, metrics):
 def compared(shared, metrics):
     """Hold every image to 1e-6, and the means to the five printed digits."""
     found = evaluated(shared, metrics)
-    published = installed().published("paper")
+    published, _ = installed().published("paper")
     for row, label in ROWS.items():
         with (shared / f"oracle/table2/per_image_{row}.csv").open(newline="") as file:
             expected = {line["tno20"]: line for line in csv.DictReader(file)}
@@ -52,4 +52,4 @@ def test_the_fast_columns_of_table_ii_come_out_to_the_last_digit(shared):
 
 @pytest.mark.slow
 def test_all_columns_of_table_ii_come_out_to_the_last_digit(shared):
-    compared(shared, installed().preset_metrics("paper"))
+    compared(shared, [name.partition(":")[2] for name in installed().preset_metrics("paper")])

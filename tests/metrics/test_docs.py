@@ -3,7 +3,9 @@
 import math
 from pathlib import Path
 
+from fusionlab.evaluation.measures import Measure
 from fusionlab.metrics.catalogue import CATALOGUE
+from fusionlab.plugins import installed
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 BEGIN, END = "<!-- made from the catalogue -->", "<!-- end -->"
@@ -55,15 +57,13 @@ def test_the_docs_have_the_tables_of_the_catalogue():
 
 
 def test_every_metric_of_the_defaults_and_presets_is_there():
-    from fusionlab.plugins import installed
-
     plugins = installed()
-    for name in (*plugins.default("metrics").split(), *plugins.preset_metrics("paper")):
-        bare, _, convention = name.partition("@")
-        ref = plugins.metrics.find(bare).ref
-        assert not convention or convention in ref.conventions
-    for row in plugins.published("paper").values():
-        assert list(row) == plugins.preset_metrics("paper")
+    for name in (*plugins.default_metrics(), *plugins.preset_metrics("paper")):
+        assert Measure.find(name, plugins)
+    rows, images = plugins.published("paper")
+    columns = [Measure.find(name, plugins).name for name in plugins.preset_metrics("paper")]
+    assert all(list(row) == columns for row in rows.values())
+    assert images == 20
 
 
 if __name__ == "__main__":
