@@ -73,7 +73,7 @@ def main() -> None:
 
     where = f"{args.threads} threads" if args.device == "cpu" else torch.cuda.get_device_name()
     print(f"{where}, torch {torch.__version__}, batch {args.batch}; seconds per pair\n")
-    paper = plugins.preset_metrics("paper")
+    paper = [Measure.find(name, plugins).name for name in plugins.preset_metrics("paper")]
     print("| 270x360 | ours, s | the authors' code, s | ratio |\n|---|---|---|---|")
     for name in paper:
         ours = time([name], 270, 360)
