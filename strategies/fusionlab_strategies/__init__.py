@@ -30,7 +30,72 @@ def fusionlab_strategies() -> list[StrategyRef]:
     here = __name__
     return [
         StrategyRef("addition", f"{here}.addition:Addition", "Add up the features."),
+        StrategyRef(
+            "channel_attention",
+            f"{here}.channel_attention:ChannelAttention",
+            "Weight each channel of each source by its activity over the whole image.",
+        ),
+        StrategyRef(
+            "choose_max",
+            f"{here}.choose_max:ChooseMax",
+            "Keep the most active source in every pixel.",
+        ),
+        StrategyRef(
+            "entropy_global",
+            f"{here}.entropy_global:EntropyGlobal",
+            "Weight each source by the entropy of its picture.",
+        ),
+        StrategyRef(
+            "gradient_global",
+            f"{here}.gradient_global:GradientGlobal",
+            "Weight each source by the gradients of its features over the whole image.",
+        ),
         StrategyRef("l1norm", f"{here}.l1norm:L1Norm", "Weight each source by its activity."),
+        StrategyRef(
+            "l2norm",
+            f"{here}.l2norm:L2Norm",
+            "Weight each source by its activity, the l2-norm over the channels.",
+        ),
+        StrategyRef(
+            "linf",
+            f"{here}.linf:LInf",
+            "Weight each source by its activity, the strongest channel.",
+        ),
         StrategyRef("max", f"{here}.max:Max", "Keep the largest value of every feature."),
         StrategyRef("mean", f"{here}.mean:Mean", "Average the features."),
+        StrategyRef(
+            "nestfuse",
+            f"{here}.nestfuse:NestFuse",
+            "Weight each source by the mean of spatial and channel attention.",
+        ),
+        StrategyRef(
+            "pca_global",
+            f"{here}.pca_global:PCAGlobal",
+            "Weight each source by its share in the first principal component.",
+        ),
+        StrategyRef(
+            "sedrfuse",
+            f"{here}.sedrfuse:SEDRFuse",
+            "Weight each source by its channels, the strong ones first.",
+        ),
+        StrategyRef(
+            "sml",
+            f"{here}.sml:SML",
+            "Weight each source by the sum-modified-Laplacian of its features.",
+        ),
+        StrategyRef(
+            "spatial_frequency",
+            f"{here}.spatial_frequency:SpatialFrequency",
+            "Weight each source by the spatial frequency of its features.",
+        ),
+        StrategyRef(
+            "spatial_softmax",
+            f"{here}.spatial_softmax:SpatialSoftmax",
+            "Weight each source by a softmax of its mean feature.",
+        ),
+        StrategyRef(
+            "weighted",
+            f"{here}.weighted:Weighted",
+            "Weight each source by a number of your own.",
+        ),
     ]

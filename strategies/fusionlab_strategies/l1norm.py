@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from fusionlab import FusionlabError, Law, WeightedStrategy, normalise
+from fusionlab import Law, WeightedStrategy, normalise
+from fusionlab_strategies.windows import average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,24 +64,4 @@ class L1Norm(WeightedStrategy):
 
         precise = torch.promote_types(features.dtype, torch.float32)
         activity = features.abs().sum(dim=2, keepdim=True, dtype=precise)
-        return normalise(self._averaged(activity))
-
-    def _averaged(self, activity: Tensor) -> Tensor:
-        """Average `(k, N, 1, h, w)` over the window: first down the columns, then the rows."""
-        if self.r == 0:
-            return activity
-        from torch.nn.functional import avg_pool2d, pad
-
-        r, maps = self.r, activity.flatten(0, 1)
-        inside = r
-        if self.border == "reflect":
-            height, width = maps.shape[-2:]
-            if r >= min(height, width):
-                raise FusionlabError(
-                    f"a mirrored window of r = {r} needs an image larger than {r} pixels, got "
-                    f"{width}x{height}; choose a smaller r or border=inside"
-                )
-            maps, inside = pad(maps, (r, r, r, r), mode="reflect"), 0
-        for kernel, padding in (((2 * r + 1, 1), (inside, 0)), ((1, 2 * r + 1), (0, inside))):
-            maps = avg_pool2d(maps, kernel, 1, padding, count_include_pad=False)
-        return maps.view_as(activity)
+        return normalise(average(activity, self.r, self.border))

@@ -7,7 +7,7 @@ error of a few 6e-8; reordered sources move sums by 2.5e-7.
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from fusionlab import Law, Scene, WeightedStrategy, load_plugins, params
@@ -18,13 +18,18 @@ ULP = torch.finfo(torch.float32).eps
 
 
 def scene(features):
-    return Scene(sources=torch.zeros(*features.shape[:2], 1, *features.shape[-2:]))
+    """A scene whose pictures are the averages of the channels: some rules look at them."""
+    sources = features.detach().float().mean(dim=2, keepdim=True)
+    return Scene(sources=sources.div(255).clamp(0, 1))
 
 
 @st.composite
-def features(draw):
+def features(draw, k=None):
     """Non-negative and signed features (k, N, C, h, w) at 0..255, with zeros and dead channels."""
-    shape = (draw(st.integers(2, 5)), *draw(st.tuples(*[st.integers(1, n) for n in (2, 6, 9, 9)])))
+    shape = (
+        k or draw(st.integers(2, 5)),
+        *draw(st.tuples(*[st.integers(1, n) for n in (2, 6, 9, 9)])),
+    )
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32 - 1)))
     values = torch.rand(shape, generator=generator) * 255
     if draw(st.booleans()):
@@ -46,11 +51,17 @@ def law(claim=None, weighted=False):
             if weighted and not issubclass(cls, WeightedStrategy):
                 pytest.skip("gives no weights")
 
-            @settings(max_examples=40)
+            # constant weights that are all the same, for instance, are rare among those drawn
+            @settings(
+                max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
+            )
             @given(rule=params.draw(cls), data=st.data())
             def check(rule, data):
                 assume(claim is None or claim in rule.laws)
-                x = data.draw(features())
+                # a rule with a list of weights, one per source, fixes k; one weight fits no k
+                count = len(getattr(rule, "theta", ()))
+                assume(count != 1)
+                x = data.draw(features(count or None))
                 reflected = getattr(rule, "border", "") == "reflect"
                 assume(not reflected or rule.r < min(x.shape[-2:]))
                 test(rule, x, data)
@@ -68,13 +79,13 @@ def law(claim=None, weighted=False):
 def test_permutation(rule, x, data):
     order = data.draw(st.permutations(range(len(x))))
     torch.testing.assert_close(
-        rule.fuse(x[order], scene(x)), rule.fuse(x, scene(x)), rtol=1e-5, atol=1e-4
+        rule.fuse(x[order], scene(x[order])), rule.fuse(x, scene(x)), rtol=1e-5, atol=1e-4
     )
 
 
 @law(Law.IDEMPOTENCE)
 def test_idempotence(rule, x, data):
-    same = x[:1].expand(data.draw(st.integers(2, 5)), -1, -1, -1, -1)
+    same = x[:1].expand_as(x)
     torch.testing.assert_close(rule.fuse(same, scene(same)), x[0], rtol=1e-6, atol=0)
 
 
@@ -114,11 +125,18 @@ def test_duplicates(rule, x, data):
 
 @law(Law.DOMINANCE)
 def test_dominance(rule, x, data):
-    """A source a million times as active leaves the others a share of about 1e-6 x (k - 1)."""
+    """A source a million times as active leaves the others a share of about 1e-6 x (k - 1).
+
+    Some rules look at changes only: with a checkerboard of signs, every feature is one. Other
+    norms and second differences spread at most 4 C times as far as the l1-norms of the pixels.
+    """
     assume((x.abs().sum(dim=2) > 1).all())
+    x = x.abs().repeat(1, 1, 1, 2, 2)
+    x *= 1 - 2 * (torch.arange(x.shape[-2])[:, None] + torch.arange(x.shape[-1])).remainder(2)
     strong = torch.cat([1e6 * x[:1], x[1:]])
     error = (rule.fuse(strong, scene(x)) - strong[0]).abs()
     share = x.abs().sum(dim=2).amax() / x.abs().sum(dim=2).amin() * len(x) * 1e-6
+    share *= 4 * x.shape[2]
     assert (error <= (share + 4 * ULP) * 1.01 * strong.abs().amax()).all()
 
 
@@ -133,10 +151,11 @@ def test_weights_are_a_partition_of_unity(rule, x, data):
 
 @law(weighted=True)
 def test_without_any_activity_each_source_weighs_one_kth(rule, x, data):
+    assume(not any(getattr(rule, "theta", ())))  # constant weights know no activity
     zeros = torch.zeros_like(x).requires_grad_()
-    weights = rule.weights(zeros, scene(x)).expand_as(x)
+    weights = rule.weights(zeros, scene(zeros)).expand_as(x)
     assert torch.equal(weights.detach(), torch.full_like(x, 1 / len(x)))
-    rule.fuse(zeros, scene(x)).sum().backward()
+    rule.fuse(zeros, scene(zeros)).sum().backward()
     assert torch.isfinite(zeros.grad).all()
 
 
@@ -178,6 +197,8 @@ def test_shape_and_dtype_are_kept(rule, x, data):
 @law()
 def test_a_change_beyond_the_support_changes_nothing(rule, x, data):
     """The support is exact: the tiler trusts it."""
+    if rule.support is None:
+        pytest.skip("looks at the whole image")
     padded = torch.nn.functional.pad(x.flatten(0, 1), (0, rule.support + 1)).view(
         *x.shape[:-1], x.shape[-1] + rule.support + 1
     )

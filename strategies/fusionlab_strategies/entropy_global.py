@@ -1,0 +1,55 @@
+"""Entropy weights: one weight per source, by the entropy of its grey levels.
+
+E_i = -sum_j p_i(j) log2 p_i(j)    p_i(j): share of the pixels of source i with grey level j
+w_i = E_i / sum_n E_n,   f = sum_i w_i phi_i
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fusionlab import Law, WeightedStrategy, normalise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionlab import Scene
+
+
+@dataclass(frozen=True)
+class EntropyGlobal(WeightedStrategy):
+    """Weight each source by the entropy of its picture.
+
+    One weight per source, the same at every pixel and channel. It looks at the sources, not at
+    the features: at their 256 grey levels, to which 0..1 is rounded. A plain picture weighs
+    nothing; if all are plain, each weighs 1/k. Noise has entropy too.
+
+    Counts have no gradient: the weights are constants to whoever differentiates.
+
+    The picture is the one that the backbone sees: where its size is not the multiple that the
+    backbone needs, the extension counts as well.
+
+    Reference: entropy (EN), as in the measures of fusion; the program of U2Fusion,
+    doi:10.1109/TPAMI.2020.3012548, has it as a comment beside the gradients it uses.
+    """
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.FLIPS}
+
+    def weights(self, features: Tensor, scene: Scene) -> Tensor:
+        """Return the weights `(k, N, 1, 1, 1)`, from the sources of the scene."""
+        import torch
+
+        precise = torch.promote_types(features.dtype, torch.float32)
+        k, count = scene.sources.shape[:2]
+        levels = scene.sources.detach().to(precise).clamp(0, 1).mul(255).add(0.5).floor().long()
+        # 256 counters per picture, and one pass over all of them
+        first = 256 * torch.arange(k * count, device=levels.device)
+        counts = torch.bincount(
+            (levels.flatten(0, 1).flatten(1) + first[:, None]).flatten(), minlength=256 * k * count
+        )
+        share = counts.view(k, count, 256).to(precise) / levels[0, 0].numel()
+        entropy = -torch.xlogy(share, share).sum(dim=2)
+        return normalise(entropy.clamp(min=0))[..., None, None, None].to(features.device)

@@ -1,0 +1,70 @@
+"""PCA weights: one weight per source, from the first principal component of all sources.
+
+S_ij = covariance of phi_i and phi_j over all channels and pixels
+S v  = lambda v, lambda the largest eigenvalue
+w_i  = |v_i| / sum_n |v_n|,   f = sum_i w_i phi_i
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fusionlab import Law, WeightedStrategy, normalise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionlab import Scene
+
+_SQUARINGS = 20
+
+
+@dataclass(frozen=True)
+class PCAGlobal(WeightedStrategy):
+    """Weight each source by its share in the first principal component.
+
+    One weight per source, the same at every pixel and channel: a source of high contrast, and one
+    that agrees with the others, gets more. Sources without any contrast weigh 1/k each.
+
+    The classical rule takes v from an eigendecomposition of the pixels of two images; its sign is
+    arbitrary, and so is v itself where two eigenvalues are equal. Here S is raised to the power
+    2^20 by repeated squaring. That converges to v v^T, has the same |v| on its diagonal, treats
+    all sources alike where eigenvalues are equal, and has finite gradients there.
+
+    Reference: principal component analysis as a fusion rule for images, in textbooks since the
+    1990s; here on features.
+    """
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.FLIPS}
+
+    def weights(self, features: Tensor, scene: Scene) -> Tensor:
+        """Return the weights `(k, N, 1, 1, 1)` of features `(k, N, C, h, w)`."""
+        import torch
+
+        precise = torch.promote_types(features.dtype, torch.float32)
+        # in float64, since v magnifies the rounding of S where two eigenvalues are close
+        flat = features.double().flatten(2).transpose(0, 1)
+        # to 1, so that squares neither overflow nor vanish; the rule does not see the scale
+        largest = flat.detach().abs().amax(dim=(1, 2), keepdim=True)
+        flat = flat / torch.where(largest > 0, largest, 1)
+        flat = flat - flat.mean(dim=2, keepdim=True)
+        power = flat @ flat.mT / flat.shape[2]
+        # a plain source differs from its mean by rounding: no contrast
+        plain = _trace(power) <= (8 * torch.finfo(flat.dtype).eps) ** 2
+        power = torch.where(plain, 0, power)
+        for _ in range(_SQUARINGS):
+            trace = _trace(power)
+            power = power / torch.where(trace > 0, trace, 1)
+            power = power @ power
+        squares = power.diagonal(dim1=1, dim2=2)
+        # the inner `where` keeps the gradient of the root at 0 from becoming NaN
+        positive = squares > 0
+        shares = torch.where(positive, torch.where(positive, squares, 1).sqrt(), 0)
+        return normalise(shares.T)[..., None, None, None].to(precise)
+
+
+def _trace(matrices: Tensor) -> Tensor:
+    return matrices.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None]
