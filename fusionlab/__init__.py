@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fusionlab.backbone import Backbone, Card, Features, Level
     from fusionlab.errors import FusionlabError
     from fusionlab.fusion import Fused, Fusion
-    from fusionlab.hookspecs import BackboneRef, Preset, StrategyRef, hookimpl
+    from fusionlab.hookspecs import BackboneRef, MetricRef, Preset, StrategyRef, hookimpl
     from fusionlab.plugins import Plugins, load_plugins
     from fusionlab.strategy import Law, Scene, Strategy, WeightedStrategy, normalise
 
@@ -32,6 +32,7 @@ _HOMES = {
     "FusionlabError": "errors",
     "Law": "strategy",
     "Level": "backbone",
+    "MetricRef": "hookspecs",
     "Plugins": "plugins",
     "Preset": "hookspecs",
     "Scene": "strategy",
@@ -54,6 +55,7 @@ __all__ = [
     "FusionlabError",
     "Law",
     "Level",
+    "MetricRef",
     "Plugins",
     "Preset",
     "Scene",

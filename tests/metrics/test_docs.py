@@ -3,6 +3,8 @@
 import math
 from pathlib import Path
 
+import torch
+
 from fusionlab.evaluation.measures import Measure
 from fusionlab.metrics.catalogue import CATALOGUE
 from fusionlab.plugins import installed
@@ -64,6 +66,14 @@ def test_every_metric_of_the_defaults_and_presets_is_there():
     columns = [Measure.find(name, plugins).name for name in plugins.preset_metrics("paper")]
     assert all(list(row) == columns for row in rows.values())
     assert images == 20
+
+
+def test_the_metric_of_the_docs_works(install):
+    code = DOCS.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    install("of-the-docs", code)
+    measure = Measure.find("contrast", installed())
+    fused = torch.tensor([[[50.0, 150.0]], [[7.0, 7.0]]])
+    assert measure(fused, fused[None]).tolist() == [0.5, 0]
 
 
 if __name__ == "__main__":
