@@ -94,7 +94,7 @@ def differences_table(
             for j in range(count)
         ]
         rows.append((Cell(method), Cell(against), *cells))
-    tests = len(comparisons)
+    tests = sum(not math.isnan(one.p) for one in comparisons)
     note = (
         "Mean differences over the same images with their 95 % bootstrap interval; * p < 0.05 "
         f"(Wilcoxon signed-rank, Holm's correction for {tests} tests)."
