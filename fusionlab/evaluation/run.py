@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -136,7 +135,10 @@ class Evaluation:
         encodings: Encodings,
         known: dict[str, float],
     ) -> Outcome:
-        """Return the values of one method for one image, computing those that are not known."""
+        """Return the values of one method for one image, computing those that are not known.
+
+        The value of a metric that fails is missing, and the problem says why.
+        """
         missing = [measure for measure in self.measures if measure.name not in known]
         if not missing:
             return Outcome(subject.stem, method.label, known, reused=True)
@@ -148,7 +150,6 @@ class Evaluation:
                 break
             try:
                 values[measure.name] = value_of(measure, fused, sources)
-            except FusionlabError as error:  # a stranger's metric
-                values[measure.name] = math.nan
+            except FusionlabError as error:  # a stranger's metric; a later run tries it again
                 failures.append(str(error))
         return Outcome(subject.stem, method.label, values, "; ".join(failures))

@@ -161,12 +161,14 @@ def test_a_folder_that_cannot_be_written_ends_the_run(image_set, metrics, tmp_pa
         list(evaluation(folder=tmp_path / "file" / "out").run(find_entries([image_set])))
 
 
-def test_a_failing_metric_costs_its_value_only(image_set, metrics):
-    outcomes = list(evaluation("brightness", "broken").run(find_entries([image_set])))
-    for outcome in outcomes:
-        assert outcome.values["brightness"] > 0
-        assert np.isnan(outcome.values["broken"])
-        assert "ZeroDivisionError" in outcome.problem
+def test_a_failing_metric_costs_its_value_only_and_is_tried_again(image_set, metrics, tmp_path):
+    entries, settings = find_entries([image_set]), {"folder": tmp_path / "out"}
+    for resume in (False, True):
+        run = evaluation("brightness", "broken", resume=resume, **settings)
+        for outcome in run.run(entries):
+            assert outcome.values.keys() == {"brightness"}
+            assert "ZeroDivisionError" in outcome.problem
+            assert not outcome.reused
 
 
 def test_a_metric_whose_code_has_changed_is_computed_again(image_set, metrics, tmp_path):
