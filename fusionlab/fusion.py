@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Generic, Literal, get_args
 
 import torch
@@ -22,8 +22,8 @@ from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.method import build_backbone, build_strategy, method_id
 from fusionlab.plugins import in_one_line, installed
 from fusionlab.precision import convolutions
-from fusionlab.strategy import Law, Scene, Strategy, WeightedStrategy
-from fusionlab.tiling import Tile, default_edge, images_at_once, plan
+from fusionlab.strategy import Law, Scene, Statistics, Strategy, WeightedStrategy
+from fusionlab.tiling import WHOLE_BYTES, Tile, default_edge, images_at_once, plan
 
 Encoder = Callable[[Tensor], Features]
 """What turns the images `(M, 1, H, W)` of a tile into features."""
@@ -70,7 +70,8 @@ class Fusion:
         colour: `per-channel`, `luma` or `gray`, see `fusionlab.imaging.colour`.
         device: where to compute; the result comes back to where the sources are.
         tile: edge of the tiles that large images are cut into, in pixels; None derives it from
-            the number of sources. The result is the same up to the rounding of float32.
+            the number of sources. The result is the same up to the rounding of float32. Where the
+            strategy needs the image in one piece, a larger image is refused.
         allow_tf32: let CUDA round the inputs of its convolutions to 10 bits: faster, and less
             precise. Only ever for the duration of a call.
 
@@ -204,33 +205,73 @@ class Fusion:
         planes = self._padded(planes)
         fused = planes.new_empty(planes.shape[1:])
         maps = planes.new_empty((k if weights else 0, *planes.shape[1:]))
-        pieces = self._pieces(planes.shape)
+        batches, tiles = self._plan(planes.shape)
+        passes = 2 if self.strategy.gathers and len(tiles) > 1 else 1
+        steps = count(1)
+        encode = encoder or self.backbone.encode
+
+        def step() -> None:
+            progress(next(steps), passes * len(batches) * len(tiles))
+
         with convolutions(self.device, allow_tf32=self.allow_tf32):
-            for done, (images, tile) in enumerate(pieces, start=1):
-                self._fuse_tile(
-                    planes[:, images],
-                    tile,
-                    fused[images],
-                    maps[:, images],
-                    encoder or self.backbone.encode,
-                )
-                progress(done, len(pieces))
+            for images in batches:
+                known: list[Statistics | None] = [None] * len(self.backbone.levels)
+                if passes == 2:
+                    for tile in tiles:
+                        self._gather(planes[:, images], tile, known, encode)
+                        step()
+                for tile in tiles:
+                    self._fuse_tile(
+                        planes[:, images], tile, known, fused[images], maps[:, images], encode
+                    )
+                    step()
         if not fused.isfinite().all():
             raise FusionlabError(
                 f"the strategy {type(self.strategy).__name__} gave values that are not finite"
             )
         return fused[..., :height, :width], maps[..., :height, :width]
 
+    def _gather(
+        self, planes: Tensor, tile: Tile, known: list[Statistics | None], encode: Encoder
+    ) -> None:
+        """Add what the strategy wants to know of one tile to what is `known` at each level."""
+        for features, scene in self._scenes(planes, tile, encode):
+            with _blaming(self.strategy):
+                found = self.strategy.statistics(features, scene)
+                before = known[scene.level]
+                known[scene.level] = found if before is None else self.strategy.merge(before, found)
+
     def _fuse_tile(
-        self, planes: Tensor, tile: Tile, fused: Tensor, maps: Tensor, encoder: Encoder
+        self,
+        planes: Tensor,
+        tile: Tile,
+        known: list[Statistics | None],
+        fused: Tensor,
+        maps: Tensor,
+        encode: Encoder,
     ) -> None:
         """Encode, merge and decode one tile, and write the kept part of it into `fused`."""
-        k, count = planes.shape[:2]
-        sources = planes[..., *tile.outer.slices].to(self.device)
-        levels = encoder(sources.flatten(0, 1))
         merged = []
-        for number, (level, flat) in enumerate(zip(self.backbone.levels, levels, strict=True)):
-            features = flat.unflatten(0, (k, count))  # (k, N, C, h, w)
+        for features, found in self._scenes(planes, tile, encode):
+            scene = replace(found, statistics=known[found.level])
+            merged.append(self._merged(features, scene))
+            if scene.level == 0 and len(maps) and isinstance(self.strategy, WeightedStrategy):
+                with _blaming(self.strategy):
+                    weights = self.strategy.weights(features, scene)
+                weights = weights.expand_as(features).mean(dim=2, keepdim=True)
+                for axis in (-2, -1):
+                    weights = weights.repeat_interleave(scene.stride, dim=axis)
+                maps[..., *tile.inner.slices] = weights[..., *tile.kept.slices].to(maps)
+        decoded = self.backbone.decode(tuple(merged))
+        fused[..., *tile.inner.slices] = decoded[..., *tile.kept.slices].to(fused)
+
+    def _scenes(
+        self, planes: Tensor, tile: Tile, encode: Encoder
+    ) -> Iterator[tuple[Tensor, Scene]]:
+        """Encode one tile; yield the features `(k, N, C, h, w)` of each level, and its scene."""
+        sources = planes[..., *tile.outer.slices].to(self.device)
+        levels = zip(self.backbone.levels, encode(sources.flatten(0, 1)), strict=True)
+        for number, (level, flat) in enumerate(levels):
             scene = Scene(
                 sources=sources,
                 level=number,
@@ -239,17 +280,9 @@ class Fusion:
                 left=tile.outer.left,
                 height=planes.shape[-2],
                 width=planes.shape[-1],
+                kept=tile.kept,
             )
-            merged.append(self._merged(features, scene))
-            if number == 0 and len(maps) and isinstance(self.strategy, WeightedStrategy):
-                with _blaming(self.strategy):
-                    weights = self.strategy.weights(features, scene)
-                weights = weights.expand_as(features).mean(dim=2, keepdim=True)
-                for axis in (-2, -1):
-                    weights = weights.repeat_interleave(level.stride, dim=axis)
-                maps[..., *tile.inner.slices] = weights[..., *tile.kept.slices].to(maps)
-        decoded = self.backbone.decode(tuple(merged))
-        fused[..., *tile.inner.slices] = decoded[..., *tile.kept.slices].to(fused)
+            yield flat.unflatten(0, planes.shape[:2]), scene
 
     def _merged(self, features: Tensor, scene: Scene) -> Tensor:
         """Apply the strategy to one level, and hold it to its contract."""
@@ -286,18 +319,37 @@ class Fusion:
         flat = pad(planes.flatten(0, 1), (0, right, 0, bottom), mode="replicate")
         return flat.view(*planes.shape[:3], *flat.shape[-2:])
 
-    def _pieces(self, shape: torch.Size) -> list[tuple[slice, Tile]]:
-        """Divide planes `(k, N, 1, H, W)` into what is fused in one go: images x tiles.
+    def _plan(self, shape: torch.Size) -> tuple[list[slice], list[Tile]]:
+        """Divide planes `(k, N, 1, H, W)`: the images that are fused together, and their tiles.
 
-        A strategy that looks at the whole image is given whole images.
+        Raises:
+            FusionlabError: the strategy needs the images in one piece, and they are too large.
         """
-        k, count, _, height, width = shape
-        edge = None if self._support is None else self.tile or default_edge(k)
-        halo = 0 if self._support is None else self.backbone.halo(self._support)
-        reach = None if edge is None else edge + 2 * halo
+        k, images, _, height, width = shape
+        edge, halo = self.tile or default_edge(k), 0
+        if self._support is None:
+            self._check_whole(k, height, width)
+            tiles = plan(height, width, None, 0)
+            reach = None
+        else:
+            halo = self.backbone.halo(self._support)
+            tiles = plan(height, width, edge, halo, self.backbone.multiple)
+            reach = edge + 2 * halo
         step = images_at_once(k, height, width, reach)
-        images = [slice(start, start + step) for start in range(0, count, step)]
-        return list(product(images, plan(height, width, edge, halo, self.backbone.multiple)))
+        return [slice(start, start + step) for start in range(0, images, step)], tiles
+
+    def _check_whole(self, k: int, height: int, width: int) -> None:
+        """Refuse images that a strategy needs in one piece and that are larger than allowed."""
+        samples = sum(level.channels / level.stride**2 for level in self.backbone.levels)
+        needed = int(4 * k * height * width * samples)
+        if max(height, width) <= self.tile if self.tile else needed <= WHOLE_BYTES:
+            return
+        raise FusionlabError(
+            f"the strategy {type(self.strategy).__name__} needs the whole image at once, and "
+            f"{k} sources of {width}x{height} have features of {needed / 2**30:.1f} GiB ({needed} "
+            f"bytes); choose a strategy that can be cut into tiles, smaller images, or insist "
+            f"with a tile of {max(height, width)}"
+        )
 
 
 def available_device(name: str | torch.device) -> torch.device:

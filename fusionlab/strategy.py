@@ -22,6 +22,7 @@ A module with strategies imports torch inside its methods (or under `TYPE_CHECKI
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
@@ -31,24 +32,57 @@ from fusionlab import params
 if TYPE_CHECKING:
     from torch import Tensor
 
+Statistics = Mapping[str, "Tensor"]
+"""What a rule knows of a whole image: sums, counts, maxima, each under a name."""
+
 
 class Law(Enum):
-    """What a rule may promise about itself; the law suite tests exactly what is claimed."""
+    """What a rule may claim, and what every rule owes; `fusionlab.testing` tests both."""
 
     PERMUTATION = "the order of the sources does not matter"
     IDEMPOTENCE = "k copies of one source give that source back"
     CONVEXITY = "no result lies outside the range of the sources at that place"
     SCALE = "features c times as large give a result c times as large, c > 0"
+    TRANSLATION = "a picture moved within an empty surround gives the result moved"
     FLIPS = "a mirrored or quarter-turned input gives the result mirrored or turned"
     DUPLICATES = "giving a source twice changes nothing"
     DOMINANCE = "a source far more active than all others is the result"
+
+    SHAPE = "the result has the shape, dtype and device of the features of one source"
+    PRECISION = "half, single and double precision give one result, each to its rounding"
+    FINITE = "finite features, zeros and huge ones too, give a finite result"
+    PARTITION = "weights are not negative and sum to one"
+    GRADIENTS = "gradients are finite, also where every activity is zero"
+    DERIVATIVE = "gradients are those of finite differences, away from kinks"
+    BATCH = "images of a batch do not see each other"
+    UNTOUCHED = "features and sources are not changed"
+    DETERMINISM = "the same input gives the same result, whatever was fused before"
+    SUPPORT = "nothing further away than the support matters"
+    TILES = "tiles give the result of the whole image"
+    AUTOCAST = "within torch.autocast the result is the same, to the rounding of half precision"
+
+
+CLAIMS = frozenset(
+    {
+        Law.PERMUTATION,
+        Law.IDEMPOTENCE,
+        Law.CONVEXITY,
+        Law.SCALE,
+        Law.TRANSLATION,
+        Law.FLIPS,
+        Law.DUPLICATES,
+        Law.DOMINANCE,
+    }
+)
+"""The laws that are a matter of the rule; all others every rule owes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
     """Everything a rule may look at besides the features, so that `fuse` never changes.
 
-    A large image is fused in tiles; all of this is about the tile that is being fused.
+    A large image is fused in tiles; all of this is about the tile that is being fused, except
+    for the statistics.
     """
 
     sources: Tensor
@@ -65,6 +99,23 @@ class Scene:
     """Rows of the whole image, extended to the multiple that the backbone needs."""
     width: int | None = None
     """Columns of the whole image, likewise. None, for both: the tile is the whole image."""
+    kept: tuple[int, int, int, int] | None = None
+    """Top, left, bottom and right of what this tile answers for, in its own image pixels: the
+    rest belongs to its neighbours. None: all of it."""
+    statistics: Statistics | None = None
+    """What the rule has gathered over all tiles of the image; None where it is not cut."""
+
+    def own(self, maps: Tensor) -> Tensor:
+        """Cut maps `(..., h, w)` to what this tile answers for.
+
+        Sums of that over all tiles count every pixel once. The maps are as fine as the features
+        or as the sources.
+        """
+        if self.kept is None:
+            return maps
+        step = self.sources.shape[-1] // maps.shape[-1]
+        top, left, bottom, right = (edge // step for edge in self.kept)
+        return maps[..., top:bottom, left:right]
 
 
 @dataclass(frozen=True)
@@ -83,10 +134,11 @@ class Strategy(ABC):
 
     @property
     def support(self) -> int | None:
-        """How many feature pixels away the rule looks; None: at the whole image.
+        """How many feature pixels away the rule looks; None: it needs the image in one piece.
 
-        0 for a rule that treats every pixel by itself, r for a window of half-width r. A rule
-        that says nothing is never cut into tiles: correct, but bounded by memory.
+        0 for a rule that treats every pixel by itself, r for a window of half-width r. What a
+        rule looks at through its `statistics` does not count. A rule that says nothing is never
+        cut into tiles: correct, but bounded by memory.
         """
         return None
 
@@ -94,6 +146,34 @@ class Strategy(ABC):
     def laws(self) -> frozenset[Law]:
         """The laws this instance obeys; they may depend on its parameters."""
         return frozenset()
+
+    def statistics(self, features: Tensor, scene: Scene) -> Statistics:  # noqa: ARG002  # for others
+        """Return what the rule needs to know of the whole image, of this tile.
+
+        For rules that look at the whole image and can be cut into tiles all the same: in a first
+        pass the pipeline gathers this over all tiles, merges it, and hands it to `fuse` as
+        `scene.statistics`. Use `scene.own` to count every pixel once, float64 to add up many, and
+        `known` in `fuse`, which works for whole images, too.
+
+        Returns:
+            Tensors under names, which `merge` merges; nothing for rules that are local.
+        """
+        return {}
+
+    def merge(self, one: Statistics, other: Statistics) -> Statistics:
+        """Merge the statistics of two parts of an image: add them up, unless you say otherwise."""
+        return {name: one[name] + other[name] for name in one}
+
+    def known(self, features: Tensor, scene: Scene) -> Statistics:
+        """Return the statistics of the whole image: those gathered, or those of what is here."""
+        if scene.statistics is not None:
+            return scene.statistics
+        return self.statistics(features, scene)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the rule has statistics, so that tiles take two passes."""
+        return type(self).statistics is not Strategy.statistics
 
     @abstractmethod
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:

@@ -22,6 +22,10 @@ PIXELS_AT_ONCE = 2**20
 """
 
 
+WHOLE_BYTES = 2**33
+"""How large the features of an image that cannot be cut may become, unless the user insists."""
+
+
 class Box(NamedTuple):
     """A rectangle of pixels: rows top..bottom, columns left..right, the ends excluded."""
 

@@ -1,6 +1,8 @@
 """The pipeline: kinds of sources, range policies, tiles, gradients, weight maps."""
 
 import hashlib
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -708,13 +710,73 @@ def test_the_scene_tells_the_level():
     ]
 
 
-def test_a_strategy_that_declares_no_support_sees_the_whole_image():
-    class Whole(Recording):
-        support = None
+class Whole(Recording):
+    """Needs the image in one piece."""
 
+    support = None
+
+
+@pytest.mark.parametrize("tile", [None, 60, 4000])
+def test_a_strategy_that_declares_no_support_sees_the_whole_image(tile):
     Recording.seen.clear()
-    Fusion(Identity(), Whole(), tile=16)(images(2, 40, 60))
+    Fusion(Identity(), Whole(), tile=tile)(images(2, 40, 60))
     assert [tuple(s.sources.shape[-2:]) for s in Recording.seen] == [(40, 60)]
+
+
+def test_what_cannot_be_cut_is_refused_with_the_bytes_it_would_take(monkeypatch, densefuse):
+    with pytest.raises(FusionlabError, match=r"2 sources of 60x40 .* \(19200 bytes\).*tile of 60"):
+        Fusion(Identity(), Whole(), tile=32)(images(2, 40, 60))
+    monkeypatch.setattr("fusionlab.fusion.WHOLE_BYTES", 2 * 64 * 4 * 40 * 60)
+    Fusion(densefuse, Whole())(images(2, 40, 60))
+    with pytest.raises(FusionlabError, match="needs the whole image at once"):
+        Fusion(densefuse, Whole())(images(2, 40, 61))
+
+
+@dataclass(frozen=True)
+class Share(WeightedStrategy):
+    """Weight the sources by their sums over the whole image; counts its passes."""
+
+    support = 0
+    seen: ClassVar[list] = []
+
+    def statistics(self, features, scene):
+        self.seen.append(tuple(scene.own(features).shape[-2:]))
+        return {"sum": scene.own(features).sum(dim=(2, 3, 4), dtype=torch.float64)}
+
+    def weights(self, features, scene):
+        sums = self.known(features, scene)["sum"][..., None, None, None]
+        return (sums / sums.sum(dim=0)).float()
+
+
+@pytest.mark.parametrize(("height", "width", "tile"), [(40, 60, 16), (41, 59, 13), (8, 8, 4)])
+def test_statistics_count_every_pixel_once_at_every_level(height, width, tile):
+    """The levels of the backbone are as coarse as 4 pixels; 1e-6 of the range is float32."""
+    sources = [image / 255 for image in images(3, height, width)]
+    whole = Fusion(TwoLevels(), Share(), tile=4000)(sources)
+    cut = Fusion(TwoLevels(), Share(), tile=tile)(sources)
+    np.testing.assert_allclose(cut, whole, atol=1e-6)
+
+
+def test_statistics_of_a_batch_are_gathered_for_each_image():
+    batch = [torch.rand(3, 1, 30, 30) for _ in range(2)]
+    fusion = Fusion(Identity(), Share(), tile=16, range_policy=None)
+    fused = fusion(batch)
+    for n in range(3):
+        alone = fusion([sources[n : n + 1] for sources in batch])
+        torch.testing.assert_close(fused[n : n + 1], alone, rtol=0, atol=1e-6)
+
+
+def test_two_passes_are_made_only_where_an_image_is_cut():
+    Share.seen.clear()
+    calls = []
+    sources = images(2, 40, 40)
+    fusion = Fusion(Identity(), Share(), tile=20)
+    fusion.fuse(sources, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(n, 8) for n in range(1, 9)]
+    assert Share.seen == [(20, 20)] * 4
+    calls.clear()
+    Fusion(Identity(), Share()).fuse(sources, progress=lambda *call: calls.append(call))
+    assert calls == [(1, 1)]
 
 
 def test_many_images_are_fused_in_portions_and_none_is_lost():

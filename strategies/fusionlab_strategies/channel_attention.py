@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionlab import Scene
+    from fusionlab.strategy import Statistics
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,36 @@ class ChannelAttention(WeightedStrategy):
     ] = "avg"
 
     @property
+    def support(self) -> int | None:
+        """A nuclear norm is not made of those of tiles; the others are."""
+        return None if self.pool == "nuclear" else 0
+
+    @property
     def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.FLIPS}
+        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.TRANSLATION, Law.FLIPS}
+
+    def statistics(self, features: Tensor, scene: Scene) -> Statistics:
+        """Return the activity `(k, N, C)` of each channel: sum, maximum or nuclear norm."""
+        import torch
+
+        own = scene.own(features)
+        if self.pool == "avg":  # the number of pixels is the same for all sources
+            return {"activity": own.abs().sum(dim=(-2, -1), dtype=torch.float64)}
+        if self.pool == "max":
+            return {"activity": own.abs().amax(dim=(-2, -1)).double()}
+        precise = torch.promote_types(features.dtype, torch.float32)
+        return {"activity": torch.linalg.svdvals(own.to(precise)).sum(dim=-1)}
+
+    def merge(self, one: Statistics, other: Statistics) -> Statistics:
+        """Add up sums, keep the larger maximum."""
+        if self.pool == "max":
+            return {"activity": one["activity"].maximum(other["activity"])}
+        return super().merge(one, other)
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights `(k, N, C, 1, 1)` of features `(k, N, C, h, w)`."""
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        if self.pool == "avg":
-            activity = features.abs().mean(dim=(-2, -1), dtype=precise)
-        elif self.pool == "max":
-            activity = features.abs().amax(dim=(-2, -1)).to(precise)
-        else:
-            activity = torch.linalg.svdvals(features.to(precise)).sum(dim=-1)
-        return normalise(activity[..., None, None])
+        activity = self.known(features, scene)["activity"]
+        return normalise(activity[..., None, None]).to(precise)

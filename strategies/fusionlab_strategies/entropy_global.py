@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionlab import Scene
+    from fusionlab.strategy import Statistics
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,42 @@ class EntropyGlobal(WeightedStrategy):
     """
 
     @property
+    def support(self) -> int:
+        return 0
+
+    @property
     def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.FLIPS}
+        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.TRANSLATION, Law.FLIPS}
+
+    def statistics(self, features: Tensor, scene: Scene) -> Statistics:
+        """Return how many pixels of each source have each grey level, `(k, N, 256)`."""
+        import torch
+
+        k, count = scene.sources.shape[:2]
+        precise = torch.promote_types(scene.sources.dtype, torch.float32)
+        levels = (
+            scene.own(scene.sources)
+            .detach()
+            .to(precise)
+            .clamp(0, 1)
+            .mul(255)
+            .add(0.5)
+            .floor()
+            .long()
+        )
+        # 256 counters per picture, and one pass over all of them
+        first = 256 * torch.arange(k * count, device=levels.device)
+        counts = torch.bincount(
+            (levels.flatten(0, 1).flatten(1) + first[:, None]).flatten(), minlength=256 * k * count
+        )
+        return {"counts": counts.view(k, count, 256)}
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights `(k, N, 1, 1, 1)`, from the sources of the scene."""
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        k, count = scene.sources.shape[:2]
-        levels = scene.sources.detach().to(precise).clamp(0, 1).mul(255).add(0.5).floor().long()
-        # 256 counters per picture, and one pass over all of them
-        first = 256 * torch.arange(k * count, device=levels.device)
-        counts = torch.bincount(
-            (levels.flatten(0, 1).flatten(1) + first[:, None]).flatten(), minlength=256 * k * count
-        )
-        share = counts.view(k, count, 256).to(precise) / levels[0, 0].numel()
+        counts = self.known(features, scene)["counts"].to(precise)
+        share = counts / counts.sum(dim=2, keepdim=True)
         entropy = -torch.xlogy(share, share).sum(dim=2)
         return normalise(entropy.clamp(min=0))[..., None, None, None].to(features.device)

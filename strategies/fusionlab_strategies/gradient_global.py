@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionlab import Scene
+    from fusionlab.strategy import Statistics
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,32 @@ class GradientGlobal(WeightedStrategy):
     ] = 100.0
 
     @property
-    def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.FLIPS}
+    def support(self) -> int:
+        return 1
 
-    def weights(self, features: Tensor, scene: Scene) -> Tensor:
-        """Return the weights `(k, N, 1, 1, 1)` of features `(k, N, C, h, w)`."""
+    @property
+    def laws(self) -> frozenset[Law]:
+        return super().laws | {Law.PERMUTATION, Law.TRANSLATION, Law.FLIPS}
+
+    def statistics(self, features: Tensor, scene: Scene) -> Statistics:
+        """Return the sum `(k, N)` of the squares of the gradients, and of how many."""
         import torch
         from torch.nn.functional import avg_pool2d, pad
 
-        k, count = features.shape[:2]
         precise = torch.promote_types(features.dtype, torch.float32)
         maps = features.flatten(0, 1).to(precise)
         box = avg_pool2d(pad(maps, (1, 1, 1, 1), mode="replicate"), 3, 1)
         # the mean of all 9 pixels is 8/9 of that of the neighbours and 1/9 of the pixel itself
-        squares = ((box - maps) * (9 / 8)).square()
+        squares = scene.own(((box - maps) * (9 / 8)).square().view_as(features))
         # in float64, since a small c magnifies the rounding of the mean
-        strength = squares.mean(dim=(1, 2, 3), dtype=torch.float64).view(k, count, 1, 1, 1)
+        total = squares.sum(dim=(2, 3, 4), dtype=torch.float64)
+        return {"squares": total, "count": torch.full_like(total, squares[0, 0].numel())}
+
+    def weights(self, features: Tensor, scene: Scene) -> Tensor:
+        """Return the weights `(k, N, 1, 1, 1)` of features `(k, N, C, h, w)`."""
+        import torch
+
+        precise = torch.promote_types(features.dtype, torch.float32)
+        known = self.known(features, scene)
+        strength = (known["squares"] / known["count"])[..., None, None, None]
         return (strength / self.c).softmax(dim=0).to(precise)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionlab import Scene
+    from fusionlab.strategy import Statistics
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,18 @@ class NestFuse(WeightedStrategy):
     ] = "avg"
 
     @property
+    def support(self) -> int | None:
+        return ChannelAttention(self.pool).support
+
+    @property
     def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.FLIPS}
+        return super().laws | {Law.PERMUTATION, Law.TRANSLATION, Law.FLIPS}
+
+    def statistics(self, features: Tensor, scene: Scene) -> Statistics:
+        return ChannelAttention(self.pool).statistics(features, scene)
+
+    def merge(self, one: Statistics, other: Statistics) -> Statistics:
+        return ChannelAttention(self.pool).merge(one, other)
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights `(k, N, C, h, w)` of features `(k, N, C, h, w)`."""

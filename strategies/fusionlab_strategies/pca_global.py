@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionlab import Scene
+    from fusionlab.strategy import Statistics
 
 _SQUARINGS = 20
 
@@ -37,24 +38,35 @@ class PCAGlobal(WeightedStrategy):
     """
 
     @property
+    def support(self) -> int:
+        return 0
+
+    @property
     def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.FLIPS}
+        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.TRANSLATION, Law.FLIPS}
+
+    def statistics(self, features: Tensor, scene: Scene) -> Statistics:
+        """Return the sums `(N, k, 1)` and the products `(N, k, k)` of the sources, and how many."""
+        import torch
+
+        # in float64, since v magnifies the rounding of S where two eigenvalues are close
+        flat = scene.own(features).double().flatten(2).transpose(0, 1)
+        sums = flat.sum(dim=2, keepdim=True)
+        count = torch.full_like(sums, flat.shape[2])
+        return {"sums": sums, "products": flat @ flat.mT, "count": count}
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights `(k, N, 1, 1, 1)` of features `(k, N, C, h, w)`."""
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        # in float64, since v magnifies the rounding of S where two eigenvalues are close
-        flat = features.double().flatten(2).transpose(0, 1)
-        # to 1, so that squares neither overflow nor vanish; the rule does not see the scale
-        largest = flat.detach().abs().amax(dim=(1, 2), keepdim=True)
-        flat = flat / torch.where(largest > 0, largest, 1)
-        flat = flat - flat.mean(dim=2, keepdim=True)
-        power = flat @ flat.mT / flat.shape[2]
-        # a plain source differs from its mean by rounding: no contrast
-        plain = _trace(power) <= (8 * torch.finfo(flat.dtype).eps) ** 2
-        power = torch.where(plain, 0, power)
+        known = self.known(features, scene)
+        means, squares = known["sums"] / known["count"], known["products"] / known["count"]
+        power = squares - means @ means.mT
+        # the variance of a plain source is what the difference has left of its square: no contrast
+        rounding = 64 * torch.finfo(power.dtype).eps * squares.diagonal(dim1=1, dim2=2)
+        varies = (power.diagonal(dim1=1, dim2=2) > rounding).to(power)
+        power = power * varies[:, :, None] * varies[:, None, :]
         for _ in range(_SQUARINGS):
             trace = _trace(power)
             power = power / torch.where(trace > 0, trace, 1)
