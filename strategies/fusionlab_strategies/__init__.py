@@ -69,6 +69,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "Weight each source by the mean of spatial and channel attention.",
         ),
         StrategyRef(
+            "nuclear_patch",
+            f"{here}.nuclear_patch:NuclearPatch",
+            "Weight each source by the nuclear norm of its features around a pixel.",
+        ),
+        StrategyRef(
             "pca_global",
             f"{here}.pca_global:PCAGlobal",
             "Weight each source by its share in the first principal component.",
