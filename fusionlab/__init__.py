@@ -15,27 +15,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fusionlab.backbone import Backbone, Card, Features, Level
+    from fusionlab.backbone import Backbone, Features, Level
     from fusionlab.errors import FusionlabError
     from fusionlab.fusion import Fused, Fusion
     from fusionlab.hookspecs import BackboneRef, MetricRef, Preset, StrategyRef, hookimpl
     from fusionlab.plugins import Plugins, load_plugins
-    from fusionlab.strategy import Law, Scene, Strategy, WeightedStrategy, normalise
+    from fusionlab.strategy import (
+        Law,
+        LearnedStrategy,
+        Scene,
+        Statistics,
+        Strategy,
+        WeightedStrategy,
+        normalise,
+    )
+    from fusionlab.weights import Card
 
 _HOMES = {
     "Backbone": "backbone",
     "BackboneRef": "hookspecs",
-    "Card": "backbone",
+    "Card": "weights",
     "Features": "backbone",
     "Fused": "fusion",
     "Fusion": "fusion",
     "FusionlabError": "errors",
     "Law": "strategy",
+    "LearnedStrategy": "strategy",
     "Level": "backbone",
     "MetricRef": "hookspecs",
     "Plugins": "plugins",
     "Preset": "hookspecs",
     "Scene": "strategy",
+    "Statistics": "strategy",
     "Strategy": "strategy",
     "StrategyRef": "hookspecs",
     "WeightedStrategy": "strategy",
@@ -54,11 +65,13 @@ __all__ = [
     "Fusion",
     "FusionlabError",
     "Law",
+    "LearnedStrategy",
     "Level",
     "MetricRef",
     "Plugins",
     "Preset",
     "Scene",
+    "Statistics",
     "Strategy",
     "StrategyRef",
     "WeightedStrategy",

@@ -1,4 +1,4 @@
-"""What a backbone is: a frozen encoder and decoder, and the card of its weights.
+"""What a backbone is: a frozen encoder and decoder.
 
 A backbone turns images into features and features back into images. It is trained once
 (`fusionlab.training`), frozen, and never touched by a fusion: the rule in the middle is
@@ -7,18 +7,14 @@ the only thing that changes from one experiment to the next.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from torch import Tensor, nn
 
-from fusionlab.errors import FusionlabError
-from fusionlab.names import check_name
+from fusionlab.weights import Card, load_weights
 
 Features = tuple[Tensor, ...]
 """What an encoder returns: one `(M, C, h, w)` tensor per level, finest first."""
@@ -31,62 +27,6 @@ class Level:
     channels: int
     stride: int
     """Image pixels per feature pixel."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """Where a checkpoint comes from: the file that lies beside the weights.
-
-    The card of `X.safetensors` is `X.json`; its `sha256` is that of the weights file and is
-    checked whenever the weights are loaded.
-    """
-
-    backbone: str
-    tag: str
-    sha256: str
-    licence: str
-    data: Mapping[str, Any] = field(default_factory=dict)
-    """What the network was trained on."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Loss, lambda, iterations, batch, learning rate, ... of the training."""
-    validation: Mapping[str, Any] = field(default_factory=dict)
-    """How well held-out images come back, in grey levels."""
-    made_with: Mapping[str, Any] = field(default_factory=dict)
-    """Versions of the programs, and the commit of the training code."""
-    parent: Mapping[str, Any] | None = None
-    """The card of the weights that the training started from; None: from random ones."""
-
-    def __post_init__(self) -> None:
-        check_name(self.tag)
-        if not isinstance(self.sha256, str):
-            raise TypeError(f"sha256 must be text, got {self.sha256!r}")
-
-    @staticmethod
-    def path_of(weights: Path) -> Path:
-        """Return where the card of a weights file lies."""
-        return weights.with_suffix(".json")
-
-    @classmethod
-    def read(cls, weights: Path) -> Card:
-        """Read the card that lies beside `weights`.
-
-        Raises:
-            FusionlabError: there is no card, or it is not one.
-        """
-        path = cls.path_of(weights)
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise FusionlabError(
-                f"{weights} has no card: expected {path.name} beside it, as 'fusionlab train' "
-                "writes it"
-            ) from None
-        except (OSError, TypeError, ValueError) as error:
-            raise FusionlabError(f"{path} is not the card of a checkpoint: {error}") from error
-
-    def to_json(self) -> str:
-        """Return the card as the text of its file."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 
 class Backbone(nn.Module, ABC):
@@ -143,26 +83,5 @@ class Backbone(nn.Module, ABC):
             FusionlabError: the file is missing or damaged, differs from the SHA-256 in its
                 card, or holds the weights of another network.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
-        card = Card.read(weights)
-        try:
-            content = weights.read_bytes()
-        except OSError as error:
-            raise FusionlabError(f"cannot read the weights {weights}: {error.strerror}") from error
-        found = hashlib.sha256(content).hexdigest()
-        if found != card.sha256:
-            raise FusionlabError(
-                f"{weights} is not the file its card describes: expected SHA-256 "
-                f"{card.sha256[:12]}..., got {found[:12]}...; copy both files again"
-            )
-        try:
-            self.load_state_dict(load(content))
-        except (SafetensorError, RuntimeError) as error:
-            raise FusionlabError(
-                f"{weights} does not hold the weights of {type(self).__name__}: "
-                f"{' '.join(str(error).split())}"
-            ) from error
-        self.card = card
+        self.card = load_weights(self, weights)
         return self.freeze()

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Generic, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from fusionlab.backbone import Backbone, Features
@@ -19,10 +19,17 @@ from fusionlab.imaging.colour import Colour
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.display import RangePolicy
 from fusionlab.imaging.scale import Scale, parse_scales
-from fusionlab.method import build_backbone, build_strategy, method_id
+from fusionlab.method import build_backbone, build_networks, build_strategy, method_id
 from fusionlab.plugins import in_one_line, installed
 from fusionlab.precision import convolutions
-from fusionlab.strategy import Law, Scene, Statistics, Strategy, WeightedStrategy
+from fusionlab.strategy import (
+    Law,
+    LearnedStrategy,
+    Scene,
+    Statistics,
+    Strategy,
+    WeightedStrategy,
+)
 from fusionlab.tiling import WHOLE_BYTES, Tile, default_edge, images_at_once, plan
 
 Encoder = Callable[[Tensor], Features]
@@ -74,6 +81,8 @@ class Fusion:
             strategy needs the image in one piece, a larger image is refused.
         allow_tf32: let CUDA round the inputs of its convolutions to 10 bits: faster, and less
             precise. Only ever for the duration of a call.
+        networks: of a learned strategy, one for each level of the backbone, in place of those
+            whose weights its package offers; used as they stand.
 
     Raises:
         FusionlabError: a name or a setting is unknown, or the device is not there.
@@ -90,21 +99,9 @@ class Fusion:
         device: str | torch.device = "cpu",
         tile: int | None = None,
         allow_tf32: bool = False,
+        networks: nn.ModuleList | None = None,
     ) -> None:
-        for what, given, kind in (
-            ("backbone", backbone, Backbone),
-            ("strategy", strategy, Strategy),
-        ):
-            if not (given is None or isinstance(given, str | kind)):
-                raise FusionlabError(f"the {what} must be a name or an instance, got {given!r}")
-        if range_policy not in (None, "auto", *get_args(RangePolicy)):
-            raise FusionlabError(
-                f"the range policy must be auto, clip, minmax or None, got {range_policy!r}"
-            )
-        if colour not in get_args(Colour):
-            raise FusionlabError(
-                f"the colour mode must be one of {', '.join(get_args(Colour))}, got {colour!r}"
-            )
+        _check_kinds(backbone, strategy, range_policy, colour)
         if not isinstance(backbone, Backbone):
             plugins = installed()
             backbone = build_backbone(backbone or plugins.default("backbone"), plugins)
@@ -119,7 +116,10 @@ class Fusion:
             range_policy = "clip" if convex else "minmax"
         if tile is not None and tile < backbone.multiple:
             raise FusionlabError(f"a tile needs at least {backbone.multiple} pixels, got {tile}")
+        if networks is None and isinstance(strategy, LearnedStrategy):
+            networks, strategy = build_networks(strategy, backbone, installed())
         self.device = available_device(device)
+        self.networks = (networks or nn.ModuleList()).to(self.device)
         self.backbone = backbone.freeze().to(self.device)
         self.strategy = strategy
         self.range_policy: RangePolicy | None = range_policy
@@ -281,6 +281,7 @@ class Fusion:
                 height=planes.shape[-2],
                 width=planes.shape[-1],
                 kept=tile.kept,
+                network=self.networks[number] if self.networks else None,
             )
             yield flat.unflatten(0, planes.shape[:2]), scene
 
@@ -349,6 +350,24 @@ class Fusion:
             f"{k} sources of {width}x{height} have features of {needed / 2**30:.1f} GiB ({needed} "
             f"bytes); choose a strategy that can be cut into tiles, smaller images, or insist "
             f"with a tile of {max(height, width)}"
+        )
+
+
+def _check_kinds(backbone: object, strategy: object, range_policy: object, colour: object) -> None:
+    """Refuse what cannot be meant, before anything is loaded for it."""
+    for what, given, kind in (
+        ("backbone", backbone, Backbone),
+        ("strategy", strategy, Strategy),
+    ):
+        if not (given is None or isinstance(given, str | kind)):
+            raise FusionlabError(f"the {what} must be a name or an instance, got {given!r}")
+    if range_policy not in (None, "auto", *get_args(RangePolicy)):
+        raise FusionlabError(
+            f"the range policy must be auto, clip, minmax or None, got {range_policy!r}"
+        )
+    if colour not in get_args(Colour):
+        raise FusionlabError(
+            f"the colour mode must be one of {', '.join(get_args(Colour))}, got {colour!r}"
         )
 
 

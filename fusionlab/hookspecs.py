@@ -63,14 +63,18 @@ class StrategyRef:
         name: what `--strategy` takes.
         target: where the class lives, `"package.module:Class"`.
         summary: one line, the same as the first line of the class's docstring.
+        checkpoints: of a learned strategy: tag -> safetensors file (its card lies beside it).
+            The first is the default.
     """
 
     name: str
     target: str
     summary: str
+    checkpoints: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_ref(self.name, self.target, self.summary)
+        _check_checkpoints(self.checkpoints)
 
     def load(self) -> type[Strategy]:
         """Import and return the class."""
@@ -98,10 +102,7 @@ class BackboneRef:
 
     def __post_init__(self) -> None:
         _check_ref(self.name, self.target, self.summary)
-        for tag, path in self.checkpoints.items():
-            check_name(tag)
-            if not isinstance(path, Path):
-                raise TypeError(f"the weights {tag!r} must be a Path, got {path!r}")
+        _check_checkpoints(self.checkpoints)
 
     def load(self) -> type[Backbone]:
         """Import and return the class."""
@@ -256,6 +257,13 @@ def _check_ref(name: object, target: object, summary: object) -> None:
         raise ValueError(f"a target is written 'package.module:Class', got {target!r}")
     if not isinstance(summary, str):
         raise TypeError(f"the summary of {name!r} must be a line of text, got {summary!r}")
+
+
+def _check_checkpoints(checkpoints: Mapping[str, object]) -> None:
+    for tag, path in checkpoints.items():
+        check_name(tag)
+        if not isinstance(path, Path):
+            raise TypeError(f"the weights {tag!r} must be a Path, got {path!r}")
 
 
 def _load(target: str, base: type[T]) -> type[T]:

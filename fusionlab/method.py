@@ -12,18 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionlab import params
 from fusionlab.errors import FusionlabError
 from fusionlab.plugins import in_one_line
+from fusionlab.weights import Card, load_weights
 
 if TYPE_CHECKING:
-    from fusionlab.backbone import Backbone, Card
+    from torch.nn import ModuleList
+
+    from fusionlab.backbone import Backbone
     from fusionlab.hookspecs import BackboneRef, MetricRef, StrategyRef
     from fusionlab.plugins import Offer, Plugins
-    from fusionlab.strategy import Strategy
+    from fusionlab.strategy import LearnedStrategy, Strategy
 
 
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".model"}
@@ -89,20 +93,47 @@ def build_backbone(text: str, plugins: Plugins) -> Backbone:
         return backbone.freeze()
     if not tag:
         tag = next(iter(checkpoints))
-    if tag in checkpoints:
-        return backbone.load_checkpoint(checkpoints[tag])
-    if tag.endswith(".safetensors"):
-        return backbone.load_checkpoint(Path(tag))
-    if Path(tag).suffix in PICKLES:
+    return backbone.load_checkpoint(_weights(f"the backbone {name!r}", tag, checkpoints))
+
+
+def build_networks(
+    strategy: LearnedStrategy, backbone: Backbone, plugins: Plugins
+) -> tuple[ModuleList, LearnedStrategy]:
+    """Build the frozen networks of a learned strategy, one for each level of the backbone.
+
+    Returns:
+        The networks, and the strategy with the tag of their weights as its `checkpoint`; with
+        the beginning of their SHA-256 where its package does not offer them.
+
+    Raises:
+        FusionlabError: there are no such weights, they are damaged, or they were trained on the
+            features of another backbone.
+    """
+    from torch.nn import ModuleList
+    from torch.random import fork_rng
+
+    name = plugins.strategies.name_of(type(strategy))
+    offer = plugins.strategies.offer_of(type(strategy))
+    checkpoints = offer.ref.checkpoints if offer else {}
+    tag = strategy.checkpoint or next(iter(checkpoints), None)
+    if tag is None:
         raise FusionlabError(
-            f"{tag} is refused unread: weights in a pickle can run programs when they are loaded; "
-            "give a .safetensors file with its card, as 'fusionlab train' writes them"
+            f"the strategy {name!r} has no trained weights; train some with 'fusionlab "
+            f"train-strategy {name}', or give a .safetensors file as its checkpoint"
         )
-    known = ", ".join(checkpoints) or "none"
-    raise FusionlabError(
-        f"the backbone {name!r} has no weights {tag!r}; known: {known}, or the path of a "
-        ".safetensors file"
-    )
+    with fork_rng(devices=[]):  # random weights first; the caller's seed is his
+        networks = ModuleList(strategy.network(level) for level in backbone.levels)
+    card = load_weights(networks, _weights(f"the strategy {name!r}", tag, checkpoints))
+    trained = (card.strategy or {}).get("backbone_sha256")
+    if trained != (backbone.card and backbone.card.sha256):
+        here = method_id(backbone, strategy, plugins).partition("/")[0]
+        raise FusionlabError(
+            f"the weights {tag!r} of {name!r} were trained on the features of {card.backbone}, "
+            f"not of {here}; choose that backbone, or train others with 'fusionlab train-strategy'"
+        )
+    if tag not in checkpoints:
+        tag = f"{card.tag}-{card.sha256[:8]}"
+    return networks.eval().requires_grad_(False), replace(strategy, checkpoint=tag)
 
 
 def strategy_class(offer: Offer[StrategyRef]) -> type[Strategy]:
@@ -152,10 +183,25 @@ def blaming(
         ) from error
 
 
+def _weights(owner: str, tag: str, checkpoints: Mapping[str, Path]) -> Path:
+    """Return the file of the weights that a tag, or a path, means."""
+    if tag in checkpoints:
+        return checkpoints[tag]
+    if tag.endswith(".safetensors"):
+        return Path(tag)
+    if Path(tag).suffix in PICKLES:
+        raise FusionlabError(
+            f"{tag} is refused unread: weights in a pickle can run programs when they are loaded; "
+            "give a .safetensors file with its card, as 'fusionlab train' writes them"
+        )
+    known = ", ".join(checkpoints) or "none"
+    raise FusionlabError(
+        f"{owner} has no weights {tag!r}; known: {known}, or the path of a .safetensors file"
+    )
+
+
 def _tag_of(card: Card, backbone: str, plugins: Plugins) -> str:
     """Return the tag of weights; of those that are not the plugin's own, with their hash."""
-    from fusionlab.backbone import Card
-
     for offer in plugins.backbones.offers:
         own = offer.ref.checkpoints.get(card.tag)
         named = backbone in (offer.ref.name, offer.qualified)

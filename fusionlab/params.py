@@ -90,8 +90,8 @@ class Param:
             return ",".join(map(self._format_one, value))
         return self._format_one(value)
 
-    def draw(self) -> SearchStrategy[Any]:
-        """Return a hypothesis strategy of valid values."""
+    def draw(self, size: int | None = None) -> SearchStrategy[Any]:
+        """Return a hypothesis strategy of valid values; of tuples with `size` elements, or none."""
         from hypothesis import strategies as st
 
         if self.choices:
@@ -117,7 +117,9 @@ class Param:
             text = st.text(max_size=8).filter(self._readable)
             one = st.booleans() if self.kind is bool else text
         if self.many:
-            one = st.lists(one, max_size=6).map(tuple)
+            one_element = one
+            sizes = range(7) if size is None else sorted({0, size})
+            one = st.sampled_from(sizes).flatmap(lambda n: st.tuples(*[one_element] * n))
         return st.none() | one if self.optional else one
 
     def _check_one(self, value: Any) -> None:

@@ -100,15 +100,22 @@ class Catalogue(Generic[Ref]):
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
         raise FusionlabError(f"there is no {self.kind} {name!r}; {hint}")
 
-    def name_of(self, cls: type) -> str:
-        """Return the shortest name that finds this class, or its own where none is offered."""
+    def offer_of(self, cls: type) -> Offer[Ref] | None:
+        """Return who offers this class, if anybody does."""
         for offer in self.offers:
             module, _, attribute = offer.ref.target.partition(":")
             # a class in use is imported already; it may have been defined in another module
             if getattr(sys.modules.get(module), attribute, None) is cls:
-                twins = [o for o in self.offers if o.ref.name == offer.ref.name]
-                return offer.ref.name if len(twins) == 1 else offer.qualified
-        return cls.__qualname__
+                return offer
+        return None
+
+    def name_of(self, cls: type) -> str:
+        """Return the shortest name that finds this class, or its own where none is offered."""
+        offer = self.offer_of(cls)
+        if offer is None:
+            return cls.__qualname__
+        twins = [o for o in self.offers if o.ref.name == offer.ref.name]
+        return offer.ref.name if len(twins) == 1 else offer.qualified
 
 
 @dataclass

@@ -22,15 +22,18 @@ A module with strategies imports torch inside its methods (or under `TYPE_CHECKI
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from fusionlab import params
+from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from fusionlab.backbone import Level
 
 Statistics = Mapping[str, "Tensor"]
 """What a rule knows of a whole image: sums, counts, maxima, each under a name."""
@@ -104,6 +107,8 @@ class Scene:
     rest belongs to its neighbours. None: all of it."""
     statistics: Statistics | None = None
     """What the rule has gathered over all tiles of the image; None where it is not cut."""
+    network: nn.Module | None = None
+    """The trained network of a learned rule for this level."""
 
     def own(self, maps: Tensor) -> Tensor:
         """Cut maps `(..., h, w)` to what this tile answers for.
@@ -209,6 +214,63 @@ class WeightedStrategy(Strategy):
         """Return the weighted sum of the features, in their dtype."""
         weighted = self.weights(features, scene) * features
         return weighted.sum(dim=0).to(features.dtype)
+
+
+@dataclass(frozen=True)
+class LearnedStrategy(Strategy):
+    """A rule with networks, trained on the features of one backbone.
+
+    The dataclass stays what every rule is, a configuration. A network for each level of the
+    backbone is built from it; they belong to the pipeline, which loads their weights and hands
+    them over as `scene.network`. `fusionlab train-strategy NAME` trains them and writes weights
+    and card; its package offers them as `StrategyRef(..., checkpoints={TAG: PATH})`.
+
+    Raises:
+        FusionlabError: as for any strategy.
+    """
+
+    checkpoint: Annotated[
+        str | None,
+        "Trained weights: a tag that its package offers, or a .safetensors file (none: its first).",
+    ] = field(default=None, kw_only=True)
+
+    @abstractmethod
+    def network(self, level: Level) -> nn.Module:
+        """Build the network of one level, with random weights.
+
+        It merges features `(k, N, C, h, w)` into `(N, C, h, w)`, with C = `level.channels`.
+        """
+
+    @abstractmethod
+    def losses(
+        self,
+        fused: Tensor,
+        sources: Tensor,
+        merged: Sequence[Tensor],
+        features: Sequence[Tensor],
+    ) -> Mapping[str, Tensor]:
+        """Return the terms, scalars under names, whose sum a training makes small.
+
+        Args:
+            fused: the decoded images, `(N, 1, H, W)`, around 0..1.
+            sources: `(k, N, 1, H, W)` in 0..1.
+            merged: what the networks gave, `(N, C, h, w)` for each level.
+            features: what they were given, `(k, N, C, h, w)` for each level.
+        """
+
+    def fuse(self, features: Tensor, scene: Scene) -> Tensor:
+        """Merge features with the network of the scene.
+
+        Raises:
+            FusionlabError: there is none: the rule was called outside the pipeline.
+        """
+        if scene.network is None:
+            raise FusionlabError(
+                f"{type(self).__name__} needs its trained networks; fuse with a Fusion, which "
+                "loads them"
+            )
+        merged: Tensor = scene.network(features)
+        return merged.to(features.dtype)  # autocast narrows what layers return
 
 
 def normalise(activities: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from fusionlab.cli.check import check
 from fusionlab.cli.curves import curves
 from fusionlab.cli.evaluate import evaluate
 from fusionlab.cli.explain import explain
@@ -43,6 +44,7 @@ for command in (
     explain,
     evaluate,
     score,
+    check,
     strategies,
     backbones,
     metrics,

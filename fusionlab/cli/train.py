@@ -267,7 +267,6 @@ def train(
     """
     asked = dict(ctx.params)
     with refusing(), quiet_decoders():
-        from fusionlab.backbone import Card
         from fusionlab.files import make_folder, used_alone
         from fusionlab.fusion import available_device
         from fusionlab.method import backbone_class
@@ -276,6 +275,7 @@ def train(
         from fusionlab.training.loop import Training, check_run
         from fusionlab.training.processes import joined
         from fusionlab.training.settings import Settings
+        from fusionlab.weights import Card
 
         weights = _weights(output, tag, resume=resume)
         offer = _backbone(ctx.obj.plugins, backbone)

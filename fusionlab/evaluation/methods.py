@@ -25,7 +25,7 @@ from fusionlab.method import build_backbone, build_strategy, method_id
 from fusionlab.params import params_of
 from fusionlab.plugins import Plugins
 from fusionlab.record import describe_method
-from fusionlab.strategy import Strategy
+from fusionlab.strategy import LearnedStrategy, Strategy
 
 
 @dataclass(frozen=True)
@@ -244,18 +244,21 @@ def build_methods(
             device=device,
         )
         baseline = None if base is None else _label(base, strategy, plugins)
-        return FusionMethod(_label(backbone, strategy, plugins), fusion, plugins, baseline)
+        return FusionMethod(_label(backbone, fusion.strategy, plugins), fusion, plugins, baseline)
 
     methods, baselines = [], []
     for name in names:
-        left, slash, right = name.rpartition("/")
+        head, comma, values = name.partition(",")  # whose values may be paths
+        left, slash, right = head.rpartition("/")
         if not slash:
             raise FusionlabError(
                 f"a method is written BACKBONE[@TAG]/STRATEGY[,name=value], got {name!r}"
             )
-        backbone, strategy = backbone_called(left), _strategy(right, plugins, preset)
+        strategy = _strategy(right + comma + values, plugins, preset)
+        backbone = backbone_called(left)
         base = None
-        if backbone.card is not None:  # it has learned something
+        # a backbone that has learned something; networks know the features of theirs only
+        if backbone.card is not None and not isinstance(strategy, LearnedStrategy):
             base = backbone_called(plugins.default("baseline"))
             baselines.append(method(base, strategy, None))
         methods.append(method(backbone, strategy, base))

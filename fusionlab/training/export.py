@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save
 
 import fusionlab
-from fusionlab.backbone import Card
 from fusionlab.files import written_together
 from fusionlab.training.loop import Training, Validation
+from fusionlab.weights import Card
 
 
 def export_weights(

@@ -34,7 +34,7 @@ class Addition(Strategy):
 
     @property
     def laws(self) -> frozenset[Law]:
-        return frozenset({Law.PERMUTATION, Law.SCALE, Law.FLIPS})
+        return frozenset({Law.PERMUTATION, Law.SCALE, Law.TRANSLATION, Law.FLIPS, Law.DOMINANCE})
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
         return features.sum(dim=0)

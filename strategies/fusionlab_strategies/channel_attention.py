@@ -51,7 +51,13 @@ class ChannelAttention(WeightedStrategy):
 
     @property
     def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.TRANSLATION, Law.FLIPS}
+        return super().laws | {
+            Law.PERMUTATION,
+            Law.SCALE,
+            Law.TRANSLATION,
+            Law.FLIPS,
+            Law.DOMINANCE,
+        }
 
     def statistics(self, features: Tensor, scene: Scene) -> Statistics:
         """Return the activity `(k, N, C)` of each channel: sum, maximum or nuclear norm."""

@@ -62,7 +62,13 @@ class ChooseMax(WeightedStrategy):
 
     @property
     def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.FLIPS, Law.DOMINANCE}
+        return super().laws | {
+            Law.PERMUTATION,
+            Law.SCALE,
+            Law.TRANSLATION,
+            Law.FLIPS,
+            Law.DOMINANCE,
+        }
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`."""

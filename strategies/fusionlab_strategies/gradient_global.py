@@ -50,7 +50,7 @@ class GradientGlobal(WeightedStrategy):
 
     @property
     def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.TRANSLATION, Law.FLIPS}
+        return super().laws | {Law.PERMUTATION, Law.TRANSLATION, Law.FLIPS, Law.DOMINANCE}
 
     def statistics(self, features: Tensor, scene: Scene) -> Statistics:
         """Return the sum `(k, N)` of the squares of the gradients, and of how many."""

@@ -35,6 +35,7 @@ class Max(Strategy):
                 Law.IDEMPOTENCE,
                 Law.CONVEXITY,
                 Law.SCALE,
+                Law.TRANSLATION,
                 Law.FLIPS,
                 Law.DUPLICATES,
             }

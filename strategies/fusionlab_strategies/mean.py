@@ -30,7 +30,7 @@ class Mean(WeightedStrategy):
 
     @property
     def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.FLIPS}
+        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.TRANSLATION, Law.FLIPS}
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return 1/k everywhere, `(k, N, 1, 1, 1)`."""

@@ -43,7 +43,13 @@ class PCAGlobal(WeightedStrategy):
 
     @property
     def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.SCALE, Law.TRANSLATION, Law.FLIPS}
+        return super().laws | {
+            Law.PERMUTATION,
+            Law.SCALE,
+            Law.TRANSLATION,
+            Law.FLIPS,
+            Law.DOMINANCE,
+        }
 
     def statistics(self, features: Tensor, scene: Scene) -> Statistics:
         """Return the sums `(N, k, 1)` and the products `(N, k, k)` of the sources, and how many."""

@@ -48,7 +48,7 @@ class SpatialSoftmax(WeightedStrategy):
 
     @property
     def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.FLIPS}
+        return super().laws | {Law.PERMUTATION, Law.TRANSLATION, Law.FLIPS}
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`."""

@@ -45,7 +45,7 @@ class Weighted(WeightedStrategy):
     def laws(self) -> frozenset[Law]:
         """The order of the sources matters, unless all weights are the same."""
         alike = {Law.PERMUTATION} if len(set(self.theta)) <= 1 else set()
-        return super().laws | {Law.SCALE, Law.FLIPS} | alike
+        return super().laws | {Law.SCALE, Law.TRANSLATION, Law.FLIPS} | alike
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights `(k, N, 1, 1, 1)`, the same for all N."""

@@ -1,0 +1,17 @@
+"""The law suite: what any strategy owes and what it claims, tested with inputs that shrink.
+
+In the repository of a strategy, for pytest or unittest:
+
+    from fusionlab.testing import StrategyLaws
+    from my_package import Mine
+
+    class TestMine(StrategyLaws):
+        strategy = Mine
+
+From the shell, for whatever is installed: `fusionlab check mine`.
+"""
+
+from fusionlab.testing.checking import PROFILES, Verdict, examine
+from fusionlab.testing.suite import StrategyLaws
+
+__all__ = ["PROFILES", "StrategyLaws", "Verdict", "examine"]

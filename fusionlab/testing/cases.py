@@ -1,0 +1,81 @@
+"""Rules and features for the laws, drawn so that a failure shrinks to a few numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import assume, reject
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from torch import Tensor
+
+from fusionlab import params
+from fusionlab.errors import FusionlabError
+from fusionlab.strategy import Strategy
+
+WIDEST = 24
+"""Rules that look further than this, in pixels, would need images that take too long."""
+
+Draw = Callable[[SearchStrategy[Any]], Any]
+
+
+@st.composite
+def rules(draw: Draw, cls: type[Strategy]) -> tuple[Strategy, int]:
+    """Draw a rule, often with its defaults, and the number of sources it is given.
+
+    A parameter that takes several numbers gets one for each source, or none.
+    """
+    most = 5 if cls.max_k is None else min(cls.max_k, max(5, cls.min_k))
+    k = draw(st.integers(max(2, cls.min_k), most))
+    values = {param.name: param.draw(size=k) for param in params.params_of(cls)}
+    try:
+        if not any(param.required for param in params.params_of(cls)) and draw(st.booleans()):
+            return cls(), k
+        rule = cls(**draw(st.fixed_dictionaries(values)))
+    except FusionlabError:  # what it refuses it need not fuse
+        reject()
+    assume(rule.support is None or rule.support <= WIDEST)
+    return rule, k
+
+
+@st.composite
+def features(draw: Draw, k: int, edge: int = 8) -> Tensor:
+    """Draw features `(k, N, C, h, w)` of the size that backbones make, 0..255 and signed.
+
+    Among them are zeros, dead channels and sources, plain and huge ones. The first numbers are
+    the drawn ones, so that small features consist of numbers that hypothesis can simplify; the
+    others are the same numbers in disorder.
+    """
+    shape = (k, *draw(st.tuples(*(st.integers(1, most) for most in (2, 4, edge, edge)))))
+    size = int(np.prod(shape))
+    lowest = draw(st.sampled_from([0, -100]))
+    numbers = draw(st.lists(st.integers(lowest, 255), min_size=1, max_size=24))
+    order = np.random.default_rng(size).integers(0, len(numbers), size)
+    order[: len(numbers)] = np.arange(len(numbers))[:size]
+    values = np.array(numbers, np.float64)[order]
+    if draw(st.booleans()):  # no two alike
+        values += np.arange(size) * 0.618 % 1
+    found = torch.from_numpy(values.astype(np.float32)).view(shape)
+    match draw(st.sampled_from(["nothing", "channel", "source", "everything"])):
+        case "channel":
+            found[:, :, 0] = 0
+        case "source":
+            found[0] = 0
+        case "everything":
+            found.zero_()
+    size_of_all: float = draw(st.sampled_from([1.0, 1.0, 2.0**-10, 2.0**12]))
+    return found * size_of_all
+
+
+def apart(shape: tuple[int, ...], seed: int = 0) -> Tensor:
+    """Return features, in float64, that differ from each other, and from zero, by at least 0.05.
+
+    Sums and differences of several are not zero either.
+    """
+    size = int(np.prod(shape))
+    generator = np.random.default_rng(seed)
+    values = 0.1 * (generator.permutation(size) + 1) + generator.uniform(0, 0.05, size)
+    return torch.from_numpy(values).view(shape)

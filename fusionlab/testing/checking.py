@@ -1,0 +1,147 @@
+"""Which laws a strategy claims, which of them hold, and the smallest input where one does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from hypothesis import HealthCheck, Phase, Verbosity, assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky, Unsatisfiable
+from torch import Tensor
+
+from fusionlab import params
+from fusionlab.strategy import CLAIMS, Law, Strategy, WeightedStrategy
+from fusionlab.testing.cases import features, rules
+from fusionlab.testing.laws import TESTS
+from fusionlab.testing.subject import BrokenLawError, Subject
+
+PROFILES = {"quick": 25, "thorough": 500}
+"""How many inputs each law is tested with."""
+
+Claim = Literal["owed", "yes", "for some", "no"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one law."""
+
+    law: Law
+    claimed: Claim
+    """Whether the rule claims it: whatever its parameters, for some of them, or not at all."""
+    held: bool | None
+    """Whether it held for every input; None: it does not apply, or every input was refused."""
+    counterexample: str = ""
+    """The simplest input found where it does not hold, and what happens there."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the rule is as good as its word: what it claims or owes holds."""
+        return self.claimed == "no" or self.held is not False
+
+
+def examine(
+    cls: type[Strategy], laws: Iterable[Law] = Law, profile: str = "quick"
+) -> Iterator[Verdict]:
+    """Test a strategy for laws, whether it claims them or not.
+
+    Parameters, the number of sources, their sizes and values are drawn by hypothesis, always the
+    same ones; of parameters for which the rule looks further than 24 pixels nothing is tested.
+
+    Args:
+        cls: the strategy.
+        laws: which laws.
+        profile: `quick` (25 inputs a law) or `thorough` (500).
+    """
+    claimed = _claimed(cls)
+    for law in laws:
+        claim = _claim(law, claimed)
+        if not _applies(law, cls):
+            yield Verdict(law, claim, None)
+            continue
+        ran, counterexample = _search(law, cls, claim, PROFILES[profile])
+        yield Verdict(law, claim, not counterexample if ran else None, counterexample)
+
+
+def _claim(law: Law, claimed: list[frozenset[Law]]) -> Claim:
+    if law not in CLAIMS:
+        return "owed"
+    count = sum(law in laws for laws in claimed)
+    return "no" if not count else "yes" if count == len(claimed) else "for some"
+
+
+def _claimed(cls: type[Strategy]) -> list[frozenset[Law]]:
+    """Return what some instances claim."""
+    found: list[frozenset[Law]] = []
+
+    @_settings(50)
+    @given(rules(cls))
+    def look(drawn: tuple[Strategy, int]) -> None:
+        found.append(drawn[0].laws)
+
+    look()
+    return found
+
+
+def _applies(law: Law, cls: type[Strategy]) -> bool:
+    return law is not Law.PARTITION or issubclass(cls, WeightedStrategy)
+
+
+def _search(law: Law, cls: type[Strategy], claim: Claim, examples: int) -> tuple[bool, str]:
+    """Return whether the law was tested at all, and the simplest counterexample."""
+    ran = False
+
+    @_settings(examples)
+    @given(rules(cls), st.data())
+    def test(drawn: tuple[Strategy, int], data: st.DataObject) -> None:
+        nonlocal ran
+        rule, k = drawn
+        assume(claim in ("owed", "no") or law in rule.laws)
+        assume(rule.support is not None or law not in (Law.SUPPORT, Law.TILES))
+        x = data.draw(features(k))
+        try:
+            TESTS[law](Subject(rule), x, data.draw)
+        except BrokenLawError as broken:
+            ran = True
+            raise BrokenLawError(f"{_written(rule)}, {_seen(x)}: {broken}") from broken
+        ran = True
+
+    try:
+        test()
+    except BrokenLawError as broken:
+        return True, str(broken)
+    except Flaky:
+        return True, "the same input gives one result now and another then"
+    except Unsatisfiable:
+        pass
+    return ran, ""
+
+
+def _settings(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        print_blob=False,
+        verbosity=Verbosity.quiet,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def _written(rule: Strategy) -> str:
+    return f"{type(rule).__name__}({params.describe(rule).replace(',', ', ')})"
+
+
+def _seen(x: Tensor) -> str:
+    """Write down features: all numbers if they are few."""
+    k, n, channels, height, width = x.shape
+    shape = f"k={k} N={n} C={channels} {height}x{width}"
+    flat = x.flatten(1).tolist()
+    if len(flat[0]) > 8:
+        return f"{shape}, from {x.min():g} to {x.max():g}"
+    sources = " | ".join(" ".join(f"{value:g}" for value in source) for source in flat)
+    return f"{shape}, features {sources}"

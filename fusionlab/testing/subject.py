@@ -1,0 +1,102 @@
+"""A rule under test: called as the pipeline calls it, and held to account for what it raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from hypothesis import reject
+from hypothesis.errors import HypothesisException
+from torch import Tensor, nn
+
+from fusionlab.backbone import Backbone, Features, Level
+from fusionlab.errors import FusionlabError
+from fusionlab.strategy import LearnedStrategy, Scene, Strategy, WeightedStrategy
+
+
+class BrokenLawError(AssertionError):
+    """A law does not hold; the message says where, what was expected and what came."""
+
+
+class Subject:
+    """A rule, with networks of random weights if it is a learned one."""
+
+    def __init__(self, rule: Strategy) -> None:
+        self.rule = rule
+        self.weighted = isinstance(rule, WeightedStrategy)
+
+    def fuse(self, features: Tensor, **facts: Any) -> Tensor:
+        """Fuse features in a scene of `facts`; see `scene`.
+
+        A result of another shape, or that is not finite, breaks one law, not all of them: here
+        it is left out.
+        """
+        fused = self.attempt(features, **facts)
+        if fused.shape != features.shape[1:] or not fused.isfinite().all():
+            reject()
+        return fused
+
+    def attempt(self, features: Tensor, **facts: Any) -> Tensor:
+        """Fuse, whatever comes of it."""
+        with _held_to_account():
+            return self.rule.fuse(features, self.scene(features, **facts))
+
+    def weights(self, features: Tensor, **facts: Any) -> Tensor:
+        """Return the weights, as large as the features."""
+        assert isinstance(self.rule, WeightedStrategy)
+        with _held_to_account():
+            return self.rule.weights(features, self.scene(features, **facts)).expand_as(features)
+
+    def scene(self, features: Tensor, **facts: Any) -> Scene:
+        """Return a scene whose sources are the means of the channels: some rules look at them."""
+        sources = features.detach().mean(dim=2, keepdim=True, dtype=torch.float64)
+        scene = {"sources": sources.div(255).clamp(0, 1).float(), **facts}
+        if isinstance(self.rule, LearnedStrategy):
+            level = Level(features.shape[2], stride=1)
+            scene["network"] = self.networks((level,))[0].to(features)
+        return Scene(**scene)
+
+    def networks(self, levels: tuple[Level, ...]) -> nn.ModuleList:
+        """Return a learned rule's networks, the same ones at every call; none for other rules."""
+        if not isinstance(self.rule, LearnedStrategy):
+            return nn.ModuleList()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return nn.ModuleList(self.rule.network(level) for level in levels).eval()
+
+
+class Pixels(Backbone):
+    """A backbone for the laws: pixels and their 2x2 averages, four channels each."""
+
+    levels = (Level(channels=4, stride=1), Level(channels=4, stride=2))
+    multiple = 2
+
+    def encode(self, images: Tensor) -> Features:
+        """Return the pixels, in four brightnesses, and their averages."""
+        fine = torch.cat([images * (255 >> n) for n in range(4)], dim=1)
+        return fine, nn.functional.avg_pool2d(fine, 2)
+
+    def decode(self, features: Features) -> Tensor:
+        """Return the mean of everything at a place."""
+        fine, coarse = (level.mean(dim=1, keepdim=True) / 255 for level in features)
+        return fine + coarse.repeat_interleave(2, dim=-2).repeat_interleave(2, dim=-1)
+
+    def halo(self, support: int) -> int:
+        """Return the reach of a rule at the coarse level, in pixels."""
+        return 2 * support
+
+
+@contextmanager
+def _held_to_account() -> Iterator[None]:
+    """Leave out what a rule refuses in a sentence; anything else it raises breaks a law."""
+    try:
+        yield
+    except FusionlabError:
+        reject()
+    except (BrokenLawError, HypothesisException):
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise BrokenLawError(f"it raised {type(error).__name__}: {text}") from error

@@ -1,0 +1,45 @@
+"""The laws as a test class, for the repositories of strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+from unittest import SkipTest
+
+from fusionlab.strategy import Law, Strategy
+from fusionlab.testing.checking import examine
+
+
+class StrategyLaws:
+    """A test for each law that a strategy owes or claims: derive from it and name the strategy.
+
+        class TestMine(StrategyLaws):
+            strategy = Mine
+
+    A law that is neither owed nor claimed is skipped, and the reason says whether it could be
+    claimed. `profile = "thorough"` tests with twenty times as many inputs.
+    """
+
+    strategy: ClassVar[type[Strategy]]
+    profile: ClassVar[str] = "quick"
+
+
+def _test_of(law: Law) -> Callable[[StrategyLaws], None]:
+    def test(self: StrategyLaws) -> None:
+        (verdict,) = examine(self.strategy, [law], self.profile)
+        if not verdict.kept:
+            raise AssertionError(f"{law.name} ({law.value}): {verdict.counterexample}")
+        if verdict.held is None:
+            raise SkipTest(f"{law.name} does not apply")
+        if verdict.claimed == "no":
+            raise SkipTest(
+                f"{law.name} is not claimed, and "
+                + ("held for all inputs: it could be" if verdict.held else "does not hold")
+            )
+
+    test.__doc__ = f"{law.value[0].upper()}{law.value[1:]}."
+    return test
+
+
+for _law in Law:
+    setattr(StrategyLaws, f"test_{_law.name.lower()}", _test_of(_law))

@@ -1,0 +1,185 @@
+"""What the law suite says about a rule: verdicts, and counterexamples of a few numbers."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+import pytest
+import torch
+from annotated_types import Interval
+
+from fusionlab import FusionlabError, Law, LearnedStrategy, Strategy, WeightedStrategy
+from fusionlab.testing import PROFILES, StrategyLaws, examine
+
+
+@dataclass(frozen=True)
+class Mean(WeightedStrategy):
+    """Average."""
+
+    support = 0
+    laws = frozenset({Law.PERMUTATION, Law.IDEMPOTENCE, Law.CONVEXITY})
+
+    def weights(self, features, scene):
+        return torch.full_like(features[:, :, :1], 1 / len(features))
+
+
+class Sum(Strategy):
+    """Adds up, and claims to be an average."""
+
+    support = 0
+    laws = frozenset({Law.IDEMPOTENCE})
+
+    def fuse(self, features, scene):
+        return features.sum(dim=0)
+
+
+def verdict(cls, law):
+    (found,) = examine(cls, [law])
+    return found
+
+
+def test_a_law_that_holds():
+    found = verdict(Mean, Law.PERMUTATION)
+    assert (found.claimed, found.held, found.counterexample, found.kept) == ("yes", True, "", True)
+
+
+def test_a_counterexample_is_as_small_as_can_be():
+    found = verdict(Sum, Law.IDEMPOTENCE)
+    assert not found.kept
+    assert re.fullmatch(
+        r"Sum\(\), k=2 N=1 C=1 1x1, features 1 \| [01]: with 2 times the first source: "
+        "expected 1, got 2",
+        found.counterexample,
+    )
+
+
+def test_a_law_that_holds_without_being_claimed_and_one_that_does_not():
+    assert (verdict(Mean, Law.FLIPS).claimed, verdict(Mean, Law.FLIPS).held) == ("no", True)
+    found = verdict(Mean, Law.DOMINANCE)
+    assert (found.claimed, found.held, found.kept) == ("no", False, True)
+
+
+def test_laws_about_weights_do_not_apply_to_rules_without():
+    assert verdict(Sum, Law.PARTITION).held is None
+
+
+def test_laws_about_tiles_do_not_apply_to_what_cannot_be_cut():
+    class Whole(Mean):
+        support = None
+
+    assert verdict(Whole, Law.TILES).held is None
+    assert verdict(Whole, Law.SUPPORT).held is None
+
+
+@dataclass(frozen=True)
+class Slanted(Mean):
+    """Claims depend on the parameter."""
+
+    slant: Annotated[int, Interval(ge=0, le=2), "How much more the first source weighs."] = 0
+
+    @property
+    def laws(self):
+        return frozenset({Law.PERMUTATION} if not self.slant else ())
+
+    def weights(self, features, scene):
+        more = torch.ones(len(features), 1, 1, 1, 1)
+        more[0] += self.slant
+        return (more / more.sum()).to(features).expand_as(features[:, :, :1])
+
+
+def test_a_claim_is_tested_for_the_parameters_that_make_it():
+    found = verdict(Slanted, Law.PERMUTATION)
+    assert (found.claimed, found.held) == ("for some", True)
+
+
+def test_what_a_rule_refuses_in_a_sentence_it_need_not_fuse():
+    class Picky(Mean):
+        def weights(self, features, scene):
+            if features.shape[-1] < 3:
+                raise FusionlabError("needs 3 columns")
+            return super().weights(features, scene)
+
+    class Shy(Mean):
+        def weights(self, features, scene):
+            raise FusionlabError("not today")
+
+    assert verdict(Picky, Law.FINITE).held
+    assert verdict(Shy, Law.FINITE).held is None
+
+
+def test_any_other_exception_breaks_the_law():
+    class Clumsy(Mean):
+        def weights(self, features, scene):
+            return features[7]
+
+    assert "it raised IndexError: index 7" in verdict(Clumsy, Law.FINITE).counterexample
+
+
+@dataclass(frozen=True)
+class Blend(LearnedStrategy):
+    """A network for exactly two sources."""
+
+    max_k = 2
+    support = 1
+
+    def network(self, level):
+        return Both(level.channels)
+
+    def losses(self, fused, sources, merged, features):
+        return {"all": fused.mean()}
+
+
+class Both(torch.nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(2 * channels, channels, 3, padding=1)
+
+    def forward(self, features):
+        return self.layer(torch.cat([*features], dim=1))
+
+
+def test_learned_rules_are_tested_with_random_networks():
+    found = {v.law: v for v in examine(Blend)}
+    assert {law for law, v in found.items() if not v.kept} == set()
+    assert not found[Law.PERMUTATION].held
+    assert found[Law.TILES].held
+
+
+def test_a_parameter_with_several_numbers_gets_one_for_each_source():
+    seen = set()
+
+    @dataclass(frozen=True)
+    class Weighted(Mean):
+        """Refuses other numbers of weights."""
+
+        theta: Annotated[tuple[float, ...], Interval(ge=1, le=2), "Weights."] = ()
+
+        def weights(self, features, scene):
+            seen.add((len(self.theta), len(features)))
+            return super().weights(features, scene)
+
+    assert verdict(Weighted, Law.FINITE).held
+    assert all(count in (0, k) for count, k in seen)
+    assert any(count for count, _ in seen)
+
+
+def test_profiles_grow():
+    assert PROFILES["quick"] < PROFILES["thorough"]
+
+
+class TestMean(StrategyLaws):
+    strategy = Mean
+
+
+def test_the_class_has_a_test_for_every_law_and_says_what_came():
+    names = {name for name in dir(StrategyLaws) if name.startswith("test_")}
+    assert names == {f"test_{law.name.lower()}" for law in Law}
+
+    class TestSum(StrategyLaws):
+        strategy = Sum
+
+    with pytest.raises(AssertionError, match=r"IDEMPOTENCE .*features 1 \| [01]"):
+        TestSum().test_idempotence()
+    with pytest.raises(Exception, match="DOMINANCE is not claimed, and held for all inputs"):
+        TestSum().test_dominance()
+    TestSum().test_finite()
