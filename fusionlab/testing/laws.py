@@ -2,8 +2,8 @@
 
 A test gets a subject, features `(k, N, C, h, w)` in float32 and a `draw` for whatever else it
 needs, and raises `BrokenLawError`. Tolerances are in units of the largest feature or result, and
-`EXACT` unless the test says otherwise: rules add up k <= 5 products and normalise over sums of some hundred
-terms, and float32 does that to a few 1e-7.
+`EXACT` unless the test says otherwise: rules add up k <= 5 products and normalise over sums of
+some hundred terms, and float32 does that to a few 1e-7.
 """
 
 from __future__ import annotations

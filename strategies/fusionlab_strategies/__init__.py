@@ -99,6 +99,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "Weight each source by a softmax of its mean feature.",
         ),
         StrategyRef(
+            "unfusion",
+            f"{here}.unfusion:UNFusion",
+            "Weight each source by spatial and channel attention, the larger result first.",
+        ),
+        StrategyRef(
             "weighted",
             f"{here}.weighted:Weighted",
             "Weight each source by a number of your own.",
