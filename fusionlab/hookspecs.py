@@ -45,6 +45,7 @@ GROUP = f"fusionlab.v{API}"
 
 hookspec = HookspecMarker("fusionlab")
 hookimpl = HookimplMarker("fusionlab")
+"""Marks a function as the implementation of the hook of its name: `@hookimpl`."""
 
 T = TypeVar("T")
 

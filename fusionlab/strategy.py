@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fusionlab.backbone import Level
 
 Statistics = Mapping[str, "Tensor"]
-"""What a rule knows of a whole image: sums, counts, maxima, each under a name."""
+"""What a rule knows of a whole image: sums, counts, maxima, each a tensor under a name."""
 
 
 class Law(Enum):

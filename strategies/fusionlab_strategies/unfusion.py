@@ -65,7 +65,7 @@ class UNFusion(WeightedStrategy):
 
     @property
     def laws(self) -> frozenset[Law]:
-        return super().laws | {Law.PERMUTATION, Law.TRANSLATION, Law.FLIPS}
+        return super().laws | {Law.PERMUTATION, Law.TRANSLATION, Law.FLIPS, Law.DOMINANCE}
 
     def statistics(self, features: Tensor, scene: Scene) -> Statistics:
         """Return the norm `(k, N, C)` of each channel."""

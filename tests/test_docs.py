@@ -1,0 +1,197 @@
+"""The site of the documentation: it builds without a warning, and has a place for everything."""
+
+import importlib.util
+import inspect
+import re
+import subprocess
+import sys
+from dataclasses import is_dataclass
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import fusionlab
+from fusionlab import hookspecs
+from fusionlab.cli import main
+from fusionlab.params import params_of
+from fusionlab.plugins import installed
+
+ROOT = Path(__file__).parents[1]
+REMOTE = re.compile(
+    r"""(?:<(?:script|img|iframe)[^>]*\ssrc|<link[^>]*\shref)=["']?(?:https?:)?//"""
+)
+
+
+class Page(HTMLParser):
+    """What a page of the site holds: text, headings, blocks of code, places, links."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.html = path.read_text(encoding="utf-8")
+        self.text, self.headings, self.blocks, self.places, self.links = "", [], [], set(), []
+        self._inside = []  # which of these are being read
+        self.feed(self.html)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.places.add(found.get("id"))
+        if tag == "a" and "href" in found:
+            self.links.append(found["href"])
+        if re.fullmatch(r"h\d", tag):
+            self._inside = self.headings
+        elif tag == "pre":
+            self._inside = self.blocks
+        else:
+            return
+        self._inside.append("")
+
+    def handle_endtag(self, tag):
+        if re.fullmatch(r"h\d", tag):
+            self.headings[-1] = " ".join(self.headings[-1].replace("¶", "").split())
+        if re.fullmatch(r"h\d|pre", tag):
+            self._inside = []
+
+    def handle_data(self, data):
+        self.text += data
+        if self._inside:
+            self._inside[-1] += data
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The pages of the site, built once: path -> page."""
+    for name in ("mkdocs", "material", "mkdocstrings_handlers"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"needs {name}: pip install -e '.[docs]'")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return {
+        path.relative_to(folder).as_posix(): Page(path)
+        for path in folder.rglob("*.html")
+        if path.name != "404.html"  # its links begin at the root of a server
+    }
+
+
+def shipped():
+    return [o for o in installed().strategies.offers if o.plugin == "fusionlab-imaging"]
+
+
+def test_every_page_of_docs_is_in_the_site(site):
+    for path in (ROOT / "docs").rglob("*.md"):
+        page = path.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
+        assert page.replace("README.html", "index.html") in site
+
+
+def test_the_home_page_is_the_readme(site):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [line for line in readme.splitlines() if line.startswith("python3 -m venv ")]
+    assert len(commands) == 2
+    assert all(command in site["index.html"].text for command in commands)
+    assert "images/street.png" in site["index.html"].html
+
+
+def test_every_hook_has_a_heading_with_its_arguments(site):
+    hooks = [f for f in vars(hookspecs).values() if hasattr(f, "fusionlab_spec")]
+    assert hooks
+    for hook in hooks:
+        signature = str(inspect.signature(hook)).replace("'", "")  # annotations are strings
+        assert f"{hook.__name__}{signature}" in site["hooks.html"].headings
+
+
+def test_everything_that_hooks_return_is_beside_them(site):
+    returned = [c for c in vars(hookspecs).values() if isinstance(c, type) and is_dataclass(c)]
+    assert fusionlab.StrategyRef in returned
+    for cls in returned:
+        assert f"fusionlab.hookspecs.{cls.__name__}" in site["hooks.html"].places
+
+
+def test_every_public_name_has_its_place_in_the_api(site):
+    page = site["api.html"]
+    for name in fusionlab.__all__:
+        elsewhere = f"fusionlab.hookspecs.{name}"
+        assert f"fusionlab.{name}" in page.places or f"hooks.html#{elsewhere}" in page.links
+
+
+def test_every_command_has_a_section_with_its_options(site):
+    page = site["command-line.html"]
+    sections = page.text.split("Usage: fusionlab ")
+    for name, command in main.commands.items():
+        assert f"fusionlab {name}" in page.headings
+        (section,) = [one for one in sections if one.startswith(f"{name} ")]
+        for option in command.params:
+            if option.param_type_name == "option":
+                assert option.opts[-1] in section
+
+
+@pytest.mark.parametrize("offer", shipped(), ids=lambda offer: offer.ref.name)
+def test_every_strategy_has_a_page_with_all_it_says_about_itself(site, offer):
+    page, cls = site[f"strategies/{offer.ref.name}.html"], offer.ref.load()
+    assert offer.ref.name in page.headings
+    assert offer.ref.summary in page.text
+    for param in params_of(cls):
+        assert param.help in page.text
+    for law in fusionlab.Law:
+        assert (f"({law.name})" in page.text) == (law in cls().laws)
+    formulas = [p for p in inspect.getmodule(cls).__doc__.split("\n\n") if " = " in p]
+    assert formulas
+    assert {formula.strip() for formula in formulas} <= {block.strip() for block in page.blocks}
+
+
+def test_every_link_within_the_site_leads_somewhere(site):
+    for name, page in site.items():
+        for link in page.links:
+            url = urlsplit(unescape(link))
+            if url.scheme or not (url.path.endswith(".html") or not url.path):
+                continue
+            target = (Path("/", name).parent / unquote(url.path)).resolve() if url.path else name
+            found = site.get(str(target).lstrip("/"))
+            assert found, f"{name} links to {link}"
+            assert not url.fragment or unquote(url.fragment) in found.places, f"{name}: {link}"
+
+
+def test_no_page_loads_anything_from_elsewhere(site):
+    for name, page in site.items():
+        assert not REMOTE.search(page.html), name
+
+
+@pytest.mark.parametrize(
+    ("page", "code"),
+    [
+        ("tutorial.md", "examples/own_strategy.py"),
+        ("hooks.md", "plugins/fusionlab-guided/fusionlab_guided.py"),
+    ],
+)
+def test_the_code_that_a_page_shows_is_that_of_the_file_it_names(page, code):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = [part.partition("```")[0] for part in text.split("```python\n")[1:]]
+    assert blocks
+    assert all(block in (ROOT / code).read_text(encoding="utf-8") for block in blocks)
+
+
+@pytest.mark.parametrize(
+    ("link", "repo_url", "expected"),
+    [
+        ("[the loop](../fusionlab/plugins.py)", None, "the loop (`fusionlab/plugins.py`)"),
+        ("[`plugins.py`](../fusionlab/plugins.py)", None, "`fusionlab/plugins.py`"),
+        ("[logs](training)", None, "logs (`docs/training/`)"),
+        ("[x](../LICENSE)", "https://e.org/r/", "[x](https://e.org/r/blob/HEAD/LICENSE)"),
+        ("[start](../README.md#in-python)", None, "[start](index.md#in-python)"),
+        ("[gone](../fusionlab/gone.py)", None, "[gone](../fusionlab/gone.py)"),
+        ("[web](https://doi.org/10)", None, "[web](https://doi.org/10)"),
+    ],
+)
+def test_a_link_out_of_the_docs_becomes_what_the_site_can_show(link, repo_url, expected):
+    spec = importlib.util.spec_from_file_location("links", ROOT / "docs" / "mkdocs" / "links.py")
+    links = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(links)
+    here = SimpleNamespace(abs_src_path=str(ROOT / "docs" / "guide.md"), src_uri="guide.md")
+    home = SimpleNamespace(abs_src_path=str(ROOT / "README.md"), src_uri="index.md")
+    config = SimpleNamespace(repo_url=repo_url)
+    page = SimpleNamespace(file=here)
+    assert links.on_page_markdown(link, page=page, config=config, files=[here, home]) == expected
