@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from fusionlab.hookspecs import BackboneRef
     from fusionlab.plugins import Offer, Plugins
     from fusionlab.training.finding import ImageFile
-    from fusionlab.training.loop import Report, Training
+    from fusionlab.training.loop import Training
     from fusionlab.training.processes import Processes
+    from fusionlab.training.run import Report
     from fusionlab.training.settings import Stage
     from fusionlab.training.store import Images
 
@@ -485,10 +486,8 @@ def _progress(iterations: int, *, shown: bool) -> Iterator[Callable[[Report], No
 
         def show(report: Report) -> None:
             nonlocal printed
-            line = (
-                f"pixel {report.pixel:.3f}  structure {report.structure:.5f}  "
-                f"{report.images_per_second:.1f} images/s"
-            )
+            terms = "  ".join(f"{name} {value:.5g}" for name, value in report.terms.items())
+            line = f"{terms}  {report.images_per_second:.1f} images/s"
             bars.update(task, completed=report.iteration, description=line)
             part = 20 * report.iteration // iterations
             if shown and not drawn and part > printed:
