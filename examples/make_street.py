@@ -1,6 +1,9 @@
-"""Render `images/street`: one street at dusk, seen in three bands that each miss something.
+"""Render `images/`: one street at dusk, seen in three bands that each miss something.
 
     python examples/make_street.py [FOLDER]
+
+`street/` has the three bands, `details/` an image set of six places in them, small enough for an
+experiment to take seconds: a/ b/ c/, a file for each place.
 
 a.png, visible        Lit windows, lamps, and the lettering of the sign. The smoke of a smouldering
                       litter bin hides somebody about to cross; haze hides the hills.
@@ -31,6 +34,15 @@ Part = tuple[Line, float, float, Bands]  # a bar: its axis, its width at both en
 WIDTH, HEIGHT, OVERSAMPLING = 480, 320, 3
 CENTRE, HORIZON, FOCAL = 250, 140, 330  # the camera, in pixels
 EYE = 2.2  # its height above the street
+DETAILS = {  # left and top of each place in it
+    "car": (265, 150),
+    "chapel": (185, 65),
+    "lamp": (120, 60),
+    "pedestrian": (20, 150),
+    "sign": (328, 25),
+    "windows": (10, 10),
+}
+DETAIL_WIDTH, DETAIL_HEIGHT = 128, 96
 
 Y, X = (np.indices((HEIGHT * OVERSAMPLING, WIDTH * OVERSAMPLING), np.float32) + 0.5) / OVERSAMPLING
 GROUND = Y > HORIZON
@@ -371,12 +383,16 @@ def render() -> npt.NDArray[np.uint8]:
 
 
 def main() -> None:
-    default = Path(__file__).parent / "images" / "street"
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else default
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, band in zip(("a.png", "b.png", "c.png"), render(), strict=True):
-        iio.imwrite(folder / name, band)
-        print(f"wrote {folder / name}")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
+    for letter, band in zip("abc", render(), strict=True):
+        pictures = {folder / "street" / f"{letter}.png": band}
+        for name, (left, top) in DETAILS.items():
+            detail = band[top : top + DETAIL_HEIGHT, left : left + DETAIL_WIDTH]
+            pictures[folder / "details" / letter / f"{name}.png"] = detail
+        for path, pixels in pictures.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            iio.imwrite(path, pixels)
+            print(f"wrote {path}")
 
 
 if __name__ == "__main__":

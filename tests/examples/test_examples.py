@@ -19,11 +19,13 @@ def run(*args):
     )
 
 
-def test_the_street_is_what_its_script_renders(tmp_path):
+def test_the_images_are_what_their_script_renders(tmp_path):
     run(EXAMPLES / "make_street.py", tmp_path)
-    for name in "abc":
-        shipped = iio.imread(EXAMPLES / "images" / "street" / f"{name}.png")
-        assert np.array_equal(iio.imread(tmp_path / f"{name}.png"), shipped)
+    images = EXAMPLES / "images"
+    names = sorted(path.relative_to(images) for path in images.rglob("*.png"))
+    assert names == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.png"))
+    for name in names:
+        assert np.array_equal(iio.imread(tmp_path / name), iio.imread(images / name)), name
 
 
 def test_the_picture_of_the_readme_is_what_the_program_makes():

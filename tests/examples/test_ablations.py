@@ -1,0 +1,158 @@
+"""The ablations run on the small images, write what they promise, and find what must be so."""
+
+import csv
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fusionlab.cli import main
+from fusionlab.plugins import load_plugins
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DETAILS = EXAMPLES / "images" / "details"
+ABLATIONS = ("every_strategy", "features_or_pixels", "joint_or_pairwise", "radius_sweep")
+EDGE = 64  # of the images below, for rules and metrics to take little time
+
+
+@pytest.fixture
+def ablate(tmp_path, monkeypatch, capsys):
+    """Run a script as its command line does; return its folder and what it printed."""
+
+    def run(name, *args):
+        output = tmp_path / "out"
+        monkeypatch.setattr(sys, "argv", [name, *map(str, args), "-o", str(output)])
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+        return output, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Two places of the street: three sources of the car, two of the sign."""
+    for path in DETAILS.glob("?/*.png"):
+        if path.stem == "car" or (path.stem == "sign" and path.parent.name != "c"):
+            copy = tmp_path / "mixed" / path.parent.name / path.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            iio.imwrite(copy, iio.imread(path)[:EDGE, :EDGE])
+    return tmp_path / "mixed"
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_sweep_has_the_row_that_an_evaluation_has(ablate):
+    output, printed = ablate("radius_sweep", "--metrics", "EN,SSIM")
+    evaluate = ["evaluate", DETAILS, "--method", "densefuse/l1norm,r=0", "--metrics", "EN,SSIM"]
+    options = [*map(str, evaluate), "--range", "clip", "--json"]
+    expected = next(iter(json.loads(CliRunner().invoke(main, options).stdout)["methods"].values()))
+    found = json.loads((output / "evaluation.json").read_text())["methods"]
+    assert list(found) == ["r=0", "r=1", "r=2", "r=4", "r=8", "r=16"]
+    assert found["r=0"]["values"] == expected["values"]
+    assert printed.count("r=16") == 2  # its mean, and its difference from r=0
+    assert {row["against"] for row in read(output / "comparisons.csv")} == {"r=0"}
+    assert iio.imread(output / "radius_sweep.png").std() > 0
+
+
+def test_every_strategy_that_fits_has_a_row_and_a_column(ablate, mixed, install):
+    code = """
+        from dataclasses import dataclass
+        from fusionlab import Strategy, StrategyRef, hookimpl
+
+        @dataclass(frozen=True)
+        class Pairs(Strategy):
+            max_k = 2
+            def fuse(self, features, scene):
+                return features[0]
+
+        @dataclass(frozen=True)
+        class Needy(Pairs):
+            share: float
+
+        @hookimpl
+        def fusionlab_strategies():
+            refs = ("pairs", "Pairs"), ("needy", "Needy")
+            return [StrategyRef(name, f"{__name__}:{cls}", "") for name, cls in refs]
+    """
+    shipped = [offer.ref.name for offer in load_plugins().strategies.offers]
+    install("pairs-only", code)
+    output, printed = ablate("every_strategy", mixed, "--metrics", "EN,SD")
+    assert "left out: pairs takes 2 to 2 sources, the set has 2 to 3" in printed
+    assert "needs a value for share" in printed
+    rows = {
+        (row["method"], row["metric"]): float(row["mean"]) for row in read(output / "means.csv")
+    }
+    assert [method for method, metric in rows if metric == "EN"] == shipped
+    assert rows["weighted", "SD"] == pytest.approx(rows["mean", "SD"], rel=1e-3)
+
+    sheet = iio.imread(output / "every_strategy.png")
+    columns = len(shipped) + 3
+    place = sheet.shape[1] / columns
+    assert place == 200
+    third = sheet[:, int(2.3 * place) : int(2.7 * place), :3]  # inside the column of source c
+    bottom = int(0.6 * len(third)), int(0.9 * len(third))
+    assert third[: bottom[0]].min() < 255
+    assert third[slice(*bottom)].min() == 255, "the sign has no third source"
+
+
+def test_order_matters_to_rules_that_are_not_associative(ablate, mixed):
+    output, printed = ablate(
+        "joint_or_pairwise", mixed, "--rules", "addition", "max", "mean", "l1norm"
+    )
+    assert "left out: sign: it has 2 sources" in printed
+    assert (output / "table.md").read_text() in printed
+    rows = {(row["rule"], row["way"]): row for row in read(output / "images.csv")}
+    assert len(rows) == 8
+    between = {key: float(row["between orders"]) for key, row in rows.items()}
+    for rule in ("addition", "max"):  # float32 rounds sums of some 500 grey levels to 3e-5
+        assert between[rule, "features"] < 1e-3
+        assert between[rule, "pictures"] > 1e-3, "the network brings nothing back exactly"
+    assert min(between["l1norm", way] for way in ("features", "pictures")) > 1
+
+    # the mean of a mean and a third, less the mean of three, is (2 third - first - second) / 12
+    a, b, c = (iio.imread(mixed / letter / "car.png").astype(float) for letter in "abc")
+    for order, (one, two, third) in {"((a,b),c)": (a, b, c), "((b,c),a)": (b, c, a)}.items():
+        expected = np.abs(2 * third - one - two).mean() / 12
+        assert float(rows["mean", "features"][order]) == pytest.approx(expected, rel=0.01)
+
+
+def test_features_and_pixels_are_counted_as_they_compare(ablate):
+    output, printed = ablate(
+        "features_or_pixels", "--rules", "max", "l1norm,r=0", "--metrics", "EN,SD,SSIM"
+    )
+    means = {
+        (row["method"], row["metric"]): float(row["mean"]) for row in read(output / "means.csv")
+    }
+    lifts = read(output / "comparisons.csv")
+    assert len(lifts) == 6
+    better = {}
+    for lift in lifts:
+        features, pixels = (means[lift[row], lift["metric"]] for row in ("method", "against"))
+        assert lift["against"].startswith("identity/")
+        assert float(lift["difference"]) == pytest.approx(features - pixels, abs=1e-6)
+        better.setdefault(lift["method"], []).append(features > pixels)
+    counts = {line.split()[0]: line.split()[1:] for line in printed.splitlines()[-2:]}
+    for method, wins in better.items():
+        assert counts[method] == [str(sum(wins)), "0", str(len(wins) - sum(wins)), "0"]
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_a_folder_that_is_no_image_set_costs_a_sentence(ablate, tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit, match="error: .* is no image set"):
+        ablate(name, tmp_path / "empty")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_readme_of_the_examples_names_them_all():
+    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    for script in EXAMPLES.glob("*.py"):
+        assert f"[`{script.name}`]({script.name})" in text
