@@ -17,6 +17,7 @@ from fusionlab.cli.metrics import metrics
 from fusionlab.cli.score import score
 from fusionlab.cli.session import Session
 from fusionlab.cli.train import train
+from fusionlab.cli.train_strategy import train_strategy
 from fusionlab.plugins import NO_PLUGIN
 
 
@@ -51,6 +52,7 @@ for command in (
     presets,
     plugins,
     train,
+    train_strategy,
     curves,
 ):
     main.add_command(command)

@@ -21,7 +21,7 @@ _PRESETTABLE = {"backbone", "range_policy"}
 
 
 class StrategyCommand(click.Command):
-    """A command whose `--strategy NAME` brings along the options of NAME.
+    """A command whose `--strategy NAME`, or argument STRATEGY, brings along the options of NAME.
 
     The command line is parsed twice: once leniently, to learn the strategy and the preset;
     then for real, with the strategy's options added and the values of the preset as defaults.
@@ -101,7 +101,9 @@ class StrategyCommand(click.Command):
 
     def _chosen(self, name: str, ctx: click.Context, given: Mapping[str, Any]) -> str | None:
         """Return the value of one of the command's own options: given, or from its variable."""
-        option = next(param for param in self.params if param.name == name)
+        option = next((param for param in self.params if param.name == name), None)
+        if option is None:
+            return None
         value, _ = option.consume_value(ctx, given)
         return value if isinstance(value, str) else None  # click marks "not given" by an object
 

@@ -278,7 +278,7 @@ def train(
         from fusionlab.training.settings import Settings
         from fusionlab.weights import Card
 
-        weights = _weights(output, tag, resume=resume)
+        weights = weights_file(output, tag, resume=resume)
         offer = _backbone(ctx.obj.plugins, backbone)
         cls = backbone_class(offer)
         files = _find(data, validation, manifest, sources)
@@ -313,7 +313,7 @@ def train(
                 _note(output, asked)
                 _show(training, {"backbone": offer.ref.name, "preset": preset})
             try:
-                with _progress(settings.iterations, shown=processes.leads) as progress:
+                with training_progress(settings.iterations, shown=processes.leads) as progress:
                     final = training.run(progress)
             except KeyboardInterrupt:
                 raise Stopped(
@@ -339,7 +339,7 @@ def _backbone(plugins: Plugins, name: str | None) -> Offer[BackboneRef]:
     return plugins.backbones.find(name or plugins.default("backbone").partition("@")[0])
 
 
-def _weights(output: Path, tag: str | None, *, resume: bool) -> Path:
+def weights_file(output: Path, tag: str | None, *, resume: bool) -> Path:
     """Return where the weights will be written, and protect an earlier run."""
     from fusionlab.names import check_name
 
@@ -471,7 +471,7 @@ def _asked_for(output: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _progress(iterations: int, *, shown: bool) -> Iterator[Callable[[Report], None]]:
+def training_progress(iterations: int, *, shown: bool = True) -> Iterator[Callable[[Report], None]]:
     """Show losses, speed and the time left; in a pipe, twenty lines for the whole run."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

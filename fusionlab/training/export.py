@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
+from torch import Tensor
 
 import fusionlab
 from fusionlab.files import written_together
+from fusionlab.params import describe
 from fusionlab.training.loop import Training, Validation
-from fusionlab.weights import Card
+from fusionlab.training.rules import RuleTraining
+from fusionlab.training.run import Run
+from fusionlab.weights import Card, load_weights
 
 
 def export_weights(
@@ -41,11 +47,10 @@ def export_weights(
     Returns:
         The card, with the SHA-256 of the weights.
     """
-    content = save({name: weight.contiguous() for name, weight in training.best.items()})
-    card = Card(
+    card = _write(
+        path,
+        training.best,
         backbone=backbone,
-        tag=path.stem,
-        sha256=hashlib.sha256(content).hexdigest(),
         licence=licence,
         data={
             "description": data,
@@ -53,21 +58,88 @@ def export_weights(
             "training_images_sha256": training.images_sha256,
             "held_out_images": len(training.validation),
         },
-        settings=asdict(training.settings)
-        | {"iterations_done": training.iteration, "best_iteration": training.best_iteration},
+        settings=_settings(training),
         validation=asdict(validation),
         parent=asdict(training.parent) if training.parent else None,
-        made_with={
-            "fusionlab": fusionlab.__version__,
-            "commit": _commit(),
-            "torch": str(torch.__version__),
-            "device": str(training.device),
-        },
+        made_with=_made_with(training),
     )
-    with written_together({path: content, Card.path_of(path): card.to_json().encode()}):
-        pass
     deepcopy(training.backbone).load_checkpoint(path)
     return card
+
+
+def export_networks(
+    path: Path,
+    training: RuleTraining,
+    strategy: str,
+    backbone: str,
+    validation: Mapping[str, Any],
+    *,
+    data: str = "",
+    licence: str = "not stated",
+) -> Card:
+    """Write the best networks of a learned strategy as safetensors, and their card beside them.
+
+    What was written is usable at once as the strategy's `checkpoint`; it is loaded once to make
+    sure.
+
+    Args:
+        path: the weights file, `TAG.safetensors`; the card becomes `TAG.json`.
+        training: the run.
+        strategy: the name under which the strategy is registered.
+        backbone: the name of the backbone, with the tag of its weights.
+        validation: what `RuleTraining.complete` returned.
+        data: what the images are, for the card.
+        licence: under which terms the weights may be used, for the card.
+
+    Returns:
+        The card, with the SHA-256 of the weights.
+    """
+    card = _write(
+        path,
+        training.best,
+        backbone=backbone,
+        licence=licence,
+        data={
+            "description": data,
+            "training_images": len(training.images),
+            "training_images_sha256": training.images_sha256,
+            "held_out_images": len(training.validation),
+        },
+        settings=_settings(training),
+        validation=dict(validation),
+        made_with=_made_with(training),
+        strategy={
+            "name": strategy,
+            "parameters": describe(training.strategy),
+            "backbone_sha256": training.backbone.card and training.backbone.card.sha256,
+        },
+    )
+    load_weights(deepcopy(training.networks), path)
+    return card
+
+
+def _write(path: Path, weights: Mapping[str, Tensor], **facts: Any) -> Card:
+    content = save({name: weight.contiguous() for name, weight in weights.items()})
+    card = Card(tag=path.stem, sha256=hashlib.sha256(content).hexdigest(), **facts)
+    with written_together({path: content, Card.path_of(path): card.to_json().encode()}):
+        pass
+    return card
+
+
+def _settings(training: Run) -> dict[str, Any]:
+    return asdict(training.schedule) | {
+        "iterations_done": training.iteration,
+        "best_iteration": training.best_iteration,
+    }
+
+
+def _made_with(training: Run) -> dict[str, str]:
+    return {
+        "fusionlab": fusionlab.__version__,
+        "commit": _commit(),
+        "torch": str(torch.__version__),
+        "device": str(training.device),
+    }
 
 
 def _commit() -> str:

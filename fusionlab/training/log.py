@@ -1,12 +1,13 @@
 """The log of a run: a line of JSON for each thing worth drawing, and TensorBoard if asked.
 
-`log.jsonl` begins with the settings. Then come, by iteration:
+`log.jsonl` begins with the settings. Then come, by iteration, and for a backbone:
 
     {"iteration": 50, "pixel": ..., "structure": ..., "total": ...}      the mean of the last 50
     {"iteration": 1000, "loss": ..., "validation": {"pixel": ..., ...}}  held-out images
     {"iteration": 40000, "final": {...}}                                 all of them, best weights
 
-It holds no times, so that two runs with the same settings have the same log.
+A learned strategy has the terms of its own loss in place of these. The log holds no times, so that
+two runs with the same settings have the same log.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         found = [json.loads(line) for line in lines if line.endswith("}\n")]
         for line in found:
             _check(line)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FusionlabError(
             f"{path} is not the log of a training, or damaged ({error!r}); move it away: only its "
             "curves are lost"
@@ -104,9 +105,9 @@ def _check(line: Any) -> None:
     if "pixel" in line:
         numbers += [line["pixel"], line["structure"], line["total"]]
     if "validation" in line:
-        numbers += [line["validation"]["pixel"], line["validation"]["ssim"]]
+        numbers += line["validation"].values()
     if "settings" in line:
-        numbers += [line["settings"]["ssim_weight"]]
+        numbers += [line["settings"].get("ssim_weight", 0)]
     if not all(isinstance(number, int | float) for number in numbers):
         raise TypeError(f"no number: {line}")
 
