@@ -31,6 +31,7 @@ from fusionlab.strategy import (
     WeightedStrategy,
 )
 from fusionlab.tiling import WHOLE_BYTES, Tile, default_edge, images_at_once, plan
+from fusionlab.weights import Card
 
 Encoder = Callable[[Tensor], Features]
 """What turns the images `(M, 1, H, W)` of a tile into features."""
@@ -116,8 +117,10 @@ class Fusion:
             range_policy = "clip" if convex else "minmax"
         if tile is not None and tile < backbone.multiple:
             raise FusionlabError(f"a tile needs at least {backbone.multiple} pixels, got {tile}")
+        self.card: Card | None = None
+        """The card of the networks of a learned strategy, where their weights were loaded."""
         if networks is None and isinstance(strategy, LearnedStrategy):
-            networks, strategy = build_networks(strategy, backbone, installed())
+            networks, strategy, self.card = build_networks(strategy, backbone, installed())
         self.device = available_device(device)
         self.networks = (networks or nn.ModuleList()).to(self.device)
         self.backbone = backbone.freeze().to(self.device)

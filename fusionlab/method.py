@@ -98,12 +98,12 @@ def build_backbone(text: str, plugins: Plugins) -> Backbone:
 
 def build_networks(
     strategy: LearnedStrategy, backbone: Backbone, plugins: Plugins
-) -> tuple[ModuleList, LearnedStrategy]:
+) -> tuple[ModuleList, LearnedStrategy, Card]:
     """Build the frozen networks of a learned strategy, one for each level of the backbone.
 
     Returns:
-        The networks, and the strategy with the tag of their weights as its `checkpoint`; with
-        the beginning of their SHA-256 where its package does not offer them.
+        The networks; the strategy with the tag of their weights as its `checkpoint`, and with
+        the beginning of their SHA-256 where its package does not offer them; and their card.
 
     Raises:
         FusionlabError: there are no such weights, they are damaged, or they were trained on the
@@ -133,7 +133,7 @@ def build_networks(
         )
     if tag not in checkpoints:
         tag = f"{card.tag}-{card.sha256[:8]}"
-    return networks.eval().requires_grad_(False), replace(strategy, checkpoint=tag)
+    return networks.eval().requires_grad_(False), replace(strategy, checkpoint=tag), card
 
 
 def strategy_class(offer: Offer[StrategyRef]) -> type[Strategy]:

@@ -53,6 +53,8 @@ def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
         [o for o in plugins.strategies.offers if names[1] in (o.ref.name, o.qualified)],
     )
     used = {offer.plugin for found in offers for offer in found[:1]}
+    card = fusion.card
+    networks = {"networks": {"tag": card.tag, "sha256": card.sha256}} if card else {}
     return {
         "method": method_id(backbone, strategy, plugins),
         "backbone": names[0],
@@ -62,6 +64,7 @@ def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
             param.name: _plain(param, getattr(strategy, param.name))
             for param in params_of(type(strategy))
         },
+        **networks,
         "range": fusion.range_policy,
         "colour": fusion.colour,
         "scale": [str(scale) for scale in fusion.scale],
@@ -157,7 +160,12 @@ def command(record: Record) -> str:
         # weights that no plugin ships are called TAG-HASH, and given by their file
         backbone += f"@{tag if tag == weights['tag'] else weights['tag'] + '.safetensors'}"
     words = ["fusionlab", "fuse", "--backbone", backbone, "--strategy", record["strategy"]]
-    for name, value in record["parameters"].items():
+    parameters = dict(record["parameters"])
+    if networks := record.get("networks"):
+        tag = networks["tag"]
+        own = parameters["checkpoint"] != tag  # likewise
+        parameters["checkpoint"] = f"{tag}.safetensors" if own else tag
+    for name, value in parameters.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")

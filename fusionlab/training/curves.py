@@ -39,7 +39,7 @@ class Curves:
         """
         path = run / NAME if run.is_dir() else run
         lines = read_log(path)
-        training = [line for line in lines if "pixel" in line]
+        training = [line for line in lines if {"pixel", "structure", "total"} <= line.keys()]
         if not training:
             raise FusionlabError(
                 f"{path} holds no losses: expected the folder of a run of 'fusionlab train', or "
@@ -53,7 +53,7 @@ class Curves:
             validation=[
                 {"iteration": line["iteration"], **line["validation"]}
                 for line in lines
-                if "validation" in line
+                if "ssim" in line.get("validation", ())
             ],
         )
 

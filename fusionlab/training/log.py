@@ -101,13 +101,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 def _check(line: Any) -> None:
     """Raise what is caught above unless a line is one of those that `Log` writes."""
-    numbers = [line["iteration"]]
-    if "pixel" in line:
-        numbers += [line["pixel"], line["structure"], line["total"]]
-    if "validation" in line:
-        numbers += line["validation"].values()
-    if "settings" in line:
-        numbers += [line["settings"].get("ssim_weight", 0)]
+    parts = {"settings": {}, "validation": {}, **line}
+    numbers = [line["iteration"], parts["settings"].get("ssim_weight", 0)]
+    numbers += parts["validation"].values()
+    numbers += [value for value in line.values() if not isinstance(value, dict)]
     if not all(isinstance(number, int | float) for number in numbers):
         raise TypeError(f"no number: {line}")
 

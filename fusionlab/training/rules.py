@@ -185,13 +185,11 @@ class RuleTraining(Run):
                 f"a batch needs {settings.batch} images, and validation one more; there are "
                 f"{len(self.images)} and {len(self.validation)}"
             )
-        counts = {subject.stem: len(subject.planes) for subject in images}
-        k = counts[images[0].stem]
-        other = next((stem for stem, count in counts.items() if count != k), None)
-        if other:
+        k = len(images[0].planes)
+        if other := next((subject for subject in images if len(subject.planes) != k), None):
             raise FusionlabError(
                 f"all images must have the same number of sources; {images[0].stem} has {k}, "
-                f"{other} {counts[other]}"
+                f"{other.stem} {len(other.planes)}"
             )
         least, most = self.strategy.min_k, self.strategy.max_k
         if k < least or (most is not None and k > most):

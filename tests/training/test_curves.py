@@ -75,11 +75,10 @@ def test_a_folder_without_losses_is_refused(tmp_path):
         '{"a": 1}',
         "garbage}",
         '{"iteration": "x"}',
-        '{"iteration": 1, "pixel": 2}',
         '{"iteration": 1, "pixel": "x", "structure": 1, "total": 1}',
         '{"iteration": 1, "settings": 5}',
         '{"iteration": 1, "settings": {"ssim_weight": "a"}}',
-        '{"iteration": 1, "validation": {"pixel": 3}}',
+        '{"iteration": 1, "validation": {"pixel": "x"}}',
     ],
 )
 def test_a_damaged_log_is_refused_in_a_sentence(tmp_path, line):
@@ -87,6 +86,13 @@ def test_a_damaged_log_is_refused_in_a_sentence(tmp_path, line):
     with pytest.raises(FusionlabError, match="is not the log of a training, or damaged") as caught:
         Curves.read(tmp_path / "log.jsonl")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ['{"iteration": 1, "detail": 2, "total": 2}', '{"iteration": 1}'])
+def test_a_log_of_other_losses_is_refused_in_a_sentence(tmp_path, line):
+    (tmp_path / "log.jsonl").write_text(line + "\n")
+    with pytest.raises(FusionlabError, match="holds no losses: expected the folder of a run of"):
+        Curves.read(tmp_path / "log.jsonl")
 
 
 def test_nothing_to_draw_is_refused(write_log):
