@@ -22,7 +22,7 @@ def strategies(session: Session, *, as_json: bool) -> None:
     show_table(
         ("name", "summary", "plugin"),
         (
-            (offer.ref.name, offer.ref.summary, f"[{offer.plugin}]")
+            (offer.ref.name, offer.ref.summary, _origin(offer.plugin, as_json=as_json))
             for offer in session.plugins.strategies.offers
         ),
         as_json=as_json,
@@ -47,7 +47,7 @@ def backbones(session: Session, *, as_json: bool) -> None:
                 offer.ref.name,
                 offer.ref.summary,
                 " ".join(f"@{tag}" for tag in offer.ref.checkpoints) or "no weights",
-                f"[{offer.plugin}]",
+                _origin(offer.plugin, as_json=as_json),
             )
             for offer in session.plugins.backbones.offers
         ),
@@ -81,7 +81,7 @@ def presets(session: Session, *, as_json: bool) -> None:
                         for key, value in values.items()
                     ]
                 ),
-                f"[{plugin}]",
+                _origin(plugin, as_json=as_json),
             )
             for plugin, preset in session.plugins.presets
         ),
@@ -115,3 +115,7 @@ def plugins(session: Session, *, as_json: bool) -> None:
         ),
         as_json=as_json,
     )
+
+
+def _origin(plugin: str, *, as_json: bool) -> str:
+    return plugin if as_json else f"[{plugin}]"

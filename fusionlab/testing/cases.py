@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from hypothesis import assume, reject
+from hypothesis import reject
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor
@@ -15,9 +15,6 @@ from torch import Tensor
 from fusionlab import params
 from fusionlab.errors import FusionlabError
 from fusionlab.strategy import Strategy
-
-WIDEST = 24
-"""Rules that look further than this, in pixels, would need images that take too long."""
 
 Draw = Callable[[SearchStrategy[Any]], Any]
 
@@ -37,7 +34,6 @@ def rules(draw: Draw, cls: type[Strategy]) -> tuple[Strategy, int]:
         rule = cls(**draw(st.fixed_dictionaries(values)))
     except FusionlabError:  # what it refuses it need not fuse
         reject()
-    assume(rule.support is None or rule.support <= WIDEST)
     return rule, k
 
 

@@ -20,6 +20,11 @@ from fusionlab.testing.subject import BrokenLawError, Subject
 PROFILES = {"quick": 25, "thorough": 500}
 """How many inputs each law is tested with."""
 
+WIDE = {Law.SUPPORT, Law.TILES, Law.TRANSLATION}
+"""Laws whose images are larger than the rule looks far,"""
+WIDEST = 24
+"""and which are not tested for rules that look further: in pixels, or it would take too long."""
+
 Claim = Literal["owed", "yes", "for some", "no"]
 
 
@@ -47,7 +52,8 @@ def examine(
     """Test a strategy for laws, whether it claims them or not.
 
     Parameters, the number of sources, their sizes and values are drawn by hypothesis, always the
-    same ones; of parameters for which the rule looks further than 24 pixels nothing is tested.
+    same ones. Three laws that need larger images are tested with such parameters only for which
+    the rule looks no further than 24 pixels.
 
     Args:
         cls: the strategy.
@@ -99,6 +105,7 @@ def _search(law: Law, cls: type[Strategy], claim: Claim, examples: int) -> tuple
         rule, k = drawn
         assume(claim in ("owed", "no") or law in rule.laws)
         assume(rule.support is not None or law not in (Law.SUPPORT, Law.TILES))
+        assume(law not in WIDE or rule.support is None or rule.support <= WIDEST)
         x = data.draw(features(k))
         try:
             TESTS[law](Subject(rule), x, data.draw)
