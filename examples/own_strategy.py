@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import imageio.v3 as iio
-from annotated_types import Gt
+from annotated_types import Ge
 from torch import Tensor
 
 from fusionlab import Fusion, Scene, WeightedStrategy
@@ -17,7 +17,7 @@ STREET = Path(__file__).parent / "images" / "street"
 class Softmax(WeightedStrategy):
     """Weight each source by the softmax of its mean feature."""
 
-    tau: Annotated[float, Gt(0), "Temperature, in grey levels."] = 10.0
+    tau: Annotated[float, Ge(1), "Temperature, in grey levels."] = 10.0
 
     @property
     def support(self) -> int:

@@ -1,9 +1,10 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files, and folders of them, so that nobody ever sees half of one."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -58,6 +59,27 @@ def _written(path: Path, content: bytes) -> Iterator[None]:
         raise FusionlabError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def written_folder(folder: Path, files: Mapping[str, str]) -> None:
+    """Write a new folder with files, given by their paths within it: all of them or nothing.
+
+    Raises:
+        FusionlabError: it is there already, the disk is full, ...; nothing has been written.
+    """
+    if os.path.lexists(folder):
+        raise FusionlabError(f"{folder} is there already; choose another name or remove it first")
+    beside = folder.with_name(f"{_PARTIAL}{secrets.token_hex(8)}")
+    try:
+        beside.mkdir()
+        for path, text in files.items():
+            (beside / path).parent.mkdir(parents=True, exist_ok=True)
+            (beside / path).write_text(text, encoding="utf-8", newline="\n")
+        beside.rename(folder)
+    except OSError as error:
+        raise FusionlabError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder, and those above it, if it is not there.
 
@@ -93,4 +115,7 @@ def used_alone(folder: Path) -> Iterator[None]:
 def remove_partial(folder: Path) -> None:
     """Remove what writers that were killed have left behind in a folder."""
     for path in folder.glob(f"{_PARTIAL}*"):
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

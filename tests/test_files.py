@@ -5,7 +5,13 @@ import os
 import pytest
 
 from fusionlab import FusionlabError
-from fusionlab.files import make_folder, remove_partial, written_beside, written_together
+from fusionlab.files import (
+    make_folder,
+    remove_partial,
+    written_beside,
+    written_folder,
+    written_together,
+)
 
 
 def names(folder):
@@ -184,13 +190,33 @@ def test_a_folder_in_the_place_of_a_file_cannot_be_made(tmp_path):
             make_folder(folder)
 
 
+def test_a_folder_of_files_appears_whole_with_lines_that_end_as_they_are_given(tmp_path):
+    written_folder(tmp_path / "x", {"a": "one\ntwo\n", "b/c": "ü"})
+    assert names(tmp_path) == ["x"]
+    assert (tmp_path / "x" / "a").read_bytes() == b"one\ntwo\n"
+    assert (tmp_path / "x" / "b" / "c").read_text(encoding="utf-8") == "ü"
+    (tmp_path / "ordinary").mkdir()
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_a_folder_of_files_replaces_nothing_and_makes_no_folder_above_it(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(FusionlabError, match="x is there already"):
+        written_folder(tmp_path / "x", {"a": "one"})
+    with pytest.raises(FusionlabError, match="cannot write .*/y: No such file or directory"):
+        written_folder(tmp_path / "nowhere" / "y", {"a": "one"})
+    assert names(tmp_path) == ["x"]
+    assert names(tmp_path / "x") == []
+
+
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
     """Killed: as if by SIGKILL, without a chance to clean up."""
     (tmp_path / "x.png").touch()
     (tmp_path / ".hidden.png").touch()
+    (tmp_path / ".fusionlab-partial-0" / "tests").mkdir(parents=True)
     writing = written_beside(tmp_path / "y.png")
     writing.__enter__().write_text("half")
-    assert len(names(tmp_path)) == 3
+    assert len(names(tmp_path)) == 4
     remove_partial(tmp_path)
     assert names(tmp_path) == [".hidden.png", "x.png"]
     remove_partial(tmp_path)

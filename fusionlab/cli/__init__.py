@@ -14,6 +14,7 @@ from fusionlab.cli.explain import explain
 from fusionlab.cli.fuse import fuse
 from fusionlab.cli.listing import backbones, plugins, presets, strategies
 from fusionlab.cli.metrics import metrics
+from fusionlab.cli.new_strategy import new_strategy
 from fusionlab.cli.score import score
 from fusionlab.cli.session import Session
 from fusionlab.cli.train import train
@@ -46,6 +47,7 @@ for command in (
     evaluate,
     score,
     check,
+    new_strategy,
     strategies,
     backbones,
     metrics,
