@@ -80,6 +80,7 @@ class ChooseMax(WeightedStrategy):
             features.detach(), order, dim=2, keepdim=True, dtype=precise
         )
         activity = average(activity, self.r, self.border)
-        least = activity.amax(dim=0) * (1 - 64 * torch.finfo(precise).eps)
+        # what float32 cannot tell apart is a tie in every dtype
+        least = activity.amax(dim=0) * (1 - 64 * torch.finfo(torch.float32).eps)
         wins = (activity >= least).to(precise)
         return wins / wins.sum(dim=0)

@@ -57,13 +57,12 @@ class GradientGlobal(WeightedStrategy):
         import torch
         from torch.nn.functional import avg_pool2d, pad
 
-        precise = torch.promote_types(features.dtype, torch.float32)
-        maps = features.flatten(0, 1).to(precise)
+        # in float64, since a small c magnifies the rounding of squares and of their mean
+        maps = features.flatten(0, 1).double()
         box = avg_pool2d(pad(maps, (1, 1, 1, 1), mode="replicate"), 3, 1)
         # the mean of all 9 pixels is 8/9 of that of the neighbours and 1/9 of the pixel itself
         squares = scene.own(((box - maps) * (9 / 8)).square().view_as(features))
-        # in float64, since a small c magnifies the rounding of the mean
-        total = squares.sum(dim=(2, 3, 4), dtype=torch.float64)
+        total = squares.sum(dim=(2, 3, 4))
         return {"squares": total, "count": torch.full_like(total, squares[0, 0].numel())}
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:

@@ -87,7 +87,7 @@ class SingleWhere(Sound):
         return torch.where(total > 0, activity / total, 1 / len(features))
 
 
-@breaks(Law.FINITE)
+@breaks(Law.FINITE, Law.PRECISION)
 class UnstableSoftmax(Sound):
     """Takes exponentials of features as they are."""
 
