@@ -12,6 +12,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import cache
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -162,6 +163,7 @@ class Param:
         return FusionlabError(f"the parameter {self.name!r} must be {expected}, got {got!r}")
 
 
+@cache  # every instance is checked, and reading the hints takes longer than that
 def params_of(cls: type[Any]) -> tuple[Param, ...]:
     """Return the parameters of a dataclass, in the order of its fields.
 
@@ -174,7 +176,7 @@ def params_of(cls: type[Any]) -> tuple[Param, ...]:
 
 def check(instance: Any) -> None:
     """Raise `FusionlabError` unless every field of a dataclass instance fits its parameter."""
-    for param in params_of(type(instance)):
+    for param in params_of(instance.__class__):
         param.check(getattr(instance, param.name))
 
 
@@ -182,7 +184,7 @@ def describe(instance: Any) -> str:
     """Return the parameters of an instance as text: `r=1,border=inside`."""
     return ",".join(
         f"{param.name}={param.format(getattr(instance, param.name))}"
-        for param in params_of(type(instance))
+        for param in params_of(instance.__class__)
     )
 
 

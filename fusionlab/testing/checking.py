@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from hypothesis import HealthCheck, Phase, Verbosity, assume, given, settings
@@ -77,6 +78,7 @@ def _claim(law: Law, claimed: list[frozenset[Law]]) -> Claim:
     return "no" if not count else "yes" if count == len(claimed) else "for some"
 
 
+@lru_cache(maxsize=1)  # `StrategyLaws` asks once for each law
 def _claimed(cls: type[Strategy]) -> list[frozenset[Law]]:
     """Return what some instances claim."""
     found: list[frozenset[Law]] = []

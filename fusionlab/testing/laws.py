@@ -121,7 +121,7 @@ def dominance(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 
 @_tests(Law.SHAPE)
 def shape(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
-    """In every dtype, and on the GPU where there is one."""
+    """In half, single and double precision, and on the GPU where there is one."""
     x = x.clamp(-1e3, 1e3)
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         for dtype in DTYPES:
@@ -179,7 +179,10 @@ def gradients(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 
 @_tests(Law.DERIVATIVE)
 def derivative(subject: Subject, x: Tensor, draw: Draw) -> None:
-    """In float64, of features that all differ; sources and statistics count as constants."""
+    """By `torch.autograd.gradcheck`, in float64, of features that all differ.
+
+    Sources and statistics count as constants.
+    """
     small = (len(x), 1, min(2, x.shape[2]), min(3, x.shape[3]), min(3, x.shape[4]))
     given = apart(small, draw(st.integers(0, 9))).requires_grad_()
     sources = subject.scene(given).sources

@@ -34,6 +34,8 @@ class LInf(WeightedStrategy):
 
     Raises:
         FusionlabError: `border=reflect` with a window too wide for the image.
+
+    Reference: `spatial_pooling('linf')` in chenzpstar's collection of fusion programs.
     """
 
     r: Annotated[

@@ -76,16 +76,12 @@ def test_an_independent_program_in_float64_agrees(pool, k):
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_a_dead_channel_weighs_one_kth_beside_live_ones_and_has_finite_gradients(pool):
+def test_a_dead_channel_weighs_one_kth_beside_live_ones(pool):
     features = torch.rand(5, 2, 3, 4, 6)
     features[:, :, 1] = 0
-    features.requires_grad_()
-    rule = ChannelAttention(pool)
-    weights = rule.weights(features, scene(features))
+    weights = ChannelAttention(pool).weights(features, scene(features))
     assert torch.equal(weights[:, :, 1], torch.full_like(weights[:, :, 1], 1 / 5))
     assert not torch.equal(weights[:, :, 0], weights[:, :, 1])
-    rule.fuse(features, scene(features)).square().sum().backward()
-    assert torch.isfinite(features.grad).all()
 
 
 def test_weak_channels_weigh_as_strong_ones_do():
@@ -93,37 +89,6 @@ def test_weak_channels_weigh_as_strong_ones_do():
     features = torch.tensor([1e-6, 3e-6]).view(2, 1, 1, 1, 1).expand(2, 1, 1, 4, 4)
     weights = ChannelAttention().weights(features, scene(features))
     torch.testing.assert_close(weights.flatten(), torch.tensor([0.25, 0.75]))
-
-
-@pytest.mark.parametrize("pool", POOLS)
-def test_the_nuclear_norm_is_of_every_image_of_a_batch(pool):
-    features = torch.rand(2, 3, 4, 5, 6) * torch.tensor([1.0, 10, 100]).view(1, 3, 1, 1, 1)
-    features[0, 1] *= 3
-    weights = ChannelAttention(pool).weights(features, scene(features))
-    assert weights.shape == (2, 3, 4, 1, 1)
-    for n in range(3):
-        one = features[:, n : n + 1]
-        torch.testing.assert_close(
-            ChannelAttention(pool).weights(one, scene(one)), weights[:, n : n + 1]
-        )
-
-
-@pytest.mark.parametrize("pool", POOLS)
-def test_half_precision_features_are_pooled_in_float32(pool):
-    """The nuclear norm of 48x48 features of 2000 is 96,000: beyond float16."""
-    features = torch.full((2, 1, 2, 48, 48), 2000.0, dtype=torch.float16)
-    features[1] /= 4
-    fused = ChannelAttention(pool).fuse(features, scene(features))
-    assert fused.dtype == torch.float16
-    torch.testing.assert_close(fused, torch.full_like(fused, 0.8 * 2000 + 0.2 * 500))
-
-
-@pytest.mark.parametrize("pool", ["avg", "max", "nuclear"])
-def test_gradcheck_of_every_pool(pool):
-    generator = torch.Generator().manual_seed(1)
-    x = torch.rand(2, 1, 2, 3, 4, dtype=torch.float64, generator=generator).add(0.1)
-    rule = ChannelAttention(pool)
-    assert torch.autograd.gradcheck(lambda x: rule.fuse(x, scene(x)), (x.requires_grad_(),))
 
 
 def test_another_pool_is_refused():

@@ -22,12 +22,6 @@ def test_by_hand(rule, expected):
     torch.testing.assert_close(fused.flatten(), torch.tensor(expected), rtol=1e-6, atol=0)
 
 
-def test_addition_is_not_idempotent():
-    """k copies give k times the source: the range policy has to know."""
-    same = FEATURES[:1].expand(3, -1, -1, -1, -1)
-    torch.testing.assert_close(Addition().fuse(same, SCENE), 3 * same[0])
-
-
 def test_max_and_addition_are_associative():
     """f(f(a, b), c) = f(a, b, c); for max to the last bit."""
     for rule in (Max(), Addition()):

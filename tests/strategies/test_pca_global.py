@@ -88,26 +88,11 @@ def test_a_plain_source_beside_others_weighs_nothing():
     assert torch.isfinite(weights).all()
 
 
-def test_the_images_of_a_batch_have_weights_of_their_own():
-    features = torch.rand(2, 2, 3, 5, 5)
-    features[1, 0] = 3 * features[0, 0]
-    features[1, 1] = features[0, 1] / 3
-    torch.testing.assert_close(
-        weights_of(features).flatten(1), torch.tensor([[0.25, 0.75], [0.75, 0.25]])
-    )
-
-
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_tiny_and_huge_features_give_the_same_weights(scale):
     """Their squares are zero or infinite in float32."""
     features = torch.rand(3, 1, 4, 5, 5)
     torch.testing.assert_close(weights_of(scale * features), weights_of(features))
-
-
-def test_half_precision_features_are_squared_in_float32():
-    features = torch.rand(2, 1, 64, 8, 8).mul(2000).half()
-    assert weights_of(features).dtype == torch.float32
-    torch.testing.assert_close(weights_of(features), weights_of(features.float()))
 
 
 def test_a_pinned_value():

@@ -64,29 +64,6 @@ def test_a_tau_that_divides_by_nothing_is_refused(tau):
         SpatialSoftmax(tau)
 
 
-def test_exponents_far_beyond_float32_do_not_overflow():
-    """exp(89) is infinite in float32; here exponents reach 2.55e7, and half precision 2000."""
-    for dtype, size in ((torch.float32, 255e3), (torch.float16, 2000.0)):
-        features = torch.full((3, 1, 64, 2, 2), size, dtype=dtype)
-        features[0] /= 2
-        features[:, :, :, 0] *= -1
-        features.requires_grad_()
-        fused = SpatialSoftmax(0.01).fuse(features, scene(features))
-        assert fused.dtype == dtype
-        assert fused[0, 0].tolist() == [[-size / 2] * 2, [size] * 2]
-        fused.float().sum().backward()
-        assert torch.isfinite(features.grad).all()
-
-
-def test_without_activity_all_weigh_the_same_and_gradients_are_finite():
-    for k in (2, 5):
-        zeros = torch.zeros(k, 1, 3, 4, 4, requires_grad=True)
-        rule = SpatialSoftmax()
-        assert torch.equal(rule.weights(zeros, scene(zeros)), torch.full((k, 1, 1, 4, 4), 1 / k))
-        rule.fuse(zeros, scene(zeros)).sum().backward()
-        assert torch.equal(zeros.grad, torch.full_like(zeros, 1 / k))
-
-
 def test_a_pinned_value():
     """Made by this program at version 0.1.0, after the tests above had passed."""
     features = torch.arange(2 * 3 * 4 * 5, dtype=torch.float32).view(2, 1, 3, 4, 5).sin() * 100

@@ -43,13 +43,6 @@ def test_no_weights_or_equal_ones_give_the_mean(theta):
     )
 
 
-def test_without_weights_any_number_of_sources_will_do():
-    for k in (2, 5, 8):
-        features = torch.ones(k, 1, 1, 2, 2)
-        weights = Weighted().weights(features, scene(features))
-        assert torch.equal(weights, torch.full_like(weights, 1 / k))
-
-
 def test_a_source_can_weigh_nothing():
     features = torch.rand(3, 1, 2, 4, 4)
     fused = Weighted((0, 1, 0)).fuse(features, scene(features))

@@ -1,0 +1,168 @@
+"""What each strategy costs beside the backbone: seconds, ratios, and memory.
+
+A rule is given features of the default backbone, 64 channels for a pair of 640x480, and fuses them
+in one piece; rules that look at the whole image gather their statistics in doing so. All rules take
+their turn in every round, so that what else the machine does meets them all; figures are medians
+over the rounds, and ratios are between medians of one run: to `addition`, and to encoding the pair
+and decoding one result. Memory is the growth of the peak of a process of its own in which the
+features lie already; it includes the result, half as large as these.
+
+    python benchmarks/strategies.py --threads 1 --json benchmarks/strategies.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import fusionlab
+from fusionlab import Backbone, Scene
+from fusionlab.method import build_backbone, build_strategy
+from fusionlab.plugins import installed
+
+HEIGHT, WIDTH = 480, 640
+BESIDE = "addition"
+BACKBONE = "encoding and decoding"
+
+
+def scene(height: int, width: int) -> Scene:
+    """Return a made-up pair: waves, a step and noise."""
+    generator = torch.Generator().manual_seed(0)
+    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
+    waves = torch.stack([(20 * x).sin() + (9 * y).cos(), (13 * x + 17 * y).sin()])
+    noise = torch.randn(2, height, width, generator=generator)
+    pictures = (110 + 40 * waves + 50 * (x > y) + 6 * noise).clamp(0, 255).round() / 255
+    return Scene(sources=pictures[:, None, None])
+
+
+def encoded(backbone: Backbone, found: Scene) -> Tensor:
+    """Return the features `(2, 1, C, h, w)` of the finest level."""
+    return backbone.encode(found.sources.flatten(0, 1))[0].unflatten(0, found.sources.shape[:2])
+
+
+def shipped() -> list[str]:
+    """Return the names of the rules of the distribution that has `addition`."""
+    strategies = installed().strategies
+    ours = strategies.find(BESIDE).plugin
+    return [offer.ref.name for offer in strategies.offers if offer.plugin == ours]
+
+
+def seconds(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median time of each, over rounds after one that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(rounds + 1):
+        for name, work in works.items():
+            started = perf_counter()
+            work()
+            if number:
+                times[name].append(perf_counter() - started)
+        print(f"round {number} of {rounds}", file=sys.stderr)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+@torch.no_grad()
+def timed(threads: int, rounds: int) -> dict[str, float]:
+    """Return the seconds of the backbone and of each rule."""
+    torch.set_num_threads(threads)
+    plugins = installed()
+    backbone = build_backbone(plugins.default("backbone"), plugins)
+    found = scene(HEIGHT, WIDTH)
+    features = encoded(backbone, found)
+    works: dict[str, Callable[[], object]] = {
+        BACKBONE: lambda: backbone.decode((encoded(backbone, found)[0],))
+    }
+    for name in shipped():
+        rule = build_strategy(name, plugins)
+        works[name] = lambda rule=rule: rule.fuse(features, found)
+    return seconds(works, rounds)
+
+
+@torch.no_grad()
+def memory(name: str) -> float:
+    """Return by how many MiB the peak of this process grows as a rule fuses."""
+    torch.set_num_threads(1)
+    rule = build_strategy(name, installed())
+    small = scene(16, 16)
+    rule.fuse(torch.rand(2, 1, 64, 16, 16), small)  # what is loaded at the first call stays out
+    found = scene(HEIGHT, WIDTH)
+    features = torch.rand(2, 1, 64, HEIGHT, WIDTH)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rule.fuse(features, found)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def processor() -> str:
+    """Return what the processor calls itself."""
+    with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+
+
+def measure(threads: list[int], rounds: int) -> dict[str, Any]:
+    """Return everything the table shows, and where it was measured."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
+        peaks = dict(zip(shipped(), pool.map(memory, shipped()), strict=True))
+    return {
+        "device": f"{processor()}, CPU",
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "fusionlab": fusionlab.__version__,
+        },
+        "features": [2, 1, 64, HEIGHT, WIDTH],
+        "rounds": rounds,
+        "load": round(os.getloadavg()[0], 1),
+        "peak_mib": {name: round(peak) for name, peak in peaks.items()},
+        "seconds": {
+            str(count): {name: round(s, 4) for name, s in timed(count, rounds).items()}
+            for count in threads
+        },
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print a Markdown table."""
+    print(f"{found['device']}, torch {found['versions']['torch']}; a pair of {WIDTH}x{HEIGHT},")
+    print(f"medians of {found['rounds']} rounds, load {found['load']} before the first\n")
+    heads = ["strategy"]
+    for count in found["seconds"]:
+        heads += [f"s, threads={count}", f"/ {BESIDE}", f"/ {BACKBONE}"]
+    print("|", " | ".join([*heads, "peak, MiB"]), "|")
+    print("|---" * (len(heads) + 1) + "|")
+    for name in (BACKBONE, *found["peak_mib"]):
+        cells = []
+        for times in found["seconds"].values():
+            ratios = (times[name] / times[BESIDE], times[name] / times[BACKBONE])
+            cells += [f"{times[name]:.4f}", *(f"{ratio:.2g}" for ratio in ratios)]
+        print("|", " | ".join([name, *cells, str(found["peak_mib"].get(name, ""))]), "|")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    both = sorted({1, torch.get_num_threads()})
+    parser.add_argument("--threads", type=int, nargs="+", default=both, help="default: 1 and all")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="a file for the figures")
+    args = parser.parse_args()
+    found = measure(args.threads, args.rounds)
+    show(found)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

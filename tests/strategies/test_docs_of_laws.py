@@ -1,0 +1,123 @@
+"""The tables of docs/laws.md are the law suite and its verdicts. Run this file to write them anew.
+
+Which rules obey which laws comes from the verdicts that `test_laws.py` judges by, and the faults
+from `tests/testing/faults.py`.
+"""
+
+import inspect
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from fusionlab import Law, load_plugins
+from fusionlab.method import strategy_class
+from fusionlab.strategy import CLAIMS
+from fusionlab.testing import examine
+from fusionlab.testing.laws import EXACT, TESTS
+
+TESTS_FOLDER = Path(__file__).parents[1]
+DOCS = TESTS_FOLDER.parent / "docs" / "laws.md"
+OFFERS = [o for o in load_plugins().strategies.offers if o.plugin == "fusionlab-imaging"]
+END = "<!-- end -->"
+SYMBOLS = {
+    ("yes", True): "●",
+    ("for some", True): "◐",
+    ("no", False): "○",
+}
+
+
+def _table(heads, rows):
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _sentence(text):
+    return " ".join(text.split()).removesuffix(".").replace("|", r"\|") + "."
+
+
+def meanings():
+    """Return what each law says and how it is tested, those that a rule claims first."""
+    parts = []
+    for title, owed in (("A rule may claim", False), ("Every rule owes", True)):
+        rows = [
+            [f"`{law.name}`", _sentence(law.value), _sentence(inspect.getdoc(TESTS[law]))]
+            for law in Law
+            if (law not in CLAIMS) == owed
+        ]
+        parts.append(_table([title, "what it says", "how it is tested"], rows))
+    parts.append(
+        "Where no tolerance is named, a difference of one part in "
+        f"{1 / EXACT:,.0f} of the largest feature or result is none."
+    )
+    return "\n\n".join(parts)
+
+
+def claims(verdicts):
+    """Return the table of the laws that are a matter of the rule."""
+    laws = [law for law in Law if law in CLAIMS]
+    rows = []
+    for offer in OFFERS:
+        found = verdicts(offer.ref.name)
+        name = f"[`{offer.ref.name}`](../{_path(offer)})"
+        rows.append([name, *(SYMBOLS[found[law].claimed, found[law].held] for law in laws)])
+    return _table(["", *(law.name.lower() for law in laws)], rows)
+
+
+def debts(verdicts):
+    """Return what came of the laws that every rule owes; one line each for what is not tested."""
+    names = [offer.ref.name for offer in OFFERS]
+    owed = [law for law in Law if law not in CLAIMS]
+    held = {law: {name: verdicts(name)[law].held for name in names} for law in owed}
+    assert not any(value is False for found in held.values() for value in found.values())
+    lines = [f"All {len(owed)} laws that every rule owes hold for all {len(names)} rules."]
+    for law, found in held.items():
+        if beside := [f"`{name}`" for name in names if found[name] is None]:
+            lines.append(f"* `{law.name}` does not apply to {', '.join(beside)}.")
+    return "\n\n".join([lines[0], "\n".join(lines[1:])]).strip()
+
+
+def faults():
+    """Return what the planted faults do, and the laws that they break."""
+    breaks = runpy.run_path(str(TESTS_FOLDER / "testing" / "faults.py"))["BREAKS"]
+    rows = []
+    for fault, broken in breaks.items():
+        laws = ", ".join(law.name.lower() for law in Law if law in broken)
+        rows.append([f"`{fault.__name__}`", _sentence(inspect.getdoc(fault)), laws])
+    return _table(["fault", "what it does", "laws it breaks"], rows)
+
+
+def _path(offer):
+    module = offer.ref.target.partition(":")[0].replace(".", "/")
+    return f"strategies/{module}.py"
+
+
+PARTS = {
+    "the laws": lambda _: meanings(),
+    "the verdicts on claims": claims,
+    "the verdicts on debts": debts,
+    "the planted faults": lambda _: faults(),
+}
+
+
+def _part(name):
+    return re.compile(rf"(<!-- made from {name} -->\n\n)(.*?)\n*{END}", re.DOTALL)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_docs_say_what_the_suite_says(verdicts, name):
+    (found,) = _part(name).finditer(DOCS.read_text(encoding="utf-8"))
+    expected = PARTS[name](verdicts)
+    assert found[2] == expected, "run: python tests/strategies/test_docs_of_laws.py"
+
+
+if __name__ == "__main__":
+    results = {
+        offer.ref.name: {v.law: v for v in examine(strategy_class(offer))} for offer in OFFERS
+    }
+    text = DOCS.read_text(encoding="utf-8")
+    for key, make in PARTS.items():
+        made = make(results.__getitem__)
+        text = _part(key).sub(lambda found, made=made: f"{found[1]}{made}\n\n{END}", text)
+    DOCS.write_text(text, encoding="utf-8")

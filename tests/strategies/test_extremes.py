@@ -1,0 +1,59 @@
+"""No activity at all, and more than half precision holds: all rules, all their choices.
+
+The features of the law suite have few channels, and it cannot see weights where all is zero.
+"""
+
+from itertools import product
+
+import pytest
+import torch
+
+from fusionlab import Scene, WeightedStrategy, load_plugins
+from fusionlab.method import strategy_class
+from fusionlab.params import describe, params_of
+
+OFFERS = [o for o in load_plugins().strategies.offers if o.plugin == "fusionlab-imaging"]
+
+
+def _rules():
+    """Every strategy with each combination of its choices; of other parameters the defaults."""
+    for offer in OFFERS:
+        cls = strategy_class(offer)
+        choices = {param.name: param.choices for param in params_of(cls) if param.choices}
+        for values in product(*choices.values()):
+            rule = cls(**dict(zip(choices, values, strict=True)))
+            yield pytest.param(rule, id=f"{offer.ref.name}({describe(rule)})")
+
+
+RULES = list(_rules())
+
+
+def scene(features):
+    return Scene(sources=torch.zeros(*features.shape[:2], 1, *features.shape[-2:]))
+
+
+@pytest.mark.parametrize("k", [2, 5])
+@pytest.mark.parametrize("rule", RULES)
+def test_without_activity_all_sources_weigh_the_same(rule, k):
+    if not isinstance(rule, WeightedStrategy):
+        pytest.skip("gives no weights")
+    zeros = torch.zeros(k, 2, 3, 4, 4)
+    weights = rule.weights(zeros, scene(zeros)).expand_as(zeros)
+    assert torch.equal(weights, torch.full_like(zeros, 1 / k))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_sums_beyond_half_precision_are_those_of_single_precision(rule):
+    """Some 500,000 over the channels and 10 million over the image: float16 ends at 65,504."""
+    generator = torch.Generator().manual_seed(0)
+    features = 8 * torch.randint(-2000, 2000, (2, 1, 64, 40, 40), generator=generator)
+    features[1] //= 2
+    half = features.half().requires_grad_()
+    single = half.detach().float()
+    expected = rule.fuse(single, scene(single))
+    fused = rule.fuse(half, scene(half))
+    assert fused.dtype == torch.float16
+    # one rounding of the result; the same numbers went in
+    torch.testing.assert_close(fused.float(), expected, rtol=2**-11, atol=1e-3)
+    fused.float().sum().backward()
+    assert torch.isfinite(half.grad).all()
