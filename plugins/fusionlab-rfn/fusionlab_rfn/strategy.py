@@ -32,18 +32,20 @@ class RFN(LearnedStrategy):
     Give the infrared source first, the visible one second: the network is trained to keep the
     detail of the second and the brightness of the first, and claims no law.
 
-    Differs from the paper in three ways. Borders repeat their pixels; the released code mirrors
+    Differs from the paper in four ways. Borders repeat their pixels; the released code mirrors
     them, which images of one pixel do not allow. The shares of the two sources in the feature
     term sum to one; the paper's, 6 and 3, ask for features nine times as large, and its program
-    stretches the picture afterwards. There is one level instead of four, that of the backbone.
+    stretches the picture afterwards. The feature term is a mean, and weighs more against the
+    detail. There is one level instead of four, that of the backbone.
 
     Raises:
         FusionlabError: other than two sources; or weights trained on another backbone.
     """
 
     max_k: ClassVar[int] = 2
-    detail: ClassVar[float] = 700.0
-    """W; alpha in the paper."""
+    detail: ClassVar[float] = 30.0
+    """W; alpha = 700 in the paper, where the feature term is a sum. Here it is a mean, and with 700
+    a warm figure in front of a dark wood vanishes."""
     share: ClassVar[float] = 2 / 3
     """s; w_ir = 6 and w_vi = 3 in the paper."""
 
