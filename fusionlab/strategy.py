@@ -278,12 +278,13 @@ def normalise(activities: Tensor) -> Tensor:
 
     Where all activities are zero the weights are 1/k, and the gradients there are zero rather
     than NaN. The authors' programs divide 0 by 0 at such places, others add an epsilon to the
-    denominator, and then the weights of weakly active places no longer sum to one.
+    denominator, and then the weights of weakly active places no longer sum to one. Activities
+    that are negative, or no numbers, are not repaired: the weights show them.
     """
     import torch
 
     total = activities.sum(dim=0, keepdim=True)
-    active = total > 0
+    active = total != 0
     # the inner `where` keeps the division finite where its result is not used: the gradient of
     # the unused branch would otherwise be 0 x inf = NaN
     ratio = activities / torch.where(active, total, 1)

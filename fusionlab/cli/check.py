@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +19,7 @@ EXAMPLES = """\b
 Examples:
   fusionlab check l1norm
   fusionlab check mine --law permutation --law tiles
+  fusionlab check mine,gamma=8                   with this parameter, and defaults
   fusionlab check mine --profile thorough        twenty times as many inputs
 \b
 Exit codes: 0 it keeps every law that it owes or claims, 1 it breaks one, 2 it could not be
@@ -28,7 +32,7 @@ class _LawsBroken(click.ClickException):
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("name", metavar="STRATEGY")
+@click.argument("name", metavar="STRATEGY[,name=value]")
 @click.option(
     "--law",
     "laws",
@@ -55,12 +59,12 @@ def check(
     and it says which it claims: the order of the sources does not matter, the result stays
     within the range of the sources. Both are tested, with parameters, numbers of sources, sizes
     and values drawn at random, zeros and dead channels among them; and so are laws that the rule
-    does not claim: where they hold, it could.
+    does not claim: where they hold, it could. Parameters that are given are not drawn.
     """
     session: Session = ctx.obj
     with refusing():
-        offer = session.plugins.strategies.find(name)
-        from fusionlab.method import strategy_class
+        offer = session.plugins.strategies.find(name.partition(",")[0])
+        from fusionlab.method import build_strategy, strategy_class
         from fusionlab.strategy import Law
         from fusionlab.testing import examine
 
@@ -68,20 +72,34 @@ def check(
         if unknown := [law for law in laws if law.lower() not in known]:
             raise Refused(f"there is no law {unknown[0]!r}; there are {', '.join(known)}")
         chosen = [known[law.lower()] for law in laws] or list(Law)
+        given = build_strategy(name, session.plugins) if "," in name else strategy_class(offer)
         verdicts = []
         try:
-            with on_terminal("checking") as progress:
-                for verdict in examine(strategy_class(offer), chosen, profile):
+            with _nothing_kept(), on_terminal("checking") as progress:
+                for verdict in examine(given, chosen, profile):
                     verdicts.append(verdict)
                     progress(len(verdicts), len(chosen))
         except KeyboardInterrupt:
             raise Stopped(f"stopped after {len(verdicts)} of {len(chosen)} laws") from None
     show_table(("law", "claimed", "held", "what"), map(_row, verdicts), as_json=as_json)
+    if not as_json and all(verdict.kept for verdict in verdicts):
+        click.echo(f"{offer.qualified} keeps every law that it owes or claims")
     if broken := [verdict.law.name.lower() for verdict in verdicts if not verdict.kept]:
         raise _LawsBroken(
             f"{offer.qualified} does not keep {len(broken)} of the laws it owes or claims: "
             f"{', '.join(broken)}"
         )
+
+
+@contextmanager
+def _nothing_kept() -> Iterator[None]:
+    """Keep hypothesis from leaving a folder where the command is run."""
+    from hypothesis import configuration
+
+    with TemporaryDirectory() as folder:
+        configuration.set_hypothesis_home_dir(folder)
+        yield
+        configuration.set_hypothesis_home_dir(None)
 
 
 def _row(verdict: Verdict) -> tuple[str, str, str, str]:

@@ -20,21 +20,31 @@ Draw = Callable[[SearchStrategy[Any]], Any]
 
 
 @st.composite
-def rules(draw: Draw, cls: type[Strategy]) -> tuple[Strategy, int]:
+def rules(draw: Draw, strategy: type[Strategy] | Strategy) -> tuple[Strategy, int]:
     """Draw a rule, often with its defaults, and the number of sources it is given.
 
-    A parameter that takes several numbers gets one for each source, or none.
+    A parameter is often at one of its bounds; one that takes several numbers gets one for each
+    source, or none. A strategy that is an instance already stays as it is.
     """
+    cls = strategy if isinstance(strategy, type) else type(strategy)
     most = 5 if cls.max_k is None else min(cls.max_k, max(5, cls.min_k))
     k = draw(st.integers(max(2, cls.min_k), most))
     known = params.params_of(cls)
+    if isinstance(strategy, Strategy):
+        return strategy, k
     try:
         if not any(param.required for param in known) and draw(st.booleans()):
             return cls(), k
-        values = {param.name: param.draw(size=k) for param in known}
+        values = {param.name: _values(param, k) for param in known}
         return cls(**draw(st.fixed_dictionaries(values))), k
     except FusionlabError:  # what it refuses it need not fuse
         reject()
+
+
+def _values(param: params.Param, k: int) -> SearchStrategy[Any]:
+    drawn = param.draw(size=k)
+    bounds = [param.kind(bound) for bound in (param.ge, param.le) if bound is not None]
+    return drawn if param.many or not bounds else drawn | st.sampled_from(bounds)
 
 
 @st.composite
@@ -69,8 +79,14 @@ def features(draw: Draw, k: int, edge: int = 8) -> Tensor:
             found[0] = 0
         case "everything":
             found.zero_()
-    size_of_all: float = draw(st.sampled_from([1.0, 1.0, 2.0**-10, 2.0**12]))
-    return found * size_of_all
+    match draw(st.sampled_from(["as they are"] * 2 + ["small", "huge", "ripple"])):
+        case "small":
+            found *= 2.0**-10
+        case "huge":
+            found *= 2.0**12
+        case "ripple":  # nearly plain: what subtracts squares or means is left with rounding
+            found = 100.1 + 2.0**-12 * found
+    return found
 
 
 def apart(shape: tuple[int, ...], seed: int = 0) -> Tensor:

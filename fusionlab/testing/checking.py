@@ -48,7 +48,7 @@ class Verdict:
 
 
 def examine(
-    cls: type[Strategy], laws: Iterable[Law] = Law, profile: str = "quick"
+    strategy: type[Strategy] | Strategy, laws: Iterable[Law] = Law, profile: str = "quick"
 ) -> Iterator[Verdict]:
     """Test a strategy for laws, whether it claims them or not.
 
@@ -57,17 +57,17 @@ def examine(
     the rule looks no further than 24 pixels.
 
     Args:
-        cls: the strategy.
+        strategy: a class, whose parameters are drawn, or an instance, with the parameters it has.
         laws: which laws.
         profile: `quick` (25 inputs a law) or `thorough` (500).
     """
-    claimed = _claimed(cls)
+    claimed = _claimed(strategy)
     for law in laws:
         claim = _claim(law, claimed)
-        if not _applies(law, cls):
+        if not _applies(law, strategy):
             yield Verdict(law, claim, None)
             continue
-        ran, counterexample = _search(law, cls, claim, PROFILES[profile])
+        ran, counterexample = _search(law, strategy, claim, PROFILES[profile])
         yield Verdict(law, claim, not counterexample if ran else None, counterexample)
 
 
@@ -79,12 +79,12 @@ def _claim(law: Law, claimed: list[frozenset[Law]]) -> Claim:
 
 
 @lru_cache(maxsize=1)  # `StrategyLaws` asks once for each law
-def _claimed(cls: type[Strategy]) -> list[frozenset[Law]]:
+def _claimed(strategy: type[Strategy] | Strategy) -> list[frozenset[Law]]:
     """Return what some instances claim."""
     found: list[frozenset[Law]] = []
 
     @_settings(50)
-    @given(rules(cls))
+    @given(rules(strategy))
     def look(drawn: tuple[Strategy, int]) -> None:
         found.append(drawn[0].laws)
 
@@ -92,16 +92,19 @@ def _claimed(cls: type[Strategy]) -> list[frozenset[Law]]:
     return found
 
 
-def _applies(law: Law, cls: type[Strategy]) -> bool:
+def _applies(law: Law, strategy: type[Strategy] | Strategy) -> bool:
+    cls = strategy if isinstance(strategy, type) else type(strategy)
     return law is not Law.PARTITION or issubclass(cls, WeightedStrategy)
 
 
-def _search(law: Law, cls: type[Strategy], claim: Claim, examples: int) -> tuple[bool, str]:
+def _search(
+    law: Law, strategy: type[Strategy] | Strategy, claim: Claim, examples: int
+) -> tuple[bool, str]:
     """Return whether the law was tested at all, and the simplest counterexample."""
     ran = False
 
     @_settings(examples)
-    @given(rules(cls), st.data())
+    @given(rules(strategy), st.data())
     def test(drawn: tuple[Strategy, int], data: st.DataObject) -> None:
         nonlocal ran
         rule, k = drawn

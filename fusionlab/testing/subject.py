@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,13 +43,13 @@ class Subject:
 
     def attempt(self, features: Tensor, **facts: Any) -> Tensor:
         """Fuse, whatever comes of it."""
-        with _held_to_account():
+        with _held_to_account(self.rule):
             return self.rule.fuse(features, self.scene(features, **facts))
 
     def weights(self, features: Tensor, **facts: Any) -> Tensor:
         """Return the weights, as large as the features."""
         assert isinstance(self.rule, WeightedStrategy)
-        with _held_to_account():
+        with _held_to_account(self.rule):
             return self.rule.weights(features, self.scene(features, **facts)).expand_as(features)
 
     def scene(self, features: Tensor, **facts: Any) -> Scene:
@@ -89,7 +92,7 @@ class Pixels(Backbone):
 
 
 @contextmanager
-def _held_to_account() -> Iterator[None]:
+def _held_to_account(rule: Strategy) -> Iterator[None]:
     """Leave out what a rule refuses in a sentence; anything else it raises breaks a law."""
     try:
         yield
@@ -99,4 +102,12 @@ def _held_to_account() -> Iterator[None]:
         raise
     except Exception as error:
         text = " ".join(str(error).split())
-        raise BrokenLawError(f"it raised {type(error).__name__}: {text}") from error
+        place = _place(error, rule)
+        raise BrokenLawError(f"it raised {type(error).__name__}{place}: {text}") from error
+
+
+def _place(error: Exception, rule: Strategy) -> str:
+    """Say in which line of the module of a rule an exception arose, if in any."""
+    path = getattr(sys.modules[type(rule).__module__], "__file__", None)
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+    return f" ({Path(path).name}, line {lines[-1]})" if path and lines else ""

@@ -98,7 +98,17 @@ class UnstableSoftmax(Sound):
         return powers / powers.sum(dim=0)
 
 
-@breaks(Law.FINITE)
+@breaks(Law.PARTITION, Law.CONVEXITY, Law.DOMINANCE, Law.PRECISION)
+class CancellingVariance(Sound):
+    """Has a variance over channels as a difference of squares, which rounding makes negative."""
+
+    def activity(self, features):
+        maps = features.to(self.precise(features))
+        squares = maps.square().mean(dim=2, keepdim=True)
+        return squares - maps.mean(dim=2, keepdim=True).square()
+
+
+@breaks(Law.FINITE, Law.SCALE)
 class HighPower(Sound):
     """Sharpens the weights by a power that overflows."""
 
@@ -117,7 +127,7 @@ class Clamped(Sound):
 # ------------------------------------------------------------------ dtypes
 
 
-@breaks(Law.FINITE, Law.DERIVATIVE)
+@breaks(Law.FINITE, Law.DERIVATIVE, Law.SCALE)
 class SilentHalf(Sound):
     """Computes activities in half precision to save memory."""
 
@@ -206,7 +216,7 @@ class ClaimsDominance(Sound):
         return torch.full_like(features[:, :, :1], 1 / len(features))
 
 
-@breaks(Law.PARTITION, Law.CONVEXITY, Law.DOMINANCE)
+@breaks(Law.PARTITION, Law.CONVEXITY)
 class SignedActivity(Sound):
     """Sums up features instead of their sizes: weights become negative, or infinite."""
 
