@@ -160,14 +160,20 @@ def finite(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 
 @_tests(Law.PARTITION)
 def partition(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
-    """To 1e-6: float32 adds up k <= 5 weights. Of rules that give weights."""
-    weights = subject.weights(x)
-    if not weights.isfinite().all():
-        reject()
-    if not (weights >= 0).all():
-        raise BrokenLawError(f"expected weights of at least 0, got {weights.min():g}")
-    total = weights.sum(dim=0)
-    _same(total, torch.ones_like(total), torch.ones(1), "the sum of the weights", 1e-6)
+    """To 1e-6: float32 adds up k <= 5 weights. Of rules that give weights.
+
+    Also of nearly plain features: what subtracts squares or means is left with rounding there.
+    """
+    for kind, y in (("features", x), ("100.1 + features / 65536", 100.1 + x / 2**16)):
+        weights = subject.weights(y)
+        if not weights.isfinite().all():
+            reject()
+        if not (weights >= 0).all():
+            raise BrokenLawError(
+                f"expected weights of at least 0 for {kind}, got {weights.min():g}"
+            )
+        total = weights.sum(dim=0)
+        _same(total, torch.ones_like(total), torch.ones(1), f"the sum of weights for {kind}", 1e-6)
 
 
 @_tests(Law.GRADIENTS)
