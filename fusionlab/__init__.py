@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         normalise,
     )
     from fusionlab.weights import Card
+    from fusionlab.windows import window_average
 
 _HOMES = {
     "Backbone": "backbone",
@@ -53,6 +54,7 @@ _HOMES = {
     "hookimpl": "hookspecs",
     "load_plugins": "plugins",
     "normalise": "strategy",
+    "window_average": "windows",
 }
 
 __version__ = "0.1.0"
@@ -78,6 +80,7 @@ __all__ = [
     "hookimpl",
     "load_plugins",
     "normalise",
+    "window_average",
 ]
 
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, StrategyRef, WeightedStrategy, hookimpl, normalise
+from fusionlab import Law, StrategyRef, WeightedStrategy, hookimpl, normalise, window_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +85,7 @@ class Guided(WeightedStrategy):
 
         precise = torch.promote_types(features.dtype, torch.float32)
         activity = features.abs().sum(dim=2, keepdim=True, dtype=precise)
-        weights = normalise(_mean(activity.flatten(0, 1), self.r).view_as(activity))
+        weights = normalise(window_average(activity.flatten(0, 1), self.r).view_as(activity))
         return _along_edges(weights, scene, self.radius, self.eps)
 
 
@@ -165,12 +165,12 @@ def _along_edges(weights: Tensor, scene: Scene, radius: int, eps: float) -> Tens
     guide = _pooled(scene.sources, scene.stride).flatten(0, 1).to(weights.dtype)  # (k N, 1, h, w)
     even = 1 / len(weights)
     images = weights.flatten(0, 1) - even  # so that even weights stay so, to the last bit
-    mean_g, mean_i = _mean(guide, radius), _mean(images, radius)
-    variance = _mean(guide * guide, radius) - mean_g * mean_g
-    covariance = _mean(guide * images, radius) - mean_g * mean_i
+    mean_g, mean_i = window_average(guide, radius), window_average(images, radius)
+    variance = window_average(guide * guide, radius) - mean_g * mean_g
+    covariance = window_average(guide * images, radius) - mean_g * mean_i
     slope = covariance / (variance.clamp(min=0) + eps)
     offset = mean_i - slope * mean_g
-    smooth = _mean(slope, radius) * guide + _mean(offset, radius)
+    smooth = window_average(slope, radius) * guide + window_average(offset, radius)
     return normalise((smooth + even).clamp(min=0).view_as(weights))
 
 
@@ -182,12 +182,3 @@ def _pooled(maps: Tensor, stride: int) -> Tensor:
         return maps
     coarse: Tensor = avg_pool2d(maps.flatten(0, 1), stride).unflatten(0, maps.shape[:2])
     return coarse
-
-
-def _mean(images: Tensor, r: int) -> Tensor:
-    """Average `(M, 1, h, w)` over the pixels of a (2r+1)^2 window that lie inside the image."""
-    from torch.nn.functional import avg_pool2d
-
-    for kernel, padding in (((2 * r + 1, 1), (r, 0)), ((1, 2 * r + 1), (0, r))):
-        images = avg_pool2d(images, kernel, 1, padding, count_include_pad=False)
-    return images

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, StrategyRef, WeightedStrategy, hookimpl, normalise
+from fusionlab import Law, StrategyRef, WeightedStrategy, hookimpl, normalise, window_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +108,7 @@ class ZCA(WeightedStrategy):
         whitening = _inverse_root(covariance / unit + self.eps * identity)
         centred = torch.where(varies, (features.double().flatten(3) - means) / unit.sqrt(), 0)
         activity = (whitening @ centred).abs().sum(dim=2).view_as(features[:, :, 0])
-        return normalise(_mean(activity, self.r).unsqueeze(2)).to(precise)
+        return normalise(window_average(activity, self.r).unsqueeze(2)).to(precise)
 
 
 def _inverse_root(matrices: Tensor) -> Tensor:
@@ -129,12 +129,3 @@ def _inverse_root(matrices: Tensor) -> Tensor:
     change = vectors.mT @ (matrices - matrices.detach()) @ vectors
     root: Tensor = vectors @ (vectors.mT / s + (slopes * change) @ vectors.mT)
     return root
-
-
-def _mean(images: Tensor, r: int) -> Tensor:
-    """Average `(k, N, h, w)` over the pixels of a (2r+1)^2 window that lie inside the image."""
-    from torch.nn.functional import avg_pool2d
-
-    for kernel, padding in (((2 * r + 1, 1), (r, 0)), ((1, 2 * r + 1), (0, r))):
-        images = avg_pool2d(images, kernel, 1, padding, count_include_pad=False)
-    return images

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from fusionlab import Law, WeightedStrategy
-from fusionlab_strategies.windows import average
+from fusionlab import Law, WeightedStrategy, window_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,7 +78,7 @@ class ChooseMax(WeightedStrategy):
         activity = torch.linalg.vector_norm(
             features.detach(), order, dim=2, keepdim=True, dtype=precise
         )
-        activity = average(activity, self.r, self.border)
+        activity = window_average(activity, self.r, self.border)
         # what float32 cannot tell apart is a tie in every dtype
         least = activity.amax(dim=0) * (1 - 64 * torch.finfo(torch.float32).eps)
         wins = (activity >= least).to(precise)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, WeightedStrategy, normalise
-from fusionlab_strategies.windows import average
+from fusionlab import Law, WeightedStrategy, normalise, window_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,4 +64,4 @@ class SML(WeightedStrategy):
             first, last = x.narrow(axis, 0, 1), x.narrow(axis, -1, 1)
             slope = torch.cat([first, x, last], dim=axis).diff(dim=axis)
             activity = activity + slope.diff(dim=axis).abs().sum(dim=2, keepdim=True)
-        return normalise(average(activity, self.r))
+        return normalise(window_average(activity, self.r))

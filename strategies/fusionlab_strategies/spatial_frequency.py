@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, WeightedStrategy, normalise
-from fusionlab_strategies.windows import average
+from fusionlab import Law, WeightedStrategy, normalise, window_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,4 +67,4 @@ class SpatialFrequency(WeightedStrategy):
         for axis, before, after in ((-1, (1, 0), (0, 1)), (-2, (0, 0, 1, 0), (0, 0, 0, 1))):
             change = x.diff(dim=axis).square().sum(dim=2, keepdim=True) / 2
             activity = activity + pad(change, before) + pad(change, after)
-        return normalise(average(activity, self.r))
+        return normalise(window_average(activity, self.r))

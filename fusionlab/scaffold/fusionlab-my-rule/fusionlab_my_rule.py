@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
-from fusionlab import Law, StrategyRef, WeightedStrategy, hookimpl, normalise
+from fusionlab import (
+    Law,
+    StrategyRef,
+    WeightedStrategy,
+    hookimpl,
+    normalise,
+    window_average,
+)
 
 if TYPE_CHECKING:
     from fusionlab import Scene
@@ -58,10 +65,7 @@ class MyRule(WeightedStrategy):
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`, any k."""
         import torch  # here, so that lists and help texts need not wait for it
-        from torch.nn.functional import avg_pool2d
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        energy = features.to(precise).square().sum(dim=2)
-        size = 2 * self.r + 1
-        around = avg_pool2d(energy, size, 1, self.r, count_include_pad=False)
-        return normalise(around.unsqueeze(2))
+        energy = features.to(precise).square().sum(dim=2, keepdim=True)
+        return normalise(window_average(energy, self.r))

@@ -1,4 +1,7 @@
-"""The rule keeps its laws, and gives what its formula gives by hand."""
+"""The rule keeps its laws, and gives what its formula gives by hand.
+
+The laws stay as they are; the cases by hand are those of the rule to start from: put yours there.
+"""
 
 import torch
 from fusionlab import Scene

@@ -1,17 +1,19 @@
-"""The window average (Eq. 6) that several strategies share."""
+"""The window average (Eq. 6 of DenseFuse) that many rules share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from fusionlab import FusionlabError
+from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def average(activity: Tensor, r: int, border: Literal["inside", "reflect"] = "inside") -> Tensor:
-    """Average `(k, N, C, h, w)` over (2r+1)^2 pixels: first down the columns, then the rows.
+def window_average(
+    activity: Tensor, r: int, border: Literal["inside", "reflect"] = "inside"
+) -> Tensor:
+    """Average maps `(..., h, w)` over (2r+1)^2 pixels: first down the columns, then the rows.
 
     At the border the window averages the pixels that lie inside the image, or, with
     `border=reflect`, the image mirrored. Ratios between sources are those of zero padding with
@@ -24,7 +26,7 @@ def average(activity: Tensor, r: int, border: Literal["inside", "reflect"] = "in
         return activity
     from torch.nn.functional import avg_pool2d, pad
 
-    maps = activity.flatten(0, 1)
+    maps = activity.reshape(-1, *activity.shape[-2:])
     inside = r
     if border == "reflect":
         height, width = maps.shape[-2:]
