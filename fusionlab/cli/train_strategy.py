@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fusionlab.plugins import Plugins
     from fusionlab.strategy import LearnedStrategy, Strategy
     from fusionlab.training.rules import RuleTraining
+    from fusionlab.weights import Card
 
 EXAMPLES = """\b
 Examples:
@@ -142,7 +143,7 @@ def train_strategy(
         settings = RuleSettings(**others)  # the options left are named like its fields
         place = available_device(device)
         frozen = build_backbone(backbone or plugins.default("backbone"), plugins)
-        networks = _networks(strategy, frozen, plugins, settings.seed)
+        networks, parent = _networks(strategy, frozen, plugins, settings.seed)
         weights = weights_file(output, tag, resume=resume)
         scales = parse_scales(scale)
         with on_terminal("reading images") as progress:
@@ -161,6 +162,7 @@ def train_strategy(
                 settings,
                 output,
                 place,
+                parent=parent,
                 tensorboard=tensorboard,
             )
             if resume and (output / "last.pt").exists():  # else it was killed before the first
@@ -190,17 +192,18 @@ def train_strategy(
 
 def _networks(
     strategy: LearnedStrategy, backbone: Backbone, plugins: Plugins, seed: int
-) -> nn.ModuleList:
-    """Build the networks: with random weights, or with those of the checkpoint to go on from."""
+) -> tuple[nn.ModuleList, Card | None]:
+    """Build the networks: with random weights, or with those of the checkpoint, and its card."""
     import torch
 
     from fusionlab.method import build_networks
 
     if strategy.checkpoint is not None:
-        return build_networks(strategy, backbone, plugins)[0]
+        networks, _, card = build_networks(strategy, backbone, plugins)
+        return networks, card
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return torch.nn.ModuleList(strategy.network(level) for level in backbone.levels)
+        return torch.nn.ModuleList(strategy.network(level) for level in backbone.levels), None
 
 
 def _show(training: RuleTraining, strategy: str, backbone: str) -> None:

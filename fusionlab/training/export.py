@@ -107,6 +107,7 @@ def export_networks(
         },
         settings=_settings(training),
         validation=dict(validation),
+        parent=asdict(training.parent) if training.parent else None,
         made_with=_made_with(training),
         strategy={
             "name": strategy,

@@ -18,6 +18,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.strategy import LearnedStrategy, Scene
 from fusionlab.training.run import Run
 from fusionlab.training.sets import Subject, crops, digest
+from fusionlab.weights import Card
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,6 @@ class RuleTraining(Run):
     """One run: a learned strategy, the backbone it works on, images, settings, and a folder.
 
     The backbone stays as it is; what is minimised is the sum of the strategy's own `losses`.
-    A strategy with a `checkpoint` goes on from those weights.
 
     Args:
         strategy: the configuration of the networks.
@@ -77,6 +77,7 @@ class RuleTraining(Run):
         settings: everything else that decides the result.
         folder: where to write; made if missing.
         device: where to compute.
+        parent: the card of the weights to start from, where they are not random.
         tensorboard: also log for TensorBoard.
 
     Raises:
@@ -95,9 +96,11 @@ class RuleTraining(Run):
         folder: Path,
         device: str | torch.device = "cpu",
         *,
+        parent: Card | None = None,
         tensorboard: bool = False,
     ) -> None:
         self.strategy, self.settings, self.device = strategy, settings, torch.device(device)
+        self.parent = parent
         self.backbone = backbone.freeze().to(self.device)
         self.images, self.validation = list(images), list(validation)
         self._check_images()

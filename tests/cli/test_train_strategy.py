@@ -136,6 +136,10 @@ def test_a_checkpoint_is_where_the_next_run_begins(here):
         for name in ("mine", "next")
     ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    cards = [
+        json.loads((here / f"runs/{name}/{name}.json").read_text()) for name in ("mine", "next")
+    ]
+    assert cards[1]["parent"]["sha256"] == cards[0]["sha256"]
 
 
 @pytest.mark.parametrize(
