@@ -52,9 +52,10 @@ def permutation(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG00
 
 @_tests(Law.IDEMPOTENCE)
 def idempotence(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
-    """The first source in place of all others."""
-    same = x[:1].repeat(len(x), 1, 1, 1, 1)
-    _same(subject.fuse(same), x[0], x, f"with {len(x)} times the first source")
+    """The first source in place of all others; its negative, too."""
+    for one in (x[0], -x[0]):
+        same = one.repeat(len(x), 1, 1, 1, 1)
+        _same(subject.fuse(same), one, x, f"with {len(x)} times the first source")
 
 
 @_tests(Law.CONVEXITY)
@@ -217,15 +218,18 @@ def batch(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 
 @_tests(Law.UNTOUCHED)
 def untouched(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
-    """Bit by bit."""
-    given, sources = x.clone(), subject.scene(x).sources
-    before = sources.clone()
-    subject.fuse(given, sources=sources)
-    if subject.weighted:
-        subject.weights(given, sources=sources)
-    for what, found, expected in (("features", given, x), ("sources", sources, before)):
-        if not torch.equal(found, expected):
-            raise BrokenLawError(f"it changed the {what} it was given: {_worst(found, expected)}")
+    """Bit by bit; of features as they are, and of their negatives."""
+    for y in (x, -x):
+        given, sources = y.clone(), subject.scene(y).sources
+        before = sources.clone()
+        subject.attempt(given, sources=sources)
+        if subject.weighted:
+            subject.weights(given, sources=sources)
+        for what, found, expected in (("features", given, y), ("sources", sources, before)):
+            if not torch.equal(found, expected):
+                raise BrokenLawError(
+                    f"it changed the {what} it was given: {_worst(found, expected)}"
+                )
 
 
 @_tests(Law.DETERMINISM)
@@ -278,7 +282,11 @@ def tiles(subject: Subject, x: Tensor, draw: Draw) -> None:
     except FusionlabError:
         reject()  # the rule refuses these images, in one piece
     how = f"an image of {width}x{height} in tiles of {edge}"
-    _same(fused(edge), whole, torch.ones(1), how, 1e-3 / 255)
+    try:
+        found = fused(edge)
+    except FusionlabError as error:
+        raise BrokenLawError(f"{how}: {error}") from error
+    _same(found, whole, torch.ones(1), how, 1e-3 / 255)
 
 
 @_tests(Law.AUTOCAST)

@@ -1,4 +1,4 @@
-"""The law suite bites: each planted fault is caught, by the laws it breaks and by no others."""
+"""The law suite bites: each planted fault is caught by the laws it breaks, and by no others."""
 
 import importlib.util
 from pathlib import Path
@@ -20,8 +20,8 @@ def _faults():
 FAULTS = _faults()
 
 
-def broken(cls):
-    return {verdict.law for verdict in examine(cls) if not verdict.kept}
+def broken(cls, laws=Law, profile="quick"):
+    return {verdict.law for verdict in examine(cls, laws, profile) if not verdict.kept}
 
 
 @pytest.mark.parametrize("cls", [FAULTS.Sound, FAULTS.Window])
@@ -32,11 +32,18 @@ def test_rules_without_a_fault_keep_all_laws(cls):
 
 @pytest.mark.parametrize("fault", FAULTS.BREAKS, ids=lambda fault: fault.__name__)
 def test_a_fault_is_caught_by_the_laws_it_breaks(fault):
-    expected, found = FAULTS.BREAKS[fault], broken(fault)
+    """With as many inputs as it takes: which are drawn depends on the modules that are loaded."""
+    expected = FAULTS.BREAKS[fault]
+    assert broken(fault, expected, "thorough") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS.BREAKS, ids=lambda fault: fault.__name__)
+def test_and_by_no_others(fault):
+    expected = FAULTS.BREAKS[fault]
     if Law.DETERMINISM in expected:
-        assert found >= expected
-    else:
-        assert found == expected
+        pytest.skip("what is left to chance breaks any law now and then")
+    assert broken(fault) == expected
 
 
 def test_there_is_a_fault_for_every_law():
