@@ -122,6 +122,11 @@ class Fusion:
         if networks is None and isinstance(strategy, LearnedStrategy):
             networks, strategy, self.card = build_networks(strategy, backbone, installed())
         self.device = available_device(device)
+        if networks and len(networks) != len(backbone.levels):
+            raise FusionlabError(
+                f"expected a network for each of {len(backbone.levels)} levels of the backbone, "
+                f"got {len(networks)}"
+            )
         self.networks = (networks or nn.ModuleList()).to(self.device)
         self.backbone = backbone.freeze().to(self.device)
         self.strategy = strategy
@@ -260,8 +265,8 @@ class Fusion:
             merged.append(self._merged(features, scene))
             if scene.level == 0 and len(maps) and isinstance(self.strategy, WeightedStrategy):
                 with _blaming(self.strategy):
-                    weights = self.strategy.weights(features, scene)
-                weights = weights.expand_as(features).mean(dim=2, keepdim=True)
+                    weights = self.strategy.weights(features, scene).expand_as(features)
+                weights = weights.mean(dim=2, keepdim=True)
                 for axis in (-2, -1):
                     weights = weights.repeat_interleave(scene.stride, dim=axis)
                 maps[..., *tile.inner.slices] = weights[..., *tile.kept.slices].to(maps)

@@ -123,14 +123,22 @@ def build_networks(
         )
     with fork_rng(devices=[]):  # random weights first; the caller's seed is his
         networks = ModuleList(strategy.network(level) for level in backbone.levels)
-    card = load_weights(networks, _weights(f"the strategy {name!r}", tag, checkpoints))
-    trained = (card.strategy or {}).get("backbone_sha256")
+    weights = _weights(f"the strategy {name!r}", tag, checkpoints)
+    card = Card.read(weights)  # first: networks for another backbone may have other shapes
+    facts = card.strategy or {}
+    if offer and str(facts.get("name")).rpartition(":")[2] != offer.ref.name:
+        raise FusionlabError(
+            f"the weights {tag!r} are those of {facts.get('name', card.backbone)!r}, not of the "
+            f"strategy {name!r}; choose others, or train some with 'fusionlab train-strategy'"
+        )
+    trained = facts.get("backbone_sha256")
     if trained != (backbone.card and backbone.card.sha256):
         here = method_id(backbone, strategy, plugins).partition("/")[0]
         raise FusionlabError(
             f"the weights {tag!r} of {name!r} were trained on the features of {card.backbone}, "
             f"not of {here}; choose that backbone, or train others with 'fusionlab train-strategy'"
         )
+    load_weights(networks, weights)
     if tag not in checkpoints:
         tag = f"{card.tag}-{card.sha256[:8]}"
     return networks.eval().requires_grad_(False), replace(strategy, checkpoint=tag), card

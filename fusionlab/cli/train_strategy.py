@@ -167,7 +167,7 @@ def train_strategy(
             )
             if resume and (output / "last.pt").exists():  # else it was killed before the first
                 training.resume()
-            place_name = method_id(frozen, strategy, plugins).rpartition("/")[0]
+            place_name = method_id(frozen, strategy, plugins).partition("/")[0]
             _show(training, name, place_name)
             try:
                 with training_progress(settings.iterations) as shown:

@@ -1,6 +1,6 @@
 """The law suite: what any strategy owes and what it claims, tested with inputs that shrink.
 
-In the repository of a strategy, for pytest or unittest:
+In the repository of a strategy, for pytest (for unittest, derive from `unittest.TestCase`, too):
 
     from fusionlab.testing import StrategyLaws
     from my_package import Mine

@@ -27,7 +27,9 @@ def rules(draw: Draw, strategy: type[Strategy] | Strategy) -> tuple[Strategy, in
     source, or none. A strategy that is an instance already stays as it is.
     """
     cls = strategy if isinstance(strategy, type) else type(strategy)
-    most = 5 if cls.max_k is None else min(cls.max_k, max(5, cls.min_k))
+    most = max(5, cls.min_k)
+    if cls.max_k is not None:
+        most = min(cls.max_k, most)
     k = draw(st.integers(max(2, cls.min_k), most))
     known = params.params_of(cls)
     if isinstance(strategy, Strategy):

@@ -13,6 +13,7 @@ from hypothesis.errors import Flaky, Unsatisfiable
 from torch import Tensor
 
 from fusionlab import params
+from fusionlab.errors import FusionlabError
 from fusionlab.strategy import CLAIMS, Law, Strategy, WeightedStrategy
 from fusionlab.testing.cases import features, rules
 from fusionlab.testing.laws import TESTS
@@ -37,7 +38,8 @@ class Verdict:
     claimed: Claim
     """Whether the rule claims it: whatever its parameters, for some of them, or not at all."""
     held: bool | None
-    """Whether it held for every input; None: it does not apply, or every input was refused."""
+    """Whether it held for every input, and there was one that was not refused; None: it does not
+    apply."""
     counterexample: str = ""
     """The simplest input found where it does not hold, and what happens there."""
 
@@ -52,8 +54,9 @@ def examine(
 ) -> Iterator[Verdict]:
     """Test a strategy for laws, whether it claims them or not.
 
-    Parameters, the number of sources, their sizes and values are drawn by hypothesis, always the
-    same ones. Three laws that need larger images are tested with such parameters only for which
+    Parameters, the number of sources, their sizes and values are drawn by hypothesis, without
+    chance: the same ones as long as the same modules are loaded, from which it takes some
+    constants. Three laws that need larger images are tested with such parameters only for which
     the rule looks no further than 24 pixels.
 
     Args:
@@ -88,7 +91,14 @@ def _claimed(strategy: type[Strategy] | Strategy) -> list[frozenset[Law]]:
     def look(drawn: tuple[Strategy, int]) -> None:
         found.append(drawn[0].laws)
 
-    look()
+    try:
+        look()
+    except Unsatisfiable:
+        name = getattr(strategy, "__name__", strategy)
+        raise FusionlabError(
+            f"the strategy {name} refused all parameters that were tried, so it cannot be "
+            "tested; narrow the bounds of its parameters to what it takes"
+        ) from None
     return found
 
 
@@ -101,22 +111,25 @@ def _search(
     law: Law, strategy: type[Strategy] | Strategy, claim: Claim, examples: int
 ) -> tuple[bool, str]:
     """Return whether the law was tested at all, and the simplest counterexample."""
-    ran = False
+    ran, refusal = False, ""
 
     @_settings(examples)
     @given(rules(strategy), st.data())
     def test(drawn: tuple[Strategy, int], data: st.DataObject) -> None:
-        nonlocal ran
+        nonlocal ran, refusal
         rule, k = drawn
+        subject = Subject(rule)
         assume(claim in ("owed", "no") or law in rule.laws)
         assume(rule.support is not None or law not in (Law.SUPPORT, Law.TILES))
         assume(law not in WIDE or rule.support is None or rule.support <= WIDEST)
         x = data.draw(features(k))
         try:
-            TESTS[law](Subject(rule), x, data.draw)
+            TESTS[law](subject, x, data.draw)
         except BrokenLawError as broken:
             ran = True
             raise BrokenLawError(f"{_written(rule)}, {_seen(x)}: {broken}") from broken
+        finally:
+            refusal = subject.refusal or refusal
         ran = True
 
     try:
@@ -127,6 +140,8 @@ def _search(
         return True, "the same input gives one result now and another then"
     except Unsatisfiable:
         pass
+    if refusal and not ran:
+        return True, f"it refused every input, one of them with: {refusal}"
     return ran, ""
 
 

@@ -185,7 +185,8 @@ def gradients(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
         fused = subject.fuse(y)
         if not fused.requires_grad:
             raise BrokenLawError("the result has no gradient")
-        (gradient,) = torch.autograd.grad(fused.square().sum(), y)
+        with subject.held_to_account():
+            (gradient,) = torch.autograd.grad(fused.square().sum(), y)
         _finite(gradient, f"gradients for features up to {y.abs().max():g}")
 
 
@@ -255,7 +256,7 @@ def support(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     ring = pad(torch.zeros_like(x), [reach] * 4)
     steps = 500.0 * torch.arange(1, len(x) + 1).view(-1, 1, 1, 1, 1)
     far = near + steps * pad(ring, [1] * 4, value=1)
-    known = subject.rule.statistics(near, subject.scene(near))
+    known = subject.statistics(near)
     inner = ..., slice(reach + 1, -reach - 1), slice(reach + 1, -reach - 1)
     before, after = (subject.fuse(y, statistics=known)[inner] for y in (near, far))
     _same(after, before, x, f"with other features {reach + 1} pixels away")
@@ -271,22 +272,26 @@ def tiles(subject: Subject, x: Tensor, draw: Draw) -> None:
     steps = 0.37 + 0.11 * torch.arange(len(x)).view(-1, 1, 1, 1, 1)  # no two sources alike
     images = (images + steps * torch.arange(height)[:, None] * torch.arange(width)).remainder(1)
     backbone = Pixels()
-    networks = subject.networks(backbone.levels)
+    networks = subject.networks(backbone.levels, images)
 
     def fused(tile: int) -> Tensor:
         fusion = Fusion(backbone, subject.rule, range_policy=None, tile=tile, networks=networks)
         return fusion.fuse_planes(images)[0]
 
+    size = f"an image of {width}x{height}"
     try:
         whole = fused(max(height, width, 2))
-    except FusionlabError:
+    except FusionlabError as error:
+        if error.__cause__ is not None:  # it raised something else, and the pipeline says so
+            raise BrokenLawError(f"{size}: {error}") from error
+        subject.refusal = str(error)
         reject()  # the rule refuses these images, in one piece
-    how = f"an image of {width}x{height} in tiles of {edge}"
+    how = f"{size} in tiles of {edge}"
     try:
-        found = fused(edge)
+        cut = fused(edge)
     except FusionlabError as error:
         raise BrokenLawError(f"{how}: {error}") from error
-    _same(found, whole, torch.ones(1), how, 1e-3 / 255)
+    _same(cut, whole, torch.ones(1), how, 1e-3 / 255)
 
 
 @_tests(Law.AUTOCAST)

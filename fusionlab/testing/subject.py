@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fusionlab.backbone import Backbone, Features, Level
 from fusionlab.errors import FusionlabError
-from fusionlab.strategy import LearnedStrategy, Scene, Strategy, WeightedStrategy
+from fusionlab.strategy import LearnedStrategy, Scene, Statistics, Strategy, WeightedStrategy
 
 
 class BrokenLawError(AssertionError):
@@ -29,6 +29,9 @@ class Subject:
     def __init__(self, rule: Strategy) -> None:
         self.rule = rule
         self.weighted = isinstance(rule, WeightedStrategy)
+        self.refusal = ""
+        """What the rule said when it refused to fuse; nothing if it did not."""
+        self._networks: dict[object, nn.ModuleList] = {}
 
     def fuse(self, features: Tensor, **facts: Any) -> Tensor:
         """Fuse features in a scene of `facts`; see `scene`.
@@ -43,13 +46,18 @@ class Subject:
 
     def attempt(self, features: Tensor, **facts: Any) -> Tensor:
         """Fuse, whatever comes of it."""
-        with _held_to_account(self.rule):
+        with self.held_to_account():
             return self.rule.fuse(features, self.scene(features, **facts))
+
+    def statistics(self, features: Tensor) -> Statistics:
+        """Return what the rule gathers of features."""
+        with self.held_to_account():
+            return self.rule.statistics(features, self.scene(features))
 
     def weights(self, features: Tensor, **facts: Any) -> Tensor:
         """Return the weights, as large as the features."""
         assert isinstance(self.rule, WeightedStrategy)
-        with _held_to_account(self.rule):
+        with self.held_to_account():
             return self.rule.weights(features, self.scene(features, **facts)).expand_as(features)
 
     def scene(self, features: Tensor, **facts: Any) -> Scene:
@@ -58,16 +66,38 @@ class Subject:
         scene = {"sources": sources.div(255).clamp(0, 1).float(), **facts}
         if isinstance(self.rule, LearnedStrategy):
             level = Level(features.shape[2], stride=1)
-            scene["network"] = self.networks((level,))[0].to(features)
+            scene["network"] = self.networks((level,), features)[0]
         return Scene(**scene)
 
-    def networks(self, levels: tuple[Level, ...]) -> nn.ModuleList:
-        """Return a learned rule's networks, the same ones at every call; none for other rules."""
+    def networks(self, levels: tuple[Level, ...], like: Tensor) -> nn.ModuleList:
+        """Return a learned rule's networks, the same ones at every call; none for other rules.
+
+        They are kept, as a pipeline keeps them: what they remember of one call shows in the next.
+        """
         if not isinstance(self.rule, LearnedStrategy):
             return nn.ModuleList()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return nn.ModuleList(self.rule.network(level) for level in levels).eval()
+        key = levels, like.dtype, like.device
+        if key not in self._networks:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                networks = nn.ModuleList(self.rule.network(level) for level in levels)
+            self._networks[key] = networks.eval().to(like)
+        return self._networks[key]
+
+    @contextmanager
+    def held_to_account(self) -> Iterator[None]:
+        """Leave out what a rule refuses in a sentence; anything else it raises breaks a law."""
+        try:
+            yield
+        except FusionlabError as error:
+            self.refusal = str(error)
+            reject()
+        except (BrokenLawError, HypothesisException):
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split())
+            place = _place(error, self.rule)
+            raise BrokenLawError(f"it raised {type(error).__name__}{place}: {text}") from error
 
 
 class Pixels(Backbone):
@@ -91,23 +121,8 @@ class Pixels(Backbone):
         return 2 * support
 
 
-@contextmanager
-def _held_to_account(rule: Strategy) -> Iterator[None]:
-    """Leave out what a rule refuses in a sentence; anything else it raises breaks a law."""
-    try:
-        yield
-    except FusionlabError:
-        reject()
-    except (BrokenLawError, HypothesisException):
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())
-        place = _place(error, rule)
-        raise BrokenLawError(f"it raised {type(error).__name__}{place}: {text}") from error
-
-
 def _place(error: Exception, rule: Strategy) -> str:
     """Say in which line of the module of a rule an exception arose, if in any."""
-    path = getattr(sys.modules[type(rule).__module__], "__file__", None)
+    path = getattr(sys.modules.get(type(rule).__module__), "__file__", None)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
     return f" ({Path(path).name}, line {lines[-1]})" if path and lines else ""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import ClassVar
 from unittest import SkipTest
 
+from fusionlab.errors import FusionlabError
 from fusionlab.strategy import Law, Strategy
 from fusionlab.testing.checking import examine
 
@@ -16,8 +17,9 @@ class StrategyLaws:
         class TestMine(StrategyLaws):
             strategy = Mine
 
-    A law that is neither owed nor claimed is skipped, and the reason says whether it could be
-    claimed. `profile = "thorough"` tests with twenty times as many inputs.
+    For unittest, derive from `unittest.TestCase`, too. A law that is neither owed nor claimed is
+    skipped, and the reason says whether it could be claimed. `profile = "thorough"` tests with
+    twenty times as many inputs.
     """
 
     strategy: ClassVar[type[Strategy]]
@@ -26,6 +28,10 @@ class StrategyLaws:
 
 def _test_of(law: Law) -> Callable[[StrategyLaws], None]:
     def test(self: StrategyLaws) -> None:
+        if not isinstance(getattr(self, "strategy", None), type):
+            raise FusionlabError(
+                f"{type(self).__name__} must name the class of a strategy: strategy = Mine"
+            )
         (verdict,) = examine(self.strategy, [law], self.profile)
         if not verdict.kept:
             raise AssertionError(f"{law.name} ({law.value}): {verdict.counterexample}")

@@ -108,15 +108,18 @@ class RuleTraining(Run):
         self.networks = networks.train().requires_grad_().to(self.device)
         self.started_from = _sha256_of(self.networks)
         first = self._batch(0)
-        with torch.no_grad():
-            terms = tuple(self._losses(self.networks, first))
+        terms = self._checked(self._losses(self.networks, first))
         super().__init__(
             self.networks, terms, settings, folder, self.device, tensorboard=tensorboard
         )
 
     def loss(self) -> tuple[Tensor, Tensor]:
         """Return the sum of the strategy's losses for a batch of crops, and its terms."""
-        terms = torch.stack(list(self._losses(self.networks, self._batch(self.iteration)).values()))
+        place = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=place):  # for dropout and its like
+            torch.manual_seed(self.settings.seed + self.iteration)
+            found = self._losses(self.networks, self._batch(self.iteration))
+        terms = torch.stack(list(found.values()))
         return terms.sum(), terms
 
     def total(self, terms: Mapping[str, float]) -> float:
@@ -169,6 +172,20 @@ class RuleTraining(Run):
         fused = self.backbone.decode(tuple(merged))
         return self.strategy.losses(fused, sources, merged, features)
 
+    def _checked(self, terms: Mapping[str, Tensor]) -> tuple[str, ...]:
+        """Return the names of the terms, if they can be minimised."""
+        name = type(self.strategy).__name__
+        if next(self.networks.parameters(), None) is None:
+            raise FusionlabError(f"the networks of {name} have no parameters to train")
+        found = list(terms.values()) if isinstance(terms, Mapping) else []
+        scalars = all(isinstance(term, Tensor) and term.shape == () for term in found)
+        if not found or not scalars or not any(term.requires_grad for term in found):
+            raise FusionlabError(
+                f"the losses of {name} must be scalar tensors under names, that depend on its "
+                f"networks; got {terms!r}"
+            )
+        return tuple(terms)
+
     def _batch(self, iteration: int) -> Tensor:
         settings = self.settings
         found = crops(
@@ -205,7 +222,7 @@ class RuleTraining(Run):
                 f"the crops must be a multiple of {self.backbone.multiple} for this backbone, got "
                 f"{settings.size}"
             )
-        for subject in self.images:
+        for subject in images:
             height, width = subject.planes.shape[-2:]
             if min(height, width) < settings.size:
                 raise FusionlabError(

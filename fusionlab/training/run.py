@@ -168,6 +168,11 @@ class Run(ABC):
                     self._stretch(progress)
             if not self.processes.leads:
                 return {}
+            if not self.best:
+                raise FusionlabError(
+                    "no validation gave a finite loss, so there are no best weights; look at what "
+                    "the held-out images do to the loss"
+                )
             self.module.load_state_dict(self.best)
             final, _ = self.validated(self.module, whole=True)
         self.log.write(self.iteration, final=final)

@@ -166,3 +166,28 @@ def test_help_shows_the_options_of_the_strategy(here):
     assert "--edge" in text
     assert "Options of strategy blend (from lab-blend)" in text
     assert run("train-strategy", "--help").exit_code == 0
+
+
+def test_the_card_of_a_run_that_goes_on_names_backbone_and_parent(here):
+    """The path of the checkpoint has a slash, which also parts backbone and strategy."""
+    assert train().exit_code == 0
+    result = run(
+        "train-strategy", "blend", "set", "-o", "next", *FIXED,
+        "--checkpoint", "runs/mine/mine.safetensors",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    card, parent = (
+        json.loads((here / path).read_text()) for path in ("next/next.json", "runs/mine/mine.json")
+    )
+    assert card["backbone"] == parent["backbone"] == "identity"
+    assert card["parent"] == parent
+
+
+def test_weights_for_a_backbone_of_another_shape_are_refused_by_name(here):
+    assert train().exit_code == 0
+    result = run(
+        "fuse", "--strategy", "blend", "--checkpoint", "runs/mine/mine.safetensors",
+        "--backbone", "densefuse", "set/a/0.png", "set/b/0.png", "-o", "x.png",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert "were trained on the features of identity, not of densefuse" in result.output

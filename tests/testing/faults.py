@@ -29,10 +29,14 @@ WEIGHING = frozenset(
 BREAKS: dict[type[Strategy], set[Law]] = {}
 """Fault -> the laws it breaks; whoever breaks DETERMINISM may break any other now and then."""
 
+RARELY: dict[type[Strategy], set[Law]] = {}
+"""Fault -> laws that it breaks, too, where few inputs show it: which are drawn depends on the
+constants of all modules that are loaded, hypothesis takes some from there."""
 
-def breaks(*laws):
+
+def breaks(*laws, rarely=()):
     def register(fault):
-        BREAKS[fault] = set(laws)
+        BREAKS[fault], RARELY[fault] = set(laws), set(rarely)
         return fault
 
     return register
@@ -87,7 +91,7 @@ class SingleWhere(Sound):
         return torch.where(total > 0, activity / total, 1 / len(features))
 
 
-@breaks(Law.FINITE, Law.PRECISION)
+@breaks(Law.FINITE, Law.PRECISION, rarely=[Law.PARTITION, Law.CONVEXITY])
 class UnstableSoftmax(Sound):
     """Takes exponentials of features as they are."""
 

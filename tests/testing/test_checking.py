@@ -104,7 +104,101 @@ def test_what_a_rule_refuses_in_a_sentence_it_need_not_fuse():
             raise FusionlabError("not today")
 
     assert verdict(Picky, Law.FINITE).held
-    assert verdict(Shy, Law.FINITE).held is None
+    found = verdict(Shy, Law.FINITE)
+    assert not found.kept
+    assert found.counterexample == "it refused every input, one of them with: not today"
+
+
+class Coarse(Mean):
+    """Fails on the second level of a backbone."""
+
+    def fuse(self, features, scene):
+        return features.mean(dim=0 if scene.level == 0 else 7)
+
+
+class Unmerged(Mean):
+    """Cannot put together what it gathered."""
+
+    def statistics(self, features, scene):
+        return {"sum": scene.own(features).sum()}
+
+    def merge(self, one, other):
+        return one["total"]
+
+
+class Ungathered(Mean):
+    """Cannot gather what it never looks at."""
+
+    def statistics(self, features, scene):
+        return features[7]
+
+
+class Overwriting(Mean):
+    """Overwrites what its gradient needs."""
+
+    def fuse(self, features, scene):
+        gate = features.sigmoid()
+        gate.mul_(2)
+        return (gate * features).mean(dim=0)
+
+
+@pytest.mark.parametrize(
+    ("cls", "law", "said"),
+    [
+        (Coarse, Law.TILES, "Coarse failed: IndexError"),
+        (Unmerged, Law.TILES, "Unmerged failed: KeyError"),
+        (Ungathered, Law.SUPPORT, "it raised IndexError"),
+        (Overwriting, Law.GRADIENTS, "it raised RuntimeError"),
+    ],
+)
+def test_what_fails_beside_fuse_breaks_the_law_too(cls, law, said):
+    found = verdict(cls, law)
+    assert not found.kept
+    assert said in found.counterexample
+
+
+def test_rules_of_many_sources_are_given_as_many():
+    class Crowd(Mean):
+        min_k = 7
+
+    assert verdict(Crowd, Law.FINITE).held
+
+
+def test_a_rule_that_refuses_all_its_parameters_is_refused():
+    class Never(Mean):
+        def __post_init__(self):
+            raise FusionlabError("no")
+
+    with pytest.raises(FusionlabError, match="Never refused all parameters"):
+        verdict(Never, Law.FINITE)
+
+
+def test_what_a_network_remembers_breaks_determinism():
+    class Counting(torch.nn.Module):
+        calls = 0
+
+        def forward(self, features):
+            self.calls += 1
+            return self.calls * features.mean(dim=0)
+
+    class Remembering(LearnedStrategy):
+        support = 0
+
+        def network(self, level):
+            return Counting()
+
+        def losses(self, fused, sources, merged, features):
+            return {}
+
+    assert not verdict(Remembering, Law.DETERMINISM).kept
+
+
+def test_a_class_that_names_no_strategy_is_told_so():
+    class TestNothing(StrategyLaws):
+        pass
+
+    with pytest.raises(FusionlabError, match="TestNothing must name the class of a strategy"):
+        TestNothing().test_finite()
 
 
 def test_any_other_exception_breaks_the_law():

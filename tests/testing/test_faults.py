@@ -43,7 +43,7 @@ def test_and_by_no_others(fault):
     expected = FAULTS.BREAKS[fault]
     if Law.DETERMINISM in expected:
         pytest.skip("what is left to chance breaks any law now and then")
-    assert broken(fault) == expected
+    assert broken(fault) <= expected | FAULTS.RARELY[fault]
 
 
 def test_there_is_a_fault_for_every_law():

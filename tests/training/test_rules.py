@@ -265,7 +265,7 @@ def test_networks_fit_their_backbone_only(tmp_path):
     training = make(tmp_path)
     path = tmp_path / "mine.safetensors"
     export_networks(path, training, "blend", "identity", training.complete())
-    with pytest.raises(FusionlabError, match="does not hold the weights"):
+    with pytest.raises(FusionlabError, match="on the features of identity, not of densefuse"):
         Fusion("densefuse", Blend(checkpoint=str(path)))
     other = make(tmp_path / "other", backbone=Fusion("densefuse@1e2").backbone)
     path = tmp_path / "other.safetensors"
@@ -286,3 +286,70 @@ def test_a_learned_strategy_without_weights_says_how_to_get_some():
     zeros = torch.zeros(2, 1, 1, 3, 3)
     with pytest.raises(FusionlabError, match="needs its trained networks"):
         Blend().fuse(zeros, Scene(zeros))
+
+
+class Dropping(Blend):
+    """Forgets half of the features at random while it is trained."""
+
+    def network(self, level):
+        return torch.nn.Sequential(Mixed(level.channels), torch.nn.Dropout(0.5))
+
+
+def test_dropout_is_repeatable_and_leaves_the_random_numbers_of_the_caller_alone(tmp_path):
+    one = make(tmp_path / "one", strategy=Dropping())
+    torch.manual_seed(7)
+    one.complete()
+    here = torch.rand(1)
+    other = make(tmp_path / "other", strategy=Dropping())
+    torch.manual_seed(8)
+    other.complete()
+    assert same(one.best, other.best)
+    torch.manual_seed(7)
+    assert torch.equal(here, torch.rand(1))
+
+
+def test_held_out_images_smaller_than_a_crop_are_refused_before_training(tmp_path):
+    small = Subject("small", torch.rand(2, 1, 1, 1))
+    with pytest.raises(FusionlabError, match="small has 1x1 pixels"):
+        make(tmp_path, images=[*pictures(), small])
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        {},
+        {"a": 1.0},
+        {"a": torch.zeros(2, requires_grad=True)},
+        {"a": torch.zeros(())},
+        None,
+    ],
+)
+def test_losses_that_cannot_be_minimised_are_refused(tmp_path, losses):
+    class Wrong(Blend):
+        def losses(self, fused, sources, merged, features):
+            return losses
+
+    with pytest.raises(FusionlabError, match="the losses of Wrong must be scalar tensors"):
+        make(tmp_path, strategy=Wrong())
+
+
+def test_networks_without_parameters_are_refused(tmp_path):
+    class Empty(Blend):
+        def network(self, level):
+            return torch.nn.Identity()
+
+        def fuse(self, features, scene):
+            return features.mean(dim=0)
+
+    with pytest.raises(FusionlabError, match="Empty have no parameters"):
+        make(tmp_path, strategy=Empty())
+
+
+def test_a_validation_that_is_never_finite_costs_a_sentence(tmp_path):
+    class Blind(Blend):
+        def losses(self, fused, sources, merged, features):
+            found = fused.square().mean()
+            return {"a": found if torch.is_grad_enabled() else torch.nan * found}
+
+    with pytest.raises(FusionlabError, match="no validation gave a finite loss"):
+        make(tmp_path, strategy=Blind()).complete()
