@@ -96,10 +96,11 @@ def flips(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 
 @_tests(Law.DUPLICATES)
 def duplicates(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
-    """The first source once more, as long as the rule takes as many."""
+    """The first source once more; also where the second is its negative, and as active."""
     assume(subject.rule.max_k is None or len(x) < subject.rule.max_k)
-    twice = torch.cat([x, x[:1]])
-    _same(subject.fuse(twice), subject.fuse(x), x, "with the first source twice")
+    for y in (x, torch.cat([x[:1], -x[:1], x[2:]])):
+        twice = torch.cat([y, y[:1]])
+        _same(subject.fuse(twice), subject.fuse(y), y, "with the first source twice")
 
 
 @_tests(Law.DOMINANCE)
