@@ -105,14 +105,16 @@ class ZCA(WeightedStrategy):
         unit = covariance.diagonal(dim1=2, dim2=3).mean(dim=(0, 2))[:, None, None]
         unit = torch.where(unit > 0, unit, 1)
         identity = torch.eye(features.shape[2], dtype=unit.dtype, device=unit.device)
-        whitening = _inverse_root(covariance / unit + self.eps * identity)
+        whitening = _inverse_root(covariance / unit + self.eps * identity, self.eps)
         centred = torch.where(varies, (features.double().flatten(3) - means) / unit.sqrt(), 0)
         activity = (whitening @ centred).abs().sum(dim=2).view_as(features[:, :, 0])
         return normalise(window_average(activity, self.r).unsqueeze(2)).to(precise)
 
 
-def _inverse_root(matrices: Tensor) -> Tensor:
+def _inverse_root(matrices: Tensor, least: float) -> Tensor:
     """Return S^(-1/2) of positive definite matrices `(..., C, C)`.
+
+    No eigenvalue is below `least` but by rounding, which nearly plain channels have much of.
 
     The gradient of an eigendecomposition is infinite where eigenvalues are equal, though that of
     S^(-1/2) is not: it is made of divided differences (Daleckii and Krein), which for 1/sqrt are
@@ -124,7 +126,8 @@ def _inverse_root(matrices: Tensor) -> Tensor:
 
     with torch.no_grad():
         values, vectors = torch.linalg.eigh(matrices)
-        s, t = values.sqrt()[..., :, None], values.sqrt()[..., None, :]
+        roots = values.clamp(min=least).sqrt()
+        s, t = roots[..., :, None], roots[..., None, :]
         slopes = -1 / (s * t * (s + t))
     change = vectors.mT @ (matrices - matrices.detach()) @ vectors
     root: Tensor = vectors @ (vectors.mT / s + (slopes * change) @ vectors.mT)
