@@ -91,7 +91,7 @@ class SingleWhere(Sound):
         return torch.where(total > 0, activity / total, 1 / len(features))
 
 
-@breaks(Law.FINITE, Law.PRECISION, rarely=[Law.PARTITION, Law.CONVEXITY])
+@breaks(Law.FINITE, Law.PRECISION, rarely=[Law.PARTITION, Law.CONVEXITY, Law.GRADIENTS])
 class UnstableSoftmax(Sound):
     """Takes exponentials of features as they are."""
 
