@@ -52,12 +52,7 @@ def export_weights(
         training.best,
         backbone=backbone,
         licence=licence,
-        data={
-            "description": data,
-            "training_images": len(training.images),
-            "training_images_sha256": training.images_sha256,
-            "held_out_images": len(training.validation),
-        },
+        data=_data(training, data),
         settings=_settings(training),
         validation=asdict(validation),
         parent=asdict(training.parent) if training.parent else None,
@@ -99,12 +94,7 @@ def export_networks(
         training.best,
         backbone=backbone,
         licence=licence,
-        data={
-            "description": data,
-            "training_images": len(training.images),
-            "training_images_sha256": training.images_sha256,
-            "held_out_images": len(training.validation),
-        },
+        data=_data(training, data),
         settings=_settings(training),
         validation=dict(validation),
         parent=asdict(training.parent) if training.parent else None,
@@ -125,6 +115,15 @@ def _write(path: Path, weights: Mapping[str, Tensor], **facts: Any) -> Card:
     with written_together({path: content, Card.path_of(path): card.to_json().encode()}):
         pass
     return card
+
+
+def _data(training: Training | RuleTraining, description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "training_images": len(training.images),
+        "training_images_sha256": training.images_sha256,
+        "held_out_images": len(training.validation),
+    }
 
 
 def _settings(training: Run) -> dict[str, Any]:
