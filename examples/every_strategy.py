@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fusionlab import Backbone, Fusion, FusionlabError, Plugins, Strategy, load_plugins
-from fusionlab.evaluation.encodings import Encodings
+from fusionlab.encodings import Encodings
 from fusionlab.evaluation.measures import find_measures
 from fusionlab.evaluation.methods import FusionMethod
 from fusionlab.evaluation.rendering import to_text
@@ -57,8 +57,8 @@ def sheet(entries: Sequence[Entry], rules: dict[str, Strategy], backbone: Backbo
     axes = figure.subplots(len(entries), len(heads), squeeze=False)
     for row, entry in zip(axes, entries, strict=True):
         sources = [read_image(path).pixels for path in entry.sources]
-        encoder = Encodings().of(backbone.encode, backbone)  # each image once for all strategies
-        results = [fusion.fuse(sources, encoder=encoder).image for fusion in fusions.values()]
+        encodings = Encodings(2**30)  # each image is encoded once for all strategies
+        results = [fusion.fuse(sources, encodings=encodings).image for fusion in fusions.values()]
         for axis, pixels in zip(
             [*row[: len(sources)], *row[most:]], sources + results, strict=True
         ):

@@ -3,6 +3,10 @@
 A backbone turns images into features and features back into images. It is trained once
 (`fusionlab.training`), frozen, and never touched by a fusion: the rule in the middle is
 the only thing that changes from one experiment to the next.
+
+Large images are encoded and decoded in tiles. What a tile gives near a side that is not a border
+of the image is not what the whole image would give there, and is left out: `encode_tile` and
+`decode_tile`.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 from torch import Tensor, nn
 
@@ -18,6 +22,28 @@ from fusionlab.weights import Card, load_weights
 
 Features = tuple[Tensor, ...]
 """What an encoder returns: one `(M, C, h, w)` tensor per level, finest first."""
+
+
+class Borders(NamedTuple):
+    """Which sides of a tile are borders of the image; beyond the others, the image goes on."""
+
+    top: bool = True
+    left: bool = True
+    bottom: bool = True
+    right: bool = True
+
+    def trimmed(self, maps: Tensor, margin: int) -> Tensor:
+        """Cut a margin from maps `(..., h, w)`, on the sides that are no borders."""
+        height, width = maps.shape[-2:]
+        return maps[
+            ...,
+            0 if self.top else margin : height if self.bottom else height - margin,
+            0 if self.left else margin : width if self.right else width - margin,
+        ]
+
+
+WHOLE = Borders()
+"""A tile that is the whole image."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +59,20 @@ class Backbone(nn.Module, ABC):
     """A frozen encoder and decoder.
 
     Callers speak images in 0..1; what scale a backbone uses inside is its own affair (both
-    shipped ones work in grey levels, 0..255). Subclasses declare `levels`, and a `multiple`
-    if their strides need the image to have a size divisible by it.
+    shipped ones work in grey levels, 0..255). Subclasses declare `levels`, their `reach`, and a
+    `multiple` if their strides need the image to have a size divisible by it. With a `reach` that
+    is right, a tile gives what the whole image would give, to rounding.
 
     A backbone stays a plain module: gradients reach the sources and the strategy through it,
     while its own parameters are frozen by `freeze`.
     """
 
     levels: ClassVar[tuple[Level, ...]]
+    reach: tuple[int, int]
+    """How many image pixels away the encoder sees from a feature, and the decoder from a pixel.
+
+    Tiles begin and end at multiples of `multiple`; what lies within the same block counts as no
+    pixel away."""
     multiple: ClassVar[int] = 1
     """Height and width of an image must be multiples of this; the pipeline pads and crops."""
     trainable: ClassVar[bool] = False
@@ -57,16 +89,40 @@ class Backbone(nn.Module, ABC):
     def decode(self, features: Features) -> Tensor:
         """Turn features back into images `(M, 1, H, W)` in 0..1; they may overshoot."""
 
-    @abstractmethod
-    def halo(self, support: int) -> int:
-        """Return how many image pixels away a result pixel can see.
+    def encode_tile(self, images: Tensor, borders: Borders) -> Features:
+        """Encode a tile of larger images, and leave out what the rest of them would change.
+
+        The margin that is left out is as wide as the encoder's reach. A backbone that knows how
+        may compute it no further than it is needed; else everything is encoded, and trimmed.
+        """
+        margin = self.margins(0)[0]
+        return tuple(
+            borders.trimmed(maps, margin // level.stride)
+            for maps, level in zip(self.encode(images), self.levels, strict=True)
+        )
+
+    def decode_tile(self, features: Features, borders: Borders) -> Tensor:
+        """Decode a tile of larger features, likewise."""
+        return borders.trimmed(self.decode(features), self.margins(0)[2])
+
+    def margins(self, support: int) -> tuple[int, int, int]:
+        """Return how wide a margin encoder, strategy and decoder need, in image pixels.
 
         Args:
             support: how many feature pixels away the strategy looks.
-
-        A tile that is larger by this on every side than what is kept of it gives exactly
-        what the whole image would give.
         """
+        encoder, decoder = self.reach
+        coarsest = max(level.stride for level in self.levels)
+        widths = encoder, support * coarsest, decoder
+        one, two, three = (-(-width // self.multiple) * self.multiple for width in widths)
+        return one, two, three
+
+    def __init_subclass__(cls) -> None:
+        """Let nobody inherit tiles that do not fit: who changes `encode` changes its tiles, too."""
+        super().__init_subclass__()
+        for name in ("encode", "decode"):
+            if name in cls.__dict__ and f"{name}_tile" not in cls.__dict__:
+                setattr(cls, f"{name}_tile", getattr(Backbone, f"{name}_tile"))
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode and decode: what training minimises the error of."""

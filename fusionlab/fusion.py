@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import count
-from typing import Generic, Literal, get_args
+from typing import Generic, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
-from fusionlab.backbone import Backbone, Features
+from fusionlab.backbone import Backbone
+from fusionlab.encodings import Encodings
+from fusionlab.engines.choosing import EngineName, build_engine
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.arrays import Image, to_planes
+from fusionlab.imaging.arrays import Image, Stack
 from fusionlab.imaging.colour import Colour
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.display import RangePolicy
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.method import build_backbone, build_networks, build_strategy, method_id
-from fusionlab.plugins import in_one_line, installed
-from fusionlab.precision import convolutions
-from fusionlab.strategy import (
-    Law,
-    LearnedStrategy,
-    Scene,
-    Statistics,
-    Strategy,
-    WeightedStrategy,
-)
-from fusionlab.tiling import WHOLE_BYTES, Tile, default_edge, images_at_once, plan
+from fusionlab.pipeline import Pipeline, blaming
+from fusionlab.plugins import installed
+from fusionlab.precision import Precision, convolutions
+from fusionlab.strategy import Law, LearnedStrategy, Strategy, WeightedStrategy
+from fusionlab.tiling import SMALLEST_EDGE, Box
 from fusionlab.weights import Card
 
-Encoder = Callable[[Tensor], Features]
-"""What turns the images `(M, 1, H, W)` of a tile into features."""
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -47,6 +40,8 @@ class Fused(Generic[Image]):
     by channel, so are the maps."""
     limits: Tensor
     """What counted as black and white of each source: `(k, N, 2)`, float64, in its own units."""
+    tile: int | None = None
+    """Edge of the tiles, if memory did not suffice for those that were planned."""
 
 
 class Fusion:
@@ -61,7 +56,8 @@ class Fusion:
 
     Gradients flow to tensors that require them, and to a strategy with learned parameters,
     but never to the backbone; ask for `range_policy=None` where rounding or a stretch would
-    be in their way. (On CUDA, `backward` runs after the call and takes TF32 as torch sees fit.)
+    be in their way. They take the plain backbone, in float32, whatever the engine and its
+    precision. (On CUDA, `backward` runs after the call and takes TF32 as torch sees fit.)
 
     To reproduce Table II of the paper: `range_policy="minmax"` with `addition` or
     `l1norm,r=0`, on 8-bit gray pairs.
@@ -78,10 +74,12 @@ class Fusion:
         colour: `per-channel`, `luma` or `gray`, see `fusionlab.imaging.colour`.
         device: where to compute; the result comes back to where the sources are.
         tile: edge of the tiles that large images are cut into, in pixels; None derives it from
-            the number of sources. The result is the same up to the rounding of float32. Where the
-            strategy needs the image in one piece, a larger image is refused.
-        allow_tf32: let CUDA round the inputs of its convolutions to 10 bits: faster, and less
-            precise. Only ever for the duration of a call.
+            the number of sources, what the strategy sees, and the engine. The result is the same up
+            to rounding. Where the strategy needs the image in one piece, a larger image is refused.
+        engine: what runs the backbone: `eager`, `compile` or `openvino`, see docs/speed.md. The
+            result is the same up to the rounding of the precision.
+        precision: in which numbers: `fp32`, or faster and less precise `tf32` (CUDA), `bf16` or
+            `fp16`; see `fusionlab.precision`.
         networks: of a learned strategy, one for each level of the backbone, in place of those
             whose weights its package offers; used as they stand.
 
@@ -99,7 +97,8 @@ class Fusion:
         colour: Colour = "per-channel",
         device: str | torch.device = "cpu",
         tile: int | None = None,
-        allow_tf32: bool = False,
+        engine: EngineName = "eager",
+        precision: Precision = "fp32",
         networks: nn.ModuleList | None = None,
     ) -> None:
         _check_kinds(backbone, strategy, range_policy, colour)
@@ -109,10 +108,11 @@ class Fusion:
         if not isinstance(strategy, Strategy):
             plugins = installed()
             strategy = build_strategy(strategy or plugins.default("strategy"), plugins)
-        with _blaming(strategy):
-            convex, self._support = Law.CONVEXITY in strategy.laws, strategy.support
-        if self._support is not None and self._support < 0:
-            raise FusionlabError(f"the support of a strategy is 0 or more, got {self._support}")
+        with blaming(strategy):
+            convex, support = Law.CONVEXITY in strategy.laws, strategy.support
+        if support is not None and support < 0:
+            raise FusionlabError(f"the support of a strategy is 0 or more, got {support}")
+        self._in_one_piece = support is None
         if range_policy == "auto":
             range_policy = "clip" if convex else "minmax"
         if tile is not None and tile < backbone.multiple:
@@ -129,12 +129,16 @@ class Fusion:
             )
         self.networks = (networks or nn.ModuleList()).to(self.device)
         self.backbone = backbone.freeze().to(self.device)
+        self._engine = build_engine(engine, self.backbone, self.device, precision)
+        half = self._engine.dtype != torch.float32
+        self._networks = deepcopy(self.networks).to(self._engine.dtype) if half else self.networks
         self.strategy = strategy
         self.range_policy: RangePolicy | None = range_policy
         self.scale = parse_scales(scale)
         self.colour: Colour = colour
         self.tile = tile
-        self.allow_tf32 = allow_tf32
+        self.engine: EngineName = engine
+        self.precision: Precision = precision
 
     @property
     def method(self) -> str:
@@ -157,7 +161,7 @@ class Fusion:
         weights: bool = False,
         depth: Depth | None = None,
         names: Sequence[str] = (),
-        encoder: Encoder | None = None,
+        encodings: Encodings | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> Fused[Image]:
         """Fuse k sources; like a call, with more to ask for and more in the answer.
@@ -169,8 +173,8 @@ class Fusion:
             depth: bits per sample of the result (32: float32 in 0..1); None: as the deepest
                 source.
             names: what errors call the sources.
-            encoder: in place of the backbone's own, for example one that remembers what it has
-                encoded for another strategy; it must give the same features.
+            encodings: where the features of small images are kept, for another strategy to find
+                them there.
             progress: called with (tiles done, tiles in all) after each tile.
 
         Raises:
@@ -182,24 +186,31 @@ class Fusion:
             raise FusionlabError(
                 f"expected one name for each of {len(sources)} sources, got {len(names)}"
             )
-        planes, kind = to_planes(sources, self.scale, self.colour, names)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not kind.numpy):
-            fused, maps = self.fuse_planes(
-                planes, weights=weights, encoder=encoder, progress=progress
-            )
-        del planes  # as large as the result, times k, and not needed any more
-        return Fused(
-            image=kind.restore(fused, self.range_policy, depth),
-            weights=[kind.maps(one) for one in maps],
-            limits=kind.limits,
-        )
+        stack = Stack(sources, self.scale, self.colour, names)
+
+        def run(pipeline: Pipeline) -> Fused[Image]:
+            maps = []
+
+            def fused() -> Iterator[Tensor]:
+                for band in pipeline.bands(
+                    stack, weights=weights, encodings=encodings, progress=progress
+                ):
+                    maps.append(band.maps)
+                    yield band.fused
+
+            image = stack.picture(fused(), self.range_policy, depth)
+            tile = pipeline.tile if pipeline.tile != self.tile else None
+            return Fused(image, stack.maps(maps), stack.limits, tile)
+
+        with torch.set_grad_enabled(torch.is_grad_enabled() and stack.on_tensors):
+            return self._run(run, stack.shape[0], weights=weights)
 
     def fuse_planes(
         self,
         planes: Tensor,
         *,
         weights: bool = False,
-        encoder: Encoder | None = None,
+        encodings: Encodings | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> tuple[Tensor, Tensor]:
         """Fuse gray images `(k, N, 1, H, W)` in 0..1 to `(N, 1, H, W)`, as the decoder gives it.
@@ -208,105 +219,32 @@ class Fusion:
             The decoded images, and the weight maps `(k, N, 1, H, W)`, or `(0, N, 1, H, W)` where
             they are not asked for.
         """
-        k, _, _, height, width = planes.shape
+        stack = _Stacked(planes)
+
+        def run(pipeline: Pipeline) -> tuple[Tensor, Tensor]:
+            bands = list(
+                pipeline.bands(stack, weights=weights, encodings=encodings, progress=progress)
+            )
+            fused, maps = (torch.cat(parts, dim=-2) for parts in zip(*bands, strict=True))
+            return fused.to(planes.device), maps.to(planes.device)
+
+        return self._run(run, len(planes), weights=weights)
+
+    def _run(self, run: Callable[[Pipeline], Result], k: int, *, weights: bool) -> Result:
+        """Run the pipeline; where CUDA runs out of memory, again, with tiles of half the edge."""
         self._check(k, weights=weights)
-        planes = self._padded(planes)
-        fused = planes.new_empty(planes.shape[1:])
-        maps = planes.new_empty((k if weights else 0, *planes.shape[1:]))
-        batches, tiles = self._plan(planes.shape)
-        passes = 2 if self.strategy.gathers and len(tiles) > 1 else 1
-        steps = count(1)
-        encode = encoder or self.backbone.encode
-
-        def step() -> None:
-            progress(next(steps), passes * len(batches) * len(tiles))
-
-        with convolutions(self.device, allow_tf32=self.allow_tf32):
-            for images in batches:
-                known: list[Statistics | None] = [None] * len(self.backbone.levels)
-                if passes == 2:
-                    for tile in tiles:
-                        self._gather(planes[:, images], tile, known, encode)
-                        step()
-                for tile in tiles:
-                    self._fuse_tile(
-                        planes[:, images], tile, known, fused[images], maps[:, images], encode
-                    )
-                    step()
-        if not fused.isfinite().all():
-            raise FusionlabError(
-                f"the strategy {type(self.strategy).__name__} gave values that are not finite"
-            )
-        return fused[..., :height, :width], maps[..., :height, :width]
-
-    def _gather(
-        self, planes: Tensor, tile: Tile, known: list[Statistics | None], encode: Encoder
-    ) -> None:
-        """Add what the strategy wants to know of one tile to what is `known` at each level."""
-        for features, scene in self._scenes(planes, tile, encode):
-            with _blaming(self.strategy):
-                found = self.strategy.statistics(features, scene)
-                before = known[scene.level]
-                known[scene.level] = found if before is None else self.strategy.merge(before, found)
-
-    def _fuse_tile(
-        self,
-        planes: Tensor,
-        tile: Tile,
-        known: list[Statistics | None],
-        fused: Tensor,
-        maps: Tensor,
-        encode: Encoder,
-    ) -> None:
-        """Encode, merge and decode one tile, and write the kept part of it into `fused`."""
-        merged = []
-        for features, found in self._scenes(planes, tile, encode):
-            scene = replace(found, statistics=known[found.level])
-            merged.append(self._merged(features, scene))
-            if scene.level == 0 and len(maps) and isinstance(self.strategy, WeightedStrategy):
-                with _blaming(self.strategy):
-                    weights = self.strategy.weights(features, scene).expand_as(features)
-                weights = weights.mean(dim=2, keepdim=True)
-                for axis in (-2, -1):
-                    weights = weights.repeat_interleave(scene.stride, dim=axis)
-                maps[..., *tile.inner.slices] = weights[..., *tile.kept.slices].to(maps)
-        decoded = self.backbone.decode(tuple(merged))
-        fused[..., *tile.inner.slices] = decoded[..., *tile.kept.slices].to(fused)
-
-    def _scenes(
-        self, planes: Tensor, tile: Tile, encode: Encoder
-    ) -> Iterator[tuple[Tensor, Scene]]:
-        """Encode one tile; yield the features `(k, N, C, h, w)` of each level, and its scene."""
-        sources = planes[..., *tile.outer.slices].to(self.device)
-        levels = zip(self.backbone.levels, encode(sources.flatten(0, 1)), strict=True)
-        for number, (level, flat) in enumerate(levels):
-            scene = Scene(
-                sources=sources,
-                level=number,
-                stride=level.stride,
-                top=tile.outer.top,
-                left=tile.outer.left,
-                height=planes.shape[-2],
-                width=planes.shape[-1],
-                kept=tile.kept,
-                network=self.networks[number] if self.networks else None,
-            )
-            yield flat.unflatten(0, planes.shape[:2]), scene
-
-    def _merged(self, features: Tensor, scene: Scene) -> Tensor:
-        """Apply the strategy to one level, and hold it to its contract."""
-        with _blaming(self.strategy):
-            merged = self.strategy.fuse(features, scene)
-        if not isinstance(merged, Tensor) or (merged.shape, merged.dtype, merged.device) != (
-            features.shape[1:],
-            features.dtype,
-            features.device,
-        ):
-            raise FusionlabError(
-                f"the strategy {type(self.strategy).__name__} must make {_kind(features[0])} out "
-                f"of {_kind(features)}, got {_kind(merged)}"
-            )
-        return merged
+        pipeline = Pipeline(self._engine, self.strategy, self._networks, self.tile)
+        with convolutions(self.device, allow_tf32=self.precision == "tf32"):
+            while True:
+                try:
+                    return run(pipeline)
+                except torch.OutOfMemoryError:
+                    smaller = pipeline.edge(k) // 2
+                    if self._in_one_piece or smaller < SMALLEST_EDGE:
+                        raise
+                    pipeline = replace(pipeline, tile=smaller)
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
 
     def _check(self, k: int, *, weights: bool) -> None:
         name, least, most = type(self.strategy).__name__, self.strategy.min_k, self.strategy.max_k
@@ -319,46 +257,21 @@ class Fusion:
                 "choose a weighting strategy"
             )
 
-    def _padded(self, planes: Tensor) -> Tensor:
-        """Extend the images at the bottom and right to the multiple the backbone needs."""
-        multiple = self.backbone.multiple
-        bottom, right = (-planes.shape[-2] % multiple, -planes.shape[-1] % multiple)
-        if not bottom and not right:
-            return planes
-        flat = pad(planes.flatten(0, 1), (0, right, 0, bottom), mode="replicate")
-        return flat.view(*planes.shape[:3], *flat.shape[-2:])
 
-    def _plan(self, shape: torch.Size) -> tuple[list[slice], list[Tile]]:
-        """Divide planes `(k, N, 1, H, W)`: the images that are fused together, and their tiles.
+@dataclass(frozen=True)
+class _Stacked:
+    """Planes that are there already, as the pipeline takes them."""
 
-        Raises:
-            FusionlabError: the strategy needs the images in one piece, and they are too large.
-        """
-        k, images, _, height, width = shape
-        edge, halo = self.tile or default_edge(k), 0
-        if self._support is None:
-            self._check_whole(k, height, width)
-            tiles = plan(height, width, None, 0)
-            reach = None
-        else:
-            halo = self.backbone.halo(self._support)
-            tiles = plan(height, width, edge, halo, self.backbone.multiple)
-            reach = edge + 2 * halo
-        step = images_at_once(k, height, width, reach)
-        return [slice(start, start + step) for start in range(0, images, step)], tiles
+    planes: Tensor
+    group = 1
 
-    def _check_whole(self, k: int, height: int, width: int) -> None:
-        """Refuse images that a strategy needs in one piece and that are larger than allowed."""
-        samples = sum(level.channels / level.stride**2 for level in self.backbone.levels)
-        needed = int(4 * k * height * width * samples)
-        if max(height, width) <= self.tile if self.tile else needed <= WHOLE_BYTES:
-            return
-        raise FusionlabError(
-            f"the strategy {type(self.strategy).__name__} needs the whole image at once, and "
-            f"{k} sources of {width}x{height} have features of {needed / 2**30:.1f} GiB ({needed} "
-            f"bytes); choose a strategy that can be cut into tiles, smaller images, or insist "
-            f"with a tile of {max(height, width)}"
-        )
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        k, images, _, height, width = self.planes.shape
+        return k, images, height, width
+
+    def cut(self, images: slice, box: Box) -> Tensor:
+        return self.planes[:, images][..., *box.slices].float()
 
 
 def _check_kinds(backbone: object, strategy: object, range_policy: object, colour: object) -> None:
@@ -388,22 +301,3 @@ def available_device(name: str | torch.device) -> torch.device:
         reason = str(error).partition("\n")[0]
         raise FusionlabError(f"the device {name!s} is not available: {reason}; try cpu") from error
     return device
-
-
-@contextmanager
-def _blaming(strategy: Strategy) -> Iterator[None]:
-    """Say which strategy an exception came from; its traceback stays attached."""
-    try:
-        yield
-    except FusionlabError:
-        raise
-    except Exception as error:
-        raise FusionlabError(
-            f"the strategy {type(strategy).__name__} failed: {in_one_line(error)}"
-        ) from error
-
-
-def _kind(features: object) -> str:
-    if not isinstance(features, Tensor):
-        return type(features).__name__
-    return f"{tuple(features.shape)} {features.dtype} on {features.device}"

@@ -71,7 +71,8 @@ def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
         "device": str(fusion.device),
         "gpu": torch.cuda.get_device_name(fusion.device) if fusion.device.type == "cuda" else None,
         "tile": fusion.tile,
-        "tf32": fusion.allow_tf32,
+        "engine": fusion.engine,
+        "precision": fusion.precision,
         "plugins": {p.name: p.version for p in plugins.loaded if p.name in used},
         "libraries": _versions(),
     }
@@ -178,7 +179,8 @@ def command(record: Record) -> str:
     for name in ("resize", "tile"):
         if record[name]:
             words += [f"--{name}", str(record[name])]
-    words += ["--device", record["device"], *(["--tf32"] if record["tf32"] else [])]
+    for name in ("device", "engine", "precision"):
+        words += [f"--{name}", record[name]]
     names = [source["name"] for source in record["sources"]]
     words += [f"./{name}" if name.startswith("-") else name for name in names]
     return shlex.join([*words, "-o", record["result"]["name"], "--record"])
@@ -210,7 +212,8 @@ def _parsed(text: str | bytes | None) -> Record | None:
             "device": str(),
             "gpu": None | str(),
             "tile": None | int(),
-            "tf32": bool(),
+            "engine": str(),
+            "precision": str(),
             "plugins": dict(),
             "libraries": dict(),
             "sources": list(sources),

@@ -1,29 +1,24 @@
 """Exact tiles: fuse an image of any size piece by piece, with the result of the whole.
 
-A tile is encoded, fused and decoded with a margin (the halo) as wide as a result pixel can
-see; the margin is then cut off. Which tiles there are depends on shapes and settings alone,
-never on free memory, so the same input always takes the same path.
+A tile begins with a margin, as wide as a result pixel can see; encoder, strategy and decoder cut
+off what they have spoiled of it, each its own part. Which tiles there are depends on shapes and
+settings alone, never on free memory, so the same input always takes the same path.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil
+from math import isqrt
 from typing import NamedTuple
 
-EDGE = 256
-"""Edge of a tile in pixels, unless the sources are so many that this would be too much."""
+from fusionlab.backbone import WHOLE, Borders
 
-PIXELS_AT_ONCE = 2**20
-"""How many pixels, over all sources of all images, are encoded in one go.
+SMALLEST_EDGE = 64
+"""Tiles by default are at least this large: the margins of smaller ones are most of the work."""
 
-64 features in float32 take 256 bytes a pixel: 256 MiB of features, about 0.8 GiB at the peak.
-"""
-
-
-WHOLE_BYTES = 2**33
-"""How large the features of an image that cannot be cut may become, unless the user insists."""
+STEP = 16
+"""Edges of tiles by default are multiples of this, as long as a vector of the processor."""
 
 
 class Box(NamedTuple):
@@ -39,81 +34,122 @@ class Box(NamedTuple):
         """The rows and columns, to index the last two axes of a tensor."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def within(self, outer: Box) -> Box:
+        """Return this box in the coordinates of another around it."""
+        top, left, *_ = outer
+        return Box(self.top - top, self.left - left, self.bottom - top, self.right - left)
 
-@dataclass(frozen=True)
-class Tile:
-    """What is computed (`outer`) and what of it is kept (`inner`), in image coordinates."""
+    def divided(self, stride: int) -> Box:
+        """Return this box in pixels that are `stride` times as large."""
+        return Box(*(edge // stride for edge in self))
 
-    inner: Box
-    outer: Box
-
-    @property
-    def kept(self) -> Box:
-        """`inner` in the coordinates of `outer`."""
+    def trimmed(self, margin: int, borders: Borders) -> Box:
+        """Return what remains without a margin on the sides that are no borders."""
+        signs = (1, 1, -1, -1)
         return Box(
-            self.inner.top - self.outer.top,
-            self.inner.left - self.outer.left,
-            self.inner.bottom - self.outer.top,
-            self.inner.right - self.outer.left,
+            *(
+                edge if border else edge + sign * margin
+                for edge, sign, border in zip(self, signs, borders, strict=True)
+            )
         )
 
 
-def images_at_once(k: int, height: int, width: int, edge: int | None = None) -> int:
-    """Return how many images of a batch are fused together: as many as `PIXELS_AT_ONCE` allows.
+@dataclass(frozen=True)
+class Tile:
+    """One tile on its way through the pipeline, in image coordinates."""
+
+    inner: Box
+    """What of the result it answers for."""
+    outer: Box
+    """What of the sources it sees."""
+    encoded: Box
+    """What its features cover."""
+    merged: Box
+    """What remains of them behind the strategy."""
+    decoded: Box
+    """What is decoded of that: `inner`, or a little more at the borders of the image."""
+    borders: Borders
+    """Which sides of `outer`, and of all that is cut from it, are borders of the image."""
+
+    @classmethod
+    def whole(cls, height: int, width: int) -> Tile:
+        """Return the tile that is the whole image."""
+        box = Box(0, 0, height, width)
+        return cls(box, box, box, box, box, WHOLE)
+
+
+def tile_edge(k: int, pixels: int, support: int) -> int:
+    """Return the edge of tiles: as many pixels as suit the engine, more for a rule that looks far.
 
     Args:
         k: sources per image.
-        height: rows of an image.
-        width: columns of an image.
-        edge: edge of the tiles with their halo; None for images that are not cut.
+        pixels: how many suit the engine, over all sources.
+        support: of the strategy, in image pixels.
     """
-    rows, columns = (height, width) if edge is None else (min(edge, height), min(edge, width))
-    return max(1, PIXELS_AT_ONCE // (k * rows * columns))
+    edge = isqrt(pixels // k) // STEP * STEP
+    return max(SMALLEST_EDGE, edge) + 2 * support
 
 
-def default_edge(k: int) -> int:
-    """Return the edge of a tile for k sources: 256, halved until k tiles fit in one go."""
-    edge = EDGE
-    while k * edge**2 > PIXELS_AT_ONCE and edge > 64:
-        edge //= 2
-    return edge
+def images_at_once(k: int, height: int, width: int, pixels: int) -> int:
+    """Return how many images of a batch are fused together: as many as `pixels` allows.
+
+    Args:
+        k: sources per image.
+        height: rows of a tile.
+        width: columns of a tile.
+        pixels: how many there may be, over all sources of all images.
+    """
+    return max(1, pixels // (k * height * width))
 
 
-def plan(height: int, width: int, edge: int | None, halo: int, multiple: int = 1) -> list[Tile]:
+def plan(
+    height: int,
+    width: int,
+    edge: int | None,
+    margins: tuple[int, int, int] = (0, 0, 0),
+    multiple: int = 1,
+) -> list[list[Tile]]:
     """Cut an image into tiles of about the same size.
 
     Args:
         height: rows of the image, a multiple of `multiple`.
         width: columns of the image, likewise.
-        edge: largest edge of a tile without its halo; None keeps the image whole.
-        halo: pixels computed beyond the kept ones, where the image has them.
+        edge: largest edge of a tile without its margins; None keeps the image whole.
+        margins: what encoder, strategy and decoder cut off; multiples of `multiple`.
         multiple: all tiles begin and end at multiples of this.
 
     Returns:
-        Tiles in reading order whose `inner` boxes cover the image once.
+        Rows of tiles in reading order whose `inner` boxes cover the image once.
     """
     if edge is None:
-        whole = Box(0, 0, height, width)
-        return [Tile(whole, whole)]
+        return [[Tile.whole(height, width)]]
     rows, columns = _cuts(height, edge, multiple), _cuts(width, edge, multiple)
-    margin = ceil(halo / multiple) * multiple
     return [
-        Tile(
-            Box(top, left, bottom, right),
-            Box(
-                max(0, top - margin),
-                max(0, left - margin),
-                min(height, bottom + margin),
-                min(width, right + margin),
-            ),
-        )
+        [
+            _tile(Box(top, left, bottom, right), height, width, margins)
+            for left, right in pairwise(columns)
+        ]
         for top, bottom in pairwise(rows)
-        for left, right in pairwise(columns)
     ]
+
+
+def _tile(inner: Box, height: int, width: int, margins: tuple[int, int, int]) -> Tile:
+    margin = sum(margins)
+    outer = Box(
+        max(0, inner.top - margin),
+        max(0, inner.left - margin),
+        min(height, inner.bottom + margin),
+        min(width, inner.right + margin),
+    )
+    borders = Borders(outer.top == 0, outer.left == 0, outer.bottom == height, outer.right == width)
+    encoder, strategy, decoder = margins
+    encoded = outer.trimmed(encoder, borders)
+    merged = encoded.trimmed(strategy, borders)
+    return Tile(inner, outer, encoded, merged, merged.trimmed(decoder, borders), borders)
 
 
 def _cuts(length: int, edge: int, multiple: int) -> list[int]:
     """Divide 0..length evenly into as few stretches of at most `edge` as possible."""
     units, most = length // multiple, max(1, edge // multiple)
-    count = ceil(units / most)
+    count = -(-units // most)
     return [round(units * i / count) * multiple for i in range(count + 1)]

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from fusionlab import Backbone, Fusion, FusionlabError, Level, Scene, WeightedStrategy
+from fusionlab.encodings import Encodings
 from fusionlab.imaging.colour import MergedChroma, chroma, luminance, recoloured
 from fusionlab.precision import convolutions
 from fusionlab_encoders.densefuse import DenseFuse
@@ -44,6 +45,7 @@ class TwoLevels(Backbone):
 
     levels = (Level(channels=1, stride=1), Level(channels=1, stride=4))
     multiple = 4
+    reach = (0, 0)
 
     def encode(self, images):
         coarse = avg_pool2d(images, 4)
@@ -51,9 +53,6 @@ class TwoLevels(Backbone):
 
     def decode(self, features):
         return features[0] + interpolate(features[1], scale_factor=4)
-
-    def halo(self, support):
-        return 4 * support + 4
 
 
 # ---------------------------------------------------------------- kinds of sources
@@ -637,14 +636,14 @@ def test_the_halo_is_needed_to_the_last_pixel():
     class Far(DenseFuse):
         def __init__(self, missing):
             super().__init__()
-            self.missing = missing
+            self.reach = (4, 4 - missing)
             for name, parameter in self.named_parameters():
                 parameter.data.zero_()
                 if name.endswith("weight"):
                     parameter.data[:, -1, 0, 0] = 1  # of the newest map
 
-        def halo(self, support):
-            return super().halo(support) - self.missing
+        def decode(self, features):  # in tiles of the general kind, which trust `reach`
+            return super().decode(features)
 
     sources = images(2, 64, 64)
     whole = Fusion(Far(0), Mean(), tile=999)(sources)
@@ -726,7 +725,7 @@ def test_a_strategy_that_declares_no_support_sees_the_whole_image(tile):
 def test_what_cannot_be_cut_is_refused_with_the_bytes_it_would_take(monkeypatch, densefuse):
     with pytest.raises(FusionlabError, match=r"2 sources of 60x40 .* \(19200 bytes\).*tile of 60"):
         Fusion(Identity(), Whole(), tile=32)(images(2, 40, 60))
-    monkeypatch.setattr("fusionlab.fusion.WHOLE_BYTES", 2 * 64 * 4 * 40 * 60)
+    monkeypatch.setattr("fusionlab.pipeline.WHOLE_BYTES", 2 * 64 * 4 * 40 * 60)
     Fusion(densefuse, Whole())(images(2, 40, 60))
     with pytest.raises(FusionlabError, match="needs the whole image at once"):
         Fusion(densefuse, Whole())(images(2, 40, 61))
@@ -771,12 +770,21 @@ def test_two_passes_are_made_only_where_an_image_is_cut():
     calls = []
     sources = images(2, 40, 40)
     fusion = Fusion(Identity(), Share(), tile=20)
-    fusion.fuse(sources, progress=lambda done, total: calls.append((done, total)))
+    fusion.fuse(sources, progress=lambda *call: calls.append(call), encodings=Encodings(most=0))
     assert calls == [(n, 8) for n in range(1, 9)]
     assert Share.seen == [(20, 20)] * 4
     calls.clear()
     Fusion(Identity(), Share()).fuse(sources, progress=lambda *call: calls.append(call))
     assert calls == [(1, 1)]
+
+
+def test_features_that_are_needed_twice_are_kept_if_they_are_small():
+    """Encoding is then a step of its own, and happens once; the result is the same bit for bit."""
+    calls, sources = [], images(2, 40, 40)
+    fusion = Fusion(Identity(), Share(), tile=20)
+    kept = fusion.fuse(sources, progress=lambda *call: calls.append(call)).image
+    assert calls == [(n, 12) for n in range(1, 13)]
+    assert np.array_equal(kept, fusion.fuse(sources, encodings=Encodings(most=0)).image)
 
 
 def test_many_images_are_fused_in_portions_and_none_is_lost():

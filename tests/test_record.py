@@ -87,7 +87,8 @@ def test_a_record_holds_what_the_picture_is_a_function_of():
         "device": "cpu",
         "gpu": None,
         "tile": 64,
-        "tf32": False,
+        "engine": "eager",
+        "precision": "fp32",
         "plugins": {"fusionlab-imaging": own},
         "libraries": {name: version(name) for name in LIBRARIES},
         "resize": None,
@@ -343,6 +344,7 @@ def test_the_command_names_every_setting():
         *("--r", "2", "--border", "reflect", "--range", "minmax", "--colour", "gray"),
         *("--scale", "percentile=2,98", "--scale", "full", "--depth", "16"),
         *("--resize", "first", "--tile", "64", "--device", "cpu"),
+        *("--engine", "eager", "--precision", "fp32"),
         *("a.tif", "./-b c.png", "-o", "f'd.png", "--record"),
     ]
 

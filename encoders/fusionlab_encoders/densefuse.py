@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, relu
+from torch.nn.functional import pad
 
 from fusionlab import Backbone
-from fusionlab.backbone import Features, Level
+from fusionlab.backbone import WHOLE, Borders, Features, Level
 
 GREY_LEVELS = 255.0
 
@@ -37,6 +37,7 @@ class DenseFuse(Backbone):
     """
 
     levels = (Level(channels=64, stride=1),)
+    reach = (4, 4)  # four 3x3 layers on the way in, four on the way out
     trainable = True
 
     def __init__(self) -> None:
@@ -50,42 +51,53 @@ class DenseFuse(Backbone):
 
     def encode(self, images: Tensor) -> Features:
         """Turn images `(M, 1, H, W)` in 0..1 into features `(M, 64, H, W)`, all >= 0."""
-        maps = relu(self.c1(images * GREY_LEVELS))  # (M, 16, H, W)
-        for conv in self.dense:
-            maps = torch.cat([maps, relu(conv(maps))], dim=1)  # 32, 48, 64 channels
-        return (maps,)
+        return DenseFuse.encode_tile(self, images, WHOLE)  # not that of a subclass, which asks us
 
     def decode(self, features: Features) -> Tensor:
         """Turn features `(M, 64, H, W)` into images `(M, 1, H, W)`; 0..1, may overshoot."""
+        return DenseFuse.decode_tile(self, features, WHOLE)
+
+    def encode_tile(self, images: Tensor, borders: Borders) -> Features:
+        """Encode a tile; each layer leaves out its own margin, so that nothing is in vain."""
+        maps = self.c1(images * GREY_LEVELS, borders).relu_()  # (M, 16, H, W)
+        for conv in self.dense:
+            new = conv(maps, borders).relu_()
+            maps = torch.cat([borders.trimmed(maps, 1), new], dim=1)  # 32, 48, 64 channels
+        return (maps,)
+
+    def decode_tile(self, features: Features, borders: Borders) -> Tensor:
+        """Decode a tile, likewise."""
         (maps,) = features
         for conv in (self.c2, self.c3, self.c4):
-            maps = relu(conv(maps))
-        image: Tensor = self.c5(maps)
+            maps = conv(maps, borders).relu_()
+        image: Tensor = self.c5(maps, borders)
         return image / GREY_LEVELS
-
-    def halo(self, support: int) -> int:
-        """Four 3x3 layers see 4 pixels far on the way in, four more on the way out."""
-        return 4 + support + 4
 
 
 class _Conv(nn.Conv2d):
-    """A 3x3 convolution that mirrors the image at its border (the edge pixel not repeated)."""
+    """A 3x3 convolution that mirrors the image at its borders (the edge pixel not repeated).
+
+    Elsewhere the result is smaller by a pixel.
+    """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, kernel_size=3)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        return super().forward(_mirrored(maps))
+    def forward(self, maps: Tensor, borders: Borders = WHOLE) -> Tensor:
+        return super().forward(_mirrored(maps, borders))
 
 
-def _mirrored(maps: Tensor) -> Tensor:
-    """Extend `(M, C, H, W)` by one mirrored pixel on every side.
+def _mirrored(maps: Tensor, borders: Borders) -> Tensor:
+    """Extend `(M, C, H, W)` by one mirrored pixel at every border of the image.
 
     An axis of a single pixel has nothing to mirror and is repeated, as `numpy.pad` does it:
     so every image from 1x1 on can be fused.
     """
+    if not any(borders):
+        return maps
     height, width = maps.shape[-2:]
+    top, left, bottom, right = map(int, borders)
     if height > 1 and width > 1:
-        return pad(maps, (1, 1, 1, 1), mode="reflect")
-    maps = pad(maps, (1, 1, 0, 0), mode="reflect" if width > 1 else "replicate")
-    return pad(maps, (0, 0, 1, 1), mode="reflect" if height > 1 else "replicate")
+        return pad(maps, (left, right, top, bottom), mode="reflect")
+    maps = pad(maps, (left, right, 0, 0), mode="reflect" if width > 1 else "replicate")
+    return pad(maps, (0, 0, top, bottom), mode="reflect" if height > 1 else "replicate")

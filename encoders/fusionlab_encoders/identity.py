@@ -24,6 +24,7 @@ class Identity(Backbone):
     """
 
     levels = (Level(channels=1, stride=1),)
+    reach = (0, 0)
 
     def encode(self, images: Tensor) -> Features:
         """Turn images `(M, 1, H, W)` in 0..1 into the same pixels in 0..255."""
@@ -32,7 +33,3 @@ class Identity(Backbone):
     def decode(self, features: Features) -> Tensor:
         """Undo `encode`; exact for the integer grey levels of 8-bit images."""
         return features[0] / GREY_LEVELS
-
-    def halo(self, support: int) -> int:
-        """A pixel sees what the strategy sees."""
-        return support

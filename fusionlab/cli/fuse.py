@@ -36,6 +36,7 @@ Examples:
 \b
   fusionlab fuse ir/ vis/ -o fused/               one picture for each stem in both
   fusionlab fuse brackets/ -o fused/ --resume     brackets/a, brackets/b, ...; goes on
+  fusionlab fuse ir/ vis/ --engine openvino --precision bf16
   fusionlab fuse ir/ vis/ --json | jq .status     a line of JSON for each picture
 \b
 Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could be done,
@@ -118,11 +119,20 @@ Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could b
     "[default: from the number of sources]",
 )
 @click.option(
-    "--tf32/--no-tf32",
-    "allow_tf32",
-    default=False,
+    "--engine",
+    type=click.Choice(["eager", "compile", "openvino"]),
+    default="eager",
     show_default=True,
-    help="On CUDA: faster convolutions of lower precision.",
+    help="What runs the backbone: PyTorch as it stands; PyTorch compiled, for many images of one "
+    "size; OpenVINO, the fastest on a CPU (pip install 'fusionlab-imaging[openvino]').",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "bf16", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="In which numbers the backbone computes; the others are faster, and off by up to a few "
+    "grey levels of 255.",
 )
 @click.option(
     "--save-weights",
@@ -176,7 +186,8 @@ def fuse(
     resize: Any,
     device: str,
     tile: int | None,
-    allow_tf32: bool,
+    engine: Any,
+    precision: Any,
     save_weights: Path | None,
     record: bool,
     suffix: str,
@@ -216,7 +227,8 @@ def fuse(
             colour=colour,
             device=device,
             tile=tile,
-            allow_tf32=allow_tf32,
+            engine=engine,
+            precision=precision,
         )
         job = FileFusion(
             fusion,

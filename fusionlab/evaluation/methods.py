@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from fusionlab.backbone import Backbone
+from fusionlab.encodings import Encodings
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.code import code_of
-from fusionlab.evaluation.encodings import Encodings
 from fusionlab.evaluation.gray import gray
 from fusionlab.fusion import Fusion
 from fusionlab.imagesets import images_by_stem
@@ -100,10 +100,9 @@ class FusionMethod:
 
     def picture(self, subject: Subject, encodings: Encodings) -> NDArray[Any]:
         """Fuse the gray sources, at the depth of the deepest."""
-        encoder = encodings.of(self.fusion.backbone.encode, self.fusion.backbone)
         with torch.no_grad():
             return self.fusion.fuse(
-                list(subject.sources), names=subject.names, encoder=encoder
+                list(subject.sources), names=subject.names, encodings=encodings
             ).image
 
 

@@ -11,8 +11,8 @@ from threading import Event
 import torch
 from torch import Tensor
 
+from fusionlab.encodings import Encodings
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.encodings import Encodings
 from fusionlab.evaluation.gray import RULE, grey_levels
 from fusionlab.evaluation.measures import Measure, value_of
 from fusionlab.evaluation.methods import Method, Subject
@@ -22,6 +22,9 @@ from fusionlab.imagesets import Entry
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
 from fusionlab.imaging.scale import Scale, scales_for
 from fusionlab.record import digest
+
+KEPT_BYTES = 2**30
+"""How large the features of an image may be that the strategies share: a pair of 2 megapixels."""
 
 
 @dataclass
@@ -91,7 +94,7 @@ class Evaluation:
         except FusionlabError as error:
             problem = entry.problem or f"{entry.stem}: {error}"
             return [Outcome(entry.stem, method.label, {}, problem) for method in self.methods]
-        encodings = Encodings()
+        encodings = Encodings(KEPT_BYTES)
         outcomes = []
         for method, key in zip(self.methods, keys, strict=True):
             if self._stopping.is_set():

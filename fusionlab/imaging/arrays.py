@@ -1,13 +1,14 @@
 """Arrays and tensors, gray and colour, in whatever depth, to planes and back.
 
 The pipeline knows one shape: planes `(k, N, 1, H, W)` in 0..1. A colour image is three planes,
-each fused as a gray image, or one plane of its luminance: `fusionlab.imaging.colour`.
+each fused as a gray image, or one plane of its luminance: `fusionlab.imaging.colour`. Planes are
+made of the sources a tile at a time, and the picture of the fused planes a band at a time, so that
+neither stands in memory as floats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,71 +19,22 @@ from torch import Tensor
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.colour import Colour, MergedChroma, luminance, recoloured
 from fusionlab.imaging.depth import DTYPES, Depth, depth_of
-from fusionlab.imaging.display import RangePolicy, stretch, whole
+from fusionlab.imaging.display import Extremes, RangePolicy, stretch, whole
+from fusionlab.imaging.rows import Rows, RowSource, SpooledRows
+from fusionlab.imaging.rows import bands as in_bands
 from fusionlab.imaging.scale import FLOAT, WHITE, Scale, scales_for
+from fusionlab.tiling import Box
 
-Image = TypeVar("Image", NDArray[Any], Tensor)
-"""numpy: `(H, W)` or `(H, W, 3)`; torch: `(H, W)`, `(C, H, W)` or `(N, C, H, W)`, C 1 or 3."""
+Image = TypeVar("Image", NDArray[Any], Tensor, Rows)
+"""numpy: `(H, W)` or `(H, W, 3)`; torch: `(H, W)`, `(C, H, W)` or `(N, C, H, W)`, C 1 or 3; or
+`Rows` of a file, like numpy."""
 
-
-@dataclass(frozen=True)
-class Kind:
-    """What the sources were, so that the result can be the same."""
-
-    numpy: bool
-    axes: int
-    channels: int
-    """Planes per image: three where colour is fused channel by channel, else one."""
-    dtype: torch.dtype
-    """Of the deepest source."""
-    device: torch.device
-    limits: Tensor
-    """What became black and white of each source, `(k, N, 2)`, in its own units."""
-    chroma: Tensor | None = None
-    """What colours a fused luminance again, `(N, 2, H, W)`."""
-
-    def restore(self, planes: Tensor, policy: RangePolicy | None, depth: Depth | None) -> Any:
-        """Turn decoded planes `(N, 1, H, W)` into an image like the sources.
-
-        Args:
-            planes: 0..1 and beyond, in the order that `to_planes` gave them.
-            policy: how they become displayable; None returns them as they are, as floats.
-            depth: of the result; None: that of the deepest source. Raw floats have none.
-        """
-        images = planes.unflatten(0, (-1, self.channels)).squeeze(2)  # (N, C, H, W)
-        if policy is None:
-            raw = images if self.chroma is None else recoloured(images, self.chroma)
-            return self._shaped(raw.to(self.dtype if self.dtype.is_floating_point else FLOAT))
-        dtype = DTYPES[depth or depth_of(self.dtype)]
-        if depth is None and self.dtype.is_floating_point:
-            dtype = self.dtype
-        white = WHITE.get(dtype, 1)
-        if self.chroma is None:
-            shown = stretch(images, policy, white)
-        else:
-            shown = recoloured(stretch(images, policy, 1), self.chroma).clamp(0, 1) * white
-        return self._shaped((whole(shown) if dtype in WHITE else shown).to(dtype))
-
-    def maps(self, planes: Tensor) -> Any:
-        """Turn one weight map `(N, 1, H, W)` of the fused planes into an image of floats."""
-        return self._shaped(planes.unflatten(0, (-1, self.channels)).squeeze(2))
-
-    def _shaped(self, images: Tensor) -> Any:
-        """Give images `(N, C, H, W)` the axes of the sources, as an array or a tensor."""
-        images = images.to(self.device)
-        if not self.numpy:
-            return images[(0,) * (4 - self.axes)]
-        array = images.detach().numpy()[0]
-        return array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0))
+SPOOLED = 2**27
+"""From how many bytes on decoded planes that wait to be stretched are put on the disk."""
 
 
-def to_planes(
-    sources: Sequence[Image],
-    scale: Sequence[Scale] = (Scale(),),
-    colour: Colour = "per-channel",
-    names: Sequence[str] = (),
-) -> tuple[Tensor, Kind]:
-    """Stack k sources to planes `(k, N, 1, H, W)`, float32 in 0..1.
+class Stack:
+    """K sources as gray planes, and what makes a picture like them of fused planes.
 
     N is the batch size, times three where colour is fused channel by channel.
 
@@ -93,80 +45,262 @@ def to_planes(
         colour: which planes stand for a colour image; see `fusionlab.imaging.colour`.
         names: what errors call the sources; by default source 1, source 2, ...
 
-    Returns:
-        The planes, and what the result has to look like: in colour if any source is, and in the
-        dtype of the deepest of them.
-
     Raises:
         FusionlabError: fewer than two sources, arrays mixed with tensors, other shapes than an
             `Image` has, sizes or batches that differ, or values that the scale does not take.
     """
-    k = len(sources)
-    if k < 2:
-        raise FusionlabError(f"a fusion needs at least two sources, got {k}")
-    kinds = {isinstance(source, np.ndarray) for source in sources}
-    if len(kinds) > 1:
-        raise FusionlabError("the sources must all be arrays or all be tensors, got both")
-    names = names or [f"source {number}" for number in range(1, k + 1)]
-    batches = [_batch(source, name) for source, name in zip(sources, names, strict=True)]
-    _check_sizes(batches)
-    scales = scales_for(scale, k)
-    channels = max(batch.shape[1] for batch in batches) if colour == "per-channel" else 1
-    images, _, height, width = batches[0].shape
-    planes = batches[0].new_empty((k, images, channels, height, width), dtype=FLOAT)
-    limits, merged = [], MergedChroma()
-    for number, (batch, one, name) in enumerate(zip(batches, scales, names, strict=True)):
-        limits.append(one.limits(batch, name))
-        unit = one.apply(batch, limits[-1])  # one by one: all at once would stand twice
-        if colour == "luma":
-            merged.add(unit)
-        planes[number] = unit if colour == "per-channel" else luminance(unit)
-    kind = Kind(
-        numpy=kinds.pop(),
-        axes=max(source.ndim for source in sources),
-        channels=channels,
-        dtype=max((batch.dtype for batch in batches), key=_deepness),
-        device=batches[0].device,
-        limits=torch.stack(limits),
-        chroma=merged.result(),
-    )
-    return planes.flatten(1, 2).unsqueeze(2), kind
+
+    def __init__(
+        self,
+        sources: Sequence[Image],
+        scale: Sequence[Scale] = (Scale(),),
+        colour: Colour = "per-channel",
+        names: Sequence[str] = (),
+    ) -> None:
+        k = len(sources)
+        if k < 2:
+            raise FusionlabError(f"a fusion needs at least two sources, got {k}")
+        if len({isinstance(source, Tensor) for source in sources}) > 1:
+            raise FusionlabError("the sources must all be arrays or all be tensors, got both")
+        names = names or [f"source {number}" for number in range(1, k + 1)]
+        found: list[_Batch | _Picture] = [
+            _opened(one, name) for one, name in zip(sources, names, strict=True)
+        ]
+        _check_sizes(found)
+        channels = max(one.channels for one in found)
+        self._sources = found
+        self._scales = scales_for(scale, k)
+        self._colour: Colour = colour
+        self.group: int = channels if colour == "per-channel" else 1
+        """How many planes after one another belong to one picture."""
+        height, width = found[0].size
+        self.shape = (k, found[0].images * self.group, height, width)
+        """k, N, H, W."""
+        self.limits = torch.stack(
+            [
+                one.limits_of(source.parts, name)
+                for source, one, name in zip(found, self._scales, names, strict=True)
+            ]
+        )
+        """What became black and white of each source, `(k, N, 2)`, in its own units."""
+        self._recolours = colour == "luma" and channels > 1
+        self._axes = max(source.axes for source in found)
+        self._dtype = max((source.dtype for source in found), key=_deepness)
+        self._arrays = any(isinstance(source, np.ndarray) for source in sources)
+
+    @property
+    def on_tensors(self) -> bool:
+        """Whether the sources are tensors, through which gradients may flow."""
+        return isinstance(self._sources[0], _Batch)
+
+    def cut(self, images: slice, box: Box) -> Tensor:
+        """Return a part of some planes, `(k, n, 1, h, w)`, float32 in 0..1."""
+        planes = []
+        for unit in self._units(box):
+            gray = unit if self._colour == "per-channel" else luminance(unit)
+            planes.append(gray.expand(-1, self.group, -1, -1).flatten(0, 1)[images])
+        return torch.stack(planes).unsqueeze(2)
+
+    def whole(self) -> Tensor:
+        """Return all planes, `(k, N, 1, H, W)`."""
+        _, images, height, width = self.shape
+        return self.cut(slice(images), Box(0, 0, height, width))
+
+    def picture(
+        self, bands: Iterable[Tensor], policy: RangePolicy | None, depth: Depth | None
+    ) -> Any:
+        """Make an image like the sources of decoded planes.
+
+        Args:
+            bands: from top to bottom, `(N, 1, h, W)` each, 0..1 and beyond.
+            policy: how they become displayable; None returns them as they are, as floats.
+            depth: of the result; None: that of the deepest source. Raw floats have none.
+        """
+        extremes = Extremes()
+        if policy == "minmax":  # the whole range has to be known before the first pixel
+            bands = self._seen(bands, extremes)
+        dtype = DTYPES[depth or depth_of(self._dtype)]
+        if policy is None or (depth is None and self._dtype.is_floating_point):
+            dtype = self._dtype if self._dtype.is_floating_point else FLOAT
+        top = 0
+        rows = []
+        canvas = self._canvas(dtype)
+        for band in bands:
+            images = band.unflatten(0, (-1, self.group)).squeeze(2)  # (N, C, h, W)
+            shown = self._shown(images, top, policy, extremes, dtype)
+            top += images.shape[-2]
+            if canvas is None:
+                rows.append(shown)
+            elif isinstance(canvas, SpooledRows):
+                canvas.append(_as_array(shown))
+            else:
+                canvas[top - images.shape[-2] : top] = _as_array(shown)
+        if canvas is not None:
+            return canvas
+        return torch.cat(rows, -2)[(0,) * (4 - self._axes)]
+
+    def maps(self, bands: Sequence[Tensor]) -> list[Any]:
+        """Turn weight maps `(k, N, 1, h, W)` of the fused planes into images of floats."""
+        found = []
+        for planes in torch.cat(list(bands), -2):
+            images = planes.unflatten(0, (-1, self.group)).squeeze(2).to(self._sources[0].device)
+            tensor = images[(0,) * (4 - self._axes)]
+            found.append(tensor if self.on_tensors else _as_array(images))
+        return found
+
+    def _shown(
+        self,
+        images: Tensor,
+        top: int,
+        policy: RangePolicy | None,
+        extremes: Extremes,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        """Bring a band of images `(N, C, h, W)` to the range and the dtype of the result."""
+        chroma = None
+        if self._recolours:
+            height, width = images.shape[-2:]
+            merged = MergedChroma()
+            for unit in self._units(Box(top, 0, top + height, width)):
+                merged.add(unit)
+            chroma = merged.result()
+        if policy is None:
+            shown = images if chroma is None else recoloured(images, chroma)
+        else:
+            white = WHITE.get(dtype, 1)
+            limits = extremes if policy == "minmax" else None
+            if chroma is None:
+                shown = stretch(images, white, limits)
+            else:
+                shown = recoloured(stretch(images, 1, limits), chroma).clamp(0, 1) * white
+            shown = whole(shown) if dtype in WHITE else shown
+        return shown.to(dtype).to(self._sources[0].device)
+
+    def _units(self, box: Box) -> Iterator[Tensor]:
+        """Cut every source, and scale it to float32 in 0..1: `(N, C, h, w)`."""
+        for source, scale, limits in zip(self._sources, self._scales, self.limits, strict=True):
+            yield scale.apply(source.cut(box), limits)
+
+    def _seen(self, bands: Iterable[Tensor], extremes: Extremes) -> Iterable[Tensor]:
+        """Take in all bands and their extremes; give them back, from the disk if they are large."""
+        kept: list[Tensor] = []
+        planes, height, width = self.shape[1:]
+        spool = None
+        if not self.on_tensors and 4 * planes * height * width > SPOOLED:
+            spool = SpooledRows((height, planes, width), np.float32)
+        for band in bands:
+            extremes.add(band.unflatten(0, (-1, self.group)).squeeze(2))
+            if spool is None:
+                kept.append(band)
+            else:
+                spool.append(band.squeeze(1).movedim(0, 1).cpu().numpy())
+        if spool is None:
+            return kept
+        return (torch.from_numpy(rows).movedim(1, 0).unsqueeze(1) for rows in in_bands(spool))
+
+    def _canvas(self, dtype: torch.dtype) -> NDArray[Any] | SpooledRows | None:
+        """Return where the result goes; None for tensors, which are joined."""
+        if self.on_tensors:
+            return None
+        colours = (3,) if self.group == 3 or self._recolours else ()
+        shape = (*self.shape[2:], *colours)
+        kind = torch.empty(0, dtype=dtype).numpy().dtype
+        return np.empty(shape, kind) if self._arrays else SpooledRows(shape, kind)
 
 
-def _batch(source: NDArray[Any] | Tensor, name: str) -> Tensor:
-    """Return one source as a tensor `(N, C, H, W)` of its own dtype."""
-    images, axes = source, "a tensor is (H, W), (C, H, W) or (N, C, H, W)"
-    if isinstance(source, np.ndarray):
+class _Batch:
+    """Images of a tensor."""
+
+    def __init__(self, source: Tensor, name: str) -> None:
+        axes = "a tensor is (H, W), (C, H, W) or (N, C, H, W)"
+        _check_kind(source.dtype, source.shape, name)
+        if source.ndim not in (2, 3, 4) or (source.ndim > 2 and source.shape[-3] not in (1, 3)):
+            raise _unfit(name, f"shape {tuple(source.shape)}; {axes}")
+        self.axes, self.dtype, self.device = source.ndim, source.dtype, source.device
+        self._tensor = source[(None,) * (4 - source.ndim)]
+        self.images, self.channels = self._tensor.shape[:2]
+        self.size = tuple(self._tensor.shape[2:])
+
+    def cut(self, box: Box) -> Tensor:
+        """Return a part, `(N, C, h, w)`."""
+        return self._tensor[..., *box.slices]
+
+    def parts(self) -> Iterator[Tensor]:
+        """Give all of it."""
+        yield self._tensor
+
+
+class _Picture:
+    """An array, or the rows of a file."""
+
+    images, device = 1, torch.device("cpu")
+
+    def __init__(self, source: Rows, name: str) -> None:
         axes = "an array is (H, W) or (H, W, 3)"
+        native = source.dtype.newbyteorder("=")
         try:
-            native = source.astype(source.dtype.newbyteorder("="), copy=False)
-            images = torch.tensor(np.ascontiguousarray(native))
+            self.dtype = torch.from_numpy(np.empty(0, native)).dtype
         except TypeError:
             raise _unfit(name, f"dtype {source.dtype}") from None
-        if source.ndim == 3:
-            images = images.movedim(-1, 0)
-        elif source.ndim != 2:
+        if source.ndim not in (2, 3) or source.shape[2:] not in ((), (1,), (3,)):
             raise _unfit(name, f"shape {source.shape}; {axes}")
-    if not isinstance(images, Tensor):
-        raise _unfit(name, type(source).__name__)
-    if images.dtype == torch.bool or images.is_complex():
-        raise _unfit(name, f"dtype {source.dtype}")
-    if images.ndim not in (2, 3, 4) or (images.ndim > 2 and images.shape[-3] not in (1, 3)):
-        raise _unfit(name, f"shape {tuple(source.shape)}; {axes}")
-    if 0 in images.shape:
-        raise _unfit(name, f"no pixel at all (shape {tuple(source.shape)})")
-    return images[(None,) * (4 - images.ndim)]
+        _check_kind(self.dtype, source.shape, name)
+        self.axes, self.channels = source.ndim, 1 if source.ndim == 2 else source.shape[2]
+        self.size = source.shape[:2]
+        self._rows, self._native = source, native
+        self._band: tuple[tuple[int, int], NDArray[Any]] | None = None
+
+    def cut(self, box: Box) -> Tensor:
+        """Return a part, `(1, C, h, w)`."""
+        return self._tensor(self._between(box.top, box.bottom)[:, box.left : box.right])
+
+    def parts(self) -> Iterator[Tensor]:
+        """Give all of it, from top to bottom."""
+        return map(self._tensor, in_bands(self._rows))
+
+    def _between(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows; those read last are kept for the other tiles of their band."""
+        if isinstance(self._rows, np.ndarray):
+            return self._rows[top:bottom]
+        if self._band is None or self._band[0] != (top, bottom):
+            self._band = (top, bottom), self._rows[top:bottom]
+        return self._band[1]
+
+    def _tensor(self, rows: NDArray[Any]) -> Tensor:
+        pixels = torch.from_numpy(np.array(rows, self._native, order="C"))
+        return (pixels.movedim(-1, 0) if pixels.ndim == 3 else pixels[None])[None]
 
 
-def _check_sizes(batches: list[Tensor]) -> None:
-    if len({batch.shape[-2:] for batch in batches}) > 1:
-        found = ", ".join(f"{batch.shape[3]}x{batch.shape[2]}" for batch in batches)
+def _opened(source: object, name: str) -> _Batch | _Picture:
+    if isinstance(source, Tensor):
+        return _Batch(source, name)
+    if isinstance(source, np.ndarray | RowSource):
+        return _Picture(source, name)
+    raise _unfit(name, type(source).__name__)
+
+
+def _as_array(images: Tensor) -> NDArray[Any]:
+    """Return the first of images `(N, C, h, W)` as an array `(h, W)` or `(h, W, 3)`."""
+    array: NDArray[Any] = images.detach().numpy()[0]
+    return array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0))
+
+
+def _check_kind(dtype: torch.dtype, shape: Sequence[int], name: str) -> None:
+    if dtype == torch.bool or dtype.is_complex:
+        raise _unfit(name, f"dtype {str(dtype).removeprefix('torch.')}")
+    if 0 in shape:
+        raise _unfit(name, f"no pixel at all (shape {tuple(shape)})")
+
+
+def _check_sizes(sources: Sequence[_Batch | _Picture]) -> None:
+    if len({source.size for source in sources}) > 1:
+        found = ", ".join(f"{source.size[1]}x{source.size[0]}" for source in sources)
         raise FusionlabError(
             f"the sources must have the same size, got {found} (width x height); "
             "crop or resize them first (--resize)"
         )
-    if len({len(batch) for batch in batches}) > 1:
-        found = ", ".join(str(len(batch)) for batch in batches)
+    if len({source.images for source in sources}) > 1:
+        found = ", ".join(str(source.images) for source in sources)
         raise FusionlabError(f"the sources must be batches of the same size, got {found}")
 
 

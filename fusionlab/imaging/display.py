@@ -20,24 +20,54 @@ RangePolicy = Literal["clip", "minmax"]
 GREY_LEVELS = 255.0
 
 
-def stretch(images: Tensor, policy: RangePolicy, top: float) -> Tensor:
+class Extremes:
+    """The smallest and the largest value of each image, over all its bands and channels."""
+
+    def __init__(self) -> None:
+        self._low: Tensor | None = None
+        self._high: Tensor | None = None
+
+    def add(self, images: Tensor) -> None:
+        """Take in a band of images `(N, C, h, W)`."""
+        grey = images * GREY_LEVELS
+        low = grey.amin(dim=(1, 2, 3), keepdim=True)
+        high = grey.amax(dim=(1, 2, 3), keepdim=True)
+        self._low = low if self._low is None else torch.minimum(self._low, low)
+        self._high = high if self._high is None else torch.maximum(self._high, high)
+
+    def limits(self) -> tuple[Tensor, Tensor]:
+        """Return what becomes black and what becomes white, `(N, 1, 1, 1)` each, in grey levels.
+
+        An image of a single value has no range to stretch: it is clipped.
+        """
+        assert self._low is not None  # an image has a band
+        assert self._high is not None
+        flat = self._low == self._high
+        black, white = torch.zeros_like(self._low), torch.full_like(self._high, GREY_LEVELS)
+        return torch.where(flat, black, self._low), torch.where(flat, white, self._high)
+
+
+def stretch(images: Tensor, top: float, extremes: Extremes | None = None) -> Tensor:
     """Map decoded images to the displayable range 0..top.
 
     Computed as `top (x - min) / (max - min)` with x in grey levels (0..255), per image and
-    never per batch. An image of a single value has no range to stretch and is clipped.
+    never per batch.
 
     Args:
-        images: `(N, C, H, W)`, 0..1 and beyond.
-        policy: `clip` or `minmax`.
+        images: `(N, C, h, W)`, 0..1 and beyond, or a band of them.
         top: the value that white becomes: 1 for floats, 255 for 8-bit images.
+        extremes: of the whole images, for `minmax`; None clips.
 
     Returns:
-        `(N, C, H, W)` in 0..top, float64, not rounded.
+        `(N, C, h, W)` in 0..top, float64, not rounded.
     """
     # grey levels first, in the dtype of the images: there the pixels of 8-bit sources, and their
     # sums, are integers again; float64 afterwards keeps every tie between two grey levels
     grey = images * GREY_LEVELS
-    low, high = (limit.double() for limit in _limits(grey, policy))
+    if extremes is None:
+        low, high = grey.new_zeros((), dtype=torch.float64), grey.new_full((), GREY_LEVELS).double()
+    else:
+        low, high = (limit.double() for limit in extremes.limits())
     return (grey.double().clamp(low, high) - low) * top / (high - low)
 
 
@@ -49,14 +79,3 @@ def whole(images: Tensor) -> Tensor:
     sum that float32 does not bring back from 0..1; beyond, ties may fall the other way).
     """
     return torch.floor(images + 0.5)
-
-
-def _limits(grey: Tensor, policy: RangePolicy) -> tuple[Tensor, Tensor]:
-    """Return what becomes black and what becomes white, `(N, 1, 1, 1)` each, in grey levels."""
-    low = grey.amin(dim=(1, 2, 3), keepdim=True)
-    high = grey.amax(dim=(1, 2, 3), keepdim=True)
-    black, white = torch.zeros_like(low), torch.full_like(low, GREY_LEVELS)
-    if policy == "clip":
-        return black, white
-    flat = low == high
-    return torch.where(flat, black, low), torch.where(flat, white, high)

@@ -16,12 +16,14 @@ Values beyond black and white are cut off.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from itertools import chain
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError
@@ -87,34 +89,42 @@ class Scale:
             FusionlabError: a value is NaN or infinite; or, for `full`, the type has no agreed
                 white or floats lie outside 0..1.
         """
-        if self.kind == "full" and images.dtype in WHITE:
-            return torch.tensor([[0, WHITE[images.dtype]]] * len(images), dtype=torch.float64)
-        if images.dtype == torch.bfloat16:  # numpy has no such type; nothing is lost
-            images = images.float()
-        lows, highs = [], []
-        for image in images.detach():
-            values = image.cpu().numpy()
-            least, most = float(values.min()), float(values.max())
-            if not math.isfinite(most - least):  # the case for NaN, too
-                bad = values.size - int(np.isfinite(values).sum())
-                raise FusionlabError(
-                    f"{name} holds NaN or infinity at {bad} of {values.size} values; replace "
-                    "them by numbers first"
-                )
-            match self.kind:
-                case "full":
-                    limits = _full(images.dtype, least, most, name)
-                case "minmax":
-                    limits = least, most
-                case "percentile":
-                    wide = values.astype(np.float64)  # numpy subtracts, and integers wrap
-                    low, high = np.percentile(wide, (self.low, self.high))
-                    limits = float(low), float(high)
-                case "fixed":
-                    limits = self.low, self.high
-            lows.append(limits[0])
-            highs.append(limits[1])
-        return torch.tensor([lows, highs], dtype=torch.float64).T
+        return self.limits_of(lambda: (images,), name)
+
+    def limits_of(self, parts: Callable[[], Iterable[Tensor]], name: str) -> Tensor:
+        """Return the limits of images that come in parts, `(N, C, h, w)` each; see `limits`."""
+        first = next(iter(parts()))
+        if self.kind == "full" and first.dtype in WHITE:
+            return torch.tensor([[0, WHITE[first.dtype]]] * len(first), dtype=torch.float64)
+        found = [self._limits(parts, number, name) for number in range(len(first))]
+        return torch.tensor(found, dtype=torch.float64)
+
+    def _limits(
+        self, parts: Callable[[], Iterable[Tensor]], number: int, name: str
+    ) -> tuple[float, float]:
+        """Return the limits of one image of a batch."""
+        least, most, bad, size = math.inf, -math.inf, 0, 0
+        for part in parts():
+            values = _values(part[number])
+            bad += values.size - int(np.isfinite(values).sum())
+            size += values.size
+            least, most = min(least, float(values.min())), max(most, float(values.max()))
+        if bad:
+            raise FusionlabError(
+                f"{name} holds NaN or infinity at {bad} of {size} values; replace "
+                "them by numbers first"
+            )
+        match self.kind:
+            case "full":
+                return _full(part.dtype, least, most, name)
+            case "minmax":
+                return least, most
+            case "percentile":
+                images = (_values(part[number]) for part in parts())
+                low, high = _percentiles(images, (self.low, self.high))
+                return low, high
+            case "fixed":
+                return self.low, self.high
 
     def apply(self, images: Tensor, limits: Tensor) -> Tensor:
         """Scale images `(N, C, H, W)` to float32 in 0..1; an image of one value becomes black."""
@@ -128,6 +138,33 @@ class Scale:
         # between equal limits lies nothing: what is above them is white
         scaled: Tensor = torch.where(span > 0, unit.clamp(0, 1), unit > 0).to(FLOAT)
         return scaled
+
+
+def _values(image: Tensor) -> NDArray[Any]:
+    if image.dtype == torch.bfloat16:  # numpy has no such type; nothing is lost
+        image = image.float()
+    values: NDArray[Any] = image.detach().cpu().numpy()
+    return values
+
+
+def _percentiles(parts: Iterable[NDArray[Any]], percents: Sequence[float]) -> list[float]:
+    """Return percentiles of all values, linear between two of them; counted where they are few."""
+    rest = iter(parts)
+    first = next(rest)
+    if first.dtype.kind == "f" or first.dtype.itemsize > 2:
+        wide = np.concatenate([part.ravel() for part in (first, *rest)]).astype(np.float64)
+        return [float(value) for value in np.percentile(wide, percents)]
+    lowest = int(np.iinfo(first.dtype).min)
+    counts = np.zeros(int(np.iinfo(first.dtype).max) - lowest + 1, np.int64)
+    for part in chain((first,), rest):
+        counts += np.bincount(part.ravel().astype(np.int64) - lowest, minlength=len(counts))
+    upto = counts.cumsum()
+    found = []
+    for percent in percents:
+        place = percent / 100 * (upto[-1] - 1)
+        below, above = np.searchsorted(upto, (math.floor(place), math.ceil(place)), side="right")
+        found.append(float(lowest + below + (above - below) * (place - math.floor(place))))
+    return found
 
 
 def _full(dtype: torch.dtype, least: float, most: float, name: str) -> tuple[float, float]:

@@ -105,6 +105,7 @@ class Pixels(Backbone):
 
     levels = (Level(channels=4, stride=1), Level(channels=4, stride=2))
     multiple = 2
+    reach = (0, 0)
 
     def encode(self, images: Tensor) -> Features:
         """Return the pixels, in four brightnesses, and their averages."""
@@ -115,10 +116,6 @@ class Pixels(Backbone):
         """Return the mean of everything at a place."""
         fine, coarse = (level.mean(dim=1, keepdim=True) / 255 for level in features)
         return fine + coarse.repeat_interleave(2, dim=-2).repeat_interleave(2, dim=-1)
-
-    def halo(self, support: int) -> int:
-        """Return the reach of a rule at the coarse level, in pixels."""
-        return 2 * support
 
 
 def _place(error: Exception, rule: Strategy) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imagesets import Entry
-from fusionlab.imaging.arrays import to_planes
+from fusionlab.imaging.arrays import Stack
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.scale import Scale
 
@@ -49,8 +49,8 @@ def load_subjects(
             raise FusionlabError(entry.problem)
         pictures = [read_image(path) for path in entry.sources]
         names = [picture.name for picture in pictures]
-        planes, _ = to_planes([picture.pixels for picture in pictures], scale, "gray", names)
-        subjects.append(Subject(entry.stem, planes[:, 0]))
+        stack = Stack([picture.pixels for picture in pictures], scale, "gray", names)
+        subjects.append(Subject(entry.stem, stack.whole()[:, 0]))
         progress(number, len(entries))
     return subjects
 

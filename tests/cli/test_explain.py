@@ -70,8 +70,8 @@ def test_it_prints_what_matters(folder):
         "",
         "To make it again, where these names lead to the sources:",
         "fusionlab fuse --backbone identity --strategy l1norm --r 2 --border inside --range clip "
-        "--colour per-channel --scale full --depth 8 --device cpu a.png colour.png -o fused.png "
-        "--record",
+        "--colour per-channel --scale full --depth 8 --device cpu --engine eager --precision fp32 "
+        "a.png colour.png -o fused.png --record",
     ]
     assert result.stderr == ""
 
@@ -154,7 +154,7 @@ def test_the_command_makes_the_same_bytes_with_a_network_too(folder):
 def test_a_picture_of_a_folder_run_says_how_to_make_it_alone(folder):
     fuse("ir", "vis", "-o", "out")
     _, *words = command_of("out/x.png")
-    assert words[-6:] == ["cpu", "ir/x.png", "vis/x.png", "-o", "x.png", "--record"]
+    assert words[-5:] == ["ir/x.png", "vis/x.png", "-o", "x.png", "--record"]
     assert call(*words).exit_code == 0
     assert Path("x.png").read_bytes() == Path("out/x.png").read_bytes()
     assert Path("x.png.json").read_bytes() == Path("out/x.png.json").read_bytes()

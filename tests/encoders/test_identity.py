@@ -21,4 +21,4 @@ def test_sums_of_four_8_bit_sources_come_back_as_integers():
 
 
 def test_it_sees_only_what_the_strategy_sees():
-    assert [Identity().halo(support) for support in (0, 3)] == [0, 3]
+    assert [Identity().margins(support) for support in (0, 3)] == [(0, 0, 0), (0, 3, 0)]

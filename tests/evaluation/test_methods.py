@@ -3,10 +3,10 @@
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import torch
 
 from fusionlab import Fusion, FusionlabError
-from fusionlab.evaluation.encodings import Encodings
+from fusionlab.encodings import Encodings
+from fusionlab.engines.eager import Eager
 from fusionlab.evaluation.methods import FolderMethod, Subject, build_methods
 from fusionlab.imaging.reading import read_image
 from fusionlab.plugins import installed
@@ -67,51 +67,18 @@ def test_the_picture_is_the_one_that_would_be_written(image_set):
     assert np.array_equal(found, expected)
 
 
-def test_shared_encodings_change_no_bit_and_save_work(image_set):
-    methods = build_methods(["densefuse@1e2/addition", "densefuse@1e2/max"], installed())[:2]
-    backbone = methods[0].fusion.backbone
-    assert backbone is methods[1].fusion.backbone
-    alone = [method.picture(subject(image_set), Encodings()) for method in methods]
-    calls, encode = [], backbone.encode
+def test_strategies_share_the_encodings_of_an_image(image_set, monkeypatch):
+    """Also those that look further than others; and no bit changes."""
+    names = ["densefuse@1e2/addition", "densefuse@1e2/max", "densefuse@1e2/l1norm,r=3"]
+    methods = [m for m in build_methods(names, installed()) if m.baseline]
+    assert len({id(method.fusion.backbone) for method in methods}) == 1
+    alone = [method.picture(subject(image_set), Encodings(most=0)) for method in methods]
+    calls, encode = [], Eager.encode
+    monkeypatch.setattr(Eager, "encode", lambda *args: calls.append(1) or encode(*args))
     shared = Encodings()
-
-    def counted(images):
-        calls.append(images)
-        return encode(images)
-
-    pictures = [
-        method.fusion.fuse(
-            list(subject(image_set).sources), encoder=shared.of(counted, backbone)
-        ).image
-        for method in methods
-    ]
+    pictures = [method.picture(subject(image_set), shared) for method in methods]
     assert len(calls) == 1
     assert all(np.array_equal(a, b) for a, b in zip(alone, pictures, strict=True))
-
-
-def test_encodings_are_kept_apart_by_backbone_and_by_pixels():
-    shared, images = Encodings(), torch.zeros(2, 1, 4, 4)
-    one, two = object(), object()
-    first = shared.of(lambda x: (x + 1,), one)
-    second = shared.of(lambda x: (x + 2,), two)
-    assert first(images)[0].unique().tolist() == [1]
-    assert second(images)[0].unique().tolist() == [2]
-    assert first(images + 5)[0].unique().tolist() == [6]
-    assert first(images)[0].unique().tolist() == [1]
-
-
-def test_no_more_encodings_are_kept_than_allowed():
-    calls = []
-
-    def encode(images):
-        calls.append(1)
-        return (images,)
-
-    shared = Encodings(most=40)
-    encoder = shared.of(encode, shared)
-    for value in (0, 1, 0, 2, 0):  # 32 pixels each: one fits
-        encoder(torch.full((2, 1, 4, 4), float(value)))
-    assert len(calls) == 5
 
 
 STEMS = ["one", "two", "three"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusionlab import FusionlabError
-from fusionlab.imaging.arrays import to_planes
+from fusionlab.imaging.arrays import Stack
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for
 
 FULL, MINMAX, PERCENTILE = Scale(), Scale("minmax"), Scale("percentile", 1, 99)
@@ -325,13 +325,13 @@ def test_the_gradient_of_an_image_of_one_value_is_a_number(scale):
 def test_each_source_has_a_scale_of_its_own():
     counts = np.array([[1000, 1500, 2000]], dtype=np.int16)
     picture = np.array([[0, 51, 255]], dtype=np.uint8)
-    planes, kind = to_planes([counts, picture], [MINMAX, FULL])
-    assert planes.flatten().tolist() == [0, 0.5, 1, 0, np.float32(0.2), 1]
-    assert kind.limits.tolist() == [[[1000, 2000]], [[0, 255]]]
+    stack = Stack([counts, picture], [MINMAX, FULL])
+    assert stack.whole().flatten().tolist() == [0, 0.5, 1, 0, np.float32(0.2), 1]
+    assert stack.limits.tolist() == [[[1000, 2000]], [[0, 255]]]
 
 
 def test_an_error_names_the_source():
     sources = [np.zeros((2, 2)), np.full((2, 2), 3, np.int16)]
     for names, name in [((), "source 2"), (("a.tif", "b.tif"), "b.tif")]:
         with pytest.raises(FusionlabError, match=f"^{name} is int16, which has no agreed white"):
-            to_planes(sources, names=names)
+            Stack(sources, names=names)

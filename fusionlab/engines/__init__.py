@@ -1,0 +1,1 @@
+"""Engines: faster ways to run the frozen parts of a fusion."""

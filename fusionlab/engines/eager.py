@@ -1,0 +1,40 @@
+"""The default engine: PyTorch, operation by operation, in the layout that suits the device.
+
+On CPUs that is channels-last, where convolutions take half the time (docs/speed.md).
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from fusionlab.backbone import Backbone, Borders, Features
+from fusionlab.engines.engine import Engine
+from fusionlab.precision import Precision
+
+
+class Eager(Engine):
+    """Runs the backbone itself; for half precision, a copy of it."""
+
+    def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
+        super().__init__(backbone, device, precision)
+        whole = self.dtype == torch.float32
+        self.module = backbone if whole else deepcopy(backbone).to(self.dtype)
+        # cuDNN computes float32 in the other layout, and turns tensors around if need be
+        last = device.type == "cpu" or not whole
+        self.layout = torch.channels_last if last else torch.contiguous_format
+
+    def _encode(self, images: Tensor, borders: Borders) -> Features:
+        tile = images.to(self.dtype, memory_format=self.layout)
+        if len(tile) > 1 or self.device.type != "cpu":
+            return self.module.encode_tile(tile, borders)
+        # oneDNN has another kernel, that rounds in another way, for a batch of one, and nothing
+        # shall depend on what else there is to encode
+        twice = torch.cat([tile, tile])
+        return tuple(level[:1] for level in self.module.encode_tile(twice, borders))
+
+    def _decode(self, features: Features, borders: Borders) -> Tensor:
+        maps = tuple(level.to(memory_format=self.layout) for level in features)
+        return self.module.decode_tile(maps, borders).float()

@@ -1,0 +1,101 @@
+"""Features of whole images: encoded once, recognised by their pixels, kept within bounds."""
+
+import pytest
+import torch
+
+from fusionlab import Fusion
+from fusionlab.backbone import WHOLE
+from fusionlab.encodings import Encodings, encode_distinct, feature_bytes
+from fusionlab.engines.eager import Eager
+from fusionlab_encoders.densefuse import DenseFuse
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Eager(Fusion("densefuse").backbone, CPU, "fp32")
+
+
+class Counting(Eager):
+    """Counts the images it encodes."""
+
+    count = 0
+
+    def encode(self, images, borders):
+        self.count += len(images)
+        return super().encode(images, borders)
+
+
+@pytest.fixture
+def counting(engine):
+    return Counting(engine.backbone, CPU, "fp32")
+
+
+def planes(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_kept_features_are_those_of_the_whole_image_however_they_are_cut(engine):
+    images = planes(2, 1, 1, 70, 90)
+    (whole,) = engine.encode(images.flatten(0, 1), WHOLE)
+    for edge in (16, 33, 200):
+        (found,) = Encodings().of(engine, images, edge)
+        assert torch.equal(found, whole)
+
+
+def test_an_image_is_encoded_once_and_known_by_its_pixels(counting):
+    kept, images = Encodings(), planes(2, 1, 1, 20, 20)
+    first = kept.of(counting, images, 64)
+    assert kept.of(counting, images.clone(), 64)[0] is first[0]
+    assert counting.count == 2
+    kept.of(counting, images + 1e-6, 64)
+    assert counting.count == 4
+
+
+def test_engines_do_not_share(engine, counting):
+    kept, images = Encodings(), planes(2, 1, 1, 20, 20)
+    other = Counting(DenseFuse().freeze(), CPU, "fp32")
+    half = Counting(engine.backbone, CPU, "bf16")
+    for one in (counting, other, half, counting, other, half):
+        kept.of(one, images, 64)
+    assert [one.count for one in (counting, other, half)] == [2, 2, 2]
+    assert kept.of(half, images, 64)[0].dtype == torch.bfloat16
+
+
+def test_no_more_is_kept_than_allowed(counting):
+    """Room for one of the images."""
+    kept = Encodings(most=feature_bytes(counting, 2, 20, 20))
+    for seed in (0, 1, 0, 0):
+        kept.of(counting, planes(2, 1, 1, 20, 20, seed=seed), 64)
+    assert counting.count == 3 * 2
+
+
+def test_features_take_what_is_foretold(engine):
+    (found,) = Encodings().of(engine, planes(2, 3, 1, 20, 30), 64)
+    assert feature_bytes(engine, 6, 20, 30) == found.numel() * found.element_size()
+
+
+def test_equal_images_are_encoded_once(counting):
+    """A gray source beside colour stands for three channels: 4 of 6 images differ."""
+    gray, colour = planes(1, 1, 40, 50), planes(3, 1, 40, 50, seed=1)
+    images = torch.cat([gray, gray, gray, colour])
+    (expected,) = counting.backbone.encode_tile(images.to(memory_format=torch.channels_last), WHOLE)
+    (found,) = encode_distinct(counting, images, WHOLE)
+    assert counting.count == 4
+    assert torch.equal(found, expected)
+
+
+def test_images_with_equal_sums_are_told_apart(counting):
+    image = planes(1, 1, 8, 8)
+    encode_distinct(counting, torch.cat([image, image.flip(-1)]), WHOLE)
+    assert counting.count == 2
+
+
+def test_a_batch_changes_no_bit_of_its_images(engine):
+    """What else is encoded at the same time must not show: runs over folders are repeatable."""
+    images = planes(7, 1, 60, 80)
+    (together,) = encode_distinct(engine, images, WHOLE)
+    for number in range(7):
+        (alone,) = engine.encode(images[number : number + 1], WHOLE)
+        assert torch.equal(together[number], alone[0])
