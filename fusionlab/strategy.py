@@ -25,6 +25,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import reduce
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from fusionlab import params
@@ -212,8 +213,18 @@ class WeightedStrategy(Strategy):
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weighted sum of the features, in their dtype."""
-        weighted = self.weights(features, scene) * features
-        return weighted.sum(dim=0).to(features.dtype)
+        import torch
+
+        weights = self.weights(features, scene).expand_as(features)
+        precise = torch.promote_types(features.dtype, torch.float32)
+        # source by source: a sum over k takes ten times as long where the channels come last in
+        # memory, and puts them first
+        pairs = zip(features.to(precise), weights, strict=True)
+        one, weight = next(pairs)
+        fused: Tensor = one * weight
+        for one, weight in pairs:
+            fused = torch.addcmul(fused, one, weight)
+        return fused.to(features.dtype)
 
 
 @dataclass(frozen=True)
@@ -283,7 +294,7 @@ def normalise(activities: Tensor) -> Tensor:
     """
     import torch
 
-    total = activities.sum(dim=0, keepdim=True)
+    total = reduce(torch.add, activities.split(1))  # one by one, as in `WeightedStrategy.fuse`
     active = total != 0
     # the inner `where` keeps the division finite where its result is not used: the gradient of
     # the unused branch would otherwise be 0 x inf = NaN

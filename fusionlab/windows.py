@@ -24,18 +24,36 @@ def window_average(
     """
     if r == 0:
         return activity
-    from torch.nn.functional import avg_pool2d, pad
+    import torch
+    from torch.nn.functional import pad
 
-    maps = activity.reshape(-1, *activity.shape[-2:])
-    inside = r
-    if border == "reflect":
-        height, width = maps.shape[-2:]
-        if r >= min(height, width):
-            raise FusionlabError(
-                f"a mirrored window of r = {r} needs an image larger than {r} pixels, got "
-                f"{width}x{height}; choose a smaller r or border=inside"
-            )
-        maps, inside = pad(maps, (r, r, r, r), mode="reflect"), 0
-    for kernel, padding in (((2 * r + 1, 1), (inside, 0)), ((1, 2 * r + 1), (0, inside))):
-        maps = avg_pool2d(maps, kernel, 1, padding, count_include_pad=False)
-    return maps.view_as(activity)
+    height, width = activity.shape[-2:]
+    if border == "reflect" and r >= min(height, width):
+        raise FusionlabError(
+            f"a mirrored window of r = {r} needs an image larger than {r} pixels, got "
+            f"{width}x{height}; choose a smaller r or border=inside"
+        )
+    mode = "reflect" if border == "reflect" else "constant"
+    precise = torch.promote_types(activity.dtype, torch.float32)
+    maps = activity.reshape(-1, height, width).to(precise)
+    for axis, beyond in ((-2, (0, 0, r, r)), (-1, (r, r, 0, 0))):
+        sums, counts = (
+            _sums(pad(each, beyond, mode=mode), 2 * r + 1, axis)
+            for each in (maps, torch.ones_like(maps[:1]))
+        )
+        maps = sums / counts
+    return maps.view_as(activity).to(activity.dtype)
+
+
+def _sums(maps: Tensor, edge: int, axis: int) -> Tensor:
+    """Add up each `edge` neighbours along an axis.
+
+    Sums of so many are made of two sums of half as many: for a window twice as wide it takes one
+    more addition. Each sum consists of its own pixels alone, added in the same order everywhere.
+    That of a running sum would depend on where it starts, and so on the tile.
+    """
+    if edge == 1:
+        return maps
+    half, size = _sums(maps, edge // 2, axis), maps.shape[axis] - edge + 1
+    total = half.narrow(axis, 0, size) + half.narrow(axis, edge // 2, size)
+    return total + maps.narrow(axis, edge - 1, size) if edge % 2 else total

@@ -106,7 +106,8 @@ class ZCA(WeightedStrategy):
         unit = torch.where(unit > 0, unit, 1)
         identity = torch.eye(features.shape[2], dtype=unit.dtype, device=unit.device)
         whitening = _inverse_root(covariance / unit + self.eps * identity, self.eps)
-        centred = torch.where(varies, (features.double().flatten(3) - means) / unit.sqrt(), 0)
+        whitening = torch.where(varies.mT, whitening / unit.sqrt(), 0)
+        centred = features.double().flatten(3) - means
         activity = (whitening @ centred).abs().sum(dim=2).view_as(features[:, :, 0])
         return normalise(window_average(activity, self.r).unsqueeze(2)).to(precise)
 

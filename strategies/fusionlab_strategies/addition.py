@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from fusionlab import Law, Strategy
@@ -37,4 +38,8 @@ class Addition(Strategy):
         return frozenset({Law.PERMUTATION, Law.SCALE, Law.TRANSLATION, Law.FLIPS, Law.DOMINANCE})
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
-        return features.sum(dim=0)
+        import torch
+
+        precise = torch.promote_types(features.dtype, torch.float32)
+        total: Tensor = reduce(torch.add, features.to(precise))
+        return total.to(features.dtype)

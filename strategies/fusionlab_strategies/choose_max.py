@@ -73,11 +73,11 @@ class ChooseMax(WeightedStrategy):
         """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`."""
         import torch
 
+        from fusionlab_strategies.norms import norm
+
         precise = torch.promote_types(features.dtype, torch.float32)
         order = {"l1": 1, "l2": 2, "linf": float("inf")}[self.activity]
-        activity = torch.linalg.vector_norm(
-            features.detach(), order, dim=2, keepdim=True, dtype=precise
-        )
+        activity = norm(features.detach(), order, (2,), precise).unsqueeze(2)
         activity = window_average(activity, self.r, self.border)
         # what float32 cannot tell apart is a tie in every dtype
         least = activity.amax(dim=0) * (1 - 64 * torch.finfo(torch.float32).eps)

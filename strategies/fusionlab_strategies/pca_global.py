@@ -56,7 +56,7 @@ class PCAGlobal(WeightedStrategy):
         import torch
 
         # in float64, since v magnifies the rounding of S where two eigenvalues are close
-        flat = scene.own(features).double().flatten(2).transpose(0, 1)
+        flat = scene.own(features).double().movedim(2, -1).flatten(2).transpose(0, 1)
         sums = flat.sum(dim=2, keepdim=True)
         count = torch.full_like(sums, flat.shape[2])
         return {"sums": sums, "products": flat @ flat.mT, "count": count}

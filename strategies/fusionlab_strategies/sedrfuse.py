@@ -47,6 +47,6 @@ class SEDRFuse(WeightedStrategy):
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        strength = features.abs().to(precise)
-        attention = torch.softmax(strength, dim=2)
-        return normalise((attention * strength).sum(dim=2, keepdim=True))
+        strength = features.abs().to(precise).movedim(2, -1)  # what softmax is fast over
+        attention = torch.softmax(strength, dim=-1)
+        return normalise((attention * strength).sum(dim=-1).unsqueeze(2))

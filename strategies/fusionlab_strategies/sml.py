@@ -56,12 +56,12 @@ class SML(WeightedStrategy):
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`."""
         import torch
+        from torch.nn.functional import pad
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        x = features.to(precise)
-        activity = torch.zeros_like(x[:, :, :1])
-        for axis in (-1, -2):
-            first, last = x.narrow(axis, 0, 1), x.narrow(axis, -1, 1)
-            slope = torch.cat([first, x, last], dim=axis).diff(dim=axis)
-            activity = activity + slope.diff(dim=axis).abs().sum(dim=2, keepdim=True)
-        return normalise(window_average(activity, self.r))
+        x = features.to(precise).flatten(0, 1)
+        activity = torch.zeros_like(x[:, :1])
+        for axis, beyond in ((-1, (1, 1, 0, 0)), (-2, (0, 0, 1, 1))):
+            curvature = pad(x, beyond, mode="replicate").diff(n=2, dim=axis)
+            activity = activity + curvature.abs().sum(dim=1, keepdim=True)
+        return normalise(window_average(activity.unflatten(0, features.shape[:2]), self.r))

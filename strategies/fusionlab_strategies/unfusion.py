@@ -10,6 +10,7 @@ f     = (|s| s + |c| c) / (|s| + |c|)                            features
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from math import inf
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -71,10 +72,11 @@ class UNFusion(WeightedStrategy):
         """Return the norm `(k, N, C)` of each channel."""
         import torch
 
+        from fusionlab_strategies.norms import norm
+
         own = scene.own(features)
         # not divided by the number of pixels, which is the same for all sources
-        norm = torch.linalg.vector_norm(own, P[self.norm], dim=(-2, -1), dtype=torch.float64)
-        return {"norm": norm}
+        return {"norm": norm(own, P[self.norm], (-2, -1), torch.float64)}
 
     def merge(self, one: Statistics, other: Statistics) -> Statistics:
         """Return the norm of both parts: it is the norm of their norms."""
@@ -87,14 +89,19 @@ class UNFusion(WeightedStrategy):
         """Return the weights `(k, N, C, h, w)` of features `(k, N, C, h, w)`."""
         import torch
 
+        from fusionlab_strategies.norms import norm
+
         precise = torch.promote_types(features.dtype, torch.float32)
         # in float64, since a small tau magnifies the rounding of the norm
-        size: Tensor = torch.linalg.vector_norm(
-            features, P[self.norm], dim=2, keepdim=True, dtype=torch.float64
-        )
+        size = norm(features, P[self.norm], (2,), torch.float64).unsqueeze(2)
         spatial = size.div(features.shape[2] * self.tau).softmax(dim=0).to(precise)
         channel = normalise(self.known(features, scene)["norm"][..., None, None]).to(precise)
-        fused = torch.stack([(w * features).sum(dim=0) for w in (spatial, channel)])
         # in float64, where |s| + |c| does not overflow, nor its inverse for the tiniest features
-        shares = normalise(fused.abs().double()).to(precise)
-        return shares[0] * spatial + shares[1] * channel
+        s, c = (
+            reduce(torch.add, map(torch.mul, features, weights)).abs().double()
+            for weights in (spatial, channel)
+        )
+        total = s + c
+        some = total > 0
+        share = torch.where(some, s / torch.where(some, total, 1), 0.5)
+        return channel.lerp(spatial, share.to(precise))

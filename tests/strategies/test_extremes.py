@@ -57,3 +57,19 @@ def test_sums_beyond_half_precision_are_those_of_single_precision(rule):
     torch.testing.assert_close(fused.float(), expected, rtol=2**-11, atol=1e-3)
     fused.float().sum().backward()
     assert torch.isfinite(half.grad).all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_order_of_features_in_memory_changes_nothing_but_rounding(rule):
+    features = torch.rand(6, 4, 7, 5, generator=torch.Generator().manual_seed(0))
+    plain = features.unflatten(0, (3, 2))
+    other = features.contiguous(memory_format=torch.channels_last).unflatten(0, (3, 2))
+    torch.testing.assert_close(rule.fuse(other, scene(plain)), rule.fuse(plain, scene(plain)))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_channels_that_come_last_in_memory_do_so_in_the_result(rule):
+    """Else the decoder would copy it."""
+    features = torch.rand(6, 4, 7, 5).contiguous(memory_format=torch.channels_last)
+    fused = rule.fuse(features.unflatten(0, (3, 2)), scene(features.unflatten(0, (3, 2))))
+    assert fused.is_contiguous(memory_format=torch.channels_last)
