@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from fusionlab import record
 from fusionlab.errors import FusionlabError
+from fusionlab.files import Content
 from fusionlab.fusion import Fused, Fusion
 from fusionlab.imaging.depth import Depth, depth_of
 from fusionlab.imaging.raster import encode_png
 from fusionlab.imaging.reading import MAX_PIXELS, Picture, decode_image, read_image
 from fusionlab.imaging.resizing import resized
+from fusionlab.imaging.rows import Rows, bands
 from fusionlab.imaging.scale import Scale, scales_for
 from fusionlab.imaging.writing import check_writable, format_of
 from fusionlab.plugins import Plugins
@@ -47,7 +48,7 @@ class Product:
 
     sources: Sources
     output: Path
-    fused: Fused[NDArray[Any]]
+    fused: Fused[Rows]
     notes: tuple[str, ...]
 
 
@@ -159,14 +160,22 @@ class FileFusion:
             )
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise FusionlabError(f"there is not enough memory to fuse {output.name}") from error
+        if fused.tile:
+            notes.append(
+                f"memory did not suffice for the tiles that were planned; {output.name} is fused "
+                f"in tiles of {fused.tile} pixels"
+            )
         scales = scales_for(self.fusion.scale, len(pictures))
         for picture, scale, limits in zip(pictures, scales, fused.limits[:, 0], strict=True):
             if note := _unseen(picture, scale, *limits.tolist()):
                 notes.append(note)
         return Product(sources, output, fused, tuple(notes))
 
-    def encode(self, product: Product) -> dict[Path, bytes]:
+    def encode(self, product: Product) -> dict[Path, Content]:
         """Return the content of every file of a product, the picture first.
+
+        A picture that lies in a file itself, and a format that takes it row by row, stay apart
+        until it is written.
 
         Raises:
             FusionlabError: the picture does not fit into its format.
@@ -176,12 +185,13 @@ class FileFusion:
         text, beside = "", []
         if self.record:
             if not format_of(output).lossless:  # record what a reader gets
-                pixels = decode_image(_encoded(pixels, output), output.name, None).pixels
+                read = decode_image(_encoded(pixels, output), output.name, None)
+                pixels = np.asarray(read.pixels)
             made = record.describe_run(product.sources.pictures, product.fused, pixels, output)
             made = {**self.describe(), **made}
             text = record.to_json(made)
             beside = [f"{record.to_json(made, indent=2)}\n".encode()]
-        content = _encoded(product.fused.image, output, text)
+        content = _content(product.fused.image, output, text)
         maps = [
             encode_png((np.clip(weights, 0, 1) * 255 + 0.5).astype(np.uint8))
             for weights in product.fused.weights
@@ -189,7 +199,14 @@ class FileFusion:
         return dict(zip(paths, [content, *beside, *maps], strict=True))
 
 
-def _encoded(pixels: NDArray[Any], output: Path, text: str = "") -> bytes:
+def _content(pixels: Rows, output: Path, text: str) -> Content:
+    write = format_of(output).write
+    if isinstance(pixels, np.ndarray) or write is None:
+        return _encoded(pixels, output, text)
+    return lambda file: write(file, pixels, text)
+
+
+def _encoded(pixels: Rows, output: Path, text: str = "") -> bytes:
     try:
         return format_of(output).encode(pixels, text)
     except Exception as error:  # an encoder raises what it likes: at sides of 65,536 for JPEG
@@ -214,7 +231,7 @@ def _of_one_size(pictures: list[Picture], resize: Resize) -> tuple[list[Picture]
             notes.append(
                 f"{picture.name} is resized from {columns}x{rows} to {width}x{height}{distorted}"
             )
-        pixels = resized(picture.pixels, height, width)
+        pixels = resized(np.asarray(picture.pixels), height, width)
         same.append(Picture(picture.name, pixels, picture.sha256, picture.notes))
     return same, notes
 
@@ -222,10 +239,13 @@ def _of_one_size(pictures: list[Picture], resize: Resize) -> tuple[list[Picture]
 def _unseen(picture: Picture, scale: Scale, black: float, white: float) -> str:
     """Say if a scale leaves nothing, or next to nothing, of a source; else the empty text."""
     pixels, name = picture.pixels, picture.name
-    least, most = float(pixels.min()), float(pixels.max())
+    if scale.kind == "full" and pixels.dtype != np.uint16:
+        return ""  # floats have been looked at, and 8 bits are what they are
+    extremes = np.array([(band.min(), band.max()) for band in bands(pixels)])
+    least, most = float(extremes[:, 0].min()), float(extremes[:, 1].max())
     if scale.kind == "full":
         share = (most - least) / (white - black)
-        if pixels.dtype == np.uint16 and 0 < share < SEEN:
+        if 0 < share < SEEN:
             return (
                 f"{name} uses {share:.1%} of its 16 bits, {least:g} to {most:g}; give it a scale, "
                 "such as minmax, to see more of it"
@@ -243,12 +263,12 @@ def _unseen(picture: Picture, scale: Scale, black: float, white: float) -> str:
     return ""
 
 
-def _area(pixels: NDArray[Any]) -> int:
+def _area(pixels: Rows) -> int:
     height, width = pixels.shape[:2]
     return int(height * width)
 
 
-def _depth(pixels: NDArray[Any]) -> Depth:
+def _depth(pixels: Rows) -> Depth:
     return depth_of(torch.from_numpy(np.empty(0, pixels.dtype)).dtype)
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from fusionlab.errors import FusionlabError
 
 _PARTIAL = ".fusionlab-partial-"
 """How the names of unfinished files begin."""
+
+Content = bytes | Callable[[BinaryIO], None]
+"""What a file will hold, or who writes it: called with the file, empty and open."""
 
 
 @contextmanager
@@ -34,27 +38,30 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def written_together(files: Mapping[Path, bytes]) -> Iterator[None]:
+def written_together(files: Mapping[Path, Content]) -> Iterator[dict[Path, Path]]:
     """Write several files beside their places; rename them once the block has ended well.
 
-    They appear in reverse order: whoever sees the first of them sees them all.
+    They appear in reverse order: whoever sees the first of them sees them all. In the block, the
+    content of each can be read at the path that is given for it.
 
     Raises:
         FusionlabError: a folder is read-only, the disk is full, ...; every path is then either
             untouched or complete.
     """
     with ExitStack() as stack:
-        for path, content in files.items():
-            stack.enter_context(_written(path, content))
-        yield
+        yield {path: stack.enter_context(_written(path, files[path])) for path in files}
 
 
 @contextmanager
-def _written(path: Path, content: bytes) -> Iterator[None]:
+def _written(path: Path, content: Content) -> Iterator[Path]:
     try:
         with written_beside(path) as beside:
-            beside.write_bytes(content)
-            yield
+            if isinstance(content, bytes):
+                beside.write_bytes(content)
+            else:
+                with beside.open("wb") as file:
+                    content(file)
+            yield beside
     except OSError as error:
         raise FusionlabError(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -210,8 +210,8 @@ class FolderRun:
         except FusionlabError as error:  # too large for its format; the next may not be
             return Outcome(entry.stem, "failed", output, f"{entry.stem}: {error}", notes)
         key = _key(settings, [picture.sha256 for picture in product.sources.pictures])
-        with written_together(files):
-            manifest.note(entry.stem, key, files)
+        with written_together(files) as written:
+            manifest.note(entry.stem, key, written)
         self.seconds.write += perf_counter() - started
         return Outcome(entry.stem, "fused", output, notes=notes)
 

@@ -52,15 +52,13 @@ class RunManifest:
         found = {self._name(path): _sha256(path) for path in files}
         return None not in found.values() and bool(line["files"] == found)
 
-    def note(self, stem: str, key: str, files: Mapping[Path, bytes]) -> None:
-        """Note that these files are about to appear.
+    def note(self, stem: str, key: str, files: Mapping[Path, Path]) -> None:
+        """Note that files are about to appear, whose content lies somewhere else so far.
 
         Raises:
             FusionlabError: it cannot be written.
         """
-        hashes = {
-            self._name(path): hashlib.sha256(content).hexdigest() for path, content in files.items()
-        }
+        hashes = {self._name(path): _sha256(beside) for path, beside in files.items()}
         line = {"stem": stem, "key": key, "files": hashes}
         try:
             with self.path.open("a", encoding="utf-8") as file:

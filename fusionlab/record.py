@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
 from fusionlab.fusion import Fused, Fusion
 from fusionlab.imaging import raster, tiff
 from fusionlab.imaging.reading import Picture, read_image
+from fusionlab.imaging.rows import Rows, bands
 from fusionlab.method import method_id
 from fusionlab.params import Param, params_of
 from fusionlab.plugins import Plugins
@@ -79,7 +79,7 @@ def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
 
 
 def describe_run(
-    pictures: Sequence[Picture], fused: Fused[NDArray[Any]], written: NDArray[Any], output: Path
+    pictures: Sequence[Picture], fused: Fused[Rows], written: Rows, output: Path
 ) -> Record:
     """Return what only one picture has: its sources, and itself.
 
@@ -108,6 +108,7 @@ def describe_run(
             **_shape(written),
             "pixels_sha256": pixels_sha256(written),
         },
+        **({"tile": fused.tile} if fused.tile else {}),  # memory did not suffice for the others
     }
 
 
@@ -186,10 +187,12 @@ def command(record: Record) -> str:
     return shlex.join([*words, "-o", record["result"]["name"], "--record"])
 
 
-def pixels_sha256(pixels: NDArray[Any]) -> str:
+def pixels_sha256(pixels: Rows) -> str:
     """Return the SHA-256 of pixels: row by row, channels together, little-endian."""
-    little = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
-    return hashlib.sha256(little.tobytes()).hexdigest()
+    found = hashlib.sha256()
+    for band in bands(pixels):
+        found.update(np.ascontiguousarray(band, pixels.dtype.newbyteorder("<")).tobytes())
+    return found.hexdigest()
 
 
 def _parsed(text: str | bytes | None) -> Record | None:
@@ -256,7 +259,7 @@ def _inside(content: bytes) -> str | None:
         return None
 
 
-def _shape(pixels: NDArray[Any]) -> Record:
+def _shape(pixels: Rows) -> Record:
     return {
         "width": pixels.shape[1],
         "height": pixels.shape[0],

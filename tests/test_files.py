@@ -1,6 +1,7 @@
 """All of a file or nothing, whatever happens; and several files together."""
 
 import os
+import resource
 
 import pytest
 
@@ -167,6 +168,71 @@ def test_a_place_that_is_taken_meanwhile_leaves_complete_files_only(tmp_path):
         (tmp_path / "b").mkdir()
     assert names(tmp_path) == ["b", "c"]  # from the last on; a would say that all are there
     assert (tmp_path / "c").read_bytes() == b"third"
+
+
+# ---------------------------------------------------------------- written bit by bit
+
+
+def test_a_file_may_be_written_by_whoever_knows_its_content(tmp_path):
+    def write(file):
+        file.write(b"later")
+        file.seek(0)
+        file.write(b"first")
+        assert names(tmp_path)[0].startswith(".fusionlab-partial-")
+
+    with written_together({tmp_path / "a": write, tmp_path / "b": b"bytes"}):
+        assert not (tmp_path / "a").exists()
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert (tmp_path / "a").stat().st_mode & 0o777 == default_mode()
+    assert names(tmp_path) == ["a", "b"]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError(28, "No space left on device"),
+        KeyboardInterrupt(),
+        FusionlabError("cannot read x"),
+        MemoryError(),
+    ],
+    ids=repr,
+)
+def test_a_writer_that_ends_halfway_leaves_every_file_as_it_was(tmp_path, problem, number):
+    (tmp_path / "b").write_text("old")
+
+    def write(file):
+        file.write(b"half")
+        raise problem
+
+    files = {tmp_path / name: b"new" for name in "abc"}
+    files[tmp_path / "ab"[number]] = write
+    full = isinstance(problem, OSError)
+    expected = (
+        f"cannot write .*/{'ab'[number]}: No space left on device$" if full else f"^{problem}$"
+    )
+    with (
+        pytest.raises(FusionlabError if full else type(problem), match=expected),
+        written_together(files),
+    ):
+        pytest.fail("a file is half written, and the block ran")
+    assert names(tmp_path) == ["b"]
+    assert (tmp_path / "b").read_text() == "old"
+
+
+def test_a_disk_that_is_full_only_when_the_file_is_closed_is_noticed(tmp_path):
+    """What is left in a buffer is written then. The limit on the size of files stands for it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, limits[1]))
+    try:
+        with (
+            pytest.raises(FusionlabError, match="cannot write .*/a: File too large"),
+            written_together({tmp_path / "a": lambda file: file.write(b"longer than five")}),
+        ):
+            pytest.fail("the file is half written, and the block ran")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert names(tmp_path) == []
 
 
 def test_no_files_are_nothing_to_do():

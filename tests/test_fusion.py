@@ -778,6 +778,29 @@ def test_two_passes_are_made_only_where_an_image_is_cut():
     assert calls == [(1, 1)]
 
 
+class Greedy(Mean):
+    """Finds memory for tiles of a hundred pixels at most, as a GPU does for larger ones."""
+
+    def weights(self, features, scene):
+        if features[0, 0, 0].numel() > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().weights(features, scene)
+
+
+def test_where_memory_does_not_suffice_tiles_are_halved_and_the_result_says_so(monkeypatch):
+    monkeypatch.setattr("fusionlab.fusion.SMALLEST_EDGE", 4)
+    sources = images(2, 37, 25)
+    fused = Fusion(Identity(), Greedy(), tile=32).fuse(sources)
+    assert fused.tile == 8
+    assert np.array_equal(fused.image, Fusion(Identity(), Mean())(sources))
+    assert Fusion(Identity(), Mean(), tile=32).fuse(sources).tile is None
+
+
+def test_there_is_an_end_to_halving():
+    with pytest.raises(torch.OutOfMemoryError):
+        Fusion(Identity(), Greedy())(images(2, 100, 100))
+
+
 def test_features_that_are_needed_twice_are_kept_if_they_are_small():
     """Encoding is then a step of its own, and happens once; the result is the same bit for bit."""
     calls, sources = [], images(2, 40, 40)

@@ -8,12 +8,23 @@ from fusionlab.errors import FusionlabError
 from fusionlab.manifest import NAME, RunManifest
 
 
+def note(manifest, stem, key, contents):
+    """Note files whose content lies beside them."""
+    written = {}
+    for path, content in contents.items():
+        written[path] = path.with_name(f"beside-{path.name}")
+        written[path].write_bytes(content)
+    manifest.note(stem, key, written)
+    for beside in written.values():
+        beside.unlink()
+
+
 def noted(folder, stem="x", key="k", content=b"pixels"):
     """Write a picture and note it, as a run does."""
     path = folder / f"{stem}.png"
     path.write_bytes(content)
     manifest = RunManifest(folder)
-    manifest.note(stem, key, {path: content})
+    note(manifest, stem, key, {path: content})
     return path
 
 
@@ -25,7 +36,7 @@ def test_a_picture_that_is_noted_and_there_is_finished(tmp_path):
 def test_a_manifest_remembers_what_it_notes_itself(tmp_path):
     manifest = RunManifest(tmp_path)
     (tmp_path / "x.png").write_bytes(b"1")
-    manifest.note("x", "k", {tmp_path / "x.png": b"1"})
+    note(manifest, "x", "k", {tmp_path / "x.png": b"1"})
     assert manifest.finished("x", "k", [tmp_path / "x.png"])
     assert manifest.knows("x", tmp_path / "x.png")
 
@@ -55,7 +66,7 @@ def test_more_files_or_fewer_than_noted_are_not_finished(tmp_path):
     beside = tmp_path / "x.png.json"
     beside.write_bytes(b"{}")
     assert not RunManifest(tmp_path).finished("x", "k", [path, beside])
-    RunManifest(tmp_path).note("x", "k", {path: b"pixels", beside: b"{}"})
+    note(RunManifest(tmp_path), "x", "k", {path: b"pixels", beside: b"{}"})
     assert RunManifest(tmp_path).finished("x", "k", [path, beside])
     assert not RunManifest(tmp_path).finished("x", "k", [path])
 
@@ -81,7 +92,7 @@ def test_files_in_another_folder_are_known_by_their_relative_path(tmp_path):
     for folder in (out, maps):
         folder.mkdir()
     (maps / "x.png").write_bytes(b"map")
-    RunManifest(out).note("x", "k", {maps / "x.png": b"map"})
+    note(RunManifest(out), "x", "k", {maps / "x.png": b"map"})
     moved = tmp_path.with_name(f"{tmp_path.name}-moved")
     tmp_path.rename(moved)
     assert RunManifest(moved / "out").finished("x", "k", [moved / "maps/x.png"])
@@ -128,7 +139,7 @@ def test_a_last_line_cut_off_anywhere_costs_that_line_only(tmp_path):
         assert manifest.finished("x", "k", [first])
         assert not manifest.finished("y", "k", [second])
         manifest.tidy()
-        manifest.note("y", "k", {second: b"pixels"})
+        note(manifest, "y", "k", {second: b"pixels"})
         assert (tmp_path / NAME).read_bytes() == whole  # the rest of the line spoils no other
 
 
@@ -184,7 +195,7 @@ def test_a_hash_of_nothing_does_not_finish_a_file_that_is_not_there(tmp_path):
 def test_names_that_are_not_ascii_come_back(tmp_path):
     for stem in ("Wärme", "日本", "line\nbreak", "line\u2028break", '"quoted"', "bad\udcff"):
         path = tmp_path / f"{stem}.png"
-        RunManifest(tmp_path).note(stem, "k", {path: b""})
+        note(RunManifest(tmp_path), stem, "k", {path: b""})
         assert RunManifest(tmp_path).knows(stem, path)
     RunManifest(tmp_path).tidy()
     assert RunManifest(tmp_path).knows("bad\udcff", tmp_path / "bad\udcff.png")

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from fusionlab import Card, Fusion
 from fusionlab.errors import FusionlabError
 from fusionlab.filefusion import FileFusion
-from fusionlab.imaging import raster, tiff
+from fusionlab.imaging import raster, rows, tiff
 from fusionlab.imaging.reading import read_image
+from fusionlab.imaging.rows import SpooledRows
 from fusionlab.plugins import installed
 from fusionlab.record import (
     LIBRARIES,
@@ -313,7 +314,7 @@ def test_changed_pixels_are_noticed_and_other_encodings_are_not(suffix):
     assert not unchanged(record, Path("turned.png"))
 
 
-def test_the_hash_of_pixels_is_that_of_their_little_endian_bytes():
+def test_the_hash_of_pixels_is_that_of_their_little_endian_bytes(monkeypatch):
     import hashlib
 
     pixels = np.array([[1, 2], [3, 0x1234]], np.uint16)
@@ -322,6 +323,11 @@ def test_the_hash_of_pixels_is_that_of_their_little_endian_bytes():
     assert pixels_sha256(pixels.astype(">u2")) == expected
     assert pixels_sha256(np.asfortranarray(pixels)) == expected
     assert pixels_sha256(pixels.T) != expected
+    with SpooledRows(pixels.shape, pixels.dtype) as spooled:
+        spooled.append(pixels)
+        assert pixels_sha256(spooled) == expected
+        monkeypatch.setattr(rows, "BAND_BYTES", 4)  # row by row
+        assert pixels_sha256(spooled) == pixels_sha256(np.asfortranarray(pixels)) == expected
 
 
 # --- the command

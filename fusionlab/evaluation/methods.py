@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -50,7 +51,7 @@ class Subject:
             raise FusionlabError(f"the images must have the same size, got {found}")
         return cls(
             stem,
-            tuple(gray(picture.pixels) for picture in pictures),
+            tuple(gray(np.asarray(picture.pixels)) for picture in pictures),
             tuple(picture.name for picture in pictures),
             tuple(picture.sha256 for picture in pictures),
         )
@@ -179,7 +180,7 @@ class FolderMethod:
             FusionlabError: there is none, it cannot be read, or it has another size.
         """
         path = self._file(subject.stem)
-        image = gray(read_image(path).pixels)
+        image = gray(np.asarray(read_image(path).pixels))
         if image.shape != subject.sources[0].shape:
             (height, width), (rows, columns) = image.shape, subject.sources[0].shape
             raise FusionlabError(

@@ -28,6 +28,11 @@ class Unfit(Exception):  # noqa: N818  # not an error of the file: it is sound, 
     """The file is complete, but holds no gray or RGB image; the message says what it holds."""
 
 
+def frames_left_out(frames: int) -> tuple[str, ...]:
+    """Say that a file has more frames than are used; nothing if it has one."""
+    return (f"only the first of its {frames} frames or pages is used",) if frames > 1 else ()
+
+
 @dataclass(frozen=True)
 class Decoded:
     """The first image of a file."""
@@ -55,8 +60,7 @@ class Decoded:
             pixels = pixels[..., 0]
         if 0 in pixels.shape or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
             raise Unfit(f"pixels in the shape {pixels.shape}")
-        if self.frames > 1:
-            notes.append(f"only the first of its {self.frames} frames or pages is used")
+        notes += frames_left_out(self.frames)
         if turn := _UPRIGHT.get(self.orientation):
             pixels = turn(pixels)
         return replace(self, pixels=np.ascontiguousarray(pixels), notes=tuple(notes))

@@ -18,9 +18,9 @@ import imagecodecs
 import imageio.v3 as iio
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
 
 from fusionlab.imaging.decoded import Decoded, SizeCheck, Unfit
+from fusionlab.imaging.rows import Rows
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_BITS = 24
@@ -69,7 +69,7 @@ def decode(content: bytes, check_size: SizeCheck) -> Decoded:
         return Decoded(pixels, orientation, frames, notes)
 
 
-def encode_png(pixels: NDArray[Any], record: str = "") -> bytes:
+def encode_png(pixels: Rows, record: str = "") -> bytes:
     """Encode uint8 or uint16 pixels; a record becomes an `iTXt` chunk behind the header."""
     content = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
     if not record:

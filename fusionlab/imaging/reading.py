@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging import raster, tiff
 from fusionlab.imaging.decoded import Decoded, SizeCheck, Unfit
+from fusionlab.imaging.rows import Rows
 
 MAX_PIXELS = 2**28
 """How many pixels a file may claim (16,384 x 16,384), unless the caller lifts the limit.
@@ -43,8 +42,9 @@ class Picture:
     """The pixels of a file, and what is worth knowing about how they were read."""
 
     name: str
-    pixels: NDArray[Any]
-    """`(H, W)` or `(H, W, 3)`, in the depth of the file."""
+    pixels: Rows
+    """`(H, W)` or `(H, W, 3)`, in the depth of the file: an array, or the rows of a large TIFF,
+    which are read when they are asked for."""
     sha256: str
     """Of the file."""
     notes: tuple[str, ...] = ()
@@ -56,7 +56,8 @@ def read_image(path: Path, max_pixels: int | None = MAX_PIXELS) -> Picture:
 
     PNG, JPEG, BMP, GIF, WebP and TIFF, whatever the file is called. Palettes are looked up,
     two-level images become 0 and 255, EXIF orientation is applied; alpha and further frames
-    are left out with a note.
+    are left out with a note. The pixels of a large TIFF stay in the file, which is open as long
+    as somebody holds them; `np.asarray` reads them whole.
 
     Args:
         path: the file.
@@ -67,8 +68,11 @@ def read_image(path: Path, max_pixels: int | None = MAX_PIXELS) -> Picture:
             claims more than `max_pixels`.
     """
     try:
-        if stat.S_ISCHR(path.stat().st_mode):
+        mode = path.stat().st_mode
+        if stat.S_ISCHR(mode):
             raise FusionlabError(f"cannot read {path}: expected an image file, got a device")
+        if stat.S_ISREG(mode) and (picture := _open_large(path, max_pixels)):
+            return picture
         content = path.read_bytes()
     except FileNotFoundError:
         raise FusionlabError(f"{path} does not exist") from None
@@ -88,7 +92,35 @@ def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS)
     Raises:
         FusionlabError: as `read_image`.
     """
+    decode = next((d for start, d in _DECODERS.items() if content.startswith(start)), None)
+    if decode is None:
+        raise _unreadable(name, _guess(content))
+    with _blaming(name):
+        decoded = decode(content, _size_check(name, max_pixels)).presentable()
+    return Picture(
+        name, decoded.pixels, hashlib.sha256(content).hexdigest(), _notes(name, decoded.notes)
+    )
 
+
+def _open_large(path: Path, max_pixels: int | None) -> Picture | None:
+    """Open a file whose pixels can stay in it; None for one that must be decoded as a whole."""
+    name = str(path)
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open("rb"))
+        if _DECODERS.get(file.read(4)) is not tiff.decode:
+            return None
+        with _blaming(name):
+            found = tiff.open_large(file, name, _size_check(name, max_pixels))
+        if found is None:
+            return None
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        stack.pop_all()  # the rows close it
+    pixels, notes = found
+    return Picture(name, pixels, digest, _notes(name, notes))
+
+
+def _size_check(name: str, max_pixels: int | None) -> SizeCheck:
     def check_size(width: int, height: int) -> None:
         if max_pixels is not None and width * height > max_pixels:
             raise FusionlabError(
@@ -96,11 +128,14 @@ def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS)
                 "that is right, raise the limit (--max-pixels)"
             )
 
-    decode = next((d for start, d in _DECODERS.items() if content.startswith(start)), None)
-    if decode is None:
-        raise _unreadable(name, _guess(content))
+    return check_size
+
+
+@contextmanager
+def _blaming(name: str) -> Iterator[None]:
+    """Turn what a decoder raises into a sentence about the file."""
     try:
-        decoded = decode(content, check_size).presentable()
+        yield
     except FusionlabError:
         raise
     except Unfit as error:
@@ -110,8 +145,10 @@ def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS)
     except Exception as error:  # a decoder raises what it likes; the file is at fault
         reason = " ".join(str(error).split()) or type(error).__name__
         raise _unreadable(name, reason) from error
-    notes = tuple(f"{name}: {note}" for note in decoded.notes)
-    return Picture(name, decoded.pixels, hashlib.sha256(content).hexdigest(), notes)
+
+
+def _notes(name: str, notes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{name}: {note}" for note in notes)
 
 
 def _guess(content: bytes) -> str:

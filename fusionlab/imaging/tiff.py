@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from tifffile import PHOTOMETRIC
+from tifffile import COMPRESSION, PHOTOMETRIC, PREDICTOR, TIFF
 
-from fusionlab.imaging.decoded import Decoded, SizeCheck, Unfit
+from fusionlab.imaging.decoded import Decoded, SizeCheck, Unfit, frames_left_out
+from fusionlab.imaging.rows import Rows, bands
+from fusionlab.imaging.tiffrows import TiffRows, is_plain
 
 ORIENTATION = 274
 REQUIRED = (256, 257, 262)
@@ -26,6 +30,15 @@ SAMPLES: dict[int, int] = {
     PHOTOMETRIC.YCBCR: 3,
 }
 """What a file may say its samples are, and how many make up a pixel; more of them are alpha."""
+LARGE = 2**25
+"""From how many pixels on an image is read by rows: 5792 x 5792.
+
+Below, the whole takes 400 MB at most (three channels of 32 bits), less than fusing it does."""
+STRIP_BYTES = 2**18
+"""Of a strip that is written: the default of tifffile."""
+CLASSIC_BYTES = 2**32 - 2**25
+"""Up to how many bytes of pixels the offsets of a classic TIFF suffice, of 32 bits each: beyond,
+it becomes a BigTIFF. 32 MiB are left to the header, and to pixels that deflate makes longer."""
 
 
 def decode(content: bytes, check_size: SizeCheck) -> Decoded:
@@ -61,14 +74,48 @@ def decode(content: bytes, check_size: SizeCheck) -> Decoded:
         return Decoded(pixels, orientation, len(file.pages), tuple(notes))
 
 
+def open_large(
+    file: io.BufferedReader, name: str, check_size: SizeCheck
+) -> tuple[Rows, tuple[str, ...]] | None:
+    """Open the first page of a file without reading it, if it is large and plainly laid out.
+
+    Args:
+        file: the open file, which the rows keep and close.
+        name: what errors of the rows call it.
+        check_size: as for `decode`.
+
+    Returns:
+        The rows, and what is left out, as in `Decoded`; None for a file that `decode` must read.
+
+    Raises:
+        Exception: as `decode`.
+    """
+    file.seek(0)
+    tif = tifffile.TiffFile(file)
+    page = tif.pages.first
+    if page.imagewidth * page.imagelength <= LARGE:
+        return None
+    check_size(page.imagewidth, page.imagelength)
+    _colours(page)
+    _check_complete(page, tif.filehandle.size)
+    if page.tags.valueof(ORIENTATION, default=1) != 1 or not is_plain(page):
+        return None
+    rows = TiffRows(file, page, name)
+    rows[:1]  # a compression that nobody knows is refused here; what is decoded is kept
+    return rows, frames_left_out(len(tif.pages))
+
+
 def _check_complete(page: tifffile.TiffPage, size: int) -> None:
     """Refuse what tifffile would fill in: lost tags with defaults, lost strips with black."""
     required = REQUIRED if page.samplesperpixel == 1 else (*REQUIRED, BITS)
     if any(page.tags.get(tag) is None for tag in required):
         raise ValueError("its header is damaged")
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-    whole = len(segments) == prod(page.chunked) and all(count > 0 for _, count in segments)
-    if not whole or max(map(sum, segments), default=0) > size:
+    whole = len(segments) == prod(page.chunked) and all(map(all, segments))
+    ends = [*map(sum, segments)]
+    if page.is_final and whole:  # then the whole image is read from there, whatever its strip says
+        ends.append(page.dataoffsets[0] + page.nbytes)
+    if not whole or max(ends, default=0) > size:
         raise ValueError("it is truncated")
 
 
@@ -114,19 +161,59 @@ def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
     return inverted
 
 
-def encode(pixels: NDArray[Any], record: str = "") -> bytes:
-    """Encode pixels of any depth, without loss; a record becomes the ImageDescription."""
-    file = io.BytesIO()
-    tifffile.imwrite(
-        file,
-        pixels,
-        photometric="rgb" if pixels.ndim == 3 else "minisblack",
-        compression="adobe_deflate",
-        predictor=True,
-        description=record or None,
-        metadata=None,
-        software=False,
+def write(file: BinaryIO, pixels: Rows, record: str = "") -> None:
+    """Write pixels of any depth, without loss; a record becomes the ImageDescription.
+
+    A few strips at a time, each a few rows: neither the image nor the file is ever held whole,
+    whereas tiles would have to wait for as many rows as they are high.
+
+    Args:
+        file: written from its beginning; it must be able to seek.
+        pixels: the image.
+        record: in ASCII.
+    """
+    size, row = (prod(shape) * pixels.dtype.itemsize for shape in (pixels.shape, pixels.shape[1:]))
+    height = min(max(1, STRIP_BYTES // row), pixels.shape[0])
+    with tifffile.TiffWriter(file, bigtiff=size > CLASSIC_BYTES) as writer:
+        writer.write(
+            _strips(pixels, height),
+            shape=pixels.shape,
+            dtype=pixels.dtype.newbyteorder("="),
+            photometric="rgb" if pixels.ndim == 3 else "minisblack",
+            rowsperstrip=height,
+            compression=COMPRESSION.ADOBE_DEFLATE,
+            predictor=_predictor(pixels.dtype),
+            description=record or None,
+            metadata=None,
+            software=False,
+        )
+
+
+def _strips(pixels: Rows, height: int) -> Iterator[bytes]:
+    """Compress strips of so many rows, as tifffile does it: that takes strips only compressed."""
+    predict, compress = (
+        TIFF.PREDICTORS[_predictor(pixels.dtype)],
+        TIFF.COMPRESSORS[COMPRESSION.ADOBE_DEFLATE],
     )
+    dtype = pixels.dtype.newbyteorder("=")
+
+    def compressed(strip: NDArray[Any]) -> bytes:
+        samples = strip.reshape(*strip.shape[:2], -1)
+        return bytes(compress(predict(np.ascontiguousarray(samples, dtype), axis=-2)))
+
+    with ThreadPoolExecutor(TIFF.MAXWORKERS) as pool:
+        for band in bands(pixels, height):
+            yield from pool.map(compressed, np.split(band, range(height, len(band), height)))
+
+
+def _predictor(dtype: np.dtype[Any]) -> PREDICTOR:
+    return PREDICTOR.FLOATINGPOINT if dtype.kind == "f" else PREDICTOR.HORIZONTAL
+
+
+def encode(pixels: Rows, record: str = "") -> bytes:
+    """Return what `write` writes."""
+    file = io.BytesIO()
+    write(file, pixels, record)
     return file.getvalue()
 
 

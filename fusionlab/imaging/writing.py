@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import imageio.v3 as iio
-from numpy.typing import NDArray
+import numpy as np
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging import raster, tiff
 from fusionlab.imaging.depth import Depth
+from fusionlab.imaging.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,11 @@ class Format:
     """What a file format can hold, and who encodes it."""
 
     depths: tuple[Depth, ...]
-    encode: Callable[[NDArray[Any], str], bytes]
+    encode: Callable[[Rows, str], bytes]
     """(pixels, record) -> content. A format without room for a record ignores it."""
+    write: Callable[[BinaryIO, Rows, str], None] | None = None
+    """(file, pixels, record): writes the same content, and holds a few rows at a time; None where
+    the format is encoded as a whole."""
     lossless: bool = True
 
     def nearest(self, depth: Depth) -> Depth:
@@ -30,8 +34,10 @@ class Format:
         return min(self.depths, key=lambda held: (held < depth, abs(held - depth)))
 
 
-def _by_pillow(pixels: NDArray[Any], _: str, extension: str, **options: Any) -> bytes:
-    content: Any = iio.imwrite("<bytes>", pixels, extension=extension, plugin="pillow", **options)
+def _by_pillow(pixels: Rows, _: str, extension: str, **options: Any) -> bytes:
+    content: Any = iio.imwrite(
+        "<bytes>", np.asarray(pixels), extension=extension, plugin="pillow", **options
+    )
     return bytes(content)
 
 
@@ -40,7 +46,7 @@ _JPEG = Format(
     (8,), partial(_by_pillow, extension=".jpg", quality=95, subsampling=0), lossless=False
 )
 _BMP = Format((8,), partial(_by_pillow, extension=".bmp"))
-_TIFF = Format((8, 16, 32), tiff.encode)
+_TIFF = Format((8, 16, 32), tiff.encode, tiff.write)
 
 FORMATS = {
     ".png": _PNG,

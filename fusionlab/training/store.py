@@ -141,7 +141,7 @@ def _in_order(pool: ThreadPoolExecutor, files: Sequence[ImageFile]) -> Iterator[
 
 
 def _gray(file: ImageFile) -> Images:
-    pixels = decode_image(file.read(), str(file)).pixels
+    pixels = np.asarray(decode_image(file.read(), str(file)).pixels)
     if pixels.dtype != np.uint8:
         raise FusionlabError(
             f"{file} must be an 8-bit image to train on, got {pixels.dtype}; convert it to 8 bits "

@@ -5,6 +5,7 @@ TIFF has a file of its own: test_tiff.py.
 
 import hashlib
 import io
+import os
 import struct
 import sys
 import threading
@@ -287,6 +288,19 @@ def test_the_name_of_a_file_does_not_matter(tmp_path):
     path = tmp_path / "really-a-bitmap.png"
     path.write_bytes(by_pillow(RGB, "BMP"))
     assert np.array_equal(read_image(path).pixels, RGB)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_pipe_is_read_once_from_its_beginning_to_its_end(tmp_path, kind):
+    """As shells make them: `fusionlab fuse <(...)`. There is no way back to its first bytes."""
+    content = by_pillow(RGB, kind)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[content])
+    writer.start()
+    found = read_image(tmp_path / "pipe")
+    writer.join()
+    assert np.array_equal(found.pixels, RGB)
+    assert found.sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_the_wrong_extensions_of_the_wild_are_read(shared):

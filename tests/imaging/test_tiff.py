@@ -388,6 +388,46 @@ def test_what_is_encoded_is_a_plain_tiff_that_others_read(dtype, shape):
         assert np.array_equal(as_pillow_has_it(content), pixels)
 
 
+@pytest.mark.parametrize("text", ["", "text"])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (5, 4), (3, 5, 3), (500, 700), (300, 400, 3), (2, 300_000)]
+)
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", ">u2", ">f4"])
+def test_the_file_is_the_one_that_tifffile_writes_by_itself(dtype, shape, text):
+    """It compresses and predicts strips as well; here they come compressed, so as not to wait."""
+    pixels = picture(np.dtype(dtype).newbyteorder("="), shape, seed=27).astype(dtype)
+    expected = by_tifffile(
+        pixels,
+        byteorder="<",
+        photometric="rgb" if pixels.ndim == 3 else "minisblack",
+        compression="adobe_deflate",
+        predictor=True,
+        description=text or None,
+        metadata=None,
+        software=False,
+    )
+    assert tiff.encode(pixels, text) == expected
+
+
+@pytest.mark.parametrize("shape", [GRAY_SHAPE, RGB_SHAPE], ids=["gray", "rgb"])
+def test_beyond_four_gigabytes_it_becomes_a_bigtiff(shape, monkeypatch):
+    pixels = picture(np.uint16, shape, seed=28)
+    monkeypatch.setattr(tiff, "CLASSIC_BYTES", pixels.nbytes)
+    assert tiff.encode(pixels).startswith(b"II*\0")
+    monkeypatch.setattr(tiff, "CLASSIC_BYTES", pixels.nbytes - 1)
+    content = tiff.encode(pixels, "text")
+    assert content.startswith(b"II+\0")
+    assert tiff.record(content) == "text"
+    check(content, pixels)
+
+
+def test_what_deflate_makes_longer_fits_between_the_limits():
+    """Noise grows by a few bytes per strip; the offsets must still reach its end."""
+    noise = picture(np.uint8, (4096, 4096), seed=29)
+    room = 2**32 - tiff.CLASSIC_BYTES
+    assert (len(tiff.encode(noise)) - noise.nbytes) * 256 < room
+
+
 def test_floats_beyond_the_range_and_not_finite_are_kept():
     pixels = np.array([[np.nan, np.inf, -np.inf], [-0.0, 1e-45, 3e38]], dtype=np.float32)
     found = decode_image(tiff.encode(pixels), "x.tif").pixels

@@ -9,9 +9,10 @@ import pytest
 
 from fusionlab import FusionlabError
 from fusionlab.files import written_together
-from fusionlab.imaging import raster, tiff
+from fusionlab.imaging import raster, rows, tiff
 from fusionlab.imaging.depth import DTYPES
 from fusionlab.imaging.reading import decode_image, read_image
+from fusionlab.imaging.rows import SpooledRows
 from fusionlab.imaging.writing import FORMATS, Format, check_writable, format_of
 
 RECORD = '{"method": "densefuse@1e2/mean", "name": "K\\u00f6ln"}'
@@ -149,6 +150,48 @@ def test_a_record_is_found_without_the_limit_of_pillow_and_leaves_it(monkeypatch
 def test_a_format_without_room_for_a_record_goes_without(suffix):
     gray = picture(8, (9, 8), seed=11)
     assert FORMATS[suffix].encode(gray, RECORD) == FORMATS[suffix].encode(gray, "")
+
+
+# ---------------------------------------------------------------- a few rows at a time
+
+
+@pytest.fixture
+def bands_of_few_rows(monkeypatch):
+    """So that images of tests have many."""
+    monkeypatch.setattr(rows, "BAND_BYTES", 1000)
+    monkeypatch.setattr(tiff, "STRIP_BYTES", 300)
+
+
+def spooled(pixels):
+    spool = SpooledRows(pixels.shape, pixels.dtype)
+    spool.append(pixels)
+    return spool
+
+
+@pytest.mark.parametrize("record", ["", RECORD], ids=["bare", "record"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(("suffix", "depth"), EVERY)
+def test_rows_give_the_bytes_that_arrays_give(suffix, depth, shape, record, bands_of_few_rows):
+    pixels = picture(depth, shape, seed=14)
+    assert FORMATS[suffix].encode(spooled(pixels), record) == FORMATS[suffix].encode(pixels, record)
+
+
+@pytest.mark.parametrize("record", ["", RECORD], ids=["bare", "record"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("depth", [8, 16, 32])
+def test_a_tiff_written_by_rows_has_the_bytes_of_one_encoded(
+    tmp_path, depth, shape, record, bands_of_few_rows
+):
+    pixels, path = picture(depth, shape, seed=15), tmp_path / "x.tif"
+    write = FORMATS[".tif"].write
+    with written_together({path: lambda file: write(file, spooled(pixels), record)}):
+        pass
+    assert path.read_bytes() == tiff.encode(pixels, record)
+    assert np.array_equal(read_image(path).pixels, pixels)
+
+
+def test_only_formats_that_can_take_rows_say_so():
+    assert {suffix for suffix, one in FORMATS.items() if one.write} == {".tif", ".tiff"}
 
 
 # ---------------------------------------------------------------- formats and depths
