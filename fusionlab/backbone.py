@@ -41,6 +41,12 @@ class Borders(NamedTuple):
             0 if self.left else margin : width if self.right else width - margin,
         ]
 
+    def size(self, maps: Tensor, margin: int) -> tuple[int, int]:
+        """Return the height and width that `trimmed` leaves."""
+        height, width = maps.shape[-2:]
+        top, left, bottom, right = (0 if border else margin for border in self)
+        return height - top - bottom, width - left - right
+
 
 WHOLE = Borders()
 """A tile that is the whole image."""

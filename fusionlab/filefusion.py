@@ -6,13 +6,15 @@ and the writing of a third go on at the same time (`fusionlab.folders`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fusionlab import record
 from fusionlab.errors import FusionlabError
@@ -140,26 +142,67 @@ class FileFusion:
         Raises:
             FusionlabError: as `Fusion.fuse`, or memory does not suffice.
         """
+        depth = self._depth(sources, output)
+        with _enough_memory(output):
+            fused = self.fusion.fuse(
+                [picture.pixels for picture in sources.pictures],
+                weights=self.maps is not None,
+                depth=depth,
+                names=[picture.name for picture in sources.pictures],
+                progress=progress,
+            )
+        return self._product(sources, output, fused)
+
+    def at_once(self, sources: Sources) -> int:
+        """Return how many pictures with sources like these are best fused in one go."""
+        if not all(isinstance(picture.pixels, np.ndarray) for picture in sources.pictures):
+            return 1
+        height, width = sources.pictures[0].pixels.shape[:2]
+        return self.fusion.at_once(len(sources.pictures), height, width)
+
+    def fuse_alike(self, several: Sequence[Sources], outputs: Sequence[Path]) -> list[Product]:
+        """Fuse the sources of several pictures in one go; see `alike`.
+
+        On a GPU the batch is filled up, since other sizes may take other kernels: so a picture does
+        not depend on how many others there are. On a CPU it does not anyway.
+
+        Raises:
+            FusionlabError: as `fuse`; it does not say which of them.
+        """
+        first = several[0]
+        missing = self.at_once(first) - len(several) if self.fusion.device.type != "cpu" else 0
+        stacks = [
+            np.stack([one.pictures[number].pixels for one in (*several, *[first] * missing)])
+            for number in range(len(first.pictures))
+        ]
+        batches = [torch.from_numpy(pixels) for pixels in stacks]
+        with torch.no_grad(), _enough_memory(outputs[0]):
+            fused = self.fusion.fuse(
+                [b.movedim(-1, 1) if b.ndim == 4 else b[:, None] for b in batches],
+                weights=self.maps is not None,
+                depth=self._depth(first, outputs[0]),
+            )
+        return [
+            self._product(one, output, _of_batch(fused, number))
+            for number, (one, output) in enumerate(zip(several, outputs, strict=True))
+        ]
+
+    def _depth(self, sources: Sources, output: Path) -> Depth:
+        """Return the depth of a picture: what is wanted, or the nearest that its format holds."""
+        return format_of(output).nearest(self._wanted(sources))
+
+    def _wanted(self, sources: Sources) -> Depth:
+        return self.depth or max(_depth_of(picture.pixels) for picture in sources.pictures)
+
+    def _product(self, sources: Sources, output: Path, fused: Fused[Any]) -> Product:
+        """Say what there is to say about a fused picture."""
         pictures, notes = sources.pictures, list(sources.notes)
-        wanted = self.depth
-        if wanted is None:
-            wanted = max(_depth(picture.pixels) for picture in pictures)
-        depth = format_of(output).nearest(wanted)
+        wanted, depth = self._wanted(sources), self._depth(sources, output)
         if depth != wanted:
             notes.append(
                 f"{output} is written with {_bits(depth)} instead of {_bits(wanted)}: "
                 f"{output.suffix} can hold no more, .tif can"
             )
-        try:
-            fused = self.fusion.fuse(
-                [picture.pixels for picture in pictures],
-                weights=self.maps is not None,
-                depth=depth,
-                names=[picture.name for picture in pictures],
-                progress=progress,
-            )
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise FusionlabError(f"there is not enough memory to fuse {output.name}") from error
         if fused.tile:
             notes.append(
                 f"memory did not suffice for the tiles that were planned; {output.name} is fused "
@@ -216,6 +259,34 @@ def _encoded(pixels: Rows, output: Path, text: str = "") -> bytes:
         ) from error
 
 
+def alike(one: Sources, other: Sources) -> bool:
+    """Return whether sources have the same sizes and depths, each as its counterpart."""
+    kinds = [
+        [(picture.pixels.shape, picture.pixels.dtype) for picture in sources.pictures]
+        for sources in (one, other)
+    ]
+    return kinds[0] == kinds[1]
+
+
+def _of_batch(fused: Fused[torch.Tensor], number: int) -> Fused[NDArray[Any]]:
+    """Return one picture of a batch as an array."""
+
+    def array(images: torch.Tensor) -> NDArray[Any]:
+        pixels: NDArray[Any] = images[number].numpy()
+        return pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
+
+    maps = [array(one) for one in fused.weights]
+    return Fused(array(fused.image), maps, fused.limits[:, number : number + 1], fused.tile)
+
+
+@contextmanager
+def _enough_memory(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise FusionlabError(f"there is not enough memory to fuse {output.name}") from error
+
+
 def _of_one_size(pictures: list[Picture], resize: Resize) -> tuple[list[Picture], list[str]]:
     """Resample every picture to the size of one of them, and say of which."""
     model = pictures[0] if resize == "first" else min(pictures, key=lambda p: _area(p.pixels))
@@ -268,7 +339,7 @@ def _area(pixels: Rows) -> int:
     return int(height * width)
 
 
-def _depth(pixels: Rows) -> Depth:
+def _depth_of(pixels: Rows) -> Depth:
     return depth_of(torch.from_numpy(np.empty(0, pixels.dtype)).dtype)
 
 

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from time import perf_counter
 from typing import Literal
 
 from fusionlab.errors import FusionlabError
-from fusionlab.filefusion import FileFusion, Product, Sources
+from fusionlab.filefusion import FileFusion, Product, Sources, alike
 from fusionlab.files import make_folder, remove_partial, written_together
 from fusionlab.imagesets import Entry
 from fusionlab.imaging.writing import check_writable
@@ -22,7 +23,7 @@ from fusionlab.manifest import RunManifest
 from fusionlab.record import digest
 
 AHEAD = 3
-"""How many fusions are read before their turn, and how many wait to be written."""
+"""How many fusions are read before their turn, and how many wait to be written, at least."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class FolderRun:
     resume: bool = False
     overwrite: bool = False
     seconds: Seconds = field(default_factory=Seconds)
+    _ahead: int = field(default=AHEAD, init=False)
 
     def run(self, entries: Sequence[Entry]) -> Iterator[Outcome]:
         """Fuse all entries, in their order.
@@ -86,15 +88,14 @@ class FolderRun:
         writes: deque[Future[Outcome]] = deque()
         try:
             reads = self._reads(entries, manifest, settings, reader)
-            for entry, reading in reads:
-                outcome = self._fused(entry, reading)
+            for entry, outcome in self._fused(self._groups(reads)):
                 if isinstance(outcome, Outcome):
                     while writes:  # keep the order of the entries
                         yield writes.popleft().result()
                     yield outcome
                     continue
                 writes.append(writer.submit(self._write, entry, outcome, manifest, settings))
-                if len(writes) > AHEAD:
+                if len(writes) > self._ahead:
                     yield writes.popleft().result()
             while writes:
                 yield writes.popleft().result()
@@ -162,10 +163,10 @@ class FolderRun:
             return entry, reader.submit(self._read, entry, manifest, settings)
 
         rest = iter(entries)
-        ahead = deque(map(start, islice(rest, AHEAD)))
+        ahead = deque(map(start, islice(rest, self._ahead)))
         while ahead:
             yield ahead.popleft()
-            ahead.extend(map(start, islice(rest, 1)))
+            ahead.extend(map(start, islice(rest, max(1, self._ahead - len(ahead)))))
 
     def _read(
         self, entry: Entry, manifest: RunManifest, settings: str
@@ -182,23 +183,69 @@ class FolderRun:
         sources = self.job.load(entry.sources)
         return sources, perf_counter() - started
 
-    def _fused(
+    def _groups(
+        self, reads: Iterator[tuple[Entry, Future[tuple[Sources | None, float]]]]
+    ) -> Iterator[list[tuple[Entry, Sources]] | tuple[Entry, Outcome]]:
+        """Put together what is fused in one go: small images that follow each other and are alike.
+
+        What has failed already, and what is there already, comes in between, in its place.
+        """
+        group: list[tuple[Entry, Sources]] = []
+        for entry, reading in reads:
+            found = self._received(entry, reading)
+            if group and (isinstance(found, Outcome) or not alike(group[0][1], found)):
+                yield group
+                group = []
+            if isinstance(found, Outcome):
+                yield entry, found
+                continue
+            group.append((entry, found))
+            most = self.job.at_once(found)
+            self._ahead = max(self._ahead, 2 * most)
+            if len(group) >= most:
+                yield group
+                group = []
+        if group:
+            yield group
+
+    def _received(
         self, entry: Entry, reading: Future[tuple[Sources | None, float]]
-    ) -> Outcome | Product:
+    ) -> Sources | Outcome:
+        """Wait for the sources of an entry."""
         output, started = self.output(entry), perf_counter()
         try:
             sources, seconds = reading.result()
-            ready = perf_counter()
-            self.seconds.read += seconds
-            self.seconds.waited += ready - started
-            if sources is None:
-                return Outcome(entry.stem, "skipped", output)
-            product = self.job.fuse(sources, output)
         except FusionlabError as error:
-            problem = entry.problem or f"{entry.stem}: {error}"
-            return Outcome(entry.stem, "failed", output, problem)
-        self.seconds.fuse += perf_counter() - ready
-        return product
+            return _failed(entry, output, error)
+        self.seconds.read += seconds
+        self.seconds.waited += perf_counter() - started
+        return Outcome(entry.stem, "skipped", output) if sources is None else sources
+
+    def _fused(
+        self, groups: Iterator[list[tuple[Entry, Sources]] | tuple[Entry, Outcome]]
+    ) -> Iterator[tuple[Entry, Outcome | Product]]:
+        """Fuse group by group; those of a group that fails, one by one."""
+        for group in groups:
+            if isinstance(group, tuple):
+                yield group
+                continue
+            started = perf_counter()
+            entries, several = zip(*group, strict=True)
+            found: list[Outcome | Product] = []
+            if len(group) > 1:
+                with suppress(FusionlabError):  # it will be said of the picture it is about
+                    found += self.job.fuse_alike(several, [self.output(one) for one in entries])
+            if not found:
+                found += [self._alone(entry, sources) for entry, sources in group]
+            self.seconds.fuse += perf_counter() - started
+            yield from zip(entries, found, strict=True)
+
+    def _alone(self, entry: Entry, sources: Sources) -> Outcome | Product:
+        output = self.output(entry)
+        try:
+            return self.job.fuse(sources, output)
+        except FusionlabError as error:
+            return _failed(entry, output, error)
 
     def _write(
         self, entry: Entry, product: Product, manifest: RunManifest, settings: str
@@ -214,6 +261,10 @@ class FolderRun:
             manifest.note(entry.stem, key, written)
         self.seconds.write += perf_counter() - started
         return Outcome(entry.stem, "fused", output, notes=notes)
+
+
+def _failed(entry: Entry, output: Path, error: FusionlabError) -> Outcome:
+    return Outcome(entry.stem, "failed", output, entry.problem or f"{entry.stem}: {error}")
 
 
 def _key(settings: str, hashes: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from fusionlab.pipeline import Pipeline, blaming
 from fusionlab.plugins import installed
 from fusionlab.precision import Precision, convolutions
 from fusionlab.strategy import Law, LearnedStrategy, Strategy, WeightedStrategy
-from fusionlab.tiling import SMALLEST_EDGE, Box
+from fusionlab.tiling import SMALLEST_EDGE, Box, images_at_once
 from fusionlab.weights import Card
 
 Result = TypeVar("Result")
@@ -204,6 +204,10 @@ class Fusion:
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and stack.on_tensors):
             return self._run(run, stack.shape[0], weights=weights)
+
+    def at_once(self, k: int, height: int, width: int) -> int:
+        """Return how many images of k sources of a size are best given in one batch."""
+        return images_at_once(k, height, width, self._engine.pixels_at_once)
 
     def fuse_planes(
         self,

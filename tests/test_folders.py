@@ -61,8 +61,9 @@ def tree(folder):
 
 
 def spied(**replaced):
-    """Return a job some of whose methods call yours first, with the method they replace."""
+    """Return a job some of whose methods call yours first; it fuses one picture at a time."""
     job = FileFusion(Fusion("identity", "mean"), installed())
+    job.at_once = lambda _: 1
     for name, before in replaced.items():
         method = getattr(job, name)
 
@@ -102,6 +103,45 @@ def test_a_folder_gives_the_bytes_that_single_fusions_give(here):
         sources = [Path(f"ir/{stem}.png"), Path(f"vis/{stem}.png")]
         files = job.encode(job.fuse(job.load(sources), Path(f"out/{stem}.png")))
         assert {path: path.read_bytes() for path in files} == files
+
+
+@pytest.mark.parametrize("policy", ["clip", "minmax"])
+@pytest.mark.parametrize("colour", ["per-channel", "luma", "gray"])
+def test_small_images_are_fused_together_and_come_out_as_if_alone(here, policy, colour):
+    """To the bit, whatever their neighbours are: of their size or not, in colour, deep, damaged."""
+    images(9, "ir", "vis")
+    for number, shape in {2: (12, 17), 5: (12, 16, 3), 6: (12, 16, 3)}.items():
+        pixels = RNG.integers(0, 256, shape, dtype=np.uint8)
+        iio.imwrite(f"vis/{number:03}.png", pixels)
+        iio.imwrite(f"ir/{number:03}.png", pixels[..., :2].max(-1) if len(shape) > 2 else pixels)
+    iio.imwrite("ir/007.png", RNG.integers(0, 65536, (12, 16), dtype=np.uint16))
+    Path("vis/004.png").write_bytes(b"damaged")
+    fusion = Fusion("densefuse", "l1norm", range_policy=policy, colour=colour)
+    job = FileFusion(fusion, installed(), record=True, maps=Path("maps"))
+    sizes = []
+    together = job.fuse_alike
+    job.fuse_alike = lambda several, out: sizes.append(len(several)) or together(several, out)
+    statuses = run(job=job)
+    assert list(statuses) == [f"{number:03}" for number in range(9)]
+    assert [stem for stem, status in statuses.items() if status == "failed"] == ["004"]
+    assert sizes == [2, 2]  # 000 and 001, 005 and 006
+    for stem in statuses.keys() - {"004"}:
+        sources = [Path(f"ir/{stem}.png"), Path(f"vis/{stem}.png")]
+        files = job.encode(job.fuse(job.load(sources), Path(f"out/{stem}.png")))
+        assert {path: path.read_bytes() for path in files} == files
+
+
+def test_of_images_that_are_fused_together_one_fails_alone(here):
+    for folder in ("ir", "vis"):
+        Path(folder).mkdir()
+        for number in range(4):
+            pixels = RNG.random((12, 16), dtype=np.float32)
+            if (folder, number) == ("vis", 2):
+                pixels[3, 4] = np.nan
+            iio.imwrite(f"{folder}/{number:03}.tif", pixels)
+    found = {one.stem: one for one in outcomes(suffix=".tif")}
+    assert [one.status for one in found.values()] == ["fused", "fused", "failed", "fused"]
+    assert found["002"].problem.startswith("002: vis/002.tif holds NaN or infinity at 1 of 192")
 
 
 def test_outcomes_come_in_the_order_of_the_entries_whatever_fails(here):

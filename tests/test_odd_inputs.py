@@ -220,7 +220,7 @@ def image_set(folder):
     for place in ("ir", "vis"):
         (folder / place).mkdir()
         for stem in range(1, 5):
-            image = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
+            image = RNG.integers(0, 256, (20, 30 + stem), dtype=np.uint8)  # no two in one go
             iio.imwrite(folder / place / f"{stem}.png", image)
     return "ir"
 

@@ -7,7 +7,6 @@ somebody else's runs as well, as long as its graph depends on shapes alone.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -30,7 +29,9 @@ class OpenVINO(Engine):
             not one of `HINTS`.
     """
 
-    on_cpu: ClassVar[int] = 2 * 384**2  # it cares for the cache itself, and graphs are few
+    on_cpu: ClassVar[int] = 2 * 240**2
+    """It cares for the cache itself, and needs few graphs for large tiles; but maps of more than 32
+    MiB would get their memory from the system anew each time (glibc, M_MMAP_THRESHOLD)."""
 
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         super().__init__(backbone, device, precision)
@@ -52,26 +53,44 @@ class OpenVINO(Engine):
             )
         self.dtype = torch.float32
         self._core = openvino.Core()
-        self._graphs: dict[object, Callable[[list[Any]], Any]] = {}
+        self._graphs: dict[object, Any] = {}
 
     def _encode(self, images: Tensor, borders: Borders) -> Features:
-        return self._run("encode", (images,), borders)
+        margin = self.backbone.margins(0)[0]
+        height, width = borders.size(images, margin)
+        shapes: list[tuple[int, ...]] = [
+            (len(images), level.channels, height // level.stride, width // level.stride)
+            for level in self.backbone.levels
+        ]
+        return self._run("encode", (images,), borders, shapes)
 
     def _decode(self, features: Features, borders: Borders) -> Tensor:
-        return self._run("decode", features, borders)[0]
+        stride = self.backbone.levels[0].stride
+        height, width = borders.size(features[0], self.backbone.margins(0)[2] // stride)
+        shape = len(features[0]), 1, height * stride, width * stride
+        return self._run("decode", features, borders, [shape])[0]
 
-    def _run(self, stage: str, tensors: Features, borders: Borders) -> Features:
+    def _run(
+        self, stage: str, tensors: Features, borders: Borders, shapes: list[tuple[int, ...]]
+    ) -> Features:
+        """Run a graph; the results, of these shapes, lie in memory of their own."""
+        import openvino
+
         # an axis of a single pixel is mirrored in another way, and takes a graph of its own
         slim = tuple(edge == 1 for edge in tensors[0].shape[-2:])
         key = stage, borders, slim, torch.get_num_threads()
         if key not in self._graphs:
             self._graphs[key] = self._compiled(stage, tensors, borders, slim)
-        found = self._graphs[key]([tensor.contiguous().numpy() for tensor in tensors])
-        return tuple(torch.from_numpy(found[number]) for number in range(len(found)))
+        request = self._graphs[key]
+        found = tuple(torch.empty(shape) for shape in shapes)
+        for number, maps in enumerate(found):  # else they would be copied
+            request.set_output_tensor(number, openvino.Tensor(maps.numpy(), shared_memory=True))
+        request.infer([tensor.contiguous().numpy() for tensor in tensors], share_inputs=True)
+        return found
 
     def _compiled(
         self, stage: str, like: Features, borders: Borders, slim: tuple[bool, ...]
-    ) -> Callable[[list[Any]], Any]:
+    ) -> Any:
         """Trace a stage of the backbone, and compile it for tiles of every size."""
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -98,8 +117,7 @@ class OpenVINO(Engine):
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
         }
-        compiled = self._core.compile_model(model, "CPU", settings)
-        return lambda arrays: compiled(arrays, share_inputs=True)
+        return self._core.compile_model(model, "CPU", settings).create_infer_request()
 
 
 class _Stage(nn.Module):

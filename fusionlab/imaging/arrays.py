@@ -20,7 +20,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.imaging.colour import Colour, MergedChroma, luminance, recoloured
 from fusionlab.imaging.depth import DTYPES, Depth, depth_of
 from fusionlab.imaging.display import Extremes, RangePolicy, stretch, whole
-from fusionlab.imaging.rows import Rows, RowSource, SpooledRows
+from fusionlab.imaging.rows import HeldRows, Rows, RowSource, SpooledRows
 from fusionlab.imaging.rows import bands as in_bands
 from fusionlab.imaging.scale import FLOAT, WHITE, Scale, scales_for
 from fusionlab.tiling import Box
@@ -28,6 +28,9 @@ from fusionlab.tiling import Box
 Image = TypeVar("Image", NDArray[Any], Tensor, Rows)
 """numpy: `(H, W)` or `(H, W, 3)`; torch: `(H, W)`, `(C, H, W)` or `(N, C, H, W)`, C 1 or 3; or
 `Rows` of a file, like numpy."""
+
+Canvas = list[Any] | HeldRows | SpooledRows
+"""What bands are appended to."""
 
 SPOOLED = 2**27
 """From how many bytes on decoded planes that wait to be stretched are put on the disk."""
@@ -122,22 +125,15 @@ class Stack:
         dtype = DTYPES[depth or depth_of(self._dtype)]
         if policy is None or (depth is None and self._dtype.is_floating_point):
             dtype = self._dtype if self._dtype.is_floating_point else FLOAT
-        top = 0
-        rows = []
-        canvas = self._canvas(dtype)
+        canvas, top = self._canvas(dtype), 0
         for band in bands:
             images = band.unflatten(0, (-1, self.group)).squeeze(2)  # (N, C, h, W)
-            shown = self._shown(images, top, policy, extremes, dtype)
+            shown: Any = self._shown(images, top, policy, extremes, dtype)
+            canvas.append(shown if self.on_tensors else _as_array(shown))
             top += images.shape[-2]
-            if canvas is None:
-                rows.append(shown)
-            elif isinstance(canvas, SpooledRows):
-                canvas.append(_as_array(shown))
-            else:
-                canvas[top - images.shape[-2] : top] = _as_array(shown)
-        if canvas is not None:
-            return canvas
-        return torch.cat(rows, -2)[(0,) * (4 - self._axes)]
+        if isinstance(canvas, list):
+            return torch.cat(canvas, -2)[(0,) * (4 - self._axes)]
+        return canvas.pixels if isinstance(canvas, HeldRows) else canvas
 
     def maps(self, bands: Sequence[Tensor]) -> list[Any]:
         """Turn weight maps `(k, N, 1, h, W)` of the fused planes into images of floats."""
@@ -183,29 +179,31 @@ class Stack:
 
     def _seen(self, bands: Iterable[Tensor], extremes: Extremes) -> Iterable[Tensor]:
         """Take in all bands and their extremes; give them back, from the disk if they are large."""
-        kept: list[Tensor] = []
         planes, height, width = self.shape[1:]
-        spool = None
-        if not self.on_tensors and 4 * planes * height * width > SPOOLED:
-            spool = SpooledRows((height, planes, width), np.float32)
+        kept: Canvas = []
+        if not self.on_tensors:
+            room = SpooledRows if 4 * planes * height * width > SPOOLED else HeldRows
+            kept = room((height, planes, width), np.float32)
         for band in bands:
             extremes.add(band.unflatten(0, (-1, self.group)).squeeze(2))
-            if spool is None:
-                kept.append(band)
-            else:
-                spool.append(band.squeeze(1).movedim(0, 1).cpu().numpy())
-        if spool is None:
+            rows: Any = band
+            if not self.on_tensors:
+                rows = band.squeeze(1).movedim(0, 1).cpu().numpy()
+            kept.append(rows)
+        if isinstance(kept, list):
             return kept
-        return (torch.from_numpy(rows).movedim(1, 0).unsqueeze(1) for rows in in_bands(spool))
+        # a few rows at a time: they become float64, several times over
+        back = in_bands(kept, size=2**22)
+        return (torch.from_numpy(band).movedim(1, 0).unsqueeze(1) for band in back)
 
-    def _canvas(self, dtype: torch.dtype) -> NDArray[Any] | SpooledRows | None:
-        """Return where the result goes; None for tensors, which are joined."""
+    def _canvas(self, dtype: torch.dtype) -> Canvas:
+        """Return where the result goes: tensors are joined, rows of files stay in a file."""
         if self.on_tensors:
-            return None
+            return []
         colours = (3,) if self.group == 3 or self._recolours else ()
-        shape = (*self.shape[2:], *colours)
         kind = torch.empty(0, dtype=dtype).numpy().dtype
-        return np.empty(shape, kind) if self._arrays else SpooledRows(shape, kind)
+        room = HeldRows if self._arrays else SpooledRows
+        return room((*self.shape[2:], *colours), kind)
 
 
 class _Batch:

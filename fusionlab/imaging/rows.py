@@ -97,6 +97,25 @@ class RowSource(ABC):
         """Return the rows from `top` to `bottom`, excluded: an array of its own."""
 
 
+class HeldRows(RowSource):
+    """Rows in memory, appended downwards."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        super().__init__(shape, dtype)
+        self.pixels = np.empty(shape, self.dtype)
+        """The image; what has not been appended is undefined."""
+        self.filled = 0
+        """How many rows are there."""
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Write rows below those that are there."""
+        self.pixels[self.filled : self.filled + len(rows)] = rows
+        self.filled += len(rows)
+
+    def _read(self, top: int, bottom: int) -> NDArray[Any]:
+        return self.pixels[top:bottom]
+
+
 class SpooledRows(RowSource):
     """Rows in a temporary file: appended downwards, then read as often as need be.
 
@@ -176,15 +195,16 @@ class SpooledRows(RowSource):
         )
 
 
-def bands(pixels: Rows, multiple: int = 1) -> Iterator[NDArray[Any]]:
-    """Go through an image from the top, about 16 MiB at a time.
+def bands(pixels: Rows, multiple: int = 1, size: int | None = None) -> Iterator[NDArray[Any]]:
+    """Go through an image from the top.
 
     Args:
         pixels: the image.
         multiple: of this many rows; the last band takes what is left.
+        size: about how many bytes a band has; None: 16 MiB.
     """
     row = prod(pixels.shape[1:]) * pixels.dtype.itemsize
-    height = max(1, BAND_BYTES // (row * multiple)) * multiple
+    height = max(1, (size or BAND_BYTES) // (row * multiple)) * multiple
     for top in range(0, pixels.shape[0], height):
         yield pixels[top : top + height]
 

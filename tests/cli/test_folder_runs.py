@@ -533,6 +533,7 @@ def test_a_run_that_was_stopped_early_says_how_to_go_on(folder, monkeypatch):
         return job(self, *args)
 
     with monkeypatch.context() as patch:
+        patch.setattr(FileFusion, "at_once", lambda *_: 1)
         patch.setattr(FileFusion, "fuse", stop)
         result = fuse("ir", "vis", "-o", "out", "--json")
     assert result.exit_code == 130
