@@ -1,4 +1,4 @@
-"""Time and peak memory of a TIFF of 400 megapixels: by rows, and whole by tifffile.
+"""Time and peak memory of TIFFs of 400 megapixels: by rows, whole by tifffile, and a fusion.
 
 Each row is a process of its own, so that its peak memory is its own:
 
@@ -6,12 +6,15 @@ Each row is a process of its own, so that its peak memory is its own:
   halo of 16;
 * `read whole`: hashed, then read into an array by tifffile;
 * `write by rows`: from rows in a temporary file;
-* `write whole`: from an array, by tifffile.
+* `write whole`: from an array, by tifffile;
+* `fuse`: `fusionlab fuse` with a pair of such files, if asked for; further arguments are its
+  options. It takes some ten minutes.
 
-The image is 16-bit gray, in tiles of 512 x 512, compressed by deflate with a predictor. It takes
-3 GB of disk; the environment variable TMPDIR says where.
+The images are 16-bit gray, in tiles of 512 x 512, compressed by deflate with a predictor. They take
+5 GB of disk, and 2 more with `--range minmax`; the environment variable TMPDIR says where.
 
     python benchmarks/large_tiff.py
+    python benchmarks/large_tiff.py --fuse --strategy l1norm --r 1 --engine eager
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ import argparse
 import hashlib
 import multiprocessing
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -38,9 +43,9 @@ HALO = 16
 OPTIONS = {"photometric": "minisblack", "compression": "adobe_deflate", "predictor": True}
 
 
-def noisy_ramp(edge: int) -> SpooledRows:
+def noisy_ramp(edge: int, seed: int = 0) -> SpooledRows:
     """Render a gradient with ten bits of noise, which deflate leaves at four fifths."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     ramp = np.linspace(0, 64_000, edge).astype(np.uint16)
     rows = SpooledRows((edge, edge), np.uint16)
     for top in range(0, edge, BAND):
@@ -50,7 +55,8 @@ def noisy_ramp(edge: int) -> SpooledRows:
 
 
 def make(path: Path, edge: int) -> None:
-    tifffile.imwrite(path, np.asarray(noisy_ramp(edge)), tile=(512, 512), **OPTIONS)
+    for seed, name in enumerate((path, path.with_name("other.tif"))):
+        tifffile.imwrite(name, np.asarray(noisy_ramp(edge, seed)), tile=(512, 512), **OPTIONS)
 
 
 def read_by_rows(path: Path, edge: int) -> float:
@@ -84,6 +90,18 @@ def write_whole(path: Path, edge: int) -> float:
     return time.perf_counter() - started
 
 
+def fuse(path: Path, options: list[str]) -> None:
+    """Fuse the pair by the command line, and print what it took."""
+    sources = [str(path), str(path.with_name("other.tif"))]
+    output = str(path.with_name("fused.tif"))
+    command = [sys.executable, "-m", "fusionlab", "fuse", *sources, "-o", output]
+    started = time.perf_counter()
+    subprocess.run([*command, "--max-pixels", "0", *options], check=True)  # noqa: S603  # ours
+    seconds = time.perf_counter() - started
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
+    print(f"fuse           {seconds:6.1f} s {memory:6.2f} GB")
+
+
 def measured(
     work: Callable[[Path, int], float], path: Path, edge: int, answer: SimpleQueue[float]
 ) -> None:
@@ -95,10 +113,13 @@ def measured(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--edge", type=int, default=20_000, help="pixels")
-    edge = parser.parse_args().edge
+    parser.add_argument("--fuse", action="store_true", help="fuse the pair, and nothing else")
+    args, options = parser.parse_known_args()
+    edge = args.edge
+    works = [read_by_rows, read_whole, write_by_rows, write_whole]
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
-        for work in (make, read_by_rows, read_whole, write_by_rows, write_whole):
+        for work in (make, *([] if args.fuse else works)):
             answer = context.SimpleQueue()
             process = context.Process(
                 target=measured, args=(work, Path(folder) / "image.tif", edge, answer)
@@ -110,6 +131,8 @@ def main() -> None:
             seconds, memory = answer.get(), answer.get()
             if work is not make:
                 print(f"{work.__name__.replace('_', ' '):14} {seconds:6.1f} s {memory:6.2f} GB")
+        if args.fuse:
+            fuse(Path(folder) / "image.tif", options)
 
 
 if __name__ == "__main__":

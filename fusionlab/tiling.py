@@ -79,7 +79,7 @@ class Tile:
 
 
 def tile_edge(k: int, pixels: int, support: int) -> int:
-    """Return the edge of tiles: as many pixels as suit the engine, more for a rule that looks far.
+    """Return the edge of tiles: as many pixels as suit the engine, but mostly not margin.
 
     Args:
         k: sources per image.
@@ -87,7 +87,7 @@ def tile_edge(k: int, pixels: int, support: int) -> int:
         support: of the strategy, in image pixels.
     """
     edge = isqrt(pixels // k) // STEP * STEP
-    return max(SMALLEST_EDGE, edge) + 2 * support
+    return max(SMALLEST_EDGE, edge, 4 * support)
 
 
 def images_at_once(k: int, height: int, width: int, pixels: int) -> int:

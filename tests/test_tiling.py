@@ -41,9 +41,9 @@ def test_every_pixel_is_kept_once_and_sees_its_margins(units, multiple, edge, ma
 
 @given(k=st.integers(1, 400), pixels=st.integers(2**15, 2**24), support=st.integers(0, 64))
 def test_tiles_have_as_many_pixels_as_suit_the_engine_but_are_never_tiny(k, pixels, support):
-    edge = tile_edge(k, pixels, support) - 2 * support
-    assert edge >= SMALLEST_EDGE
-    assert k * edge**2 <= max(pixels, k * SMALLEST_EDGE**2)
+    edge = tile_edge(k, pixels, support)
+    assert edge >= max(SMALLEST_EDGE, 4 * support)
+    assert k * edge**2 <= max(pixels, k * SMALLEST_EDGE**2, k * (4 * support) ** 2)
     assert images_at_once(k, edge, edge, pixels) * k * edge**2 <= max(pixels, k * edge**2)
 
 
