@@ -4,8 +4,8 @@ Each row is a process of its own, so that its peak memory is its own:
 
 * `fusionlab fuse`: the whole program, files in, file out;
 * `tiled` and `whole`: the same pipeline on arrays in memory, with tiles and without;
-* `plain`: the method as people write it down, each source encoded by itself, the whole image at
-  once, torch's default layout. It needs 10 GB and more from 4 megapixels on.
+* `plain`: the method as people write it down, see `plain.py`. It needs 10 GB and more from 4
+  megapixels on.
 
     python benchmarks/large_image.py --megapixels 12 --rows cli tiled
     python benchmarks/large_image.py --megapixels 2
@@ -25,6 +25,7 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+from plain import Plain
 
 K = 3
 STRATEGY = "l1norm,r=1"
@@ -46,25 +47,6 @@ def by_pipeline(images: list[np.ndarray], tile: int | None) -> np.ndarray:
     return Fusion("densefuse@1e2", STRATEGY, range_policy=None, tile=tile)(images)
 
 
-def by_plain_transcription(images: list[np.ndarray]) -> np.ndarray:
-    """Fuse gray images as the paper's formulas read, one after another."""
-    import torch
-    from torch.nn.functional import avg_pool2d
-
-    from fusionlab import Fusion
-
-    backbone = Fusion("densefuse@1e2", STRATEGY).backbone
-    with torch.no_grad():
-        features = [
-            backbone.encode(torch.from_numpy(image)[None, None].float() / 255)[0]
-            for image in images
-        ]
-        activity = [avg_pool2d(f.abs().sum(1, keepdim=True), 3, 1, 1) for f in features]
-        total = sum(activity)
-        fused = sum(a / total * f for a, f in zip(activity, features, strict=True))
-        return backbone.decode((fused,))[0, 0].numpy()
-
-
 def row(name: str, megapixels: float, channels: int, folder: Path) -> None:
     """Run one row in this process and leave its figures and its result in `folder`."""
     images = sources(megapixels, channels)
@@ -82,9 +64,10 @@ def row(name: str, megapixels: float, channels: int, folder: Path) -> None:
         who = resource.RUSAGE_CHILDREN
     else:
         tile = {"tiled": None, "whole": 10**9}
-        fused = (
-            by_plain_transcription(images) if name == "plain" else by_pipeline(images, tile[name])
-        )
+        if name == "plain":
+            fused = Plain.shipped("1e2").fuse(images).numpy() / 255
+        else:
+            fused = by_pipeline(images, tile[name])
         np.save(folder / f"{name}.npy", fused)
         who = resource.RUSAGE_SELF
     figures = {

@@ -34,6 +34,21 @@ PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".model"}
 """How files of weights are called that torch has pickled."""
 
 
+def split_method(text: str) -> tuple[str, str]:
+    """Return the backbone and the strategy, with their parameters, that a method's name holds.
+
+    Raises:
+        FusionlabError: it is no name of a method.
+    """
+    head, comma, values = text.partition(",")  # whose values may be paths
+    left, slash, right = head.rpartition("/")
+    if not slash:
+        raise FusionlabError(
+            f"a method is written BACKBONE[@TAG]/STRATEGY[,name=value], got {text!r}"
+        )
+    return left, right + comma + values
+
+
 def build_strategy(
     text: str, plugins: Plugins, defaults: Mapping[str, object] | None = None
 ) -> Strategy:

@@ -49,19 +49,36 @@ def convolutions(device: torch.device, *, allow_tf32: bool) -> Iterator[None]:
     products only when told to). The switches belong to the whole process: they are set for the
     length of the block and put back, and blocks in several threads would see each other's.
     """
+    cudnn = torch.backends.cudnn
+    wanted = [(cudnn, "benchmark", False), (cudnn, "deterministic", True)]
+    # torch 2.9 replaced allow_tf32, and refuses to read it once the new switch has been used
+    conv = getattr(cudnn, "conv", None)
+    with _switched(device, [*wanted, _tf32(conv, cudnn, allow_tf32=allow_tf32)]):
+        yield
+
+
+@contextmanager
+def products(device: torch.device, *, allow_tf32: bool) -> Iterator[None]:
+    """Compute CUDA products of matrices in TF32 only if asked to, likewise."""
+    matmul = torch.backends.cuda.matmul
+    new = matmul if hasattr(matmul, "fp32_precision") else None
+    with _switched(device, [_tf32(new, matmul, allow_tf32=allow_tf32)]):
+        yield
+
+
+def _tf32(new: Any, old: Any, *, allow_tf32: bool) -> tuple[Any, str, object]:
+    """Return the switch of TF32, in this torch, and its setting."""
+    if new is None:
+        return old, "allow_tf32", allow_tf32
+    return new, "fp32_precision", "tf32" if allow_tf32 else "ieee"
+
+
+@contextmanager
+def _switched(device: torch.device, wanted: list[tuple[Any, str, object]]) -> Iterator[None]:
+    """Set switches of CUDA for the length of the block."""
     if device.type != "cuda":
         yield
         return
-    cudnn = torch.backends.cudnn
-    # torch 2.9 replaced allow_tf32, and refuses to read it once the new switch has been used
-    conv = getattr(cudnn, "conv", None)
-    wanted: list[tuple[Any, str, object]] = [
-        (cudnn, "benchmark", False),
-        (cudnn, "deterministic", True),
-        (conv, "fp32_precision", "tf32" if allow_tf32 else "ieee")
-        if conv
-        else (cudnn, "allow_tf32", allow_tf32),
-    ]
     before = [(place, name, getattr(place, name)) for place, name, _ in wanted]
     try:
         for place, name, setting in wanted:

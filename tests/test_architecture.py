@@ -51,6 +51,7 @@ def test_the_core_names_no_strategy_and_no_backbone_in_code(name):
         ["explain", "--help"],
         ["evaluate", "--help"],
         ["score", "--help"],
+        ["bench", "--help"],
         ["new-strategy", "--help"],
         ["metrics"],
         ["metrics", "Qabf", "--json"],

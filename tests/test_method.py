@@ -3,7 +3,7 @@
 import pytest
 
 from fusionlab import Fusion, FusionlabError
-from fusionlab.method import build_backbone, build_strategy
+from fusionlab.method import build_backbone, build_strategy, split_method
 from fusionlab.plugins import installed
 
 
@@ -80,3 +80,23 @@ def test_a_backbone_that_is_not_there_is_refused(text, message):
 
 def test_the_defaults_come_from_the_installed_plugins():
     assert Fusion().method == "densefuse@1e3-long/l1norm,r=1,border=inside"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("densefuse@1e2/l1norm,r=0,border=inside", ("densefuse@1e2", "l1norm,r=0,border=inside")),
+        ("densefuse@my/own.safetensors/mean", ("densefuse@my/own.safetensors", "mean")),
+        (
+            "densefuse/rfn,checkpoint=my/own.safetensors",
+            ("densefuse", "rfn,checkpoint=my/own.safetensors"),
+        ),
+    ],
+)
+def test_a_method_is_a_backbone_and_a_strategy_whose_values_may_be_paths(text, expected):
+    assert split_method(text) == expected
+
+
+def test_without_a_slash_it_is_no_method():
+    with pytest.raises(FusionlabError, match=r"a method is written .*, got 'densefuse,r=1/2'"):
+        split_method("densefuse,r=1/2")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from fusionlab.cli.bench import bench
 from fusionlab.cli.check import check
 from fusionlab.cli.curves import curves
 from fusionlab.cli.evaluate import evaluate
@@ -47,6 +48,7 @@ for command in (
     evaluate,
     score,
     check,
+    bench,
     new_strategy,
     strategies,
     backbones,

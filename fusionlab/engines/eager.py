@@ -1,6 +1,6 @@
 """The default engine: PyTorch, operation by operation, in the layout that suits the device.
 
-On CPUs that is channels-last, where convolutions take half the time (docs/speed.md).
+On CPUs that is channels-last, which takes two thirds of the time (docs/speed.md).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ somebody else's runs as well, as long as its graph depends on shapes alone.
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +28,6 @@ class OpenVINO(Engine):
         FusionlabError: the package is not installed, the device is no CPU, or the precision is
             not one of `HINTS`.
     """
-
-    on_cpu: ClassVar[int] = 2 * 240**2
-    """It cares for the cache itself, and needs few graphs for large tiles; but maps of more than 32
-    MiB would get their memory from the system anew each time (glibc, M_MMAP_THRESHOLD)."""
 
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         super().__init__(backbone, device, precision)

@@ -22,7 +22,7 @@ from fusionlab.imagesets import images_by_stem
 from fusionlab.imaging.display import RangePolicy
 from fusionlab.imaging.reading import SUFFIXES, Picture, read_image
 from fusionlab.imaging.scale import Scale
-from fusionlab.method import build_backbone, build_strategy, method_id
+from fusionlab.method import build_backbone, build_strategy, method_id, split_method
 from fusionlab.params import params_of
 from fusionlab.plugins import Plugins
 from fusionlab.record import describe_method
@@ -248,13 +248,8 @@ def build_methods(
 
     methods, baselines = [], []
     for name in names:
-        head, comma, values = name.partition(",")  # whose values may be paths
-        left, slash, right = head.rpartition("/")
-        if not slash:
-            raise FusionlabError(
-                f"a method is written BACKBONE[@TAG]/STRATEGY[,name=value], got {name!r}"
-            )
-        strategy = _strategy(right + comma + values, plugins, preset)
+        left, right = split_method(name)
+        strategy = _strategy(right, plugins, preset)
         backbone = backbone_called(left)
         base = None
         # a backbone that has learned something; networks know the features of theirs only

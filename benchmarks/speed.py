@@ -1,0 +1,249 @@
+"""How fast a fusion is: beside the method as users have it, and as images, sources, windows grow.
+
+* `plain`: a plain transcription of the paper (`plain.py`) against the engines and precisions: the
+  time, the share of the device's matrix rate, and how far the result is from the plain one, in grey
+  levels before rounding, on a street (`examples/images`) that is mirrored to the size;
+* `size`, `sources`, `radius`: seconds per megapixel, per source, and with the radius of the window.
+
+All of a table take their turn in every round, so that what else the machine does meets them all.
+Times are medians, from 8-bit arrays in memory to an 8-bit array.
+
+    python benchmarks/speed.py --threads 2 --json speed.json
+    python benchmarks/speed.py --parts size --megapixels 0.1 1 10 100
+    python benchmarks/speed.py --device cuda --variants eager:fp32 eager:bf16 compile:bf16
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from plain import Plain
+from tabulate import tabulate
+
+from fusionlab import Fusion, FusionlabError
+from fusionlab.bench.cases import Case
+from fusionlab.bench.machine import describe_machine
+from fusionlab.bench.rate import matrix_rate
+from fusionlab.bench.timing import Patience, alternate
+from fusionlab.bench.work import Work
+from fusionlab.precision import convolutions
+
+STREET = Path(__file__).parents[1] / "examples" / "images" / "street"
+WIDTH, HEIGHT = 640, 480
+ON_CPU = ["eager:fp32", "eager:bf16", "openvino:fp32", "openvino:bf16"]
+ON_CUDA = ["eager:fp32", "eager:tf32", "eager:bf16", "eager:fp16"]
+PARTS = ("plain", "size", "sources", "radius")
+
+
+def street(width: int, height: int, k: int) -> list[NDArray[np.uint8]]:
+    """Return gray sources of a size: three pictures, mirrored; beyond three, the same moved."""
+    found = []
+    for number in range(k):
+        image = iio.imread(STREET / f"{'abc'[number % 3]}.png")
+        rows, columns = image.shape
+        below, right = max(0, height - rows), max(0, width - columns)
+        large = np.pad(image, ((0, below), (0, right)), mode="symmetric")[:height, :width]
+        found.append(np.roll(large, 40 * (number // 3), axis=1))
+    return found
+
+
+class Variants:
+    """The engines and precisions that run here."""
+
+    def __init__(self, names: Sequence[str], device: torch.device) -> None:
+        self.device = device
+        self.names: list[str] = []
+        for name in names:
+            try:
+                self.build(name)
+            except FusionlabError as error:
+                print(f"{name} is left out: {error}", file=sys.stderr)
+            else:
+                self.names.append(name)
+
+    def build(self, name: str, radius: int = 1, policy: Any = "clip") -> Fusion:
+        engine, _, precision = name.partition(":")
+        return Fusion(
+            "densefuse",
+            f"l1norm,r={radius}",
+            range_policy=policy,
+            device=self.device,
+            engine=engine,  # type: ignore[arg-type]
+            precision=precision,  # type: ignore[arg-type]
+        )
+
+
+def beside_plain(variants: Variants, patience: Patience) -> dict[str, Any]:
+    """Compare with the plain transcription."""
+    device, images = variants.device, street(WIDTH, HEIGHT, 2)
+    plain, last = Plain.shipped().to(device), Plain.shipped().to(device)
+    last.to(memory_format=torch.channels_last)
+    works: dict[str, Callable[[], object]] = {
+        "plain": lambda: plain.picture(images),
+        "plain, channels last": lambda: last.picture(images),
+    }
+    with convolutions(device, allow_tf32=False):
+        reference = plain.fuse(images).cpu().numpy()
+    errors = {}
+    for name in variants.names:
+        fusion = variants.build(name)
+        works[name] = lambda fusion=fusion: fusion(images)
+        errors[name] = np.abs(255 * variants.build(name, policy=None)(images) - reference)
+    precisions: list[Any] = sorted({"fp32", *(name.partition(":")[2] for name in variants.names)})
+    rates = {one: [matrix_rate(device, one).per_second] for one in precisions}
+    samples = alternate(works, device, patience)
+    for one in precisions:
+        rates[one].append(matrix_rate(device, one).per_second)
+    work = Work.of(variants.build("eager:fp32").backbone, device).total(
+        Case("densefuse/l1norm", WIDTH, HEIGHT)
+    )
+    rows = {}
+    for name, found in samples.items():
+        rate = median(rates[name.partition(":")[2] or "fp32"])
+        rows[name] = {
+            "seconds": found.median,
+            "spread": found.spread,
+            "first": found.first,
+            "times_as_fast": samples["plain"].median / found.median,
+            "share": work / found.median / rate,
+        }
+        if name in errors:
+            rows[name] |= {
+                "largest": float(errors[name].max()),
+                "mean": float(errors[name].mean()),
+            }
+    rounds = len(samples["plain"].seconds)
+    return {"rounds": rounds, "multiply_adds": work, "matrix_rates": rates, "rows": rows}
+
+
+def growing(
+    variants: Variants,
+    patience: Patience,
+    points: Sequence[float],
+    build: Callable[[str, float], tuple[Fusion, list[NDArray[np.uint8]]]],
+    unit: Callable[[float], float] = lambda _: 1,
+) -> dict[str, Any]:
+    """Return the seconds of each variant at each point, divided by what grows."""
+    works: dict[str, Callable[[], object]] = {}
+    for name in variants.names:
+        for point in points:
+            fusion, images = build(name, point)
+            works[f"{name} {point:g}"] = lambda fusion=fusion, images=images: fusion(images)
+    samples = alternate(works, variants.device, patience)
+    return {
+        name: {f"{point:g}": samples[f"{name} {point:g}"].median / unit(point) for point in points}
+        for name in variants.names
+    }
+
+
+def of_megapixels(megapixels: float) -> list[NDArray[np.uint8]]:
+    """Return a pair of 4:3."""
+    height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
+    return street(round(height * 4 / 3), height, 2)
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure the parts that are asked for."""
+    device = torch.device(args.device)
+    variants = Variants(args.variants or (ON_CPU if device.type == "cpu" else ON_CUDA), device)
+    patience = Patience(args.rounds, args.seconds)
+    found: dict[str, Any] = {"machine": describe_machine(device)}
+    if "plain" in args.parts:
+        found["plain"] = beside_plain(variants, patience)
+    if "size" in args.parts:
+        found["size"] = growing(
+            variants,
+            patience,
+            args.megapixels,
+            lambda name, megapixels: (variants.build(name), of_megapixels(megapixels)),
+            lambda megapixels: megapixels,
+        )
+    if "sources" in args.parts:
+        found["sources"] = growing(
+            variants,
+            patience,
+            args.sources,
+            lambda name, k: (variants.build(name), street(WIDTH, HEIGHT, int(k))),
+            lambda k: k,
+        )
+    if "radius" in args.parts:
+        found["radius"] = growing(
+            variants,
+            patience,
+            args.radii,
+            lambda name, r: (variants.build(name, int(r)), street(WIDTH, HEIGHT, 2)),
+        )
+    return found
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print Markdown tables."""
+    machine = found["machine"]
+    versions = ", ".join(f"{name} {one}" for name, one in machine["versions"].items())
+    print(f"{machine['gpu'] or machine['processor']}, {machine['threads']} threads, {versions},")
+    print(f"load {machine['load']} before")
+    if "plain" in found:
+        part = found["plain"]
+        print(f"\nA pair of {WIDTH}x{HEIGHT}, {part['rounds']} rounds")
+        for name, (before, after) in part["matrix_rates"].items():
+            print(f"matrix rate in {name}: {before / 1e9:.1f}, then {after / 1e9:.1f} GMAC/s")
+        rows = [
+            [
+                name,
+                f"{row['seconds']:.4g} ± {row['spread'] / row['seconds']:.0%}",
+                f"{row['times_as_fast']:.2f}",
+                f"{row['share']:.0%}",
+                f"{row['largest']:.2g}" if "largest" in row else "",
+                f"{row['mean']:.2g}" if "mean" in row else "",
+                f"{row['first']:.2g}",
+            ]
+            for name, row in part["rows"].items()
+        ]
+        heads = ("", "s", "times as fast", "share", "largest difference", "mean", "first, s")
+        print("\n" + tabulate(rows, heads, tablefmt="pipe", disable_numparse=True))
+    for part, title in (
+        ("size", "s per megapixel, by megapixels"),
+        ("sources", "s per source, by sources"),
+        ("radius", "s, by radius"),
+    ):
+        if part in found:
+            rows = [
+                [name, *(f"{s:.3g}" for s in row.values())] for name, row in found[part].items()
+            ]
+            heads = (title, *next(iter(found[part].values())))
+            print("\n" + tabulate(rows, heads, tablefmt="pipe", disable_numparse=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--variants", nargs="+", metavar="ENGINE:PRECISION")
+    parser.add_argument("--megapixels", nargs="+", type=float, default=[0.1, 0.3, 1, 3])
+    parser.add_argument("--sources", nargs="+", type=int, default=[2, 3, 4, 6, 8])
+    parser.add_argument("--radii", nargs="+", type=int, default=[0, 1, 2, 4, 8, 16])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="default: as many as torch takes")
+    parser.add_argument("--rounds", type=int, default=5, help="at least")
+    parser.add_argument("--seconds", type=float, default=1, help="for each work, at least")
+    parser.add_argument("--json", type=Path, help="a file for the figures")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    found = measure(args)
+    show(found)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

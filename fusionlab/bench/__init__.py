@@ -1,0 +1,1 @@
+"""How fast a fusion is, and what it needs."""

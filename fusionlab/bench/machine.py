@@ -1,0 +1,51 @@
+"""What a figure was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+LIBRARIES = ("fusionlab-imaging", "torch", "openvino", "numpy")
+"""The distributions that compute."""
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return device, versions, and how busy the machine is; plain values for JSON."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # not on Windows
+    return {
+        "device": str(device),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": None if load is None else round(load, 1),
+        "system": platform.platform(terse=True),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: found for name in LIBRARIES if (found := _version(name))},
+            **({"cuda": torch.version.cuda} if device.type == "cuda" else {}),
+        },
+    }
+
+
+def _processor() -> str:
+    """Return what the processor calls itself, and the widest instructions torch finds there."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # Linux alone has it
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    name = next(names, "") or platform.processor() or platform.machine()
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

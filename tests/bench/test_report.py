@@ -1,0 +1,113 @@
+"""The figures as JSON, and as a table."""
+
+import json
+
+import pytest
+import torch
+
+from fusionlab.bench.cases import Case
+from fusionlab.bench.machine import describe_machine
+from fusionlab.bench.measuring import Refusal, Row
+from fusionlab.bench.rate import Rate
+from fusionlab.bench.report import Report
+from fusionlab.bench.timing import Samples
+
+CASE = Case("any/rule", width=1000, height=500)
+TIMES = Samples(1.5, (0.25, 0.25, 0.5))  # quartiles 0.25 and 0.375
+RATES = (Rate(1024, 2e10), Rate(1024, 4e10))
+
+
+def row(case=CASE, **changes):
+    given = {
+        "method": "any@tag/rule,r=1",
+        "times": TIMES,
+        "on_device": None,
+        "multiply_adds": 3 * 10**9,
+        "rates": RATES,
+        "peak": 5 * 2**20,
+    }
+    return Row(case, **{**given, **changes})
+
+
+@pytest.fixture
+def machine():
+    return describe_machine(torch.device("cpu"))
+
+
+def test_the_machine_is_described_in_plain_values(machine):
+    assert json.loads(json.dumps(machine)) == machine
+    assert machine["device"] == "cpu"
+    assert machine["gpu"] is None
+    assert machine["processor"]
+    assert machine["threads"] == torch.get_num_threads()
+    assert machine["versions"]["torch"] == torch.__version__
+    assert {"python", "fusionlab-imaging", "numpy"} <= set(machine["versions"])
+
+
+def test_json_holds_everything_unrounded(machine):
+    found = Report(machine, [row()]).as_dict()
+    assert json.loads(json.dumps(found)) == found
+    assert set(found) == {"machine", "timed", "share", "rows"}
+    assert found["rows"] == [
+        {
+            "method": "any@tag/rule,r=1",
+            "width": 1000,
+            "height": 500,
+            "sources": 2,
+            "channels": 1,
+            "engine": "eager",
+            "precision": "fp32",
+            "problem": None,
+            "time": {"median": 0.25, "spread": 0.125, "first": 1.5, "rounds": 3},
+            "time_on_device": None,
+            "per_second": 4.0,
+            "megapixels_per_second": 2.0,
+            "multiply_adds": 3 * 10**9,
+            "matrix_rates": [
+                {"edge": 1024, "per_second": 2e10},
+                {"edge": 1024, "per_second": 4e10},
+            ],
+            "share": pytest.approx(0.4),
+            "peak_bytes": 5 * 2**20,
+        }
+    ]
+
+
+def test_a_refused_case_is_a_row_with_its_problem(machine):
+    (found,) = Report(machine, [Refusal(CASE, "it does not run")]).as_dict()["rows"]
+    assert found["problem"] == "it does not run"
+    assert found["engine"] == "eager"
+    assert "time" not in found
+
+
+def test_the_table_shows_what_differs_and_the_facts_what_does_not(machine):
+    half = Case("any/rule", width=1000, height=500, precision="bf16")
+    report = Report(machine, [row(), row(half, peak=None)])
+    heads, _, first, second = report.to_text().splitlines()
+    assert heads.split()[:2] == ["precision", "s"]
+    assert first.split() == ["fp32", "0.25", "50%", "1.5", "4", "2", "40%", "20", "40", "5"]
+    assert second.split()[0] == "bf16"
+    assert second.split()[-1] == "-"
+    facts = report.facts()
+    assert facts["size"] == "1000x500"
+    assert "precision" not in facts
+    assert "no files" in facts["timed"]
+
+
+def test_without_a_share_there_is_a_dash(machine):
+    text = Report(machine, [row(multiply_adds=0, rates=())]).to_text()
+    assert text.splitlines()[-1].split()[-3:] == ["-", "-", "5"]
+
+
+def test_what_was_refused_stands_below(machine):
+    other = Case("any/rule", width=1000, height=500, engine="openvino")
+    text = Report(machine, [row(), Refusal(other, "it is not there")]).to_text()
+    assert text.splitlines()[-1] == "refused: openvino: it is not there"
+
+
+def test_on_cuda_the_time_on_the_device_has_its_columns(machine):
+    report = Report({**machine, "gpu": "Some GPU"}, [row(on_device=Samples(9, (0.125,)))])
+    assert "on device, s" in report.to_text()
+    assert report.to_text().splitlines()[-1].split()[3:5] == ["0.125", "0%"]
+    assert "synchronisations" in report.facts()["timed"]
+    assert "Some GPU" in report.facts()["device"]

@@ -1,0 +1,115 @@
+"""`fusionlab bench`, as a user types it."""
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from fusionlab.bench import measuring
+from fusionlab.bench.rate import Rate
+from fusionlab.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch):
+    monkeypatch.setattr(measuring, "matrix_rate", lambda *_: Rate(256, 1e9))
+
+
+def run(*args):
+    fast = ["--size", "24x20", "--rounds", "1", "--seconds", "0", "--no-memory"]
+    return CliRunner().invoke(main, ["bench", *fast, *args])
+
+
+def test_without_more_it_is_the_default_method_and_says_what_is_timed():
+    result = run()
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.stdout.split())
+    assert f"torch {torch.__version__}" in text
+    assert "from arrays in memory to an array in memory" in text
+    assert "method densefuse" in text
+    assert "pictures/s" in text
+
+
+def test_as_json_there_is_a_row_for_every_combination():
+    result = run(
+        *("--method", "identity/max", "--method", "identity/mean", "--size", "30x8"),
+        *("--sources", "2", "--sources", "3", "--channels", "1", "--channels", "3", "--json"),
+    )
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    rows = {
+        (row["method"], row["width"], row["height"], row["sources"], row["channels"])
+        for row in found["rows"]
+    }
+    assert rows == {
+        (method, *size, k, channels)
+        for method in ("identity/max", "identity/mean")
+        for size in ((24, 20), (30, 8))
+        for k in (2, 3)
+        for channels in (1, 3)
+    }
+    assert all(row["time"]["rounds"] == 1 for row in found["rows"])
+
+
+def test_threads_are_those_that_are_asked_for_and_then_as_before():
+    before = torch.get_num_threads()
+    result = run("--method", "identity/max", "--threads", str(before + 1), "--json")
+    assert json.loads(result.stdout)["machine"]["threads"] == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_memory_is_measured_without_the_plugins_that_are_left_out(monkeypatch):
+    asked = []
+    monkeypatch.setattr(measuring, "peak_on_cpu", lambda *args: asked.append(args[-1]) or 2**20)
+    fast = ["--size", "24x20", "--rounds", "1", "--seconds", "0", "--method", "identity/max"]
+    result = CliRunner().invoke(main, ["--no-plugin", "lab-other", "bench", *fast, "--json"])
+    (row,) = json.loads(result.stdout)["rows"]
+    assert row["peak_bytes"] == 2**20
+    assert asked == [("lab-other",)]
+
+
+def test_one_that_is_refused_says_why_and_the_others_are_measured():
+    result = run("--method", "identity/max", "--precision", "fp32", "--precision", "tf32")
+    assert result.exit_code == 0
+    assert "refused: tf32: tf32 is a precision of CUDA" in result.stdout
+
+
+def test_nothing_measured_is_exit_code_2():
+    result = run("--precision", "tf32", "--json")
+    assert result.exit_code == 2
+    (row,) = json.loads(result.stdout)["rows"]
+    assert "tf32 is a precision of CUDA" in row["problem"]
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["--size", "640"], "expected WIDTHxHEIGHT such as 640x480, got '640'"),
+        (["--size", "0x480"], "expected WIDTHxHEIGHT such as 640x480, got '0x480'"),
+        (["--sources", "1"], "1 is not in the range x>=2"),
+        (["--device", "nonsense"], "the device nonsense is not available"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_a_sentence(args, sentence):
+    result = run(*args)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert not result.stdout
+
+
+def test_ctrl_c_shows_what_there_is(monkeypatch):
+    calls = []
+
+    def stop(*args):
+        calls.append(args)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return alternate(*args)
+
+    alternate = measuring.alternate
+    monkeypatch.setattr(measuring, "alternate", stop)
+    result = run("--method", "identity/max", "--method", "identity/mean", "--json")
+    assert result.exit_code == 130
+    assert [row["method"] for row in json.loads(result.stdout)["rows"]] == ["identity/max"]
+    assert "stopped after 1 of 2 rows" in result.stderr
