@@ -170,9 +170,8 @@ class _Run:
         if not self.keeps or len(self.batches) == 1:
             yield from self._bands(self.batches)
             return
-        parts = [
-            list(self._bands([images])) for images in self.batches
-        ]  # features of one at a time
+        # the features of one batch at a time
+        parts = [list(self._bands([images])) for images in self.batches]
         yield Band(
             torch.cat([torch.cat([band.fused for band in part], -2) for part in parts]),
             torch.cat([torch.cat([band.maps for band in part], -2) for part in parts], 1),

@@ -1,8 +1,8 @@
 """The backbone compiled by PyTorch: on CUDA into graphs, which a GPU runs in one go.
 
 The first tile of every size and position takes seconds to minutes, the next ones none; worth it for
-many images of one size. PyTorch compiles eight kinds of tiles, and computes others as `eager` does. On
-CPUs nothing is gained.
+many images of one size. PyTorch compiles eight kinds of tiles and computes others as `eager` does.
+On CPUs nothing is gained.
 """
 
 from __future__ import annotations

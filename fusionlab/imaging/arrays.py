@@ -81,7 +81,7 @@ class Stack:
         """k, N, H, W."""
         self.limits = torch.stack(
             [
-                one.limits_of(source.parts, name)
+                one.limits_of(source.parts, source.images, source.dtype, name)
                 for source, one, name in zip(found, self._scales, names, strict=True)
             ]
         )

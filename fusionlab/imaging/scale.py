@@ -89,14 +89,22 @@ class Scale:
             FusionlabError: a value is NaN or infinite; or, for `full`, the type has no agreed
                 white or floats lie outside 0..1.
         """
-        return self.limits_of(lambda: (images,), name)
+        return self.limits_of(lambda: (images,), len(images), images.dtype, name)
 
-    def limits_of(self, parts: Callable[[], Iterable[Tensor]], name: str) -> Tensor:
-        """Return the limits of images that come in parts, `(N, C, h, w)` each; see `limits`."""
-        first = next(iter(parts()))
-        if self.kind == "full" and first.dtype in WHITE:
-            return torch.tensor([[0, WHITE[first.dtype]]] * len(first), dtype=torch.float64)
-        found = [self._limits(parts, number, name) for number in range(len(first))]
+    def limits_of(
+        self, parts: Callable[[], Iterable[Tensor]], count: int, dtype: torch.dtype, name: str
+    ) -> Tensor:
+        """Return the limits of images that come in parts; see `limits`.
+
+        Args:
+            parts: gives them, `(count, C, h, w)` each, as often as it is called.
+            count: how many images there are.
+            dtype: of them.
+            name: what an error calls them.
+        """
+        if self.kind == "full" and dtype in WHITE:
+            return torch.tensor([[0, WHITE[dtype]]] * count, dtype=torch.float64)
+        found = [self._limits(parts, number, name) for number in range(count)]
         return torch.tensor(found, dtype=torch.float64)
 
     def _limits(
