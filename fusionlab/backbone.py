@@ -127,8 +127,11 @@ class Backbone(nn.Module, ABC):
         """Let nobody inherit tiles that do not fit: who changes `encode` changes its tiles, too."""
         super().__init_subclass__()
         for name in ("encode", "decode"):
-            if name in cls.__dict__ and f"{name}_tile" not in cls.__dict__:
-                setattr(cls, f"{name}_tile", getattr(Backbone, f"{name}_tile"))
+            tile = f"{name}_tile"
+            # who comes first, the class itself or one of those it inherits from
+            first = next(one.__dict__ for one in cls.__mro__ if {name, tile} & one.__dict__.keys())
+            if tile not in first:
+                setattr(cls, tile, getattr(Backbone, tile))
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode and decode: what training minimises the error of."""

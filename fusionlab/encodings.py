@@ -9,29 +9,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusionlab.backbone import Borders, Features
+from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engines.engine import Engine
 from fusionlab.tiling import plan
 
 MOST_BYTES = 2**28
 """How large the features of an image may be to be kept, unless the caller allows more."""
 
-Key = tuple[int, type, str]
+Key = tuple[type, str, bool]
 
 
 class Encodings:
     """The features of images, each encoded once.
 
     An image is recognised by its pixels and the engine's backbone, so that the result is what it
-    would be without this.
+    would be without this. Features that gradients shall flow through belong to one call, and are
+    not kept.
 
     Args:
-        most: how many bytes are kept; the oldest go first.
+        most: how many bytes are kept, but one image in any case; the oldest go first.
     """
 
     def __init__(self, most: int = MOST_BYTES) -> None:
         self.most = most
-        self._kept: list[tuple[Key, Tensor, Features]] = []
+        self._kept: list[tuple[Backbone, Key, Tensor, Features]] = []
 
     def of(self, engine: Engine, planes: Tensor, edge: int) -> Features:
         """Return the features of planes `(k, n, 1, H, W)`, `(k * n, C, h, w)` for each level.
@@ -41,14 +42,23 @@ class Encodings:
             planes: in 0..1.
             edge: of the tiles in which they are encoded.
         """
-        key = id(engine.backbone), type(engine), engine.precision
-        for owner, seen, features in self._kept:
-            if owner == key and seen.shape == planes.shape and torch.equal(seen, planes):
-                return features
+        if planes.requires_grad:
+            return _encoded(engine, planes, edge)
+        # tensors of the inference mode are of no use outside it
+        key = type(engine), engine.precision, torch.is_inference_mode_enabled()
+        found = (
+            features
+            for backbone, owner, seen, features in self._kept
+            if backbone is engine.backbone and owner == key and _equal(seen, planes)
+        )
+        if known := next(found, None):
+            return known
+        size = feature_bytes(engine, planes.shape[:2].numel(), *planes.shape[-2:])
+        while self._kept and sum(map(_bytes, self._kept)) + size > self.most:
+            self._kept.pop(0)  # first, so that both never stand in memory
         features = _encoded(engine, planes, edge)
-        self._kept.append((key, planes, features))
-        while sum(map(_bytes, self._kept)) > self.most and len(self._kept) > 1:
-            self._kept.pop(0)
+        # a copy: the planes may be the caller's own, who may write to them
+        self._kept.append((engine.backbone, key, planes.clone(), features))
         return features
 
 
@@ -81,7 +91,7 @@ def feature_bytes(engine: Engine, images: int, height: int, width: int) -> int:
 
 def _distinct(images: Tensor) -> tuple[list[int], list[int]]:
     """Return which images come first of their like, and for each image which of them it equals."""
-    sums = images.flatten(1).sum(dim=1, dtype=torch.float64).tolist()
+    sums = images.flatten(1).sum(dim=1).tolist()
     firsts: list[int] = []
     index = []
     for number, total in enumerate(sums):
@@ -126,5 +136,9 @@ def _room(like: Tensor, height: int, width: int) -> Tensor:
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
 
 
-def _bytes(kept: tuple[Key, Tensor, Features]) -> int:
-    return sum(level.numel() * level.element_size() for level in kept[2])
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+def _bytes(kept: tuple[Backbone, Key, Tensor, Features]) -> int:
+    return sum(level.numel() * level.element_size() for level in kept[-1])

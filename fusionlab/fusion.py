@@ -203,7 +203,8 @@ class Fusion:
             return Fused(image, stack.maps(maps), stack.limits, tile)
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and stack.on_tensors):
-            return self._run(run, stack.shape[0], weights=weights)
+            graded = any(isinstance(one, Tensor) and one.requires_grad for one in sources)
+            return self._run(run, stack.shape[0], weights=weights, graded=graded)
 
     def at_once(self, k: int, height: int, width: int) -> int:
         """Return how many images of k sources of a size are best given in one batch."""
@@ -232,12 +233,18 @@ class Fusion:
             fused, maps = (torch.cat(parts, dim=-2) for parts in zip(*bands, strict=True))
             return fused.to(planes.device), maps.to(planes.device)
 
-        return self._run(run, len(planes), weights=weights)
+        return self._run(run, len(planes), weights=weights, graded=planes.requires_grad)
 
-    def _run(self, run: Callable[[Pipeline], Result], k: int, *, weights: bool) -> Result:
+    def _run(
+        self, run: Callable[[Pipeline], Result], k: int, *, weights: bool, graded: bool
+    ) -> Result:
         """Run the pipeline; where CUDA runs out of memory, again, with tiles of half the edge."""
         self._check(k, weights=weights)
         pipeline = Pipeline(self._engine, self.strategy, self._networks, self.tile)
+        graded = graded or any(one.requires_grad for one in self.networks.parameters())
+        if graded and torch.is_grad_enabled():
+            plain = build_engine("eager", self.backbone, self.device, "fp32")
+            pipeline = replace(pipeline, engine=plain, networks=self.networks)
         with convolutions(self.device, allow_tf32=self.precision == "tf32"):
             while True:
                 try:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from fusionlab.backbone import Features
-from fusionlab.encodings import Encodings, encode_distinct, feature_bytes
+from fusionlab.encodings import MOST_BYTES, Encodings, encode_distinct, feature_bytes
 from fusionlab.engines.engine import Engine
 from fusionlab.errors import FusionlabError
 from fusionlab.plugins import in_one_line
@@ -310,6 +310,9 @@ class _Run:
         extra = self.tile_edge + sum(self.backbone.margins(0))
         height, width = min(extra, self.height), min(extra, self.width)
         group = self.planes.group
+        size = feature_bytes(self.engine, k * group, self.height, self.width)
+        if self.in_one_piece and size > MOST_BYTES:
+            group = 1  # large ones plane by plane, even where their colours have some in common
         pictures = images_at_once(k * group, height, width, self.engine.pixels_at_once)
         return [
             slice(start, min(images, start + group * pictures))

@@ -1,5 +1,7 @@
 """Features of whole images: encoded once, recognised by their pixels, kept within bounds."""
 
+import weakref
+
 import pytest
 import torch
 
@@ -99,3 +101,62 @@ def test_a_batch_changes_no_bit_of_its_images(engine):
     for number in range(7):
         (alone,) = engine.encode(images[number : number + 1], WHOLE)
         assert torch.equal(together[number], alone[0])
+
+
+def test_a_small_picture_is_decoded_alone_as_among_others(engine):
+    """So that it does not matter in which group of a folder a picture is fused."""
+    for shape in ((1, 1), (5, 7), (32, 32), (40, 40), (90, 90)):
+        features = engine.encode(planes(3, 1, *shape), WHOLE)
+        together = engine.decode(features, WHOLE)
+        alone = engine.decode((features[0][:1],), WHOLE)
+        assert torch.equal(alone, together[:1])
+
+
+def test_features_are_not_those_of_planes_that_were_written_to(counting):
+    fusion, images = Fusion(counting.backbone, "l1norm"), planes(2, 1, 1, 20, 20)
+    kept = Encodings()
+    fusion.fuse_planes(images, encodings=kept)
+    images *= 0.5
+    found, _ = fusion.fuse_planes(images, encodings=kept)
+    assert torch.equal(found, fusion.fuse_planes(images)[0])
+
+
+def test_a_backbone_is_not_taken_for_one_that_is_gone(engine):
+    """A new one often lies where the last one was, and has its id."""
+    kept, images = Encodings(), planes(2, 1, 1, 20, 20)
+    for seed in range(10):
+        torch.manual_seed(seed)
+        found = kept.of(Eager(DenseFuse().freeze(), CPU, "fp32"), images, 64)[0]
+        torch.manual_seed(seed)
+        expected = Encodings().of(Eager(DenseFuse().freeze(), CPU, "fp32"), images, 64)[0]
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("first", ["without gradients", "with them"])
+def test_gradients_reach_the_sources_past_features_that_are_kept(engine, first):
+    fusion = Fusion(engine.backbone, "l1norm", range_policy=None)
+    kept, images = Encodings(), list(planes(2, 1, 20, 20))
+    before = [one.clone().requires_grad_(first == "with them") for one in images]
+    fusion.fuse(before, encodings=kept)
+    sources = [one.clone().requires_grad_() for one in images]
+    fusion.fuse(sources, encodings=kept).image.sum().backward()
+    assert all(source.grad is not None for source in sources)
+    assert all(source.grad is None for source in before)
+
+
+def test_room_is_made_before_an_image_is_encoded(counting):
+    """Else twice as much would be in memory as is allowed."""
+    kept = Encodings(most=feature_bytes(counting, 2, 20, 20))
+    kept.of(counting, planes(2, 1, 1, 20, 20), 64)
+    gone = weakref.ref(kept.of(counting, planes(2, 1, 1, 20, 20), 64)[0])
+    seen = []
+    encode, counting.encode = counting.encode, lambda *args: seen.append(gone()) or encode(*args)
+    kept.of(counting, planes(2, 1, 1, 20, 20, seed=1), 64)
+    assert seen == [None]
+
+
+def test_what_was_kept_in_inference_mode_is_not_used_outside_it(counting):
+    kept, images = Encodings(), planes(2, 1, 1, 20, 20)
+    with torch.inference_mode():
+        assert kept.of(counting, images, 64)[0].is_inference()
+    assert not kept.of(counting, images, 64)[0].is_inference()

@@ -16,6 +16,7 @@ from fusionlab import Backbone, Fusion, FusionlabError, Level, Scene, WeightedSt
 from fusionlab.encodings import Encodings
 from fusionlab.imaging.colour import MergedChroma, chroma, luminance, recoloured
 from fusionlab.precision import convolutions
+from fusionlab.strategy import LearnedStrategy
 from fusionlab_encoders.densefuse import DenseFuse
 from fusionlab_encoders.identity import Identity
 from fusionlab_strategies.addition import Addition
@@ -652,6 +653,36 @@ def test_the_halo_is_needed_to_the_last_pixel():
     assert not np.array_equal(Fusion(Far(1), Mean(), tile=20)(sources), whole)
 
 
+def test_tiles_follow_whoever_changes_the_encoder_or_the_decoder():
+    class Dark:
+        def encode(self, images):
+            return tuple(0 * maps for maps in super().encode(images))
+
+    class Mixin(Dark, DenseFuse):
+        pass
+
+    class Override(DenseFuse):
+        def encode(self, images):
+            return tuple(0 * maps for maps in super().encode(images))
+
+    class Deeper(Override):
+        def decode(self, features):
+            return 0 * super().decode(features)
+
+    class Both(DenseFuse):
+        def encode_tile(self, images, borders):
+            return super().encode_tile(images, borders)
+
+    for backbone in (Mixin().freeze(), Override().freeze(), Deeper().freeze()):
+        fusion = Fusion(backbone, Mean(), range_policy=None)
+        expected = backbone.decode((torch.zeros(1, 64, 20, 30),))[0]
+        found = fusion([uniform(seed, 1, 20, 30) for seed in (0, 1)])
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert Deeper.decode_tile is Backbone.decode_tile
+    assert Both.encode_tile is not Backbone.encode_tile
+    assert Both.decode_tile is DenseFuse.decode_tile
+
+
 @given(st.integers(1, 50), st.integers(1, 50), st.sampled_from([16, 23, 999]))
 def test_several_levels_strides_and_sizes_that_do_not_divide(height, width, tile):
     """Idempotence through two levels: three times one image is that image."""
@@ -866,6 +897,24 @@ def test_naming_a_backbone_leaves_the_random_numbers_alone():
     assert torch.equal(state, torch.random.get_rng_state())
 
 
+def test_large_colour_images_in_one_piece_are_fused_plane_by_plane(monkeypatch):
+    """All three at once would take three times the memory that is allowed."""
+    seen = []
+
+    class Whole(Mean):
+        support = None
+
+        def fuse(self, features, scene):
+            seen.append(features.shape[1])
+            return super().fuse(features, scene)
+
+    sources = images(2, 200, 200, channels=3)
+    small = Fusion(Identity(), Whole())(sources)
+    monkeypatch.setattr("fusionlab.pipeline.MOST_BYTES", 1000)
+    assert np.array_equal(Fusion(Identity(), Whole())(sources), small)
+    assert seen == [3, 1, 1, 1]
+
+
 def test_a_strategy_without_weights_has_no_weight_maps():
     with pytest.raises(FusionlabError, match="the strategy Max gives the sources no weights"):
         Fusion(Identity(), Max()).fuse(images(), weights=True)
@@ -885,6 +934,38 @@ def test_gradients_reach_the_sources_and_the_strategy_but_not_the_backbone(dense
     assert all(source.grad.abs().sum() > 0 for source in sources)
     assert Learned.theta.grad.abs().sum() > 0
     assert all(p.grad is None and not p.requires_grad for p in densefuse.parameters())
+
+
+class Mixing(nn.Module):
+    """A network that mixes the channels of the mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Conv2d(64, 64, 1)
+
+    def forward(self, features):
+        return self.mix(features.mean(0))
+
+
+class Mixed(LearnedStrategy):
+    support = 0
+
+    def network(self, level):  # the test gives one
+        return Mixing()
+
+    def losses(self, *_):
+        return {}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("from_sources", [True, False])
+def test_gradients_reach_a_network_in_every_precision(densefuse, precision, from_sources):
+    networks = nn.ModuleList([Mixing()])
+    fusion = Fusion(densefuse, Mixed(), range_policy=None, networks=networks, precision=precision)
+    sources = [uniform(seed, 24, 24).requires_grad_(from_sources) for seed in (0, 1)]
+    fusion(sources).sum().backward()
+    assert networks[0].mix.weight.grad.abs().sum() > 0
+    assert all((source.grad is not None) is from_sources for source in sources)
 
 
 def test_a_fusion_never_changes_the_backbone(densefuse):
@@ -931,3 +1012,17 @@ def test_cuda_equals_cpu(strategy):
     cpu = Fusion("densefuse@1e2", strategy, range_policy=None)(sources)
     cuda = Fusion("densefuse@1e2", strategy, range_policy=None, device="cuda")(sources)
     assert np.abs(cpu - cuda).max() <= 1e-4
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("policy", [None, "clip", "minmax"])
+@pytest.mark.parametrize("colour", ["per-channel", "luma", "gray"])
+@pytest.mark.parametrize("make", [lambda a: a, lambda a: torch.from_numpy(a).movedim(-1, 0)])
+def test_pictures_come_back_from_cuda(policy, colour, make):
+    sources = [make(image / 255) for image in images(2, 100, 150, channels=3)]
+    settings = {"range_policy": policy, "colour": colour}
+    cpu = Fusion("densefuse@1e2", "addition", **settings)(sources)
+    cuda = Fusion("densefuse@1e2", "addition", **settings, device="cuda")(sources)
+    assert type(cuda) is type(cpu)
+    assert abs(cpu - cuda).max() <= 1e-4

@@ -7,6 +7,7 @@ somebody else's runs as well, as long as its graph depends on shapes alone.
 from __future__ import annotations
 
 import warnings
+from threading import Lock
 from typing import Any
 
 import torch
@@ -50,6 +51,8 @@ class OpenVINO(Engine):
         self.dtype = torch.float32
         self._core = openvino.Core()
         self._graphs: dict[object, Any] = {}
+        self._running = Lock()
+        """A graph has one place for its results: two threads must not run it at once."""
 
     def _encode(self, images: Tensor, borders: Borders) -> Features:
         margin = self.backbone.margins(0)[0]
@@ -75,13 +78,14 @@ class OpenVINO(Engine):
         # an axis of a single pixel is mirrored in another way, and takes a graph of its own
         slim = tuple(edge == 1 for edge in tensors[0].shape[-2:])
         key = stage, borders, slim, torch.get_num_threads()
-        if key not in self._graphs:
-            self._graphs[key] = self._compiled(stage, tensors, borders, slim)
-        request = self._graphs[key]
         found = tuple(torch.empty(shape) for shape in shapes)
-        for number, maps in enumerate(found):  # else they would be copied
-            request.set_output_tensor(number, openvino.Tensor(maps.numpy(), shared_memory=True))
-        request.infer([tensor.contiguous().numpy() for tensor in tensors], share_inputs=True)
+        with self._running:
+            if key not in self._graphs:
+                self._graphs[key] = self._compiled(stage, tensors, borders, slim)
+            request = self._graphs[key]
+            for number, maps in enumerate(found):  # else they would be copied
+                request.set_output_tensor(number, openvino.Tensor(maps.numpy(), shared_memory=True))
+            request.infer([tensor.contiguous().numpy() for tensor in tensors], share_inputs=True)
         return found
 
     def _compiled(

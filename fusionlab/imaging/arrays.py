@@ -115,10 +115,11 @@ class Stack:
         """Make an image like the sources of decoded planes.
 
         Args:
-            bands: from top to bottom, `(N, 1, h, W)` each, 0..1 and beyond.
+            bands: from top to bottom, `(N, 1, h, W)` each, 0..1 and beyond; on any device.
             policy: how they become displayable; None returns them as they are, as floats.
             depth: of the result; None: that of the deepest source. Raw floats have none.
         """
+        bands = (band.to(self._sources[0].device) for band in bands)
         extremes = Extremes()
         if policy == "minmax":  # the whole range has to be known before the first pixel
             bands = self._seen(bands, extremes)
@@ -170,7 +171,7 @@ class Stack:
             else:
                 shown = recoloured(stretch(images, 1, limits), chroma).clamp(0, 1) * white
             shown = whole(shown) if dtype in WHITE else shown
-        return shown.to(dtype).to(self._sources[0].device)
+        return shown.to(dtype)
 
     def _units(self, box: Box) -> Iterator[Tensor]:
         """Cut every source, and scale it to float32 in 0..1: `(N, C, h, w)`."""
@@ -188,7 +189,7 @@ class Stack:
             extremes.add(band.unflatten(0, (-1, self.group)).squeeze(2))
             rows: Any = band
             if not self.on_tensors:
-                rows = band.squeeze(1).movedim(0, 1).cpu().numpy()
+                rows = band.squeeze(1).movedim(0, 1).numpy()
             kept.append(rows)
         if isinstance(kept, list):
             return kept

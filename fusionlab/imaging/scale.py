@@ -122,6 +122,11 @@ class Scale:
                 f"{name} holds NaN or infinity at {bad} of {size} values; replace "
                 "them by numbers first"
             )
+        if self.kind in ("minmax", "percentile") and not math.isfinite(most - least):
+            raise FusionlabError(
+                f"{name} holds values from {least:.6g} to {most:.6g}, more than a scale can span; "
+                "choose limits: LO,HI"
+            )
         match self.kind:
             case "full":
                 return _full(part.dtype, least, most, name)

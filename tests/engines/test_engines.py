@@ -1,6 +1,7 @@
 """Engines: each gives what the backbone gives, to the rounding of its precision."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -173,3 +174,15 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(FusionlabError, match=r"pip install 'fusionlab-imaging\[openvino\]'"):
         Fusion(Identity(), L1Norm(), engine="openvino")
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino"])
+def test_threads_may_share_a_fusion(name, backbone):
+    if name == "openvino":
+        pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    fusion = Fusion(backbone, L1Norm(), engine=name)
+    pairs = [[picture(1, 1, 64 + 8 * n, 64, seed=s)[0, 0] for s in (0, 1)] for n in range(2)]
+    expected = [fusion(pair) for pair in pairs]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(fusion, pairs * 20))
+    assert all(torch.equal(one, expected[n % 2]) for n, one in enumerate(found))

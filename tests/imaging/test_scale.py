@@ -335,3 +335,10 @@ def test_an_error_names_the_source():
     for names, name in [((), "source 2"), (("a.tif", "b.tif"), "b.tif")]:
         with pytest.raises(FusionlabError, match=f"^{name} is int16, which has no agreed white"):
             Stack(sources, names=names)
+
+
+@pytest.mark.parametrize("scale", ["minmax", "percentile"])
+def test_values_too_far_apart_are_refused(scale):
+    images = torch.tensor([[-1.7e308, 1.7e308]], dtype=torch.float64)[None, None]
+    with pytest.raises(FusionlabError, match="^it holds values from -1.7e[+]308 to 1.7e[+]308, "):
+        Scale.parse(scale).limits(images, "it")
