@@ -23,17 +23,16 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 
-PAIRS = 24
 HEIGHT, WIDTH = 300, 500
 
 
-def render(folder: Path) -> None:
+def render(folder: Path, pairs: int) -> None:
     """Write pairs of noisy gradients: a gray JPEG and an RGB JPEG."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(0, 200, WIDTH)[None, :, None]
     for letter, channels in (("a", 1), ("b", 3)):
         (folder / letter).mkdir()
-        for number in range(PAIRS):
+        for number in range(pairs):
             image = (ramp + rng.integers(0, 56, (HEIGHT, WIDTH, channels))).astype(np.uint8)
             iio.imwrite(folder / letter / f"{number:03}.jpg", image.squeeze(), quality=95)
 
@@ -85,13 +84,14 @@ def main() -> None:
     """Run both, and print them side by side."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--set", type=Path, help="a folder with a/ b/ ...; rendered if left out")
+    parser.add_argument("--pairs", type=int, default=24, help="how many are rendered")
     parser.add_argument("--colour", default="per-channel")
     parser.add_argument("--rounds", type=int, default=3, help="the fastest of them counts")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         place = args.set or Path(name)
         if args.set is None:
-            render(place)
+            render(place, args.pairs)
         started = time.perf_counter()
         found: dict[str, list[dict[str, float]]] = {"run": [], "loop": []}
         for _ in range(args.rounds):  # in turns, so that both see the same machine

@@ -66,11 +66,14 @@ def encode_distinct(engine: Engine, images: Tensor, borders: Borders) -> Feature
     """Encode images `(M, 1, h, w)`, those that are equal once, as many at once as suit the engine.
 
     A gray source beside colour stands for all three channels, and so does a gray picture that is
-    stored as RGB.
+    stored as RGB. On a GPU all are encoded: batches of other sizes may take other kernels there,
+    and nothing shall depend on what is equal by chance.
     """
     if images.requires_grad and torch.is_grad_enabled():
         return engine.encode(images, borders)
-    firsts, index = _distinct(images)
+    firsts = index = list(range(len(images)))
+    if images.device.type == "cpu":
+        firsts, index = _distinct(images)
     # at least two at a time: engines may have another way, and other rounding, for one
     parts = min(round(len(firsts) * images[0].numel() / engine.pixels_at_once), len(firsts) // 2)
     if len(firsts) == len(images) and parts <= 1:

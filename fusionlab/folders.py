@@ -25,6 +25,9 @@ from fusionlab.record import digest
 AHEAD = 3
 """How many fusions are read before their turn, and how many wait to be written, at least."""
 
+MOST_AHEAD = 64
+"""Even where thousands of tiny images are fused in one go, somebody waits for the outcomes."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -201,7 +204,7 @@ class FolderRun:
                 continue
             group.append((entry, found))
             most = self.job.at_once(found)
-            self._ahead = max(self._ahead, 2 * most)
+            self._ahead = min(max(self._ahead, 2 * most), MOST_AHEAD)
             if len(group) >= most:
                 yield group
                 group = []

@@ -108,6 +108,11 @@ class Fusion:
         if not isinstance(strategy, Strategy):
             plugins = installed()
             strategy = build_strategy(strategy or plugins.default("strategy"), plugins)
+        if not hasattr(backbone, "reach"):
+            raise FusionlabError(
+                f"the backbone {type(backbone).__name__} does not say how far it sees; give it a "
+                "`reach`, the pixels that its encoder and its decoder look away"
+            )
         with blaming(strategy):
             convex, support = Law.CONVEXITY in strategy.laws, strategy.support
         if support is not None and support < 0:

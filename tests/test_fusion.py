@@ -206,6 +206,16 @@ def test_devices_that_are_not_there_are_refused(device):
         Fusion(Identity(), Mean(), device=device)
 
 
+def test_a_backbone_that_does_not_say_how_far_it_sees_is_refused():
+    class Silent(Identity):
+        @property
+        def reach(self):
+            raise AttributeError
+
+    with pytest.raises(FusionlabError, match="Silent does not say how far it sees; give it a"):
+        Fusion(Silent(), Mean())
+
+
 def test_a_negative_support_is_refused():
     class Negative(Mean):
         support = -1
@@ -631,7 +641,7 @@ def test_tiled_equals_whole(densefuse, strategy):
     check()
 
 
-def test_the_halo_is_needed_to_the_last_pixel():
+def test_the_margin_is_needed_to_the_last_pixel():
     """A network whose eight layers each look one pixel up and left sees 8 pixels far."""
 
     class Far(DenseFuse):

@@ -14,7 +14,17 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 
 
-@pytest.fixture(params=PACKAGES, ids=lambda package: package.name)
+SLOW = {"fusionlab-nonlocal"}
+"""Whose own tests take half a minute; the others show the same."""
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(package, marks=[pytest.mark.slow] if package.name in SLOW else [])
+        for package in PACKAGES
+    ],
+    ids=lambda package: package.name,
+)
 def package(request):
     return request.param
 
