@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -246,17 +246,29 @@ def _content(pixels: Rows, output: Path, text: str) -> Content:
     write = format_of(output).write
     if isinstance(pixels, np.ndarray) or write is None:
         return _encoded(pixels, output, text)
-    return lambda file: write(file, pixels, text)
+
+    def written(file: BinaryIO) -> None:
+        try:
+            write(file, pixels, text)
+        except (FusionlabError, OSError):  # of rows that cannot be read, and of the disk
+            raise
+        except Exception as error:
+            raise _unwritable(output, error) from error
+
+    return written
 
 
 def _encoded(pixels: Rows, output: Path, text: str = "") -> bytes:
     try:
         return format_of(output).encode(pixels, text)
-    except Exception as error:  # an encoder raises what it likes: at sides of 65,536 for JPEG
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise FusionlabError(
-            f"cannot write {output}: {reason}; choose another format, such as .tif"
-        ) from error
+    except Exception as error:
+        raise _unwritable(output, error) from error
+
+
+def _unwritable(output: Path, error: Exception) -> FusionlabError:
+    """Say that an encoder, which raises what it likes, fails: at sides of 65,536 for JPEG."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return FusionlabError(f"cannot write {output}: {reason}; choose another format, such as .tif")
 
 
 def alike(one: Sources, other: Sources) -> bool:

@@ -111,6 +111,18 @@ def test_a_tile_that_is_damaged_is_met_halfway_and_nothing_is_written(folder, by
     assert sorted(path.name for path in folder.iterdir()) == ["colour.tif", "gray.tif", "other.tif"]
 
 
+def test_an_encoder_that_fails_while_rows_are_written_is_a_sentence(folder, by_rows, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("no such strip")
+
+    by_rows()
+    monkeypatch.setattr("tifffile.TiffWriter.write", fail)
+    result = fuse("gray.tif", "other.tif", "-o", "fused.tif")
+    assert result.exit_code == 2
+    assert re.match(r"Error: cannot write fused.tif: .*no such strip; choose", result.stderr)
+    assert sorted(path.name for path in folder.iterdir()) == ["colour.tif", "gray.tif", "other.tif"]
+
+
 def test_a_folder_for_temporary_files_without_room_is_named(folder, by_rows, monkeypatch):
     by_rows()
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from fusionlab.cli.options import ENGINES, PRECISIONS
 from fusionlab.cli.output import json_option, on_terminal, show_facts
 from fusionlab.cli.session import Session, Stopped, refusing
 
@@ -88,7 +89,7 @@ def _sizes(
     "--engine",
     "engines",
     multiple=True,
-    type=click.Choice(["eager", "compile", "openvino"]),
+    type=click.Choice(ENGINES),
     default=["eager"],
     show_default=True,
     help="What runs the backbone, as for 'fuse'.",
@@ -97,7 +98,7 @@ def _sizes(
     "--precision",
     "precisions",
     multiple=True,
-    type=click.Choice(["fp32", "tf32", "bf16", "fp16"]),
+    type=click.Choice(PRECISIONS),
     default=["fp32"],
     show_default=True,
     help="In which numbers, as for 'fuse'.",

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from fusionlab.params import Param
     from fusionlab.plugins import Offer, Plugins
 
+ENGINES = ("eager", "compile", "openvino")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+"""What `fusionlab.engines` and `fusionlab.precision` know, which import torch; a test compares."""
+
 _CHOSEN = "fusionlab.chosen-strategy"
 _PRESETTABLE = {"backbone", "range_policy"}
 """The options of a command that a preset may set, besides those of the strategy."""

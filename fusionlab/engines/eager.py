@@ -1,6 +1,7 @@
 """The default engine: PyTorch, operation by operation, in the layout that suits the device.
 
-On CPUs that is channels-last, which takes two thirds of the time (docs/speed.md).
+On CPUs that is channels-last: the plain network takes three quarters to five sixths of the time
+that it takes in the default layout, and rounds alike wherever a tile begins (docs/speed.md).
 """
 
 from __future__ import annotations

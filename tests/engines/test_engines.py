@@ -2,6 +2,7 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from fusionlab import Backbone, Fusion, FusionlabError, Level
 from fusionlab.backbone import Borders
-from fusionlab.engines.choosing import build_engine
-from fusionlab.precision import check_precision
+from fusionlab.cli.options import ENGINES, PRECISIONS
+from fusionlab.engines.choosing import EngineName, build_engine
+from fusionlab.precision import Precision, check_precision
 from fusionlab_encoders.identity import Identity
 from fusionlab_strategies.l1norm import L1Norm
 
@@ -134,6 +136,7 @@ def test_somebody_elses_backbone_runs_on_every_engine(name):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # its compiler's own
 def test_what_torch_compiles_gives_the_same(backbone):
     """Minutes where the compiler is slow."""
     sources = [picture(1, 1, 50, 60, seed=seed)[0, 0].numpy() for seed in range(2)]
@@ -142,6 +145,11 @@ def test_what_torch_compiles_gives_the_same(backbone):
     ]
     plain, compiled = (fusion(sources) for fusion in fusions)
     np.testing.assert_allclose(compiled, plain, rtol=0, atol=2e-3 / 255)
+
+
+def test_the_command_line_offers_what_there_is():
+    assert get_args(EngineName) == ENGINES
+    assert get_args(Precision) == PRECISIONS
 
 
 def test_an_engine_that_is_none_is_refused():
