@@ -6,8 +6,8 @@ The same image set twice in one run, each in a process of its own:
 * `loop`: what one would write by hand: read, fuse, write, one picture after another, with the
   same pipeline.
 
-    python benchmarks/folder.py                        # rendered pairs, colour and gray
-    python benchmarks/folder.py --set path/to/set --colour luma
+    python benchmarks/folder.py                        # rendered pairs, color and gray
+    python benchmarks/folder.py --set path/to/set --color luma
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ import sys, time
 from pathlib import Path
 import imageio.v3 as iio
 from fusionlab import Fusion
-from fusionlab.imagesets import find_entries
-place, out, colour = sys.argv[1:]
-fusion = Fusion("densefuse", "l1norm", colour=colour)
+from fusionlab.runs.image_sets import find_image_set
+place, out, color = sys.argv[1:]
+fusion = Fusion("densefuse", "l1norm", color=color)
 read = fuse = write = 0.0
 started = time.perf_counter()
-entries = find_entries([Path(place)])
+entries = find_image_set([Path(place)])
 for entry in entries:
     t0 = time.perf_counter()
     sources = [iio.imread(path) for path in entry.sources]
@@ -71,10 +71,10 @@ print(len(entries), time.perf_counter() - started, read, fuse, write)
 """
 
 
-def by_loop(place: Path, colour: str) -> dict[str, float]:
+def by_loop(place: Path, color: str) -> dict[str, float]:
     """Time the same set, one picture after another."""
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-c", LOOP, str(place), out, colour]
+        command = [sys.executable, "-c", LOOP, str(place), out, color]
         done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # ours
     names = ("pictures", "seconds", "read", "fuse", "write")
     return dict(zip(names, map(float, done.stdout.split()), strict=True))
@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--set", type=Path, help="a folder with a/ b/ ...; rendered if left out")
     parser.add_argument("--pairs", type=int, default=24, help="how many are rendered")
-    parser.add_argument("--colour", default="per-channel")
+    parser.add_argument("--color", default="per-channel")
     parser.add_argument("--rounds", type=int, default=3, help="the fastest of them counts")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -95,10 +95,10 @@ def main() -> None:
         started = time.perf_counter()
         found: dict[str, list[dict[str, float]]] = {"run": [], "loop": []}
         for _ in range(args.rounds):  # in turns, so that both see the same machine
-            found["run"].append(by_run(place, ["--colour", args.colour]))
-            found["loop"].append(by_loop(place, args.colour))
+            found["run"].append(by_run(place, ["--color", args.color]))
+            found["loop"].append(by_loop(place, args.color))
     best = {name: min(times, key=lambda t: t["seconds"]) for name, times in found.items()}
-    print(f"{int(best['run']['pictures'])} pictures, colour {args.colour}")
+    print(f"{int(best['run']['pictures'])} pictures, color {args.color}")
     print("        pictures/s  seconds    read    fuse   write  (seconds of work)")
     for name, one in best.items():
         rate = one["pictures"] / one["seconds"]

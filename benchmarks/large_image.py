@@ -103,7 +103,7 @@ def main() -> None:
             for other in ("whole", "plain"):
                 if (folder / f"{other}.npy").exists():
                     worst = 255 * np.abs(tiled - np.load(folder / f"{other}.npy")).max()
-                    print(f"tiled against {other}: at most {worst:.2g} grey levels apart")
+                    print(f"tiled against {other}: at most {worst:.2g} gray levels apart")
 
 
 if __name__ == "__main__":

@@ -36,18 +36,18 @@ import tifffile
 
 from fusionlab.imaging import tiff
 from fusionlab.imaging.reading import read_image
-from fusionlab.imaging.rows import SpooledRows
+from fusionlab.imaging.rows import OnDiskRows
 
 BAND = 256
 HALO = 16
 OPTIONS = {"photometric": "minisblack", "compression": "adobe_deflate", "predictor": True}
 
 
-def noisy_ramp(edge: int, seed: int = 0) -> SpooledRows:
+def noisy_ramp(edge: int, seed: int = 0) -> OnDiskRows:
     """Render a gradient with ten bits of noise, which deflate leaves at four fifths."""
     rng = np.random.default_rng(seed)
     ramp = np.linspace(0, 64_000, edge).astype(np.uint16)
-    rows = SpooledRows((edge, edge), np.uint16)
+    rows = OnDiskRows((edge, edge), np.uint16)
     for top in range(0, edge, BAND):
         noise = rng.integers(0, 1024, (min(BAND, edge - top), edge), np.uint16)
         rows.append(ramp + noise)

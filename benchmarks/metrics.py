@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fusionlab.evaluation.measures import Measure
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 OCTAVE = {
     "EN": 0.009,
@@ -88,8 +88,8 @@ def main() -> None:
         print(f"| {width}x{height} | {spent:.3f} | {spent / (height * width / 1e6):.2f} |")
 
     print("\n| 640x480 | seconds |\n|---|---|")
-    for offer in plugins.metrics.offers:
-        print(f"| `{offer.ref.name}` | {time([offer.ref.name], 480, 640):.4f} |")
+    for registration in plugins.metrics.registrations:
+        print(f"| `{registration.ref.name}` | {time([registration.ref.name], 480, 640):.4f} |")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 
 class Plain(nn.Module):
@@ -52,7 +52,7 @@ class Plain(nn.Module):
 
     @torch.no_grad()
     def fuse(self, images: Sequence[NDArray[np.uint8]], radius: int = 1) -> Tensor:
-        """Fuse gray images; return grey levels `(H, W)`, not yet rounded or cut off."""
+        """Fuse gray images; return gray levels `(H, W)`, not yet rounded or cut off."""
         place = self.c1.weight.device
         sources = [torch.from_numpy(image)[None, None].float().to(place) for image in images]
         features = [self.encode(source) for source in sources]

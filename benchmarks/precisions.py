@@ -1,4 +1,4 @@
-"""How far engines and precisions are from eager float32, in grey levels, on pictures.
+"""How far engines and precisions are from eager float32, in gray levels, on pictures.
 
 Two figures of the decoded picture before it is rounded: the largest, the 99.9th percentile and the
 mean absolute difference over all pixels of a set; and of the 8-bit picture: the share of pixels
@@ -26,8 +26,8 @@ from tabulate import tabulate
 
 from fusionlab import Fusion, FusionlabError
 from fusionlab.bench.machine import describe_machine
-from fusionlab.imagesets import find_entries
 from fusionlab.imaging.reading import read_image
+from fusionlab.runs.image_sets import find_image_set
 
 IMAGES = Path(__file__).parents[1] / "examples" / "images"
 EXACT = "eager:fp32"
@@ -36,7 +36,7 @@ EXACT = "eager:fp32"
 def read(place: Path) -> list[list[NDArray[Any]]]:
     """Read the sources of every entry of a set; files without sub-folders are those of one."""
     if any(path.is_dir() for path in place.iterdir()):
-        entries = [entry.sources for entry in find_entries([place])]
+        entries = [entry.sources for entry in find_image_set([place])]
     else:
         entries = [sorted(place.iterdir())]
     return [[read_image(path).pixels for path in sources] for sources in entries]
@@ -45,14 +45,14 @@ def read(place: Path) -> list[list[NDArray[Any]]]:
 def decoded(
     name: str, sets: Sequence[list[NDArray[Any]]], method: str, device: str
 ) -> list[NDArray[np.float32]]:
-    """Fuse every entry; return grey levels that are not rounded."""
+    """Fuse every entry; return gray levels that are not rounded."""
     engine, _, precision = name.partition(":")
     backbone, _, strategy = method.partition("/")
     fusion = Fusion(
         backbone,
         strategy,
         range_policy=None,
-        colour="gray",
+        color="gray",
         device=device,
         engine=engine,  # type: ignore[arg-type]
         precision=precision,  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """How fast a fusion is: beside the method as users have it, and as images, sources, windows grow.
 
 * `plain`: a plain transcription of the paper (`plain.py`) against the engines and precisions: the
-  time, the share of the device's matrix rate, and how far the result is from the plain one, in grey
+  time, the share of the device's matrix rate, and how far the result is from the plain one, in gray
   levels before rounding, on a street (`examples/images`) that is mirrored to the size;
 * `size`, `sources`, `radius`: seconds per megapixel, per source, and with the radius of the window.
 
@@ -34,9 +34,9 @@ from fusionlab import Fusion, FusionlabError
 from fusionlab.bench.cases import Case
 from fusionlab.bench.machine import describe_machine
 from fusionlab.bench.rate import matrix_rate
-from fusionlab.bench.timing import Patience, alternate
+from fusionlab.bench.timing import TimingBudget, alternate
 from fusionlab.bench.work import Work
-from fusionlab.precision import convolutions
+from fusionlab.engine.precision import convolutions
 
 STREET = Path(__file__).parents[1] / "examples" / "images" / "street"
 WIDTH, HEIGHT = 640, 480
@@ -83,7 +83,7 @@ class Variants:
         )
 
 
-def beside_plain(variants: Variants, patience: Patience) -> dict[str, Any]:
+def beside_plain(variants: Variants, budget: TimingBudget) -> dict[str, Any]:
     """Compare with the plain transcription."""
     device, images = variants.device, street(WIDTH, HEIGHT, 2)
     plain, last = Plain.shipped().to(device), Plain.shipped().to(device)
@@ -101,7 +101,7 @@ def beside_plain(variants: Variants, patience: Patience) -> dict[str, Any]:
         errors[name] = np.abs(255 * variants.build(name, policy=None)(images) - reference)
     precisions: list[Any] = sorted({"fp32", *(name.partition(":")[2] for name in variants.names)})
     rates = {one: [matrix_rate(device, one).per_second] for one in precisions}
-    samples = alternate(works, device, patience)
+    samples = alternate(works, device, budget)
     for one in precisions:
         rates[one].append(matrix_rate(device, one).per_second)
     work = Work.of(variants.build("eager:fp32").backbone, device).total(
@@ -128,7 +128,7 @@ def beside_plain(variants: Variants, patience: Patience) -> dict[str, Any]:
 
 def growing(
     variants: Variants,
-    patience: Patience,
+    budget: TimingBudget,
     points: Sequence[float],
     build: Callable[[str, float], tuple[Fusion, list[NDArray[np.uint8]]]],
     unit: Callable[[float], float] = lambda _: 1,
@@ -139,7 +139,7 @@ def growing(
         for point in points:
             fusion, images = build(name, point)
             works[f"{name} {point:g}"] = lambda fusion=fusion, images=images: fusion(images)
-    samples = alternate(works, variants.device, patience)
+    samples = alternate(works, variants.device, budget)
     return {
         name: {f"{point:g}": samples[f"{name} {point:g}"].median / unit(point) for point in points}
         for name in variants.names
@@ -156,14 +156,14 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Measure the parts that are asked for."""
     device = torch.device(args.device)
     variants = Variants(args.variants or (ON_CPU if device.type == "cpu" else ON_CUDA), device)
-    patience = Patience(args.rounds, args.seconds)
+    budget = TimingBudget(args.rounds, args.seconds)
     found: dict[str, Any] = {"machine": describe_machine(device)}
     if "plain" in args.parts:
-        found["plain"] = beside_plain(variants, patience)
+        found["plain"] = beside_plain(variants, budget)
     if "size" in args.parts:
         found["size"] = growing(
             variants,
-            patience,
+            budget,
             args.megapixels,
             lambda name, megapixels: (variants.build(name), of_megapixels(megapixels)),
             lambda megapixels: megapixels,
@@ -171,7 +171,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     if "sources" in args.parts:
         found["sources"] = growing(
             variants,
-            patience,
+            budget,
             args.sources,
             lambda name, k: (variants.build(name), street(WIDTH, HEIGHT, int(k))),
             lambda k: k,
@@ -179,7 +179,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     if "radius" in args.parts:
         found["radius"] = growing(
             variants,
-            patience,
+            budget,
             args.radii,
             lambda name, r: (variants.build(name, int(r)), street(WIDTH, HEIGHT, 2)),
         )

@@ -32,8 +32,8 @@ from torch import Tensor
 
 import fusionlab
 from fusionlab import Backbone, Scene
-from fusionlab.method import build_backbone, build_strategy
-from fusionlab.plugins import installed
+from fusionlab.plugins.factory import build_backbone, build_strategy
+from fusionlab.plugins.host import installed
 
 HEIGHT, WIDTH = 480, 640
 BESIDE = "addition"
@@ -67,7 +67,11 @@ def shipped() -> list[str]:
     """Return the names of the rules of the distribution that has `addition`."""
     strategies = installed().strategies
     ours = strategies.find(BESIDE).plugin
-    return [offer.ref.name for offer in strategies.offers if offer.plugin == ours]
+    return [
+        registration.ref.name
+        for registration in strategies.registrations
+        if registration.plugin == ours
+    ]
 
 
 def seconds(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:

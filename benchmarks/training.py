@@ -33,9 +33,9 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from fusionlab.method import backbone_class
-from fusionlab.plugins import installed
-from fusionlab.precision import convolutions
+from fusionlab.engine.precision import convolutions
+from fusionlab.plugins.factory import backbone_class
+from fusionlab.plugins.host import installed
 from fusionlab.training.batches import Batches
 from fusionlab.training.finding import find_images
 from fusionlab.training.losses import DATA_RANGE, mean_square, ssim_loss
@@ -52,7 +52,7 @@ def step_of(
     backbone = backbone_class(installed().backbones.find("densefuse"))()
     backbone.to(device).to(memory_format=FORMATS[order])
     model = torch.compile(backbone, mode="reduce-overhead") if compiled else backbone
-    optimiser = torch.optim.Adam(backbone.parameters(), lr=1e-4)
+    optimizer = torch.optim.Adam(backbone.parameters(), lr=1e-4)
     images = torch.rand(BATCH, 1, size, size).to(device, memory_format=FORMATS[order])
 
     def step() -> None:
@@ -60,9 +60,9 @@ def step_of(
             output = model(images)
         output, target = output.float() * DATA_RANGE, images * DATA_RANGE
         loss = mean_square(output, target) + 100 * ssim_loss(output, target)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 

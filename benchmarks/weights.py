@@ -1,6 +1,6 @@
 """How exactly the weights of a backbone bring images back, and what that means for fusions.
 
-For each of the weights, in grey levels, before rounding:
+For each of the weights, in gray levels, before rounding:
 
 * reconstruction of the sources of an image set: mean and 99.9-percentile absolute error, by source;
 * homogeneity of the decoder, the mean of |dec(2 f) - 2 dec(f)|: why a sum of features is twice
@@ -27,10 +27,10 @@ from torch import Tensor
 
 from fusionlab import Fusion
 from fusionlab.backbone import Backbone
-from fusionlab.imagesets import find_entries
 from fusionlab.imaging.reading import read_image
-from fusionlab.method import build_backbone
-from fusionlab.plugins import installed
+from fusionlab.plugins.factory import build_backbone
+from fusionlab.plugins.host import installed
+from fusionlab.runs.image_sets import find_image_set
 from fusionlab.training.finding import find_images
 from fusionlab.training.losses import DATA_RANGE, ssim
 from fusionlab.training.store import load_images
@@ -42,13 +42,13 @@ def sources_of(place: Path) -> list[list[Tensor]]:
     """Read an image set as gray images `(1, 1, H, W)` in 0..1."""
     return [
         [torch.from_numpy(gray(path))[None, None] for path in entry.sources]
-        for entry in find_entries([place])
+        for entry in find_image_set([place])
     ]
 
 
 def gray(path: Path) -> np.ndarray:
     pixels = read_image(path).pixels
-    if pixels.ndim == 3:  # stored as colour, all channels alike in the sets of the field
+    if pixels.ndim == 3:  # stored as color, all channels alike in the sets of the field
         pixels = pixels[..., 0]
     return (pixels / np.iinfo(pixels.dtype).max).astype(np.float32)
 
@@ -63,7 +63,7 @@ def reconstruction(backbone: Backbone, images: list[Tensor]) -> dict[str, float]
 
 
 def homogeneity(backbone: Backbone, images: list[Tensor]) -> float:
-    """Return the mean of |dec(2 f) - 2 dec(f)| in grey levels."""
+    """Return the mean of |dec(2 f) - 2 dec(f)| in gray levels."""
     found = []
     for image in images:
         features = backbone.encode(image)
@@ -85,7 +85,7 @@ def held_out(backbone: Backbone, images: np.ndarray) -> dict[str, float]:
 
 
 def fusions(backbone: Backbone, entries: list[list[Tensor]], strategy: str) -> list[Tensor]:
-    """Fuse with the default range policy of the strategy; grey levels, not rounded."""
+    """Fuse with the default range policy of the strategy; gray levels, not rounded."""
     fusion = Fusion(backbone, strategy)
     return [fusion(entry) * DATA_RANGE for entry in entries]
 
@@ -103,9 +103,9 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, object]]:
     """Measure all weights on the same images."""
     plugins = installed()
     names = args.backbones or [
-        f"{offer.ref.name}@{tag}"
-        for offer in plugins.backbones.offers
-        for tag in offer.ref.checkpoints
+        f"{registration.ref.name}@{tag}"
+        for registration in plugins.backbones.registrations
+        for tag in registration.ref.checkpoints
     ]
     entries = sources_of(args.set)
     by_source = [list(images) for images in zip(*entries, strict=True)]

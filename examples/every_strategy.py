@@ -16,15 +16,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fusionlab import Backbone, Fusion, FusionlabError, Plugins, Strategy, load_plugins
-from fusionlab.encodings import Encodings
+from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.evaluation.measures import find_measures
 from fusionlab.evaluation.methods import FusionMethod
 from fusionlab.evaluation.rendering import to_text
 from fusionlab.evaluation.report import Report
 from fusionlab.evaluation.run import Evaluation
-from fusionlab.imagesets import Entry, find_entries
 from fusionlab.imaging.reading import read_image
-from fusionlab.method import build_strategy
+from fusionlab.plugins.factory import build_strategy
+from fusionlab.runs.image_sets import ImageSetItem, find_image_set
 
 DETAILS = Path(__file__).parent / "images" / "details"
 
@@ -32,9 +32,9 @@ DETAILS = Path(__file__).parent / "images" / "details"
 def fitting(plugins: Plugins, least: int, most: int) -> dict[str, Strategy]:
     """Return the strategies that take so few and so many sources, by name; say which do not."""
     found = {}
-    for offer in plugins.strategies.offers:
+    for registration in plugins.strategies.registrations:
         try:
-            rule = build_strategy(offer.qualified, plugins)
+            rule = build_strategy(registration.qualified, plugins)
         except FusionlabError as error:  # a parameter has no default
             print(f"left out: {error}")
             continue
@@ -47,7 +47,9 @@ def fitting(plugins: Plugins, least: int, most: int) -> dict[str, Strategy]:
     return found
 
 
-def sheet(entries: Sequence[Entry], rules: dict[str, Strategy], backbone: Backbone) -> Figure:
+def sheet(
+    entries: Sequence[ImageSetItem], rules: dict[str, Strategy], backbone: Backbone
+) -> Figure:
     """Draw the sources and results of some images; a place stays empty where k is smaller."""
     fusions = {name: Fusion(backbone, rule) for name, rule in rules.items()}
     most = max(len(entry.sources) for entry in entries)
@@ -57,8 +59,10 @@ def sheet(entries: Sequence[Entry], rules: dict[str, Strategy], backbone: Backbo
     axes = figure.subplots(len(entries), len(heads), squeeze=False)
     for row, entry in zip(axes, entries, strict=True):
         sources = [read_image(path).pixels for path in entry.sources]
-        encodings = Encodings(2**30)  # each image is encoded once for all strategies
-        results = [fusion.fuse(sources, encodings=encodings).image for fusion in fusions.values()]
+        feature_cache = FeatureCache(2**30)  # each image is encoded once for all strategies
+        results = [
+            fusion.fuse(sources, feature_cache=feature_cache).image for fusion in fusions.values()
+        ]
         for axis, pixels in zip(
             [*row[: len(sources)], *row[most:]], sources + results, strict=True
         ):
@@ -81,7 +85,7 @@ def main() -> None:
     args = parser.parse_args()
 
     plugins = load_plugins()
-    entries = find_entries([args.set])
+    entries = find_image_set([args.set])
     whole = [entry for entry in entries if not entry.problem]  # the others are named below
     if not whole:
         raise FusionlabError(entries[0].problem)
@@ -89,7 +93,7 @@ def main() -> None:
     rules = fitting(plugins, min(counts), max(counts))
     backbone = Fusion().backbone  # one for all rows: every image is encoded once
     methods = [
-        FusionMethod(name, Fusion(backbone, rule, range_policy="minmax", colour="gray"), plugins)
+        FusionMethod(name, Fusion(backbone, rule, range_policy="minmax", color="gray"), plugins)
         for name, rule in rules.items()
     ]
     evaluation = Evaluation(methods, find_measures(args.metrics.split(","), plugins))

@@ -19,7 +19,7 @@ from fusionlab.evaluation.methods import build_methods
 from fusionlab.evaluation.rendering import to_text
 from fusionlab.evaluation.report import Report
 from fusionlab.evaluation.run import Evaluation
-from fusionlab.imagesets import find_entries
+from fusionlab.runs.image_sets import find_image_set
 
 DETAILS = Path(__file__).parent / "images" / "details"
 RULES = ("addition", "max", "mean", "l1norm", "choose_max", "spatial_frequency")
@@ -45,7 +45,7 @@ def main() -> None:
     args = parser.parse_args()
 
     plugins = load_plugins()
-    entries = find_entries([args.set])
+    entries = find_image_set([args.set])
     backbone = plugins.default("backbone")  # its rows bring along the same rules on pixels
     names = [f"{backbone}/{rule}" for rule in args.rules]
     methods = build_methods(names, plugins, range_policy="minmax")

@@ -4,7 +4,7 @@
     python examples/joint_or_pairwise.py path/to/set --rules l1norm,r=0 l2norm -o out/
 
 Prints, for each rule, how far the picture of each order is from the one that is fused at once, and
-the orders from one another: mean absolute differences in grey levels, before anything is clipped
+the orders from one another: mean absolute differences in gray levels, before anything is clipped
 or stretched. Writes the same, and the values of every image. Each rule goes two ways:
 
 features    two sources are merged and then the third, all between encoder and decoder: what the
@@ -23,11 +23,11 @@ from tabulate import tabulate
 from torch import Tensor
 
 from fusionlab import Fusion, FusionlabError, Scene, Strategy, load_plugins
-from fusionlab.evaluation.gray import grey_levels
 from fusionlab.evaluation.methods import Subject
-from fusionlab.imagesets import Entry, find_entries
+from fusionlab.evaluation.metric_input import gray_levels
 from fusionlab.imaging.reading import read_image
-from fusionlab.method import build_strategy
+from fusionlab.plugins.factory import build_strategy
+from fusionlab.runs.image_sets import ImageSetItem, find_image_set
 
 DETAILS = Path(__file__).parent / "images" / "details"
 RULES = ("addition", "max", "mean", "l1norm", "choose_max", "spatial_frequency")
@@ -46,13 +46,13 @@ class InTurn(Strategy):
         return self.rule.fuse(torch.stack([pair, third]), scene)
 
 
-def three(entry: Entry) -> Tensor:
+def three(entry: ImageSetItem) -> Tensor:
     """Read three sources, gray, as `fuse_planes` takes them: `(3, 1, 1, H, W)` in 0..1."""
     if entry.problem or len(entry.sources) != 3:
         raise FusionlabError(entry.problem or f"it has {len(entry.sources)} sources")
     subject = Subject.of(entry.stem, [read_image(path) for path in entry.sources])
     pairs = zip(subject.sources, subject.names, strict=True)
-    return torch.stack([grey_levels(*pair) for pair in pairs]).float()[:, None, None] / 255
+    return torch.stack([gray_levels(*pair) for pair in pairs]).float()[:, None, None] / 255
 
 
 def distances(fusion: Fusion, images: Tensor) -> dict[str, list[float]]:
@@ -88,7 +88,7 @@ def main() -> None:
     plugins, backbone = load_plugins(), Fusion().backbone
     rules = {name: build_strategy(name, plugins) for name in args.rules}
     rows = []
-    for entry in find_entries([args.set]):
+    for entry in find_image_set([args.set]):
         try:
             images = three(entry)
         except FusionlabError as error:

@@ -32,7 +32,7 @@ Line = tuple[float, float, float, float]  # from x, y to x, y
 Part = tuple[Line, float, float, Bands]  # a bar: its axis, its width at both ends, its material
 
 WIDTH, HEIGHT, OVERSAMPLING = 480, 320, 3
-CENTRE, HORIZON, FOCAL = 250, 140, 330  # the camera, in pixels
+CENTER, HORIZON, FOCAL = 250, 140, 330  # the camera, in pixels
 EYE = 2.2  # its height above the street
 DETAILS = {  # left and top of each place in it
     "car": (265, 150),
@@ -47,7 +47,7 @@ DETAIL_WIDTH, DETAIL_HEIGHT = 128, 96
 Y, X = (np.indices((HEIGHT * OVERSAMPLING, WIDTH * OVERSAMPLING), np.float32) + 0.5) / OVERSAMPLING
 GROUND = Y > HORIZON
 DEPTH = FOCAL * EYE / np.maximum(Y - HORIZON, 0.3)  # where each pixel looks at the ground
-ACROSS = (X - CENTRE) * DEPTH / FOCAL
+ACROSS = (X - CENTER) * DEPTH / FOCAL
 LATTICE = np.random.default_rng(7).random((256, 256), np.float32)
 
 # How far right of the camera the parts of the street lie.
@@ -125,18 +125,18 @@ def ramp(value: Plane, low: float, high: float) -> Plane:
 
 def facing(depth: float) -> tuple[Plane, Plane]:
     """How far across and up each pixel looks at the upright plane that faces us at a depth."""
-    return (X - CENTRE) * (depth / FOCAL), EYE - (Y - HORIZON) * (depth / FOCAL)
+    return (X - CENTER) * (depth / FOCAL), EYE - (Y - HORIZON) * (depth / FOCAL)
 
 
 def lengthwise(across: float) -> tuple[Plane, Plane]:
     """How deep and how far up each pixel looks at the upright plane along the street."""
-    depth = FOCAL * abs(across) / np.maximum((X - CENTRE) * np.sign(across), 1e-3)
+    depth = FOCAL * abs(across) / np.maximum((X - CENTER) * np.sign(across), 1e-3)
     return depth, EYE - (Y - HORIZON) * depth / FOCAL
 
 
 def polygon(corners: Iterable[tuple[float, float, float]]) -> Plane:
     """The pixels inside a polygon whose corners are (across, up, depth)."""
-    pixels = [(CENTRE + FOCAL * x / z, HORIZON + FOCAL * (EYE - y) / z) for x, y, z in corners]
+    pixels = [(CENTER + FOCAL * x / z, HORIZON + FOCAL * (EYE - y) / z) for x, y, z in corners]
     inside = np.zeros(X.shape, bool)
     for (x0, y0), (x1, y1) in zip(pixels, [*pixels[1:], pixels[0]], strict=True):
         if y0 != y1:
@@ -291,9 +291,9 @@ def draw_sign(scene: Plane, across: float, depth: float) -> None:
     x, y = facing(depth)
     posts: list[Part] = [((side, 0, side, 4), 0.1, 0.1, STEEL) for side in (-0.7, 0.7)]
     paint_parts(scene, posts, across, depth)
-    for margin, colour in ((0.06, LETTERS), (0, BOARD)):
+    for margin, color in ((0.06, LETTERS), (0, BOARD)):
         board = (abs(x - across) < 1.3 + margin) & (abs(y - 4) < 0.5 + margin)
-        paint(scene, board, colour)
+        paint(scene, board, color)
     for place, strokes in GLYPHS:
         for stroke in strokes:
             paint(scene, bar(x - across - place, y - 3.7, stroke, 0.1, 0.1), LETTERS)

@@ -17,7 +17,7 @@ STREET = Path(__file__).parent / "images" / "street"
 class Softmax(WeightedStrategy):
     """Weight each source by the softmax of its mean feature."""
 
-    tau: Annotated[float, Ge(1), "Temperature, in grey levels."] = 10.0
+    tau: Annotated[float, Ge(1), "Temperature, in gray levels."] = 10.0
 
     @property
     def support(self) -> int:
@@ -35,7 +35,7 @@ def main() -> None:
     for tau in (1.0, 10.0, 100.0):
         fused = Fusion("densefuse", Softmax(tau)).fuse(sources, weights=True)
         shares = " ".join(f"{weights.mean():.2f}" for weights in fused.weights)
-        print(f"tau {tau:5.0f}: mean weights {shares}, mean grey level {fused.image.mean():.1f}")
+        print(f"tau {tau:5.0f}: mean weights {shares}, mean gray level {fused.image.mean():.1f}")
 
 
 if __name__ == "__main__":

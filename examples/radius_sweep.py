@@ -19,7 +19,7 @@ from fusionlab.evaluation.methods import FusionMethod
 from fusionlab.evaluation.rendering import to_text
 from fusionlab.evaluation.report import Report
 from fusionlab.evaluation.run import Evaluation
-from fusionlab.imagesets import find_entries
+from fusionlab.runs.image_sets import find_image_set
 
 DETAILS = Path(__file__).parent / "images" / "details"
 RADII = (0, 1, 2, 4, 8, 16)
@@ -32,7 +32,7 @@ def draw(report: Report) -> Figure:
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         duels = [duel for duel in report.duels if duel.metric == name]
         radii = [duel.method for duel in duels]
-        axis.axhline(0, color="grey", linewidth=0.8)
+        axis.axhline(0, color="gray", linewidth=0.8)
         axis.vlines(radii, [duel.low for duel in duels], [duel.high for duel in duels])
         axis.plot(radii, [duel.difference for duel in duels], "o-")
         axis.set_title(f"{name}: difference from {report.duels[0].against}", fontsize="medium")
@@ -47,12 +47,12 @@ def main() -> None:
     args = parser.parse_args()
 
     plugins = load_plugins()
-    entries = find_entries([args.set])
+    entries = find_image_set([args.set])
     backbone = Fusion().backbone  # one for all rows: every image is encoded once
     methods = [
         FusionMethod(
             f"r={r}",
-            Fusion(backbone, f"l1norm,r={r}", range_policy="clip", colour="gray"),
+            Fusion(backbone, f"l1norm,r={r}", range_policy="clip", color="gray"),
             plugins,
         )
         for r in RADII

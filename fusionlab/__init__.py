@@ -16,10 +16,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fusionlab.backbone import Backbone, Features, Level
+    from fusionlab.checkpoint import Card
     from fusionlab.errors import FusionlabError
     from fusionlab.fusion import Fused, Fusion
-    from fusionlab.hookspecs import BackboneRef, MetricRef, Preset, StrategyRef, hookimpl
-    from fusionlab.plugins import Plugins, load_plugins
+    from fusionlab.hookspecs import hookimpl
+    from fusionlab.ops import box_average, normalize
+    from fusionlab.plugins.host import load_plugins
+    from fusionlab.plugins.offers import BackboneRef, MetricRef, StrategyRef
+    from fusionlab.plugins.presets import Preset
+    from fusionlab.plugins.registry import Plugins
     from fusionlab.strategy import (
         Law,
         LearnedStrategy,
@@ -27,15 +32,12 @@ if TYPE_CHECKING:
         Statistics,
         Strategy,
         WeightedStrategy,
-        normalise,
     )
-    from fusionlab.weights import Card
-    from fusionlab.windows import window_average
 
 _HOMES = {
     "Backbone": "backbone",
-    "BackboneRef": "hookspecs",
-    "Card": "weights",
+    "BackboneRef": "plugins.offers",
+    "Card": "checkpoint",
     "Features": "backbone",
     "Fused": "fusion",
     "Fusion": "fusion",
@@ -43,18 +45,18 @@ _HOMES = {
     "Law": "strategy",
     "LearnedStrategy": "strategy",
     "Level": "backbone",
-    "MetricRef": "hookspecs",
-    "Plugins": "plugins",
-    "Preset": "hookspecs",
+    "MetricRef": "plugins.offers",
+    "Plugins": "plugins.registry",
+    "Preset": "plugins.presets",
     "Scene": "strategy",
     "Statistics": "strategy",
     "Strategy": "strategy",
-    "StrategyRef": "hookspecs",
+    "StrategyRef": "plugins.offers",
     "WeightedStrategy": "strategy",
     "hookimpl": "hookspecs",
-    "load_plugins": "plugins",
-    "normalise": "strategy",
-    "window_average": "windows",
+    "load_plugins": "plugins.host",
+    "normalize": "ops",
+    "box_average": "ops",
 }
 
 __version__ = "0.1.0"
@@ -77,10 +79,10 @@ __all__ = [
     "Strategy",
     "StrategyRef",
     "WeightedStrategy",
+    "box_average",
     "hookimpl",
     "load_plugins",
-    "normalise",
-    "window_average",
+    "normalize",
 ]
 
 

@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple, Self
 
 from torch import Tensor, nn
 
-from fusionlab.weights import Card, load_weights
+from fusionlab.checkpoint import Card, load_weights
 
 Features = tuple[Tensor, ...]
 """What an encoder returns: one `(M, C, h, w)` tensor per level, finest first."""
@@ -64,22 +64,22 @@ class Level:
 class Backbone(nn.Module, ABC):
     """A frozen encoder and decoder.
 
-    Callers speak images in 0..1; what scale a backbone uses inside is its own affair (both
-    shipped ones work in grey levels, 0..255). Subclasses declare `levels`, their `reach`, and a
-    `multiple` if their strides need the image to have a size divisible by it. With a `reach` that
-    is right, a tile gives what the whole image would give, to rounding.
+    Callers pass images in 0..1; a backbone may use another scale internally (both shipped ones
+    work in gray levels, 0..255). Subclasses declare `levels`, `receptive_field`, and a
+    `size_divisor` if their strides require image sizes divisible by it. With a correct
+    `receptive_field`, a tile gives the result of the whole image, up to rounding.
 
     A backbone stays a plain module: gradients reach the sources and the strategy through it,
     while its own parameters are frozen by `freeze`.
     """
 
     levels: ClassVar[tuple[Level, ...]]
-    reach: tuple[int, int]
+    receptive_field: tuple[int, int]
     """How many image pixels away the encoder sees from a feature, and the decoder from a pixel.
 
-    Tiles begin and end at multiples of `multiple`; what lies within the same block counts as no
+    Tiles begin and end at multiples of `size_divisor`; what lies within the same block counts as no
     pixel away."""
-    multiple: ClassVar[int] = 1
+    size_divisor: ClassVar[int] = 1
     """Height and width of an image must be multiples of this; the pipeline pads and crops."""
     trainable: ClassVar[bool] = False
     """Whether `fusionlab train` can train it: it has parameters, and random ones at first."""
@@ -101,7 +101,7 @@ class Backbone(nn.Module, ABC):
         The margin that is left out is as wide as the encoder's reach. A backbone that knows how
         may compute it no further than it is needed; else everything is encoded, and trimmed.
         """
-        margin = self.margins(0)[0]
+        margin = self.halos(0)[0]
         return tuple(
             borders.trimmed(maps, margin // level.stride)
             for maps, level in zip(self.encode(images), self.levels, strict=True)
@@ -109,18 +109,18 @@ class Backbone(nn.Module, ABC):
 
     def decode_tile(self, features: Features, borders: Borders) -> Tensor:
         """Decode a tile of larger features, likewise."""
-        return borders.trimmed(self.decode(features), self.margins(0)[2])
+        return borders.trimmed(self.decode(features), self.halos(0)[2])
 
-    def margins(self, support: int) -> tuple[int, int, int]:
+    def halos(self, support: int) -> tuple[int, int, int]:
         """Return how wide a margin encoder, strategy and decoder need, in image pixels.
 
         Args:
             support: how many feature pixels away the strategy looks.
         """
-        encoder, decoder = self.reach
+        encoder, decoder = self.receptive_field
         coarsest = max(level.stride for level in self.levels)
         widths = encoder, support * coarsest, decoder
-        one, two, three = (-(-width // self.multiple) * self.multiple for width in widths)
+        one, two, three = (-(-width // self.size_divisor) * self.size_divisor for width in widths)
         return one, two, three
 
     def __init_subclass__(cls) -> None:
@@ -134,7 +134,7 @@ class Backbone(nn.Module, ABC):
                 setattr(cls, tile, getattr(Backbone, tile))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Encode and decode: what training minimises the error of."""
+        """Encode and decode: what training minimizes the error of."""
         return self.decode(self.encode(images))
 
     def freeze(self) -> Self:

@@ -1,10 +1,30 @@
-"""The one exception that is meant for people.
+"""The exception that is meant for users.
 
-A `FusionlabError` carries a single sentence: what was expected, what came, what to do.
-The command line prints it and exits with code 2; Python callers may catch it as the
-`ValueError` that it is.
+A `FusionlabError` carries one sentence: what was expected, what came, what to do. The command
+line prints it and exits with code 2; Python callers may catch it as the `ValueError` it is.
 """
+
+from __future__ import annotations
+
+from pathlib import Path
 
 
 class FusionlabError(ValueError):
-    """Something the caller can put right: a file, a size, a name, a number."""
+    """A problem the caller can fix: a file, a size, a name, a number.
+
+    Args:
+        message: one sentence, without the names of command-line options.
+        code: a short identifier of the kind of problem, for example `"size-mismatch"`; programs
+            and tests may rely on it, whereas messages may change.
+        option: the setting that fixes the problem or caused it, spelled as a keyword argument,
+            for example `"overwrite"`. The command line adds its own spelling, `--overwrite`.
+        path: the file or folder concerned.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "", option: str = "", path: Path | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.option = option
+        self.path = path

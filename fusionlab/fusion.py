@@ -11,21 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from fusionlab.backbone import Backbone
-from fusionlab.encodings import Encodings
-from fusionlab.engines.choosing import EngineName, build_engine
+from fusionlab.checkpoint import Card
+from fusionlab.engine.build import EngineName, build_engine
+from fusionlab.engine.feature_cache import FeatureCache
+from fusionlab.engine.pipeline import Pipeline, attribute_errors_to
+from fusionlab.engine.precision import Precision, convolutions
+from fusionlab.engine.tiling import SMALLEST_EDGE, images_at_once
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.arrays import Image, Stack
-from fusionlab.imaging.colour import Colour
+from fusionlab.imaging.color import Color
 from fusionlab.imaging.depth import Depth
-from fusionlab.imaging.display import RangePolicy
+from fusionlab.imaging.range_policy import RangePolicy
 from fusionlab.imaging.scale import Scale, parse_scales
-from fusionlab.method import build_backbone, build_networks, build_strategy, method_id
-from fusionlab.pipeline import Pipeline, blaming
-from fusionlab.plugins import installed
-from fusionlab.precision import Precision, convolutions
+from fusionlab.plugins.factory import build_backbone, build_networks, build_strategy, method_id
+from fusionlab.plugins.host import installed
 from fusionlab.strategy import Law, LearnedStrategy, Strategy, WeightedStrategy
-from fusionlab.tiling import SMALLEST_EDGE, Box, images_at_once
-from fusionlab.weights import Card
 
 Result = TypeVar("Result")
 
@@ -36,7 +36,7 @@ class Fused(Generic[Image]):
 
     image: Image
     weights: list[Image]
-    """One map per source, floats in 0..1; empty unless asked for. Where colour was fused channel
+    """One map per source, floats in 0..1; empty unless asked for. Where color was fused channel
     by channel, so are the maps."""
     limits: Tensor
     """What counted as black and white of each source: `(k, N, 2)`, float64, in its own units."""
@@ -52,7 +52,7 @@ class Fusion:
 
     Sources are numpy arrays (`(H, W)` or `(H, W, 3)`) or torch tensors (`(H, W)`, `(C, H, W)`
     or `(N, C, H, W)` with C 1 or 3), all of one size: integers or floats, which `scale` brings to
-    0..1. The result is of the same kind, in colour if any source is, and as deep as the deepest.
+    0..1. The result is of the same kind, in color if any source is, and as deep as the deepest.
 
     Gradients flow to tensors that require them, and to a strategy with learned parameters,
     but never to the backbone; ask for `range_policy=None` where rounding or a stretch would
@@ -66,12 +66,13 @@ class Fusion:
         backbone: a backbone or its name; None takes the default of the installed plugins. A
             module that is passed in is frozen and moved to the device, as it stands.
         strategy: a strategy, or its name with parameters; None takes the default.
-        range_policy: how the decoded image becomes displayable, see `fusionlab.imaging.display`.
+        range_policy: how the decoded image becomes displayable, see
+            `fusionlab.imaging.range_policy`.
             `auto` clips for strategies that claim convexity and stretches for all others;
             None returns what the decoder gave, as floats.
         scale: which values of a source are black and white: `full`, `minmax`, `percentile=1,99`
             or `LO,HI`; one for all sources or one for each, see `fusionlab.imaging.scale`.
-        colour: `per-channel`, `luma` or `gray`, see `fusionlab.imaging.colour`.
+        color: `per-channel`, `luma` or `gray`, see `fusionlab.imaging.color`.
         device: where to compute; the result comes back to where the sources are.
         tile: edge of the tiles that large images are cut into, in pixels; None derives it from
             the number of sources, what the strategy sees, and the engine. The result is the same up
@@ -79,7 +80,7 @@ class Fusion:
         engine: what runs the backbone: `eager`, `compile` or `openvino`, see docs/speed.md. The
             result is the same up to the rounding of the precision.
         precision: in which numbers: `fp32`, or faster and less precise `tf32` (CUDA), `bf16` or
-            `fp16`; see `fusionlab.precision`.
+            `fp16`; see `fusionlab.engine.precision`.
         networks: of a learned strategy, one for each level of the backbone, in place of those
             whose weights its package offers; used as they stand.
 
@@ -94,34 +95,36 @@ class Fusion:
         *,
         range_policy: RangePolicy | Literal["auto"] | None = "auto",
         scale: str | Scale | Sequence[str | Scale] = "full",
-        colour: Colour = "per-channel",
+        color: Color = "per-channel",
         device: str | torch.device = "cpu",
         tile: int | None = None,
         engine: EngineName = "eager",
         precision: Precision = "fp32",
         networks: nn.ModuleList | None = None,
     ) -> None:
-        _check_kinds(backbone, strategy, range_policy, colour)
+        _check_kinds(backbone, strategy, range_policy, color)
         if not isinstance(backbone, Backbone):
             plugins = installed()
             backbone = build_backbone(backbone or plugins.default("backbone"), plugins)
         if not isinstance(strategy, Strategy):
             plugins = installed()
             strategy = build_strategy(strategy or plugins.default("strategy"), plugins)
-        if not hasattr(backbone, "reach"):
+        if not hasattr(backbone, "receptive_field"):
             raise FusionlabError(
                 f"the backbone {type(backbone).__name__} does not say how far it sees; give it a "
-                "`reach`, the pixels that its encoder and its decoder look away"
+                "`receptive_field`, the pixels that its encoder and its decoder look away"
             )
-        with blaming(strategy):
+        with attribute_errors_to(strategy):
             convex, support = Law.CONVEXITY in strategy.laws, strategy.support
         if support is not None and support < 0:
             raise FusionlabError(f"the support of a strategy is 0 or more, got {support}")
         self._in_one_piece = support is None
         if range_policy == "auto":
             range_policy = "clip" if convex else "minmax"
-        if tile is not None and tile < backbone.multiple:
-            raise FusionlabError(f"a tile needs at least {backbone.multiple} pixels, got {tile}")
+        if tile is not None and tile < backbone.size_divisor:
+            raise FusionlabError(
+                f"a tile needs at least {backbone.size_divisor} pixels, got {tile}"
+            )
         self.card: Card | None = None
         """The card of the networks of a learned strategy, where their weights were loaded."""
         if networks is None and isinstance(strategy, LearnedStrategy):
@@ -140,7 +143,7 @@ class Fusion:
         self.strategy = strategy
         self.range_policy: RangePolicy | None = range_policy
         self.scale = parse_scales(scale)
-        self.colour: Colour = colour
+        self.color: Color = color
         self.tile = tile
         self.engine: EngineName = engine
         self.precision: Precision = precision
@@ -166,7 +169,7 @@ class Fusion:
         weights: bool = False,
         depth: Depth | None = None,
         names: Sequence[str] = (),
-        encodings: Encodings | None = None,
+        feature_cache: FeatureCache | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> Fused[Image]:
         """Fuse k sources; like a call, with more to ask for and more in the answer.
@@ -178,7 +181,7 @@ class Fusion:
             depth: bits per sample of the result (32: float32 in 0..1); None: as the deepest
                 source.
             names: what errors call the sources.
-            encodings: where the features of small images are kept, for another strategy to find
+            feature_cache: where the features of small images are kept, for another strategy to find
                 them there.
             progress: called with (tiles done, tiles in all) after each tile.
 
@@ -191,14 +194,14 @@ class Fusion:
             raise FusionlabError(
                 f"expected one name for each of {len(sources)} sources, got {len(names)}"
             )
-        stack = Stack(sources, self.scale, self.colour, names)
+        stack = Stack(sources, self.scale, self.color, names)
 
         def run(pipeline: Pipeline) -> Fused[Image]:
             maps = []
 
             def fused() -> Iterator[Tensor]:
                 for band in pipeline.bands(
-                    stack, weights=weights, encodings=encodings, progress=progress
+                    stack, weights=weights, feature_cache=feature_cache, progress=progress
                 ):
                     maps.append(band.maps)
                     yield band.fused
@@ -220,7 +223,7 @@ class Fusion:
         planes: Tensor,
         *,
         weights: bool = False,
-        encodings: Encodings | None = None,
+        feature_cache: FeatureCache | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> tuple[Tensor, Tensor]:
         """Fuse gray images `(k, N, 1, H, W)` in 0..1 to `(N, 1, H, W)`, as the decoder gives it.
@@ -233,7 +236,9 @@ class Fusion:
 
         def run(pipeline: Pipeline) -> tuple[Tensor, Tensor]:
             bands = list(
-                pipeline.bands(stack, weights=weights, encodings=encodings, progress=progress)
+                pipeline.bands(
+                    stack, weights=weights, feature_cache=feature_cache, progress=progress
+                )
             )
             fused, maps = (torch.cat(parts, dim=-2) for parts in zip(*bands, strict=True))
             return fused.to(planes.device), maps.to(planes.device)
@@ -286,11 +291,11 @@ class _Stacked:
         k, images, _, height, width = self.planes.shape
         return k, images, height, width
 
-    def cut(self, images: slice, box: Box) -> Tensor:
-        return self.planes[:, images][..., *box.slices].float()
+    def cut(self, images: slice, rows: slice, columns: slice) -> Tensor:
+        return self.planes[:, images, :, rows, columns].float()
 
 
-def _check_kinds(backbone: object, strategy: object, range_policy: object, colour: object) -> None:
+def _check_kinds(backbone: object, strategy: object, range_policy: object, color: object) -> None:
     """Refuse what cannot be meant, before anything is loaded for it."""
     for what, given, kind in (
         ("backbone", backbone, Backbone),
@@ -302,9 +307,9 @@ def _check_kinds(backbone: object, strategy: object, range_policy: object, colou
         raise FusionlabError(
             f"the range policy must be auto, clip, minmax or None, got {range_policy!r}"
         )
-    if colour not in get_args(Colour):
+    if color not in get_args(Color):
         raise FusionlabError(
-            f"the colour mode must be one of {', '.join(get_args(Colour))}, got {colour!r}"
+            f"the color mode must be one of {', '.join(get_args(Color))}, got {color!r}"
         )
 
 

@@ -25,10 +25,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import reduce
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from fusionlab import params
+from fusionlab import parameters
 from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
@@ -105,13 +104,13 @@ class Scene:
     """Columns of the whole image, likewise. None, for both: the tile is the whole image."""
     kept: tuple[int, int, int, int] | None = None
     """Top, left, bottom and right of what this tile answers for, in its own image pixels: the
-    rest belongs to its neighbours. None: all of it."""
+    rest belongs to its neighbors. None: all of it."""
     statistics: Statistics | None = None
     """What the rule has gathered over all tiles of the image; None where it is not cut."""
     network: nn.Module | None = None
     """The trained network of a learned rule for this level."""
 
-    def own(self, maps: Tensor) -> Tensor:
+    def valid_region(self, maps: Tensor) -> Tensor:
         """Cut maps `(..., h, w)` to what this tile answers for.
 
         Sums of that over all tiles count every pixel once. The maps are as fine as the features
@@ -136,7 +135,7 @@ class Strategy(ABC):
     max_k: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
-        params.check(self)
+        parameters.check(self)
 
     @property
     def support(self) -> int | None:
@@ -158,8 +157,8 @@ class Strategy(ABC):
 
         For rules that look at the whole image and can be cut into tiles all the same: in a first
         pass the pipeline gathers this over all tiles, merges it, and hands it to `fuse` as
-        `scene.statistics`. Use `scene.own` to count every pixel once, float64 to add up many, and
-        `known` in `fuse`, which works for whole images, too.
+        `scene.statistics`. Use `scene.valid_region` to count every pixel once, float64 to add up
+        many, and `image_statistics` in `fuse`, which works for whole images, too.
 
         Returns:
             Tensors under names, which `merge` merges; nothing for rules that are local.
@@ -170,14 +169,14 @@ class Strategy(ABC):
         """Merge the statistics of two parts of an image: add them up, unless you say otherwise."""
         return {name: one[name] + other[name] for name in one}
 
-    def known(self, features: Tensor, scene: Scene) -> Statistics:
+    def image_statistics(self, features: Tensor, scene: Scene) -> Statistics:
         """Return the statistics of the whole image: those gathered, or those of what is here."""
         if scene.statistics is not None:
             return scene.statistics
         return self.statistics(features, scene)
 
     @property
-    def gathers(self) -> bool:
+    def two_pass(self) -> bool:
         """Whether the rule has statistics, so that tiles take two passes."""
         return type(self).statistics is not Strategy.statistics
 
@@ -208,7 +207,7 @@ class WeightedStrategy(Strategy):
         """Return weights that broadcast to the features `(k, N, C, h, w)`.
 
         `(k, N, 1, h, w)` per pixel, `(k, N, C, 1, 1)` per channel, and so on; not negative,
-        summing to one over k. `normalise` turns activities into such weights.
+        summing to one over k. `normalize` turns activities into such weights.
         """
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
@@ -282,21 +281,3 @@ class LearnedStrategy(Strategy):
             )
         merged: Tensor = scene.network(features)
         return merged.to(features.dtype)  # autocast narrows what layers return
-
-
-def normalise(activities: Tensor) -> Tensor:
-    """Turn activities `(k, ...)`, not negative, into weights that sum to one over k (Eq. 7).
-
-    Where all activities are zero the weights are 1/k, and the gradients there are zero rather
-    than NaN. The authors' programs divide 0 by 0 at such places, others add an epsilon to the
-    denominator, and then the weights of weakly active places no longer sum to one. Activities
-    that are negative, or no numbers, are not repaired: the weights show them.
-    """
-    import torch
-
-    total = reduce(torch.add, activities.split(1))  # one by one, as in `WeightedStrategy.fuse`
-    active = total != 0
-    # the inner `where` keeps the division finite where its result is not used: the gradient of
-    # the unused branch would otherwise be 0 x inf = NaN
-    ratio = activities / torch.where(active, total, 1)
-    return torch.where(active, ratio, 1 / len(activities))

@@ -17,7 +17,7 @@ except ModuleNotFoundError:
     pytest.exit("fusionlab is not installed: run  pip install -c constraints.txt -e '.[dev]'", 2)
 
 from fusionlab.hookspecs import GROUP
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 SHARED = Path(__file__).parents[2] / "shared"
 

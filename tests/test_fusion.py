@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from fusionlab import Backbone, Fusion, FusionlabError, Level, Scene, WeightedStrategy
-from fusionlab.encodings import Encodings
-from fusionlab.imaging.colour import MergedChroma, chroma, luminance, recoloured
-from fusionlab.precision import convolutions
+from fusionlab.engine.feature_cache import FeatureCache
+from fusionlab.engine.precision import convolutions
+from fusionlab.imaging.color import MergedChroma, chroma, luminance, recolored
 from fusionlab.strategy import LearnedStrategy
 from fusionlab_encoders.densefuse import DenseFuse
 from fusionlab_encoders.identity import Identity
@@ -45,8 +45,8 @@ class TwoLevels(Backbone):
     """A backbone with two levels: the pixels, and their 4x4 averages."""
 
     levels = (Level(channels=1, stride=1), Level(channels=1, stride=4))
-    multiple = 4
-    reach = (0, 0)
+    size_divisor = 4
+    receptive_field = (0, 0)
 
     def encode(self, images):
         coarse = avg_pool2d(images, 4)
@@ -124,13 +124,13 @@ def test_an_asymmetric_picture_comes_out_neither_mirrored_nor_transposed(densefu
     assert errors.pop("as it was") < 2 < min(errors.values())
 
 
-def test_a_gray_source_counts_for_all_channels_of_a_colour_source():
-    gray, colour = images(1)[0], images(1, channels=3, seed=1)[0]
+def test_a_gray_source_counts_for_all_channels_of_a_color_source():
+    gray, color = images(1)[0], images(1, channels=3, seed=1)[0]
     fusion = Fusion(Identity(), Mean())
-    fused = fusion([gray, colour])
-    assert fused.shape == colour.shape
+    fused = fusion([gray, color])
+    assert fused.shape == color.shape
     for channel in range(3):
-        assert np.array_equal(fused[..., channel], fusion([gray, colour[..., channel]]))
+        assert np.array_equal(fused[..., channel], fusion([gray, color[..., channel]]))
 
 
 def test_equal_channels_stay_equal(densefuse):
@@ -209,7 +209,7 @@ def test_devices_that_are_not_there_are_refused(device):
 def test_a_backbone_that_does_not_say_how_far_it_sees_is_refused():
     class Silent(Identity):
         @property
-        def reach(self):
+        def receptive_field(self):
             raise AttributeError
 
     with pytest.raises(FusionlabError, match="Silent does not say how far it sees; give it a"):
@@ -239,7 +239,7 @@ def test_identity_and_addition_equal_the_formula_bit_for_bit(k):
         assert np.array_equal(fused, expected)
 
 
-def test_colour_is_stretched_jointly_and_images_of_a_batch_singly():
+def test_color_is_stretched_jointly_and_images_of_a_batch_singly():
     dark = torch.rand(2, 3, 8, 8) * torch.tensor([0.1, 0.5]).view(2, 1, 1, 1)
     fused = Fusion(Identity(), Mean(), range_policy="minmax")([dark, dark])
     for image in fused:
@@ -397,11 +397,11 @@ def test_gradients_flow_through_a_scale():
         torch.testing.assert_close(source.grad, expected)
 
 
-# ---------------------------------------------------------------- colour
+# ---------------------------------------------------------------- color
 
 
-def colourful(seed, dtype=np.uint8, k=1, shape=(20, 30, 3)):
-    """Colours in the middle of the range, where any luminance near theirs has room for them."""
+def colorful(seed, dtype=np.uint8, k=1, shape=(20, 30, 3)):
+    """Colors in the middle of the range, where any luminance near theirs has room for them."""
     rng = np.random.default_rng(seed)
     sources = [rng.integers(100, 150, shape, np.uint8) for _ in range(k)]
     return sources if dtype == np.uint8 else [(source / 255).astype(dtype) for source in sources]
@@ -416,14 +416,14 @@ def luma_of(image):
 
 
 @pytest.mark.parametrize(("dtype", "off"), [(np.float64, 1e-6), (np.float32, 1e-6), (np.uint8, 1)])
-def test_a_colour_picture_and_its_own_luminance_give_that_picture(dtype, off):
+def test_a_color_picture_and_its_own_luminance_give_that_picture(dtype, off):
     """Without loss but for float32; in 8 bits the luminance itself has been rounded."""
     picture = np.random.default_rng(5).random((20, 30, 3))
     picture = (picture * 255).astype(dtype) if dtype == np.uint8 else picture.astype(dtype)
     gray = luma_of(picture)
     gray = (gray + 0.5).astype(dtype) if dtype == np.uint8 else gray.astype(dtype)
     for sources in ([picture, gray], [gray, picture, gray]):
-        fused = Fusion(Identity(), Mean(), colour="luma")(sources)
+        fused = Fusion(Identity(), Mean(), color="luma")(sources)
         assert fused.dtype == dtype
         assert fused.shape == picture.shape
         assert np.abs(fused.astype(float) - picture).max() <= off
@@ -431,69 +431,69 @@ def test_a_colour_picture_and_its_own_luminance_give_that_picture(dtype, off):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("strategy", [Mean(), Max(), L1Norm()])
-def test_copies_of_a_colour_picture_give_that_picture(dtype, strategy):
+def test_copies_of_a_color_picture_give_that_picture(dtype, strategy):
     every = np.random.default_rng(6).integers(0, np.iinfo(dtype).max, (20, 30, 3), dtype, True)
-    fused = Fusion(Identity(), strategy, colour="luma")([every] * 3)
+    fused = Fusion(Identity(), strategy, color="luma")([every] * 3)
     assert np.array_equal(fused, every)
 
 
 def test_luma_by_hand():
-    """Y of the colour is 124.2, the mean with 120 is 122.1: every channel is 2.1 less."""
-    colour = np.array([[[200, 100, 50]]], dtype=np.uint8)
+    """Y of the color is 124.2, the mean with 120 is 122.1: every channel is 2.1 less."""
+    color = np.array([[[200, 100, 50]]], dtype=np.uint8)
     gray = np.array([[120]], dtype=np.uint8)
-    fused = Fusion(Identity(), Mean(), colour="luma")([colour, gray])
+    fused = Fusion(Identity(), Mean(), color="luma")([color, gray])
     assert fused.tolist() == [[[198, 98, 48]]]
-    raw = Fusion(Identity(), Mean(), colour="luma", range_policy=None)([colour, gray])
+    raw = Fusion(Identity(), Mean(), color="luma", range_policy=None)([color, gray])
     assert raw.flatten() * 255 == pytest.approx([197.9, 97.9, 47.9], abs=1e-4)
-    fused = Fusion(Identity(), Mean(), colour="per-channel")([colour, gray])
+    fused = Fusion(Identity(), Mean(), color="per-channel")([color, gray])
     assert fused.tolist() == [[[160, 110, 85]]]  # paler
-    fused = Fusion(Identity(), Mean(), colour="gray")([colour, gray])
+    fused = Fusion(Identity(), Mean(), color="gray")([color, gray])
     assert fused.tolist() == [[122]]
 
 
 @pytest.mark.parametrize("k", [2, 3, 4])
 def test_luma_is_the_fusion_of_the_luminances_in_the_merged_chroma(k):
-    """Put together from its parts, for sources in colour and gray."""
-    sources = [*colourful(7, k=k - 1), images(1, seed=8)[0] // 4 + 100]
-    fusion = Fusion(Identity(), L1Norm(), colour="luma", range_policy=None)
+    """Put together from its parts, for sources in color and gray."""
+    sources = [*colorful(7, k=k - 1), images(1, seed=8)[0] // 4 + 100]
+    fusion = Fusion(Identity(), L1Norm(), color="luma", range_policy=None)
     grays = [luma_of(source / 255) for source in sources[:-1]] + [sources[-1] / 255]
     luma = Fusion(Identity(), L1Norm(), range_policy=None)(grays)
     gathered = MergedChroma()
     for source in sources[:-1]:
         gathered.add(planes_of(source / 255))
-    expected = recoloured(torch.from_numpy(luma)[None, None].double(), gathered.result())
+    expected = recolored(torch.from_numpy(luma)[None, None].double(), gathered.result())
     # float32 against float64
     np.testing.assert_allclose(fusion(sources), expected[0].permute(1, 2, 0), atol=1e-6)
 
 
-def test_the_chroma_of_one_colour_source_is_kept_whatever_the_gray_ones_are():
-    colour = colourful(9, np.float32)[0]
+def test_the_chroma_of_one_color_source_is_kept_whatever_the_gray_ones_are():
+    color = colorful(9, np.float32)[0]
     grays = [image.astype(np.float32) / 255 / 4 + 0.4 for image in images(3, seed=10)]
-    fused = Fusion(Identity(), Mean(), colour="luma")([grays[0], colour, *grays[1:]])
+    fused = Fusion(Identity(), Mean(), color="luma")([grays[0], color, *grays[1:]])
     # float32, magnified by no more than the inverse of 0.587
     torch.testing.assert_close(
-        chroma(planes_of(fused)), chroma(planes_of(colour)), rtol=0, atol=1e-6
+        chroma(planes_of(fused)), chroma(planes_of(color)), rtol=0, atol=1e-6
     )
 
 
-def test_the_order_of_colour_sources_does_not_matter():
-    sources = [*colourful(11, k=3), images(1, seed=12)[0]]
-    fusion = Fusion(Identity(), Max(), colour="luma", range_policy=None)
+def test_the_order_of_color_sources_does_not_matter():
+    sources = [*colorful(11, k=3), images(1, seed=12)[0]]
+    fusion = Fusion(Identity(), Max(), color="luma", range_policy=None)
     # sums in another order, in float32
     np.testing.assert_allclose(fusion(sources), fusion(sources[::-1]), atol=1e-6)
 
 
-@pytest.mark.parametrize("colour", ["luma", "gray", "per-channel"])
-def test_gray_sources_give_the_same_in_every_colour_mode(densefuse, colour):
+@pytest.mark.parametrize("color", ["luma", "gray", "per-channel"])
+def test_gray_sources_give_the_same_in_every_color_mode(densefuse, color):
     sources = images(3, seed=13)
-    fused = Fusion(densefuse, L1Norm(), colour=colour)(sources)
+    fused = Fusion(densefuse, L1Norm(), color=color)(sources)
     assert fused.shape == (20, 30)
     assert np.array_equal(fused, Fusion(densefuse, L1Norm())(sources))
 
 
 def test_per_channel_is_the_default_and_each_channel_a_fusion_of_its_own(densefuse):
     sources = images(2, channels=3, seed=14)
-    fused = Fusion(densefuse, Mean(), colour="per-channel")(sources)
+    fused = Fusion(densefuse, Mean(), color="per-channel")(sources)
     assert np.array_equal(fused, Fusion(densefuse, Mean())(sources))
     for channel in range(3):
         alone = Fusion(densefuse, Mean())([source[..., channel] for source in sources])
@@ -501,8 +501,8 @@ def test_per_channel_is_the_default_and_each_channel_a_fusion_of_its_own(densefu
 
 
 def test_gray_is_the_fusion_of_the_luminances(densefuse):
-    sources = colourful(15, np.float32, k=2)
-    fused = Fusion(densefuse, L1Norm(), colour="gray")(sources)
+    sources = colorful(15, np.float32, k=2)
+    fused = Fusion(densefuse, L1Norm(), color="gray")(sources)
     assert fused.shape == (20, 30)
     alone = Fusion(densefuse, L1Norm())([luma_of(source).astype(np.float32) for source in sources])
     # luminance in float32 or in float64, through eight layers
@@ -510,7 +510,7 @@ def test_gray_is_the_fusion_of_the_luminances(densefuse):
 
 
 @pytest.mark.parametrize(
-    ("colour", "shape", "expected"),
+    ("color", "shape", "expected"),
     [
         ("gray", (3, 8, 9), (1, 8, 9)),
         ("gray", (2, 3, 8, 9), (2, 1, 8, 9)),
@@ -519,28 +519,28 @@ def test_gray_is_the_fusion_of_the_luminances(densefuse):
         ("luma", (2, 1, 8, 9), (2, 1, 8, 9)),
     ],
 )
-def test_tensors_keep_their_axes_in_every_colour_mode(colour, shape, expected):
+def test_tensors_keep_their_axes_in_every_color_mode(color, shape, expected):
     sources = [uniform(seed, *shape) for seed in range(2)]
-    assert Fusion(Identity(), Mean(), colour=colour)(sources).shape == expected
+    assert Fusion(Identity(), Mean(), color=color)(sources).shape == expected
     gray = sources[0][..., :1, :, :]
-    assert Fusion(Identity(), Mean(), colour=colour)([gray, sources[1]]).shape == expected
+    assert Fusion(Identity(), Mean(), color=color)([gray, sources[1]]).shape == expected
 
 
 @pytest.mark.parametrize("policy", ["clip", "minmax", None])
-def test_the_images_of_a_colour_batch_do_not_meet(policy):
+def test_the_images_of_a_color_batch_do_not_meet(policy):
     batches = [uniform(seed, 3, 3, 8, 9) for seed in range(2)]
-    fusion = Fusion(Identity(), Addition(), colour="luma", range_policy=policy, scale="minmax")
+    fusion = Fusion(Identity(), Addition(), color="luma", range_policy=policy, scale="minmax")
     together = fusion(batches)
     for n in range(3):
         assert torch.equal(together[n], fusion([batch[n] for batch in batches]))
 
 
 def test_in_luma_the_luminance_is_stretched_and_the_chroma_left_alone():
-    """Colours so weak that there is room for them between black and white, but at the ends."""
+    """Colors so weak that there is room for them between black and white, but at the ends."""
     rng = np.random.default_rng(17)
     gray = rng.random((20, 30, 1))
     sources = [0.1 + 0.8 * gray + 0.02 * rng.random((20, 30, 3)) for _ in range(2)]
-    fusion = Fusion(Identity(), Addition(), colour="luma", range_policy="minmax")
+    fusion = Fusion(Identity(), Addition(), color="luma", range_policy="minmax")
     fused = fusion(sources)
     total = sum(luma_of(source) for source in sources)
     stretched = (total - total.min()) / np.ptp(total)
@@ -560,11 +560,11 @@ def test_in_luma_the_luminance_is_stretched_and_the_chroma_left_alone():
 def test_what_luma_gives_without_a_range_policy_may_lie_beyond_0_to_1():
     white, blue = np.full((2, 2), 1.0), np.zeros((2, 2, 3))
     blue[..., 2] = 1
-    raw = Fusion(Identity(), Max(), colour="luma", range_policy=None)([white, blue])
+    raw = Fusion(Identity(), Max(), color="luma", range_policy=None)([white, blue])
     assert raw.dtype == np.float64
     # blue has Y = 0.114: white is 0.886 more in every channel
     np.testing.assert_allclose(raw, np.broadcast_to([0.886, 0.886, 1.886], raw.shape), atol=1e-6)
-    clipped = Fusion(Identity(), Max(), colour="luma", range_policy="clip")([white, blue])
+    clipped = Fusion(Identity(), Max(), color="luma", range_policy="clip")([white, blue])
     np.testing.assert_allclose(clipped, np.broadcast_to([0.886, 0.886, 1], raw.shape), atol=1e-6)
 
 
@@ -573,31 +573,31 @@ def test_chroma_is_that_of_the_scaled_source():
     picture = images(1, channels=3, seed=18)[0]
     gray = images(1, seed=19)[0]
     narrow = picture.astype(np.uint16) * 16
-    fusion = Fusion(Identity(), Mean(), colour="luma", scale=["0,4080", "full"])
+    fusion = Fusion(Identity(), Mean(), color="luma", scale=["0,4080", "full"])
     fused = fusion.fuse([narrow, gray], depth=8).image
-    assert np.array_equal(fused, Fusion(Identity(), Mean(), colour="luma")([picture, gray]))
+    assert np.array_equal(fused, Fusion(Identity(), Mean(), color="luma")([picture, gray]))
 
 
 def test_weight_maps_of_a_luminance_are_gray():
-    sources = [*colourful(20, k=1), images(1, seed=21)[0]]
-    fused = Fusion(Identity(), L1Norm(), colour="luma").fuse(sources, weights=True)
+    sources = [*colorful(20, k=1), images(1, seed=21)[0]]
+    fused = Fusion(Identity(), L1Norm(), color="luma").fuse(sources, weights=True)
     assert [one.shape for one in fused.weights] == [(20, 30)] * 2
     np.testing.assert_allclose(sum(fused.weights), 1, rtol=1e-6)
 
 
 def test_tiles_do_not_show_in_luma(densefuse):
     sources = [*images(1, 50, 60, channels=3, seed=22), *images(1, 50, 60, seed=23)]
-    options = {"colour": "luma", "range_policy": None}
+    options = {"color": "luma", "range_policy": None}
     whole = Fusion(densefuse, L1Norm(), tile=999, **options)(sources)
     tiled = Fusion(densefuse, L1Norm(), tile=16, **options)(sources)
-    # as without colour: 1e-3 grey levels of luminance, which each channel takes over as it is
+    # as without color: 1e-3 gray levels of luminance, which each channel takes over as it is
     assert np.abs(whole - tiled).max() <= 1e-3 / 255
 
 
 def test_gradients_flow_through_luminance_and_chroma():
     shapes = enumerate([(1, 3, 6, 7), (1, 3, 6, 7), (1, 1, 6, 7)])
     sources = [uniform(seed, *shape).double().requires_grad_() for seed, shape in shapes]
-    fusion = Fusion(Identity(), Mean(), colour="luma", range_policy=None)
+    fusion = Fusion(Identity(), Mean(), color="luma", range_policy=None)
     fused = fusion(sources)
     assert fused.dtype == torch.float64
     fused.square().sum().backward()
@@ -606,19 +606,19 @@ def test_gradients_flow_through_luminance_and_chroma():
 
 
 def test_a_luma_fusion_gives_what_it_has_always_given(densefuse):
-    """Pinned in November 2026, with the weights densefuse@1e2; to a tenth of a grey level."""
+    """Pinned in November 2026, with the weights densefuse@1e2; to a tenth of a gray level."""
     ramp = np.tile(np.arange(50, 170, 5, dtype=np.uint8), (16, 1))
-    colour = np.dstack([ramp + 40, ramp, ramp - 20])
+    color = np.dstack([ramp + 40, ramp, ramp - 20])
     gray = np.tile(np.arange(0, 240, 15, dtype=np.uint8)[:, None], (1, 24))
-    fused = Fusion(densefuse, L1Norm(r=1), colour="luma", range_policy=None)([colour, gray]) * 255
+    fused = Fusion(densefuse, L1Norm(r=1), color="luma", range_policy=None)([color, gray]) * 255
     pinned = [[71.15, 31.15, 11.15], [149.74, 109.74, 89.74], [233.07, 193.07, 173.07]]
     found = [fused[0, 0], fused[8, 12], fused[15, 23]]
     np.testing.assert_allclose(found, pinned, atol=0.1)
 
 
-def test_other_colour_modes_are_refused():
+def test_other_color_modes_are_refused():
     with pytest.raises(FusionlabError, match="one of per-channel, luma, gray, got 'hsv'"):
-        Fusion(Identity(), Mean(), colour="hsv")
+        Fusion(Identity(), Mean(), color="hsv")
 
 
 # ---------------------------------------------------------------- tiles
@@ -626,7 +626,7 @@ def test_other_colour_modes_are_refused():
 
 @pytest.mark.parametrize("strategy", [Addition(), Mean(), Max(), L1Norm(), L1Norm(r=4)])
 def test_tiled_equals_whole(densefuse, strategy):
-    """At most 1e-3 grey levels: other sizes may choose other convolution kernels."""
+    """At most 1e-3 gray levels: other sizes may choose other convolution kernels."""
 
     @settings(max_examples=8)
     @given(
@@ -647,13 +647,13 @@ def test_the_margin_is_needed_to_the_last_pixel():
     class Far(DenseFuse):
         def __init__(self, missing):
             super().__init__()
-            self.reach = (4, 4 - missing)
+            self.receptive_field = (4, 4 - missing)
             for name, parameter in self.named_parameters():
                 parameter.data.zero_()
                 if name.endswith("weight"):
                     parameter.data[:, -1, 0, 0] = 1  # of the newest map
 
-        def decode(self, features):  # in tiles of the general kind, which trust `reach`
+        def decode(self, features):  # in tiles of the general kind, which trust `receptive_field`
             return super().decode(features)
 
     sources = images(2, 64, 64)
@@ -766,7 +766,7 @@ def test_a_strategy_that_declares_no_support_sees_the_whole_image(tile):
 def test_what_cannot_be_cut_is_refused_with_the_bytes_it_would_take(monkeypatch, densefuse):
     with pytest.raises(FusionlabError, match=r"2 sources of 60x40 .* \(19200 bytes\).*tile of 60"):
         Fusion(Identity(), Whole(), tile=32)(images(2, 40, 60))
-    monkeypatch.setattr("fusionlab.pipeline.WHOLE_BYTES", 2 * 64 * 4 * 40 * 60)
+    monkeypatch.setattr("fusionlab.engine.pipeline.WHOLE_BYTES", 2 * 64 * 4 * 40 * 60)
     Fusion(densefuse, Whole())(images(2, 40, 60))
     with pytest.raises(FusionlabError, match="needs the whole image at once"):
         Fusion(densefuse, Whole())(images(2, 40, 61))
@@ -780,11 +780,11 @@ class Share(WeightedStrategy):
     seen: ClassVar[list] = []
 
     def statistics(self, features, scene):
-        self.seen.append(tuple(scene.own(features).shape[-2:]))
-        return {"sum": scene.own(features).sum(dim=(2, 3, 4), dtype=torch.float64)}
+        self.seen.append(tuple(scene.valid_region(features).shape[-2:]))
+        return {"sum": scene.valid_region(features).sum(dim=(2, 3, 4), dtype=torch.float64)}
 
     def weights(self, features, scene):
-        sums = self.known(features, scene)["sum"][..., None, None, None]
+        sums = self.image_statistics(features, scene)["sum"][..., None, None, None]
         return (sums / sums.sum(dim=0)).float()
 
 
@@ -811,7 +811,9 @@ def test_two_passes_are_made_only_where_an_image_is_cut():
     calls = []
     sources = images(2, 40, 40)
     fusion = Fusion(Identity(), Share(), tile=20)
-    fusion.fuse(sources, progress=lambda *call: calls.append(call), encodings=Encodings(most=0))
+    fusion.fuse(
+        sources, progress=lambda *call: calls.append(call), feature_cache=FeatureCache(most=0)
+    )
     assert calls == [(n, 8) for n in range(1, 9)]
     assert Share.seen == [(20, 20)] * 4
     calls.clear()
@@ -848,7 +850,7 @@ def test_features_that_are_needed_twice_are_kept_if_they_are_small():
     fusion = Fusion(Identity(), Share(), tile=20)
     kept = fusion.fuse(sources, progress=lambda *call: calls.append(call)).image
     assert calls == [(n, 12) for n in range(1, 13)]
-    assert np.array_equal(kept, fusion.fuse(sources, encodings=Encodings(most=0)).image)
+    assert np.array_equal(kept, fusion.fuse(sources, feature_cache=FeatureCache(most=0)).image)
 
 
 def test_many_images_are_fused_in_portions_and_none_is_lost():
@@ -907,7 +909,7 @@ def test_naming_a_backbone_leaves_the_random_numbers_alone():
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_large_colour_images_in_one_piece_are_fused_plane_by_plane(monkeypatch):
+def test_large_color_images_in_one_piece_are_fused_plane_by_plane(monkeypatch):
     """All three at once would take three times the memory that is allowed."""
     seen = []
 
@@ -920,7 +922,7 @@ def test_large_colour_images_in_one_piece_are_fused_plane_by_plane(monkeypatch):
 
     sources = images(2, 200, 200, channels=3)
     small = Fusion(Identity(), Whole())(sources)
-    monkeypatch.setattr("fusionlab.pipeline.MOST_BYTES", 1000)
+    monkeypatch.setattr("fusionlab.engine.pipeline.MOST_BYTES", 1000)
     assert np.array_equal(Fusion(Identity(), Whole())(sources), small)
     assert seen == [3, 1, 1, 1]
 
@@ -1027,11 +1029,11 @@ def test_cuda_equals_cpu(strategy):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("policy", [None, "clip", "minmax"])
-@pytest.mark.parametrize("colour", ["per-channel", "luma", "gray"])
+@pytest.mark.parametrize("color", ["per-channel", "luma", "gray"])
 @pytest.mark.parametrize("make", [lambda a: a, lambda a: torch.from_numpy(a).movedim(-1, 0)])
-def test_pictures_come_back_from_cuda(policy, colour, make):
+def test_pictures_come_back_from_cuda(policy, color, make):
     sources = [make(image / 255) for image in images(2, 100, 150, channels=3)]
-    settings = {"range_policy": policy, "colour": colour}
+    settings = {"range_policy": policy, "color": color}
     cpu = Fusion("densefuse@1e2", "addition", **settings)(sources)
     cuda = Fusion("densefuse@1e2", "addition", **settings, device="cuda")(sources)
     assert type(cuda) is type(cpu)

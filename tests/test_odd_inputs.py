@@ -26,7 +26,7 @@ from PIL import Image
 
 from fusionlab import Card
 from fusionlab.cli import main
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 DOCS = Path(__file__).parents[1] / "docs" / "odd-inputs.md"
 RNG = np.random.default_rng(0)

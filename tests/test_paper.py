@@ -6,7 +6,7 @@ import torch
 
 from fusionlab import Fusion
 from fusionlab.imaging.reading import read_image
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_identity_and_addition_are_the_stretched_pixel_sum_bit_for_bit(pairs):
     ("strategy", "oracle"), [("addition", "addition_1e2"), ("l1norm,r=0", "l1norm_r0_1e2")]
 )
 def test_our_weights_give_the_pictures_of_table_2(shared, pairs, strategy, oracle):
-    """Other weights, same method: within 2 of 255 grey levels on average.
+    """Other weights, same method: within 2 of 255 gray levels on average.
 
     Retraining alone moves single pictures by about one level; another range policy moves them by
     tens.
@@ -54,7 +54,7 @@ def shipped(request):
 
 
 def test_the_shipped_weights_give_unseen_images_back(pairs, shipped):
-    """The goal was 0.056 grey levels on the visible images; the authors' kernels reach 0.035.
+    """The goal was 0.056 gray levels on the visible images; the authors' kernels reach 0.035.
 
     Every fourth pair, for time; `docs/training.md` has the figures of all.
     """
@@ -68,7 +68,7 @@ def test_the_shipped_weights_give_unseen_images_back(pairs, shipped):
 def test_the_decoder_is_homogeneous(pairs, shipped):
     """decode(2 f) = 2 decode(f): it is what makes `addition` a brighter `mean`.
 
-    Measured on the authors' weights: 0.04 of 500 grey levels. Biases are all that stands in the
+    Measured on the authors' weights: 0.04 of 500 gray levels. Biases are all that stands in the
     way, and they are small beside features of 0..255.
     """
     _, infrared, _ = pairs[0]
@@ -79,7 +79,7 @@ def test_the_decoder_is_homogeneous(pairs, shipped):
 
 def test_the_cards_of_the_shipped_weights_say_what_they_were_trained_on(shipped):
     card = shipped.card
-    assert card.licence.startswith("MIT")
+    assert card.license.startswith("MIT")
     assert "MS-COCO" in card.data["description"]
     assert (card.data["training_images"], card.data["held_out_images"]) == (5815, 728)
     assert card.validation["images"] == 728

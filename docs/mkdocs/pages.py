@@ -17,8 +17,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from fusionlab.cli import main
-from fusionlab.params import Param, params_of
-from fusionlab.plugins import installed
+from fusionlab.parameters import Param, params_of
+from fusionlab.plugins.host import installed
 from fusionlab.strategy import Law, Strategy, WeightedStrategy
 
 ROOT = Path(__file__).parents[2]
@@ -41,10 +41,13 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
     for page, source in ELSEWHERE.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
     files.append(File.generated(config, "command-line.md", content=command_line()))
-    for offer in installed().strategies.offers:
-        if offer.plugin == SHIPPED_BY:
-            cls = offer.ref.load()
-            uri, content = f"strategies/{offer.ref.name}.md", strategy(offer.ref.name, cls)
+    for registration in installed().strategies.registrations:
+        if registration.plugin == SHIPPED_BY:
+            cls = registration.ref.load()
+            uri, content = (
+                f"strategies/{registration.ref.name}.md",
+                strategy(registration.ref.name, cls),
+            )
             file = File.generated(config, uri, content=content)
             file.abs_src_path = sys.modules[cls.__module__].__file__  # what links to it name
             files.append(file)

@@ -63,6 +63,6 @@ def fusionlab_backbones() -> list[BackboneRef]:
         BackboneRef(
             name="identity",
             target=f"{here}.identity:Identity",
-            summary="Pixels as one feature channel, in grey levels.",
+            summary="Pixels as one feature channel, in gray levels.",
         ),
     ]

@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from fusionlab import Backbone
 from fusionlab.backbone import WHOLE, Borders, Features, Level
 
-GREY_LEVELS = 255.0
+GRAY_LEVELS = 255.0
 
 
 class DenseFuse(Backbone):
@@ -25,7 +25,7 @@ class DenseFuse(Backbone):
 
     One level of 64 features at full resolution.
 
-    Inside, images are grey levels in 0..255 as in the authors' program: with 0..1 inside, the
+    Inside, images are gray levels in 0..255 as in the authors' program: with 0..1 inside, the
     lambda of Eq. 1 would mean something else (the pixel loss is "three orders of magnitude"
     above the SSIM loss only on this scale).
 
@@ -37,7 +37,7 @@ class DenseFuse(Backbone):
     """
 
     levels = (Level(channels=64, stride=1),)
-    reach = (4, 4)  # four 3x3 layers on the way in, four on the way out
+    receptive_field = (4, 4)  # four 3x3 layers on the way in, four on the way out
     trainable = True
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class DenseFuse(Backbone):
 
     def encode_tile(self, images: Tensor, borders: Borders) -> Features:
         """Encode a tile; each layer leaves out its own margin, so that nothing is in vain."""
-        maps = self.c1(images * GREY_LEVELS, borders).relu_()  # (M, 16, H, W)
+        maps = self.c1(images * GRAY_LEVELS, borders).relu_()  # (M, 16, H, W)
         for conv in self.dense:
             new = conv(maps, borders).relu_()
             maps = torch.cat([borders.trimmed(maps, 1), new], dim=1)  # 32, 48, 64 channels
@@ -71,7 +71,7 @@ class DenseFuse(Backbone):
         for conv in (self.c2, self.c3, self.c4):
             maps = conv(maps, borders).relu_()
         image: Tensor = self.c5(maps, borders)
-        return image / GREY_LEVELS
+        return image / GRAY_LEVELS
 
 
 class _Conv(nn.Conv2d):

@@ -11,11 +11,11 @@ from torch import Tensor
 from fusionlab import Backbone
 from fusionlab.backbone import Features, Level
 
-GREY_LEVELS = 255.0
+GRAY_LEVELS = 255.0
 
 
 class Identity(Backbone):
-    """Pixels as one feature channel, in grey levels.
+    """Pixels as one feature channel, in gray levels.
 
     0..255, like the features of DenseFuse.
 
@@ -24,12 +24,12 @@ class Identity(Backbone):
     """
 
     levels = (Level(channels=1, stride=1),)
-    reach = (0, 0)
+    receptive_field = (0, 0)
 
     def encode(self, images: Tensor) -> Features:
         """Turn images `(M, 1, H, W)` in 0..1 into the same pixels in 0..255."""
-        return (images * GREY_LEVELS,)
+        return (images * GRAY_LEVELS,)
 
     def decode(self, features: Features) -> Tensor:
-        """Undo `encode`; exact for the integer grey levels of 8-bit images."""
-        return features[0] / GREY_LEVELS
+        """Undo `encode`; exact for the integer gray levels of 8-bit images."""
+        return features[0] / GRAY_LEVELS

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusionlab.engines.choosing import EngineName
+from fusionlab.engine.build import EngineName
+from fusionlab.engine.precision import Precision
 from fusionlab.fusion import Fusion
-from fusionlab.method import build_backbone, build_strategy, split_method
-from fusionlab.plugins import Plugins
-from fusionlab.precision import Precision
+from fusionlab.plugins.factory import build_backbone, build_strategy, split_method
+from fusionlab.plugins.registry import Plugins
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Case:
         width: of the sources, in pixels.
         height: likewise.
         sources: how many of them.
-        channels: 1 for gray, 3 for colour, of which each is fused.
+        channels: 1 for gray, 3 for color, of which each is fused.
         engine: what runs the backbone.
         precision: in which numbers.
     """

@@ -12,10 +12,11 @@ import torch
 from fusionlab.bench.cases import Case
 from fusionlab.bench.memory import peak_on_cpu
 from fusionlab.bench.rate import Rate, matrix_rate
-from fusionlab.bench.timing import Patience, Samples, alternate
+from fusionlab.bench.timing import Samples, TimingBudget, alternate
 from fusionlab.bench.work import Work
 from fusionlab.errors import FusionlabError
-from fusionlab.plugins import Plugins, in_one_line
+from fusionlab.plugins.host import in_one_line
+from fusionlab.plugins.registry import Plugins
 
 WHOLE, INSIDE = "from array to array", "on the device"
 
@@ -79,14 +80,14 @@ class Bench:
         device: on which device.
         plugins: who offers backbones and strategies.
         blocked: the plugins that are left out.
-        patience: how long.
+        budget: how long.
         memory: also measure the memory.
     """
 
     device: torch.device
     plugins: Plugins
     blocked: Sequence[str] = ()
-    patience: Patience = field(default_factory=Patience)
+    budget: TimingBudget = field(default_factory=TimingBudget)
     memory: bool = True
 
     def run(self, cases: Sequence[Case]) -> Iterator[Row | Refusal]:
@@ -118,7 +119,7 @@ class Bench:
             rates = [matrix_rate(self.device, case.precision)] if work else []
             if cuda:
                 torch.cuda.reset_peak_memory_stats(self.device)
-            times = alternate(works, self.device, self.patience)
+            times = alternate(works, self.device, self.budget)
             if self.memory and cuda:
                 peak = torch.cuda.max_memory_allocated(self.device) - before
             rates += [matrix_rate(self.device, case.precision)] if work else []

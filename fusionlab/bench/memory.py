@@ -19,7 +19,7 @@ import torch
 
 from fusionlab.bench.cases import Case
 from fusionlab.errors import FusionlabError
-from fusionlab.plugins import load_plugins
+from fusionlab.plugins.host import load_plugins
 
 WARM_UP = 32
 """Edge of the first images, in pixels: with them the libraries are loaded."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fusionlab.bench.timing import seconds_of
-from fusionlab.precision import DTYPES, Precision, products
+from fusionlab.engine.precision import DTYPES, Precision, products
 
 EDGES = tuple(2**n for n in range(8, 14))
 """Of the matrices that are tried: larger ones reach more, until they take long enough."""

@@ -14,7 +14,7 @@ from fusionlab.bench.timing import Samples
 
 TIMED = (
     "one call of a Fusion that is built already, from arrays in memory to an array in memory: "
-    "conversion, network, strategy, range and colour; no files. The median of all calls but the "
+    "conversion, network, strategy, range and color; no files. The median of all calls but the "
     "first, which stands apart."
 )
 SHARE = (
@@ -22,7 +22,7 @@ SHARE = (
     "on the device, measured just before and after"
 )
 ON_CUDA = (
-    "Between two synchronisations; 'on device' from tensors to a tensor that lie there: the rest "
+    "Between two synchronizations; 'on device' from tensors to a tensor that lie there: the rest "
     "is transfers, and conversion in main memory. The share is that of the time on the device."
 )
 MEBI, GIGA = 2**20, 1e9

@@ -11,7 +11,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class Patience:
+class TimingBudget:
     """When enough has been measured: after so many rounds, and no sooner than so many seconds."""
 
     rounds: int = 5
@@ -48,14 +48,14 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 
 
 def alternate(
-    works: Mapping[str, Callable[[], object]], device: torch.device, patience: Patience
+    works: Mapping[str, Callable[[], object]], device: torch.device, budget: TimingBudget
 ) -> dict[str, Samples]:
     """Time several calls in turns, so that whatever else the machine does meets them all.
 
     Args:
         works: name -> what to call.
         device: where they compute.
-        patience: for each of them.
+        budget: for each of them.
     """
     first = {name: seconds_of(work, device) for name, work in works.items()}
     if device.type == "cuda":  # compiled graphs are recorded by the second call
@@ -63,7 +63,7 @@ def alternate(
             seconds_of(work, device)
     times: dict[str, list[float]] = {name: [] for name in works}
     started, rounds = perf_counter(), 0
-    while rounds < patience.rounds or perf_counter() - started < patience.seconds * len(works):
+    while rounds < budget.rounds or perf_counter() - started < budget.seconds * len(works):
         for name, work in works.items():
             times[name].append(seconds_of(work, device))
         rounds += 1

@@ -26,8 +26,8 @@ class Work:
             backbone: the network.
             device: where it lies.
         """
-        edge = 8 * backbone.multiple + 2 * max(backbone.margins(0))
-        edge = -(-edge // backbone.multiple) * backbone.multiple
+        edge = 8 * backbone.size_divisor + 2 * max(backbone.halos(0))
+        edge = -(-edge // backbone.size_divisor) * backbone.size_divisor
         image = torch.zeros(1, 1, edge, edge, device=device)
         with torch.no_grad():
             with FlopCounterMode(display=False) as encoding:

@@ -11,7 +11,7 @@ import click
 
 from fusionlab.cli.options import ENGINES, PRECISIONS
 from fusionlab.cli.output import json_option, on_terminal, show_facts
-from fusionlab.cli.session import Session, Stopped, refusing
+from fusionlab.cli.session import CommandInterrupted, Session, cli_errors
 
 EXAMPLES = """\b
 Examples:
@@ -76,7 +76,7 @@ def _sizes(
     type=click.Choice(["1", "3"]),
     default=["1"],
     show_default=True,
-    help="Gray, or colour of which each channel is fused.",
+    help="Gray, or color of which each channel is fused.",
 )
 @click.option(
     "--method",
@@ -149,14 +149,14 @@ def bench(
     """
     session: Session = ctx.obj
     plugins = session.plugins
-    with refusing():
+    with cli_errors():
         import torch
 
         from fusionlab.bench.cases import Case
         from fusionlab.bench.machine import describe_machine
         from fusionlab.bench.measuring import Bench, Refusal
         from fusionlab.bench.report import Report
-        from fusionlab.bench.timing import Patience
+        from fusionlab.bench.timing import TimingBudget
         from fusionlab.fusion import available_device
 
         names = methods or (f"{plugins.default('backbone')}/{plugins.default('strategy')}",)
@@ -170,7 +170,7 @@ def bench(
         if threads is not None:
             torch.set_num_threads(threads)
         measuring = Bench(
-            place, plugins, session.blocked, Patience(rounds, seconds), memory=not no_memory
+            place, plugins, session.blocked, TimingBudget(rounds, seconds), memory=not no_memory
         )
         report = Report(describe_machine(place), rows := [])
         stopped = False
@@ -190,5 +190,5 @@ def bench(
         show_facts(report.facts(), as_json=False)
         click.echo(f"\n{report.to_text()}")
     if stopped:
-        raise Stopped(f"stopped after {len(rows)} of {len(cases)} rows")
+        raise CommandInterrupted(f"stopped after {len(rows)} of {len(cases)} rows")
     ctx.exit(2 if all(isinstance(row, Refusal) for row in rows) else 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fusionlab.cli.output import json_option, on_terminal, show_table
-from fusionlab.cli.session import Refused, Session, Stopped, refusing
+from fusionlab.cli.session import CommandError, CommandInterrupted, Session, cli_errors
 
 if TYPE_CHECKING:
     from fusionlab.testing import Verdict
@@ -62,17 +62,19 @@ def check(
     does not claim: where they hold, it could. Parameters that are given are not drawn.
     """
     session: Session = ctx.obj
-    with refusing():
-        offer = session.plugins.strategies.find(name.partition(",")[0])
-        from fusionlab.method import build_strategy, strategy_class
+    with cli_errors():
+        registration = session.plugins.strategies.find(name.partition(",")[0])
+        from fusionlab.plugins.factory import build_strategy, strategy_class
         from fusionlab.strategy import Law
         from fusionlab.testing import examine
 
         known = {law.name.lower(): law for law in Law}
         if unknown := [law for law in laws if law.lower() not in known]:
-            raise Refused(f"there is no law {unknown[0]!r}; there are {', '.join(known)}")
+            raise CommandError(f"there is no law {unknown[0]!r}; there are {', '.join(known)}")
         chosen = [known[law.lower()] for law in laws] or list(Law)
-        given = build_strategy(name, session.plugins) if "," in name else strategy_class(offer)
+        given = (
+            build_strategy(name, session.plugins) if "," in name else strategy_class(registration)
+        )
         verdicts = []
         try:
             with _nothing_kept(), on_terminal("checking") as progress:
@@ -80,13 +82,15 @@ def check(
                     verdicts.append(verdict)
                     progress(len(verdicts), len(chosen))
         except KeyboardInterrupt:
-            raise Stopped(f"stopped after {len(verdicts)} of {len(chosen)} laws") from None
+            raise CommandInterrupted(
+                f"stopped after {len(verdicts)} of {len(chosen)} laws"
+            ) from None
     show_table(("law", "claimed", "held", "what"), map(_row, verdicts), as_json=as_json)
     if not as_json and all(verdict.kept for verdict in verdicts):
-        click.echo(f"{offer.qualified} keeps every law that it owes or claims")
+        click.echo(f"{registration.qualified} keeps every law that it owes or claims")
     if broken := [verdict.law.name.lower() for verdict in verdicts if not verdict.kept]:
         raise _LawsBroken(
-            f"{offer.qualified} does not keep {len(broken)} of the laws it owes or claims: "
+            f"{registration.qualified} does not keep {len(broken)} of the laws it owes or claims: "
             f"{', '.join(broken)}"
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fusionlab.cli.output import show_facts
-from fusionlab.cli.session import Refused, refusing
+from fusionlab.cli.session import CommandError, cli_errors
 
 EXAMPLES = """\b
 Examples:
@@ -45,8 +45,8 @@ def curves(
     5 of the paper), validation.png the error of held-out images (Fig. 6). A run that is still
     going can be drawn, too.
     """
-    with refusing():
-        from fusionlab.files import make_folder, written_together
+    with cli_errors():
+        from fusionlab.storage.atomic import atomic_write_all, make_folder
         from fusionlab.training.curves import (
             PAPER_ITERATIONS,
             Curves,
@@ -64,8 +64,8 @@ def curves(
             for name, figure in figures.items()
         }
         if taken := [path for path in files if path.exists() and not overwrite]:
-            raise Refused(f"{taken[0]} exists already; add --overwrite to replace it")
+            raise CommandError(f"{taken[0]} exists already; add --overwrite to replace it")
         make_folder(output)
-        with written_together(files):
+        with atomic_write_all(files):
             pass
     show_facts({name: str(path) for name, path in zip(figures, files, strict=True)}, as_json=False)

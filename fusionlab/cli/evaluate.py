@@ -12,13 +12,19 @@ import click
 
 from fusionlab.cli.output import json_option, on_terminal, show_facts, warn
 from fusionlab.cli.score import chosen_metrics, metrics_option
-from fusionlab.cli.session import Refused, Session, Stopped, quiet_decoders, refusing
+from fusionlab.cli.session import (
+    CommandError,
+    CommandInterrupted,
+    Session,
+    cli_errors,
+    quiet_decoders,
+)
 
 if TYPE_CHECKING:
     from fusionlab.evaluation.report import Report
     from fusionlab.evaluation.run import Evaluation
     from fusionlab.evaluation.scores import Outcome
-    from fusionlab.imagesets import Entry
+    from fusionlab.runs.image_sets import ImageSetItem
 
 EXAMPLES = """\b
 Examples:
@@ -130,8 +136,7 @@ def evaluate(
     """
     session: Session = ctx.obj
     plugins = session.plugins
-    with refusing(), quiet_decoders():
-        from fusionlab.evaluation.gray import RULE
+    with cli_errors(), quiet_decoders():
         from fusionlab.evaluation.measures import find_measures
         from fusionlab.evaluation.methods import (
             FolderMethod,
@@ -139,19 +144,21 @@ def evaluate(
             Method,
             build_methods,
         )
+        from fusionlab.evaluation.metric_input import RULE
         from fusionlab.evaluation.report import Report
         from fusionlab.evaluation.run import Evaluation
         from fusionlab.evaluation.store import check_folder
-        from fusionlab.files import make_folder, used_alone, written_together
         from fusionlab.fusion import available_device
-        from fusionlab.imagesets import find_entries
         from fusionlab.imaging.scale import parse_scales
+        from fusionlab.runs.image_sets import find_image_set
+        from fusionlab.storage.atomic import atomic_write_all, make_folder
+        from fusionlab.storage.locking import exclusive_lock
 
         settings = plugins.preset_settings(preset) if preset else {}
         policy: Any = range_policy or settings.get("range_policy", "minmax")
         scales = parse_scales(scale)
         names = methods or (plugins.preset_methods(preset) if preset and not fused else ())
-        entries = find_entries(sets)
+        entries = find_image_set(sets)
         stems = [entry.stem for entry in entries]
 
         def build(names: Sequence[str]) -> list[FusionMethod]:
@@ -162,15 +169,15 @@ def evaluate(
         rows: list[Method] = [*build(names), *(FolderMethod.parse(text, stems) for text in fused)]
         labels = [row.label for row in rows]
         if against is not None and against not in labels and "/" in against:
-            against = build([against])[0].label  # spelt in another way
+            against = build([against])[0].label  # spelled in another way
         _check_labels(labels, against)
         measures = find_measures(chosen_metrics(session, metrics, preset), plugins)
         if output is not None:
             check_folder(output, resume=resume, overwrite=overwrite)
             make_folder(output)
         elif resume:
-            raise Refused("--resume needs the folder of the earlier run: add -o FOLDER")
-        with used_alone(output) if output is not None else nullcontext():
+            raise CommandError("--resume needs the folder of the earlier run: add -o FOLDER")
+        with exclusive_lock(output) if output is not None else nullcontext():
             evaluation = Evaluation(
                 rows,
                 measures,
@@ -191,8 +198,8 @@ def evaluate(
                     "preset": preset or "none",
                     "range": f"{policy}; files as they are" if fused else policy,
                     "scale": " ".join(map(str, scales)),
-                    "colour": RULE,
-                    "scored": "the pictures as written, in grey levels 0..255",
+                    "color": RULE,
+                    "scored": "the pictures as written, in gray levels 0..255",
                 },
                 published=published,
                 unlike=_unlike(policy, settings, len(entries), images),
@@ -201,7 +208,7 @@ def evaluate(
             )
             _show(report, as_json=as_json)
             if output is not None:  # after the table: the disk may be full
-                with written_together(report.files(output)):
+                with atomic_write_all(report.files(output)):
                     pass
                 if not as_json:
                     click.echo(f"\nwritten to {output}/")
@@ -210,18 +217,20 @@ def evaluate(
             f"{reused} of {len(outcomes)} rows of scores come from the earlier run", err=True
         )
     if evaluation.unwritten:
-        raise Refused(evaluation.unwritten)
+        raise CommandError(evaluation.unwritten)
     failed = any(outcome.problem for outcome in outcomes)
     ctx.exit(0 if not failed else 1 if any(outcome.values for outcome in outcomes) else 2)
 
 
 def _check_labels(labels: Sequence[str], against: str | None) -> None:
     if not labels:
-        raise Refused("nothing to evaluate: add --method, --fused or --preset")
+        raise CommandError("nothing to evaluate: add --method, --fused or --preset")
     if twice := next((label for label in labels if labels.count(label) > 1), None):
-        raise Refused(f"two rows are called {twice!r}; choose another name")
+        raise CommandError(f"two rows are called {twice!r}; choose another name")
     if against is not None and against not in labels:
-        raise Refused(f"there is no row {against!r} to compare with; rows: {', '.join(labels)}")
+        raise CommandError(
+            f"there is no row {against!r} to compare with; rows: {', '.join(labels)}"
+        )
 
 
 def _unlike(policy: str, settings: Mapping[str, object], entries: int, images: int) -> str:
@@ -246,7 +255,7 @@ def _show(report: Report, *, as_json: bool) -> None:
         click.echo(f"\n{to_text(table)}".encode(coding, "replace").decode(coding))
 
 
-def _run(evaluation: Evaluation, entries: Sequence[Entry]) -> list[Outcome]:
+def _run(evaluation: Evaluation, entries: Sequence[ImageSetItem]) -> list[Outcome]:
     """Score everything, tell what has no score, and keep the rest when stopped."""
     outcomes: list[Outcome] = []
     total = len(entries) * len(evaluation.methods)
@@ -261,7 +270,7 @@ def _run(evaluation: Evaluation, entries: Sequence[Entry]) -> list[Outcome]:
                     warn(f"no score: {outcome.problem}")
     except KeyboardInterrupt:
         hint = "go on with --resume" if evaluation.folder else "with -o FOLDER it could go on"
-        raise Stopped(
+        raise CommandInterrupted(
             f"stopped after {evaluation.done} of {total} rows of scores; {hint}"
         ) from None
     return outcomes

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fusionlab.cli.output import json_option, show_facts, warn
-from fusionlab.cli.session import quiet_decoders, refusing
+from fusionlab.cli.session import cli_errors, quiet_decoders
 
 EXAMPLES = """\b
 Examples:
@@ -27,8 +27,8 @@ def explain(file: Path, *, as_json: bool) -> None:
 
     Also says whether the picture still has the pixels that were written.
     """
-    with refusing(), quiet_decoders():
-        from fusionlab.record import command, is_beside, read_record, unchanged
+    with cli_errors(), quiet_decoders():
+        from fusionlab.runs.record import command, is_beside, read_record, unchanged
 
         record = read_record(file)
         picture = file.with_suffix("") if is_beside(file) else file
@@ -51,7 +51,7 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
         "method": record["method"],
         "weights": f"SHA-256 {weights['sha256'][:16]}..." if weights else None,
         "range": record["range"],
-        "colour": record["colour"],
+        "color": record["color"],
         "scale": " ".join(record["scale"]),
         "resize": record["resize"],
         "device": " ".join(filter(None, (record["device"], record["gpu"]))),
@@ -68,5 +68,5 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
 
 def _size(image: dict[str, Any]) -> str:
     kind = "float" if image["kind"] == "float" else "bit"
-    colour = "gray" if image["channels"] == 1 else "RGB"
-    return f"{image['width']}x{image['height']} {image['depth']}-{kind} {colour}"
+    color = "gray" if image["channels"] == 1 else "RGB"
+    return f"{image['width']}x{image['height']} {image['depth']}-{kind} {color}"

@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from fusionlab.cli.options import ENGINES, PRECISIONS, StrategyCommand
+from fusionlab.cli.options import ENGINES, PRECISIONS, OptionWithAliases, StrategyCommand
 from fusionlab.cli.output import json_option, on_terminal, show_facts, warn
-from fusionlab.cli.session import Refused, Session, Stopped, quiet_decoders, refusing
+from fusionlab.cli.session import (
+    CommandError,
+    CommandInterrupted,
+    Session,
+    cli_errors,
+    quiet_decoders,
+)
 
 if TYPE_CHECKING:
-    from fusionlab.filefusion import FileFusion
-    from fusionlab.folders import FolderRun, Outcome
-    from fusionlab.imagesets import Entry
+    from fusionlab.runs.file_fusion import FileFusion
+    from fusionlab.runs.folder_run import FolderRun, Outcome
+    from fusionlab.runs.image_sets import ImageSetItem
     from fusionlab.strategy import Strategy
 
 EXAMPLES = """\b
@@ -31,7 +37,7 @@ Examples:
 \b
   fusionlab fuse --scale minmax --scale full counts16.tif visible.png -o fused.tif
   fusionlab fuse --scale 6700,7100 --depth 8 thermal/ visible/ -o fused/
-  fusionlab fuse --colour luma pet.png mri.png    keeps the colour of the PET
+  fusionlab fuse --color luma pet.png mri.png    keeps the color of the PET
   fusionlab fuse --resize first ir.png vis.jpg --record
 \b
   fusionlab fuse ir/ vis/ -o fused/               one picture for each stem in both
@@ -83,12 +89,14 @@ Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could b
     "percentile[=1,99], or LO,HI. Once for all sources, or once for each in their order.",
 )
 @click.option(
+    "--color",
     "--colour",
+    cls=OptionWithAliases,
     type=click.Choice(["per-channel", "luma", "gray"]),
     default="per-channel",
     show_default=True,
     help="Fuse red, green and blue one by one, a gray source counting for all three; or only the "
-    "luminance, keeping the chroma of the colour sources; or only the luminance, in gray.",
+    "luminance, keeping the chroma of the color sources; or only the luminance, in gray.",
 )
 @click.option(
     "--range",
@@ -133,7 +141,7 @@ Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could b
     default="fp32",
     show_default=True,
     help="In which numbers the backbone computes; the others are faster, and off by up to a few "
-    "grey levels of 255.",
+    "gray levels of 255.",
 )
 @click.option(
     "--save-weights",
@@ -181,7 +189,7 @@ def fuse(
     backbone: str | None,
     preset: str | None,
     scale: tuple[str, ...],
-    colour: Any,
+    color: Any,
     range_policy: Any,
     depth: str | None,
     resize: Any,
@@ -204,28 +212,28 @@ def fuse(
     with sub-folders a/ b/ c/ ... that are.
     """
     if missing := next((path for path in sources if not os.path.lexists(path)), None):
-        raise Refused(f"{missing} does not exist")
+        raise CommandError(f"{missing} does not exist")
     folders = [path for path in sources if path.is_dir()]
     if folders and len(folders) < len(sources):
         file = next(path for path in sources if path not in folders)
-        raise Refused(f"expected files only or folders only, got {folders[0]}/ and {file}")
+        raise CommandError(f"expected files only or folders only, got {folders[0]}/ and {file}")
     if resume and not folders:
-        raise Refused("--resume is for folders; give folders as sources, or leave it out")
+        raise CommandError("--resume is for folders; give folders as sources, or leave it out")
     if not folders and ctx.get_parameter_source("suffix") is ParameterSource.COMMANDLINE:
-        raise Refused("--format is for folders; of a single picture the name after -o decides")
+        raise CommandError("--format is for folders; of a single picture the name after -o decides")
     session: Session = ctx.obj
     plugins = session.plugins
-    with refusing(), quiet_decoders():
-        from fusionlab.filefusion import FileFusion
+    with cli_errors(), quiet_decoders():
         from fusionlab.fusion import Fusion
-        from fusionlab.method import build_backbone
+        from fusionlab.plugins.factory import build_backbone
+        from fusionlab.runs.file_fusion import FileFusion
 
         fusion = Fusion(
             build_backbone(backbone or plugins.default("backbone"), plugins),
             strategy,
             range_policy=range_policy,
             scale=scale,
-            colour=colour,
+            color=color,
             device=device,
             tile=tile,
             engine=engine,
@@ -244,7 +252,7 @@ def fuse(
             "method": job.describe()["method"],
             "preset": preset,
             "range": fusion.range_policy,
-            "colour": colour,
+            "color": color,
             "scale": " ".join(map(str, fusion.scale)),
             "device": str(fusion.device),
         }
@@ -256,18 +264,18 @@ def fuse(
                 facts |= {"sources": f"{len(sources)} of {size}", "warnings": None}
             show_facts(facts, as_json=as_json)
             return
-        from fusionlab.folders import FolderRun
-        from fusionlab.imagesets import find_entries
         from fusionlab.imaging.writing import FORMATS
+        from fusionlab.runs.folder_run import FolderRun
+        from fusionlab.runs.image_sets import find_image_set
 
         output = output or Path("fused")
         if output.suffix.lower() in FORMATS and not output.is_dir():
-            raise Refused(
+            raise CommandError(
                 f"the sources are folders, so the output is one, too; got the file name {output}; "
                 f"write -o {output.with_suffix('')}/, and choose the kind of file with --format"
             )
         run = FolderRun(job, output, f".{suffix}", resume=resume, overwrite=overwrite)
-        entries = find_entries(sources)
+        entries = find_image_set(sources)
         if not as_json:
             show_facts(facts, as_json=False)
         counts = _fuse_folders(run, entries, facts, as_json=as_json)
@@ -279,7 +287,7 @@ def _fuse_files(
     job: FileFusion, paths: tuple[Path, ...], output: Path, overwrite: bool
 ) -> dict[str, Any]:
     """Fuse files to a file, and return what there is to say about it."""
-    from fusionlab.files import make_folder, written_together
+    from fusionlab.storage.atomic import atomic_write_all, make_folder
 
     job.check(output, paths, overwrite=overwrite)
     sources = job.load(paths)
@@ -288,7 +296,7 @@ def _fuse_files(
     files = job.encode(product)
     if job.maps is not None:
         make_folder(job.maps)
-    with written_together(files):
+    with atomic_write_all(files):
         pass
     for note in product.notes:
         warn(note)
@@ -307,7 +315,7 @@ def _fuse_files(
 
 
 def _fuse_folders(
-    run: FolderRun, entries: list[Entry], facts: dict[str, Any], *, as_json: bool
+    run: FolderRun, entries: list[ImageSetItem], facts: dict[str, Any], *, as_json: bool
 ) -> dict[str, int]:
     """Fuse an image set, tell what becomes of each entry, and count it."""
     from time import perf_counter
@@ -337,7 +345,7 @@ def _fuse_folders(
         time = {"seconds": round(seconds, 3), "spent": spent}
         click.echo(json.dumps({"summary": {**facts, **counts, "stopped": stopped, **time}}))
     if stopped:
-        raise Stopped(
+        raise CommandInterrupted(
             f"stopped after {sum(counts.values())} of {len(entries)}; what is there is complete, "
             "go on with --resume"
         )

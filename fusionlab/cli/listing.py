@@ -22,8 +22,12 @@ def strategies(session: Session, *, as_json: bool) -> None:
     show_table(
         ("name", "summary", "plugin"),
         (
-            (offer.ref.name, offer.ref.summary, _origin(offer.plugin, as_json=as_json))
-            for offer in session.plugins.strategies.offers
+            (
+                registration.ref.name,
+                registration.ref.summary,
+                _origin(registration.plugin, as_json=as_json),
+            )
+            for registration in session.plugins.strategies.registrations
         ),
         as_json=as_json,
     )
@@ -44,12 +48,12 @@ def backbones(session: Session, *, as_json: bool) -> None:
         ("name", "summary", "weights", "plugin"),
         (
             (
-                offer.ref.name,
-                offer.ref.summary,
-                " ".join(f"@{tag}" for tag in offer.ref.checkpoints) or "no weights",
-                _origin(offer.plugin, as_json=as_json),
+                registration.ref.name,
+                registration.ref.summary,
+                " ".join(f"@{tag}" for tag in registration.ref.checkpoints) or "no weights",
+                _origin(registration.plugin, as_json=as_json),
             )
-            for offer in session.plugins.backbones.offers
+            for registration in session.plugins.backbones.registrations
         ),
         as_json=as_json,
     )

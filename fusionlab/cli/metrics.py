@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionlab.cli.output import json_option, show_facts, show_table
-from fusionlab.cli.session import Session, refusing
+from fusionlab.cli.session import Session, cli_errors
 
 if TYPE_CHECKING:
-    from fusionlab.hookspecs import MetricRef
-    from fusionlab.plugins import Offer
+    from fusionlab.plugins.offers import MetricRef
+    from fusionlab.plugins.registry import Registration
 
 EXAMPLES = """\b
 Examples:
@@ -29,38 +29,38 @@ Examples:
 def metrics(session: Session, name: str | None, *, as_json: bool) -> None:
     """List the metrics of fusion quality, or tell everything about the one called NAME.
 
-    All are computed on gray images in grey levels, 0..255. Without @CONVENTION a metric is what
+    All are computed on gray images in gray levels, 0..255. Without @CONVENTION a metric is what
     its inventor defined; with it, what a known program computes.
     """
     if name is not None:
-        with refusing():
-            offer = session.plugins.metrics.find(name)
-        show_facts(_facts(offer), as_json=as_json)
+        with cli_errors():
+            registration = session.plugins.metrics.find(name)
+        show_facts(_facts(registration), as_json=as_json)
         return
-    offers = session.plugins.metrics.offers
+    registrations = session.plugins.metrics.registrations
     if as_json:
         import json
 
-        click.echo(json.dumps([_facts(offer) for offer in offers], indent=1))
+        click.echo(json.dumps([_facts(registration) for registration in registrations], indent=1))
         return
     show_table(
         ("name", "better", "sources", "conventions", "summary"),
         (
             (
-                offer.ref.name,
-                offer.ref.better,
-                offer.ref.sources,
-                " ".join(f"@{name}" for name in offer.ref.conventions),
-                offer.ref.summary,
+                registration.ref.name,
+                registration.ref.better,
+                registration.ref.sources,
+                " ".join(f"@{name}" for name in registration.ref.conventions),
+                registration.ref.summary,
             )
-            for offer in offers
+            for registration in registrations
         ),
         as_json=False,
     )
 
 
-def _facts(offer: Offer[MetricRef]) -> dict[str, Any]:
-    ref = offer.ref
+def _facts(registration: Registration[MetricRef]) -> dict[str, Any]:
+    ref = registration.ref
     low, high = (None if math.isinf(bound) else bound for bound in ref.bounds)
     return {
         "name": ref.name,
@@ -73,7 +73,7 @@ def _facts(offer: Offer[MetricRef]) -> dict[str, Any]:
         "symmetric": "yes" if ref.symmetric else "no: the order of the sources matters",
         "conventions": [f"@{name}  {note or 'the same'}" for name, note in ref.conventions.items()],
         "reference": ref.reference,
-        "plugin": offer.plugin,
+        "plugin": registration.plugin,
     }
 
 

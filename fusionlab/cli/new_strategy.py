@@ -7,7 +7,7 @@ from shlex import quote
 
 import click
 
-from fusionlab.cli.session import Session, refusing
+from fusionlab.cli.session import Session, cli_errors
 
 EXAMPLES = """\b
 Examples:
@@ -36,7 +36,7 @@ def new_strategy(session: Session, *, name: str, directory: Path, author: str | 
     and `.gitignore`. All of it works as it stands: the rule keeps every law of `fusionlab check`,
     and is a plugin once pip has installed it.
     """
-    with refusing():
+    with cli_errors():
         from fusionlab.scaffold import Names, write_package
 
         names = Names(name)

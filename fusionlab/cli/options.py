@@ -7,21 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionlab.cli.session import Refused, Session, refusing
+from fusionlab.cli.session import CommandError, Session, cli_errors
 from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
-    from fusionlab.hookspecs import StrategyRef
-    from fusionlab.params import Param
-    from fusionlab.plugins import Offer, Plugins
+    from fusionlab.parameters import Param
+    from fusionlab.plugins.offers import StrategyRef
+    from fusionlab.plugins.registry import Plugins, Registration
 
 ENGINES = ("eager", "compile", "openvino")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-"""What `fusionlab.engines` and `fusionlab.precision` know, which import torch; a test compares."""
+"""Copies of the names in `fusionlab.engine`, which imports torch; a test compares them."""
 
 _CHOSEN = "fusionlab.chosen-strategy"
 _PRESETTABLE = {"backbone", "range_policy"}
 """The options of a command that a preset may set, besides those of the strategy."""
+
+
+class OptionWithAliases(click.Option):
+    """An option whose first name is shown in the help; its other names are hidden aliases."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the line of the help text, without the aliases."""
+        names, self.opts = self.opts, self.opts[:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = names
 
 
 class StrategyCommand(click.Command):
@@ -34,26 +46,26 @@ class StrategyCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line and build the strategy."""
-        offer = self._peek(ctx, list(args))
-        if offer is None:  # --help works without any plugin installed
+        registration = self._peek(ctx, list(args))
+        if registration is None:  # --help works without any plugin installed
             return super().parse_args(ctx, args)
-        from fusionlab.method import blaming, strategy_class
-        from fusionlab.params import params_of
+        from fusionlab.parameters import params_of
+        from fusionlab.plugins.factory import attribute_errors_to, strategy_class
 
-        with refusing():
-            cls = strategy_class(offer)
+        with cli_errors():
+            cls = strategy_class(registration)
             options = [_option(param) for param in params_of(cls)]
-        self._refuse_shadowing(offer, options)
+        self._refuse_shadowing(registration, options)
         self._refuse_foreign_presets(ctx, options)
-        ctx.meta[_CHOSEN] = (offer, options)
+        ctx.meta[_CHOSEN] = (registration, options)
         try:
             rest = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             names = ", ".join(option.opts[0] for option in options) or "none"
-            text = f"{error.format_message()} Options of {offer.ref.name}: {names}."
+            text = f"{error.format_message()} Options of {registration.ref.name}: {names}."
             raise click.UsageError(text, ctx) from error
         values = {option.name: ctx.params.pop(option.name) for option in options if option.name}
-        with refusing(), blaming(offer):
+        with cli_errors(), attribute_errors_to(registration):
             ctx.params["strategy"] = cls(**values)
         return rest
 
@@ -64,20 +76,22 @@ class StrategyCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the strategy's options under a heading of their own."""
-        offer, extra = ctx.meta.get(_CHOSEN, (None, []))
-        ctx.meta[_CHOSEN] = (offer, [])
+        registration, extra = ctx.meta.get(_CHOSEN, (None, []))
+        ctx.meta[_CHOSEN] = (registration, [])
         super().format_options(ctx, formatter)
-        ctx.meta[_CHOSEN] = (offer, extra)
-        if offer is None:
+        ctx.meta[_CHOSEN] = (registration, extra)
+        if registration is None:
             return
-        with formatter.section(f"Options of strategy {offer.ref.name} (from {offer.plugin})"):
+        with formatter.section(
+            f"Options of strategy {registration.ref.name} (from {registration.plugin})"
+        ):
             records = [r for option in extra if (r := option.get_help_record(ctx))]
             if records:
                 formatter.write_dl(records)
             else:
                 formatter.write_text("none")
 
-    def _peek(self, ctx: click.Context, args: list[str]) -> Offer[StrategyRef] | None:
+    def _peek(self, ctx: click.Context, args: list[str]) -> Registration[StrategyRef] | None:
         """Return the chosen strategy, and enter the values of the chosen preset as defaults."""
         parser = self.make_parser(ctx)
         parser.ignore_unknown_options = True
@@ -92,16 +106,16 @@ class StrategyCommand(click.Command):
         plugins: Plugins = session.plugins
         name = self._chosen("strategy", ctx, given)
         try:
-            offer = plugins.strategies.find(name or plugins.default("strategy"))
+            registration = plugins.strategies.find(name or plugins.default("strategy"))
         except FusionlabError as error:
             if asking_help and "strategy" not in given:
                 return None
-            raise Refused(f"{error} (see 'fusionlab strategies')") from error
+            raise CommandError(f"{error} (see 'fusionlab strategies')") from error
         if preset := self._chosen("preset", ctx, given):
-            with refusing():
-                values = plugins.preset(preset, offer)
+            with cli_errors():
+                values = plugins.preset(preset, registration)
             ctx.default_map = {**(ctx.default_map or {}), **values}
-        return offer
+        return registration
 
     def _chosen(self, name: str, ctx: click.Context, given: Mapping[str, Any]) -> str | None:
         """Return the value of one of the command's own options: given, or from its variable."""
@@ -111,16 +125,18 @@ class StrategyCommand(click.Command):
         value, _ = option.consume_value(ctx, given)
         return value if isinstance(value, str) else None  # click marks "not given" by an object
 
-    def _refuse_shadowing(self, offer: Offer[StrategyRef], options: list[click.Option]) -> None:
+    def _refuse_shadowing(
+        self, registration: Registration[StrategyRef], options: list[click.Option]
+    ) -> None:
         mine = {"--help", "-h", "help"} | {
             name for p in self.params for name in (p.name or "", *p.opts, *p.secondary_opts)
         }
         for option in options:
             names = {option.name or "", *option.opts, *option.secondary_opts}
             if taken := mine & names:
-                raise Refused(
-                    f"the strategy {offer.qualified} cannot be used: {min(taken)} already belongs "
-                    f"to 'fusionlab {self.name}'; its parameter must be renamed"
+                raise CommandError(
+                    f"the strategy {registration.qualified} cannot be used: {min(taken)} already "
+                    f"belongs to 'fusionlab {self.name}'; its parameter must be renamed"
                 )
             mine |= names
 
@@ -128,7 +144,7 @@ class StrategyCommand(click.Command):
         """A preset that sets what is not there is a mistake of its plugin, and shows."""
         known = _PRESETTABLE | {option.name for option in options}
         if foreign := (ctx.default_map or {}).keys() - known:
-            raise Refused(
+            raise CommandError(
                 f"the preset sets {min(foreign)!r}, which is no option it may set here; known: "
                 f"{', '.join(sorted(map(str, known)))}"
             )

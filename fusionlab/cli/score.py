@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from fusionlab.cli.output import json_option, show_facts, show_table
-from fusionlab.cli.session import Session, quiet_decoders, refusing
+from fusionlab.cli.session import Session, cli_errors, quiet_decoders
 
 EXAMPLES = """\b
 Examples:
@@ -29,7 +29,7 @@ def chosen_metrics(session: Session, metrics: str | None, preset: str | None) ->
     """Return the names of the metrics that the options ask for."""
     plugins = session.plugins
     if metrics == "all":
-        return [offer.qualified for offer in plugins.metrics.offers]
+        return [registration.qualified for registration in plugins.metrics.registrations]
     if metrics is not None:
         return metrics.replace(",", " ").split()
     of_preset = plugins.preset_metrics(preset) if preset else []
@@ -56,15 +56,15 @@ def score(
 ) -> None:
     """Judge the picture FUSED by its SOURCES: image files of one size.
 
-    Of colour it is the luminance that is judged. A dash stands where a metric is not defined: for
+    Of color it is the luminance that is judged. A dash stands where a metric is not defined: for
     so many sources, so small an image, or an image of a single value.
     """
-    with refusing(), quiet_decoders():
+    with cli_errors(), quiet_decoders():
         import torch
 
-        from fusionlab.evaluation.gray import RULE, grey_levels
         from fusionlab.evaluation.measures import find_measures, value_of
         from fusionlab.evaluation.methods import Subject
+        from fusionlab.evaluation.metric_input import RULE, gray_levels
         from fusionlab.evaluation.scores import as_json as jsonable
         from fusionlab.fusion import available_device
         from fusionlab.imaging.reading import read_image
@@ -74,7 +74,7 @@ def score(
         # the picture is held to the size of its sources, too
         subject = Subject.of("", [read_image(path) for path in (fused, *sources)])
         picture, *levels = (
-            grey_levels(image, name).to(place)
+            gray_levels(image, name).to(place)
             for image, name in zip(subject.sources, subject.names, strict=True)
         )
         stack = torch.stack(levels)[:, None]

@@ -13,16 +13,16 @@ from fusionlab.cli.output import warn
 from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
-    from fusionlab.plugins import Plugins
+    from fusionlab.plugins.registry import Plugins
 
 
-class Refused(click.ClickException):
+class CommandError(click.ClickException):
     """A problem the user can put right: one sentence on stderr, exit code 2."""
 
     exit_code = 2
 
 
-class Stopped(Refused):
+class CommandInterrupted(CommandError):  # noqa: N818  # an exit of its own kind
     """The user pressed Ctrl-C: one sentence on stderr, and the exit code that shells give."""
 
     exit_code = 130
@@ -37,7 +37,7 @@ class Session:
     @cached_property
     def plugins(self) -> Plugins:
         """All plugins but the blocked ones; each broken one costs one warning on stderr."""
-        from fusionlab.plugins import load_plugins
+        from fusionlab.plugins.host import load_plugins
 
         plugins = load_plugins(self.blocked)
         for text in plugins.warnings:
@@ -46,18 +46,23 @@ class Session:
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
+def cli_errors() -> Iterator[None]:
     """Turn a `FusionlabError`, a file system that says no, or Ctrl-C into a sentence."""
     try:
         yield
     except KeyboardInterrupt:
-        raise Stopped("stopped; nothing has been written") from None
+        raise CommandInterrupted("stopped; nothing has been written") from None
     except FusionlabError as error:
-        raise Refused(str(error)) from error
+        raise CommandError(_for_command_line(error)) from error
     except OSError as error:
         if error.filename is None:  # not about a file
             raise
-        raise Refused(f"cannot use {error.filename}: {error.strerror}") from error
+        raise CommandError(f"cannot use {error.filename}: {error.strerror}") from error
+
+
+def _for_command_line(error: FusionlabError) -> str:
+    """Return the message of an error, with the command-line option that it concerns."""
+    return f"{error} (--{error.option.replace('_', '-')})" if error.option else str(error)
 
 
 @contextmanager

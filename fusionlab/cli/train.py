@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionlab.cli.output import on_terminal, show_facts
-from fusionlab.cli.session import Refused, Session, Stopped, quiet_decoders, refusing
+from fusionlab.cli.session import (
+    CommandError,
+    CommandInterrupted,
+    Session,
+    cli_errors,
+    quiet_decoders,
+)
 
 if TYPE_CHECKING:
-    from fusionlab.hookspecs import BackboneRef
-    from fusionlab.plugins import Offer, Plugins
+    from fusionlab.plugins.offers import BackboneRef
+    from fusionlab.plugins.registry import Plugins, Registration
     from fusionlab.training.finding import ImageFile
     from fusionlab.training.loop import Training
     from fusionlab.training.processes import Processes
@@ -60,16 +66,18 @@ class TrainCommand(click.Command):
         values: dict[str, Any] = {}
         if given.get("resume") and given.get("output"):
             if given.get("preset"):
-                raise Refused("a run goes on with the options it has; leave out --preset")
+                raise CommandError("a run goes on with the options it has; leave out --preset")
             values = _asked_for(Path(given["output"]))
         elif name := given.get("preset"):
             session: Session = ctx.obj or Session()
-            with refusing():
-                offer = _backbone(session.plugins, given.get("backbone"))
-                values = session.plugins.training_preset(name, offer)
+            with cli_errors():
+                registration = _backbone(session.plugins, given.get("backbone"))
+                values = session.plugins.training_preset(name, registration)
             known = {param.name for param in self.params}
             if foreign := values.keys() - known:
-                raise Refused(f"the preset {name} sets {min(foreign)!r}, which is no option here")
+                raise CommandError(
+                    f"the preset {name} sets {min(foreign)!r}, which is no option here"
+                )
         for one, other in (("iterations", "epochs"), ("epochs", "iterations")):
             if one in given:  # what is explicit wins
                 values.pop(other, None)
@@ -216,7 +224,8 @@ class TrainCommand(click.Command):
 @click.option("--tensorboard", is_flag=True, help="Also log for TensorBoard, in the output folder.")
 @click.option("--data-note", default="", help="For the card: what the images are.")
 @click.option(
-    "--licence",
+    "--license",
+    "license_terms",
     default="not stated",
     show_default=True,
     help="For the card: under which terms the weights may be used.",
@@ -254,33 +263,34 @@ def train(
     device: str,
     tensorboard: bool,
     data_note: str,
-    licence: str,
+    license_terms: str,
     start: Path | None,
     resume: bool,
     **others: Any,
 ) -> None:
     """Train a backbone on DATA: folders of images or tar shards.
 
-    The images become gray and 256x256. What is minimised is the mean squared error on 0..255
+    The images become gray and 256x256. What is minimized is the mean squared error on 0..255
     plus lambda (1 - SSIM), by Adam. The folder given by --output receives last.pt (to --resume
     from, also after Ctrl-C), log.jsonl (see 'fusionlab curves'), the decoded images, and the
     weights of the best validation as TAG.safetensors with their card TAG.json.
     """
     asked = dict(ctx.params)
-    with refusing(), quiet_decoders():
-        from fusionlab.files import make_folder, used_alone
+    with cli_errors(), quiet_decoders():
+        from fusionlab.checkpoint import Card
         from fusionlab.fusion import available_device
-        from fusionlab.method import backbone_class
+        from fusionlab.plugins.factory import backbone_class
+        from fusionlab.storage.atomic import make_folder
+        from fusionlab.storage.locking import exclusive_lock
         from fusionlab.training.export import export_weights
         from fusionlab.training.log import summary_writer
         from fusionlab.training.loop import Training, check_run
         from fusionlab.training.processes import joined
         from fusionlab.training.settings import Settings
-        from fusionlab.weights import Card
 
         weights = weights_file(output, tag, resume=resume)
-        offer = _backbone(ctx.obj.plugins, backbone)
-        cls = backbone_class(offer)
+        registration = _backbone(ctx.obj.plugins, backbone)
+        cls = backbone_class(registration)
         files = _find(data, validation, manifest, sources)
         per_epoch = len(files[0]) // max(1, others["batch"])
         stages = _stages(size, iterations, epochs, precision, per_epoch)
@@ -294,7 +304,7 @@ def train(
                 summary_writer()
             if processes.leads:
                 make_folder(output)
-                stack.enter_context(used_alone(output))
+                stack.enter_context(exclusive_lock(output))
             images, held_out = _load(files, cache or output, workers, processes)
             training = Training(
                 cls,
@@ -311,47 +321,52 @@ def train(
                 training.resume()
             if processes.leads:
                 _note(output, asked)
-                _show(training, {"backbone": offer.ref.name, "preset": preset})
+                _show(training, {"backbone": registration.ref.name, "preset": preset})
             try:
                 with training_progress(settings.iterations, shown=processes.leads) as progress:
                     final = training.run(progress)
             except KeyboardInterrupt:
-                raise Stopped(
+                raise CommandInterrupted(
                     f"stopped at iteration {training.iteration}, saved; go on with "
                     f"'fusionlab train -o {shlex.quote(str(output))} --resume'"
                 ) from None
             if final is None:  # another process leads
                 return
             card = export_weights(
-                weights, training, offer.ref.name, final, data=data_note, licence=licence
+                weights,
+                training,
+                registration.ref.name,
+                final,
+                data=data_note,
+                license_terms=license_terms,
             )
     show_facts(
         {
             "weights": f"{weights} (SHA-256 {card.sha256[:12]}...)",
-            "error": f"{final.mae:.3f} grey levels, PSNR {final.psnr:.2f} dB, SSIM "
+            "error": f"{final.mae:.3f} gray levels, PSNR {final.psnr:.2f} dB, SSIM "
             f"{final.ssim:.5f} on {final.images} held-out images",
         },
         as_json=False,
     )
 
 
-def _backbone(plugins: Plugins, name: str | None) -> Offer[BackboneRef]:
+def _backbone(plugins: Plugins, name: str | None) -> Registration[BackboneRef]:
     return plugins.backbones.find(name or plugins.default("backbone").partition("@")[0])
 
 
 def weights_file(output: Path, tag: str | None, *, resume: bool) -> Path:
     """Return where the weights will be written, and protect an earlier run."""
-    from fusionlab.names import check_name
+    from fusionlab.parameters import check_name
 
     name = tag or output.resolve().name
     try:
         check_name(name)
     except ValueError as error:
-        raise Refused(f"{error}" if tag else f"{error}; name the weights by --tag") from error
+        raise CommandError(f"{error}" if tag else f"{error}; name the weights by --tag") from error
     weights = output / f"{name}.safetensors"
     taken = [path.name for path in (output / "last.pt", weights) if path.exists()]
     if taken and not resume:
-        raise Refused(
+        raise CommandError(
             f"{output} holds a run already ({taken[0]}); go on with --resume, or choose another "
             "folder"
         )
@@ -365,9 +380,9 @@ def _find(
     from fusionlab.training.finding import Manifest, check_apart, find_images, hold_out
 
     if sources != "*" and not manifest:
-        raise Refused("--sources chooses from a manifest; give that with --manifest")
+        raise CommandError("--sources chooses from a manifest; give that with --manifest")
     if manifest and all(place.is_dir() for place in (*data, *validation)):
-        raise Refused("--manifest chooses from tar shards; there are only folders")
+        raise CommandError("--manifest chooses from tar shards; there are only folders")
     chosen = Manifest(manifest, sources) if manifest else None
     files = find_images(data, chosen)
     held_out = find_images(validation, chosen) if validation else []
@@ -386,16 +401,16 @@ def _stages(
     from fusionlab.training.settings import Settings, Stage
 
     if iterations and epochs:
-        raise Refused("give --iterations or --epochs, not both")
+        raise CommandError("give --iterations or --epochs, not both")
     name, lengths = "iterations", iterations or (Settings().iterations,)
     if epochs:
         name, lengths = "epochs", tuple(count * max(1, per_epoch) for count in epochs)
     if len(size) != len(lengths):
-        raise Refused(f"give one --{name} for each --size, got {len(lengths)} for {len(size)}")
+        raise CommandError(f"give one --{name} for each --size, got {len(lengths)} for {len(size)}")
     if len(precision) == 1:
         precision *= len(size)
     if len(size) != len(precision):
-        raise Refused(
+        raise CommandError(
             f"give --precision once, or once for each --size, got {len(precision)} for {len(size)}"
         )
     return tuple(map(Stage, size, lengths, precision))  # type: ignore[arg-type]  # click has checked it
@@ -443,7 +458,7 @@ def _show(training: Training, facts: dict[str, Any]) -> None:
 
 def _note(output: Path, asked: dict[str, Any]) -> None:
     """Write down what the run was asked for; paths as absolute ones."""
-    from fusionlab.files import written_together
+    from fusionlab.storage.atomic import atomic_write_all
 
     def plain(value: Any) -> Any:
         if isinstance(value, Path):
@@ -451,7 +466,7 @@ def _note(output: Path, asked: dict[str, Any]) -> None:
         return [plain(one) for one in value] if isinstance(value, tuple) else value
 
     kept = {name: plain(value) for name, value in asked.items() if name not in ("output", "resume")}
-    with written_together({output / RUN: (json.dumps(kept, indent=2) + "\n").encode()}):
+    with atomic_write_all({output / RUN: (json.dumps(kept, indent=2) + "\n").encode()}):
         pass
 
 
@@ -461,9 +476,9 @@ def _asked_for(output: Path) -> dict[str, Any]:
         asked: dict[str, Any] = dict(json.loads((output / RUN).read_text(encoding="utf-8")))
         asked["data"] = list(asked["data"])
     except FileNotFoundError:
-        raise Refused(f"there is nothing to resume: {output / RUN} does not exist") from None
+        raise CommandError(f"there is nothing to resume: {output / RUN} does not exist") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise Refused(
+        raise CommandError(
             f"{output / RUN} is damaged ({error}); delete it, run the command that the run was "
             "started with in a new folder, stop it, and copy its run.json"
         ) from error

@@ -10,17 +10,23 @@ import click
 
 from fusionlab.cli.options import StrategyCommand
 from fusionlab.cli.output import on_terminal, show_facts
-from fusionlab.cli.session import Refused, Session, Stopped, quiet_decoders, refusing
+from fusionlab.cli.session import (
+    CommandError,
+    CommandInterrupted,
+    Session,
+    cli_errors,
+    quiet_decoders,
+)
 from fusionlab.cli.train import training_progress, weights_file
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fusionlab.backbone import Backbone
-    from fusionlab.plugins import Plugins
+    from fusionlab.checkpoint import Card
+    from fusionlab.plugins.registry import Plugins
     from fusionlab.strategy import LearnedStrategy, Strategy
     from fusionlab.training.rules import RuleTraining
-    from fusionlab.weights import Card
 
 EXAMPLES = """\b
 Examples:
@@ -93,7 +99,8 @@ Examples:
 @click.option("--tensorboard", is_flag=True, help="Also log for TensorBoard, in the output folder.")
 @click.option("--data-note", default="", help="For the card: what the images are.")
 @click.option(
-    "--licence",
+    "--license",
+    "license_terms",
     default="not stated",
     show_default=True,
     help="For the card: under which terms the weights may be used.",
@@ -114,23 +121,24 @@ def train_strategy(
     device: str,
     tensorboard: bool,
     data_note: str,
-    licence: str,
+    license_terms: str,
     resume: bool,
     **others: Any,
 ) -> None:
     """Train the networks of a learned STRATEGY on an image set, on the features of a backbone.
 
     SET is a folder with sub-folders a/ b/ ... whose files are paired by stem, or several folders,
-    one for each source. The backbone stays as it is. The strategy says what is minimised. The
+    one for each source. The backbone stays as it is. The strategy says what is minimized. The
     folder given by --output receives last.pt (to --resume from, also after Ctrl-C), log.jsonl,
     and the weights of the best validation as TAG.safetensors with their card TAG.json.
     """
-    with refusing(), quiet_decoders():
-        from fusionlab.files import make_folder, used_alone
+    with cli_errors(), quiet_decoders():
         from fusionlab.fusion import available_device
-        from fusionlab.imagesets import find_entries
         from fusionlab.imaging.scale import parse_scales
-        from fusionlab.method import build_backbone, method_id
+        from fusionlab.plugins.factory import build_backbone, method_id
+        from fusionlab.runs.image_sets import find_image_set
+        from fusionlab.storage.atomic import make_folder
+        from fusionlab.storage.locking import exclusive_lock
         from fusionlab.strategy import LearnedStrategy
         from fusionlab.training.export import export_networks
         from fusionlab.training.rules import RuleSettings, RuleTraining
@@ -139,7 +147,9 @@ def train_strategy(
         plugins = session.plugins
         name = plugins.strategies.name_of(type(strategy))
         if not isinstance(strategy, LearnedStrategy):
-            raise Refused(f"the strategy {name!r} has no networks, so there is nothing to train")
+            raise CommandError(
+                f"the strategy {name!r} has no networks, so there is nothing to train"
+            )
         settings = RuleSettings(**others)  # the options left are named like its fields
         place = available_device(device)
         frozen = build_backbone(backbone or plugins.default("backbone"), plugins)
@@ -147,12 +157,12 @@ def train_strategy(
         weights = weights_file(output, tag, resume=resume)
         scales = parse_scales(scale)
         with on_terminal("reading images") as progress:
-            images = load_subjects(find_entries(sets), scales, progress)
-            held_out = load_subjects(find_entries(validation), scales) if validation else []
+            images = load_subjects(find_image_set(sets), scales, progress)
+            held_out = load_subjects(find_image_set(validation), scales) if validation else []
         if not held_out:
             images, held_out = hold_out(images)
         make_folder(output)
-        with used_alone(output):
+        with exclusive_lock(output):
             training = RuleTraining(
                 strategy,
                 networks,
@@ -173,12 +183,18 @@ def train_strategy(
                 with training_progress(settings.iterations) as shown:
                     final = training.complete(shown)
             except KeyboardInterrupt:
-                raise Stopped(
+                raise CommandInterrupted(
                     f"stopped at iteration {training.iteration}, saved; go on with the same "
                     f"command and --resume (-o {shlex.quote(str(output))})"
                 ) from None
             card = export_networks(
-                weights, training, name, place_name, final, data=data_note, licence=licence
+                weights,
+                training,
+                name,
+                place_name,
+                final,
+                data=data_note,
+                license_terms=license_terms,
             )
     losses = ", ".join(f"{term} {final[term]:.5g}" for term in training.terms)
     show_facts(
@@ -196,7 +212,7 @@ def _networks(
     """Build the networks: with random weights, or with those of the checkpoint, and its card."""
     import torch
 
-    from fusionlab.method import build_networks
+    from fusionlab.plugins.factory import build_networks
 
     if strategy.checkpoint is not None:
         networks, _, card = build_networks(strategy, backbone, plugins)

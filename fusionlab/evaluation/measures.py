@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.code import code_of, libraries
-from fusionlab.hookspecs import MetricFunction, MetricRef
-from fusionlab.method import blaming
-from fusionlab.plugins import Offer, Plugins
-from fusionlab.record import digest
+from fusionlab.evaluation.provenance import code_of, libraries
+from fusionlab.plugins.factory import attribute_errors_to
+from fusionlab.plugins.offers import MetricFunction, MetricRef
+from fusionlab.plugins.registry import Plugins, Registration
+from fusionlab.runs.record import digest
 
 
 @dataclass(frozen=True)
 class Measure:
     """A metric in one of its conventions, ready to judge images."""
 
-    offer: Offer[MetricRef]
+    registration: Registration[MetricRef]
     convention: str = "default"
     ambiguous: bool = False
     """Whether another plugin offers a metric of this name."""
@@ -38,26 +38,30 @@ class Measure:
             FusionlabError: there is no such metric or convention.
         """
         name, at, convention = text.partition("@")
-        offer = plugins.metrics.find(name)
-        known = offer.ref.conventions
+        registration = plugins.metrics.find(name)
+        known = registration.ref.conventions
         if at and convention not in known:
             raise FusionlabError(
                 f"the metric {name} has no convention {convention!r}; known: "
                 f"{', '.join(known) or 'none'} (without @ it is computed as defined)"
             )
-        twins = [other for other in plugins.metrics.offers if other.ref.name == offer.ref.name]
-        return cls(offer, convention if at else "default", len(twins) > 1)
+        twins = [
+            other
+            for other in plugins.metrics.registrations
+            if other.ref.name == registration.ref.name
+        ]
+        return cls(registration, convention if at else "default", len(twins) > 1)
 
     @property
     def ref(self) -> MetricRef:
         """What is to be known about the metric."""
-        return self.offer.ref
+        return self.registration.ref
 
     @property
     def name(self) -> str:
         """What stands above its column: `Qabf@paper`, with its plugin where several have one."""
         suffix = "" if self.convention == "default" else f"@{self.convention}"
-        return f"{self.offer.qualified if self.ambiguous else self.ref.name}{suffix}"
+        return f"{self.registration.qualified if self.ambiguous else self.ref.name}{suffix}"
 
     @cached_property
     def identity(self) -> str:
@@ -65,14 +69,14 @@ class Measure:
         module, _, _ = self.ref.target.partition(":")
         return digest(
             {
-                "metric": f"{self.offer.qualified}@{self.convention}",
+                "metric": f"{self.registration.qualified}@{self.convention}",
                 "code": code_of(module),
                 "libraries": libraries(),
             }
         )
 
     def __call__(self, fused: Tensor, sources: Tensor) -> Tensor:
-        """Judge fused images `(N, H, W)` of sources `(k, N, H, W)`, grey levels in 0..255.
+        """Judge fused images `(N, H, W)` of sources `(k, N, H, W)`, gray levels in 0..255.
 
         Returns:
             `(N,)`, float64; nan where the metric is undefined.
@@ -81,7 +85,7 @@ class Measure:
             FusionlabError: the images are too small, or too many sources for it; or a
                 stranger's metric fails.
         """
-        with blaming(self.offer):
+        with attribute_errors_to(self.registration):
             values = self._function(fused, sources, self.convention)
             if not isinstance(values, Tensor) or values.shape != fused.shape[:1]:
                 raise TypeError(f"expected {len(fused)} values, got {values!r}")
@@ -89,7 +93,7 @@ class Measure:
 
     @cached_property
     def _function(self) -> MetricFunction:
-        with blaming(self.offer):
+        with attribute_errors_to(self.registration):
             return self.ref.load()
 
 

@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 
 from fusionlab.backbone import Backbone
-from fusionlab.encodings import Encodings
+from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.code import code_of
-from fusionlab.evaluation.gray import gray
+from fusionlab.evaluation.metric_input import gray
+from fusionlab.evaluation.provenance import code_of
 from fusionlab.fusion import Fusion
-from fusionlab.imagesets import images_by_stem
-from fusionlab.imaging.display import RangePolicy
-from fusionlab.imaging.reading import SUFFIXES, Picture, read_image
+from fusionlab.imaging.range_policy import RangePolicy
+from fusionlab.imaging.reading import SUFFIXES, LoadedImage, read_image
 from fusionlab.imaging.scale import Scale
-from fusionlab.method import build_backbone, build_strategy, method_id, split_method
-from fusionlab.params import params_of
-from fusionlab.plugins import Plugins
-from fusionlab.record import describe_method
+from fusionlab.parameters import params_of
+from fusionlab.plugins.factory import build_backbone, build_strategy, method_id, split_method
+from fusionlab.plugins.registry import Plugins
+from fusionlab.runs.image_sets import images_by_stem
+from fusionlab.runs.record import describe_method
 from fusionlab.strategy import LearnedStrategy, Strategy
 
 
@@ -39,7 +39,7 @@ class Subject:
     sha256: tuple[str, ...]
 
     @classmethod
-    def of(cls, stem: str, pictures: Sequence[Picture]) -> Subject:
+    def of(cls, stem: str, pictures: Sequence[LoadedImage]) -> Subject:
         """Take the gray images of pictures of one size.
 
         Raises:
@@ -74,7 +74,7 @@ class Method(Protocol):
     def fingerprint(self, stem: str) -> str:
         """Return what tells apart two states of its result for a subject, besides `describe`."""
 
-    def picture(self, subject: Subject, encodings: Encodings) -> NDArray[Any]:
+    def picture(self, subject: Subject, feature_cache: FeatureCache) -> NDArray[Any]:
         """Return the picture `(H, W)` as it is or would be written, or raise FusionlabError."""
 
 
@@ -99,11 +99,11 @@ class FusionMethod:
         """Return nothing: the result is a function of settings and sources."""
         return ""
 
-    def picture(self, subject: Subject, encodings: Encodings) -> NDArray[Any]:
+    def picture(self, subject: Subject, feature_cache: FeatureCache) -> NDArray[Any]:
         """Fuse the gray sources, at the depth of the deepest."""
         with torch.no_grad():
             return self.fusion.fuse(
-                list(subject.sources), names=subject.names, encodings=encodings
+                list(subject.sources), names=subject.names, feature_cache=feature_cache
             ).image
 
 
@@ -173,7 +173,7 @@ class FolderMethod:
         except OSError as error:
             raise FusionlabError(f"cannot read {error.filename}: {error.strerror}") from error
 
-    def picture(self, subject: Subject, encodings: Encodings) -> NDArray[Any]:  # noqa: ARG002
+    def picture(self, subject: Subject, feature_cache: FeatureCache) -> NDArray[Any]:  # noqa: ARG002
         """Read the result for a subject.
 
         Raises:
@@ -227,7 +227,7 @@ def build_methods(
             f"the rows of a table need one range policy, clip or minmax; got {range_policy!r}, "
             "which depends on the strategy"
         )
-    backbones: dict[str, Backbone] = {}  # by name: strategies share them, and their encodings
+    backbones: dict[str, Backbone] = {}  # by name: strategies share them, and their feature_cache
 
     def backbone_called(name: str) -> Backbone:
         if name not in backbones:
@@ -240,7 +240,7 @@ def build_methods(
             strategy,
             range_policy=range_policy,
             scale=scale,
-            colour="gray",
+            color="gray",
             device=device,
         )
         baseline = None if base is None else _label(base, strategy, plugins)
@@ -264,8 +264,8 @@ def _strategy(text: str, plugins: Plugins, preset: str | None) -> Strategy:
     """Build a strategy, with the parameters of a preset where `text` does not give them."""
     if preset is None:
         return build_strategy(text, plugins)
-    offer = plugins.strategies.find(text.partition(",")[0])
-    return build_strategy(text, plugins, plugins.preset_parameters(preset, offer))
+    registration = plugins.strategies.find(text.partition(",")[0])
+    return build_strategy(text, plugins, plugins.preset_parameters(preset, registration))
 
 
 def _label(backbone: Backbone, strategy: Strategy, plugins: Plugins) -> str:

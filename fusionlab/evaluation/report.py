@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fusionlab.evaluation.code import code_of, libraries
 from fusionlab.evaluation.methods import Method
+from fusionlab.evaluation.provenance import code_of, libraries
 from fusionlab.evaluation.rendering import to_latex, to_markdown
 from fusionlab.evaluation.scores import Outcome, Scores, as_json
 from fusionlab.evaluation.statistics import Comparison, compare
@@ -117,7 +117,7 @@ class Report:
                     "better": measure.ref.better,
                     "sources": measure.ref.sources,
                     "reference": measure.ref.reference,
-                    "plugin": measure.offer.plugin,
+                    "plugin": measure.registration.plugin,
                     "code": code_of(measure.ref.target.partition(":")[0]),
                     "images": used,
                 }

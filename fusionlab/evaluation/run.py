@@ -11,17 +11,17 @@ from threading import Event
 import torch
 from torch import Tensor
 
-from fusionlab.encodings import Encodings
+from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.gray import RULE, grey_levels
 from fusionlab.evaluation.measures import Measure, value_of
 from fusionlab.evaluation.methods import Method, Subject
+from fusionlab.evaluation.metric_input import RULE, gray_levels
 from fusionlab.evaluation.scores import Outcome, Scores
 from fusionlab.evaluation.store import ScoreStore
-from fusionlab.imagesets import Entry
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
 from fusionlab.imaging.scale import Scale, scales_for
-from fusionlab.record import digest
+from fusionlab.runs.image_sets import ImageSetItem
+from fusionlab.runs.record import digest
 
 KEPT_BYTES = 2**30
 """How large the features of an image may be that the strategies share: a pair of 2 megapixels."""
@@ -56,7 +56,7 @@ class Evaluation:
     """Why scores could not be kept any more, a sentence; empty if all is well."""
     _stopping: Event = field(default_factory=Event, init=False, repr=False)
 
-    def run(self, entries: Sequence[Entry]) -> Iterator[Outcome]:
+    def run(self, entries: Sequence[ImageSetItem]) -> Iterator[Outcome]:
         """Score every method on every image, images in their order.
 
         An image whose sources cannot be read, and a result that cannot be made or read, fails by
@@ -77,12 +77,12 @@ class Evaluation:
             self._stopping.set()
             pool.shutdown(cancel_futures=True)
 
-    def scores(self, entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> Scores:
+    def scores(self, entries: Sequence[ImageSetItem], outcomes: Sequence[Outcome]) -> Scores:
         """Gather outcomes into a table."""
         labels = [method.label for method in self.methods]
         return Scores(labels, [entry.stem for entry in entries], self.measures, outcomes)
 
-    def _image(self, entry: Entry, keys: Sequence[str], store: ScoreStore) -> list[Outcome]:
+    def _image(self, entry: ImageSetItem, keys: Sequence[str], store: ScoreStore) -> list[Outcome]:
         """Score all methods on one image, the sources read and encoded once."""
         try:
             if entry.problem:
@@ -94,7 +94,7 @@ class Evaluation:
         except FusionlabError as error:
             problem = entry.problem or f"{entry.stem}: {error}"
             return [Outcome(entry.stem, method.label, {}, problem) for method in self.methods]
-        encodings = Encodings(KEPT_BYTES)
+        feature_cache = FeatureCache(KEPT_BYTES)
         outcomes = []
         for method, key in zip(self.methods, keys, strict=True):
             if self._stopping.is_set():
@@ -104,7 +104,7 @@ class Evaluation:
                     {"key": key, "sources": subject.sha256, "file": method.fingerprint(entry.stem)}
                 )
                 known = store.find(own, entry.stem, self.measures)
-                outcome = self._scored(method, subject, sources, encodings, known)
+                outcome = self._scored(method, subject, sources, feature_cache, known)
             except FusionlabError as error:
                 problem = f"{entry.stem}, {method.label}: {error}"
                 outcome = Outcome(entry.stem, method.label, {}, problem)
@@ -125,7 +125,7 @@ class Evaluation:
         """Return the sources `(k, 1, H, W)` as the metrics see them."""
         scales = scales_for(self.scale, len(subject.sources))
         levels = [
-            grey_levels(image, name, scale)
+            gray_levels(image, name, scale)
             for image, name, scale in zip(subject.sources, subject.names, scales, strict=True)
         ]
         return torch.stack(levels)[:, None].to(self.device)
@@ -135,7 +135,7 @@ class Evaluation:
         method: Method,
         subject: Subject,
         sources: Tensor,
-        encodings: Encodings,
+        feature_cache: FeatureCache,
         known: dict[str, float],
     ) -> Outcome:
         """Return the values of one method for one image, computing those that are not known.
@@ -145,8 +145,8 @@ class Evaluation:
         missing = [measure for measure in self.measures if measure.name not in known]
         if not missing:
             return Outcome(subject.stem, method.label, known, reused=True)
-        picture = method.picture(subject, encodings)
-        fused = grey_levels(picture, f"the result of {method.label}").to(self.device)[None]
+        picture = method.picture(subject, feature_cache)
+        fused = gray_levels(picture, f"the result of {method.label}").to(self.device)[None]
         values, failures = dict(known), []
         for measure in missing:
             if self._stopping.is_set():

@@ -14,7 +14,7 @@ from threading import Lock
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.measures import Measure
 from fusionlab.evaluation.scores import Outcome
-from fusionlab.files import make_folder
+from fusionlab.storage.atomic import make_folder
 
 NAME = "scores.jsonl"
 REPORTS = (

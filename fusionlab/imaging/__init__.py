@@ -1,1 +1,1 @@
-"""Files and arrays to tensors and back: reading, writing, depth, colour, range."""
+"""Files and arrays to tensors and back: reading, writing, depth, color, range."""

@@ -1,7 +1,7 @@
-"""Arrays and tensors, gray and colour, in whatever depth, to planes and back.
+"""Arrays and tensors, gray and color, in whatever depth, to planes and back.
 
-The pipeline knows one shape: planes `(k, N, 1, H, W)` in 0..1. A colour image is three planes,
-each fused as a gray image, or one plane of its luminance: `fusionlab.imaging.colour`. Planes are
+The pipeline knows one shape: planes `(k, N, 1, H, W)` in 0..1. A color image is three planes,
+each fused as a gray image, or one plane of its luminance: `fusionlab.imaging.color`. Planes are
 made of the sources a tile at a time, and the picture of the fused planes a band at a time, so that
 neither stands in memory as floats.
 """
@@ -17,19 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.colour import Colour, MergedChroma, luminance, recoloured
+from fusionlab.imaging.color import Color, MergedChroma, luminance, recolored
 from fusionlab.imaging.depth import DTYPES, Depth, depth_of
-from fusionlab.imaging.display import Extremes, RangePolicy, stretch, whole
-from fusionlab.imaging.rows import HeldRows, Rows, RowSource, SpooledRows
+from fusionlab.imaging.range_policy import Extremes, RangePolicy, stretch, whole
+from fusionlab.imaging.rows import InMemoryRows, OnDiskRows, Rows, RowSource
 from fusionlab.imaging.rows import bands as in_bands
 from fusionlab.imaging.scale import FLOAT, WHITE, Scale, scales_for
-from fusionlab.tiling import Box
 
 Image = TypeVar("Image", NDArray[Any], Tensor, Rows)
 """numpy: `(H, W)` or `(H, W, 3)`; torch: `(H, W)`, `(C, H, W)` or `(N, C, H, W)`, C 1 or 3; or
 `Rows` of a file, like numpy."""
 
-Canvas = list[Any] | HeldRows | SpooledRows
+Sink = list[Any] | InMemoryRows | OnDiskRows
 """What bands are appended to."""
 
 SPOOLED = 2**27
@@ -39,13 +38,13 @@ SPOOLED = 2**27
 class Stack:
     """K sources as gray planes, and what makes a picture like them of fused planes.
 
-    N is the batch size, times three where colour is fused channel by channel.
+    N is the batch size, times three where color is fused channel by channel.
 
     Args:
         sources: k >= 2 images of one size.
         scale: what becomes black and white, one for all sources or one for each; see
             `fusionlab.imaging.scale`.
-        colour: which planes stand for a colour image; see `fusionlab.imaging.colour`.
+        color: which planes stand for a color image; see `fusionlab.imaging.color`.
         names: what errors call the sources; by default source 1, source 2, ...
 
     Raises:
@@ -57,7 +56,7 @@ class Stack:
         self,
         sources: Sequence[Image],
         scale: Sequence[Scale] = (Scale(),),
-        colour: Colour = "per-channel",
+        color: Color = "per-channel",
         names: Sequence[str] = (),
     ) -> None:
         k = len(sources)
@@ -73,8 +72,8 @@ class Stack:
         channels = max(one.channels for one in found)
         self._sources = found
         self._scales = scales_for(scale, k)
-        self._colour: Colour = colour
-        self.group: int = channels if colour == "per-channel" else 1
+        self._color: Color = color
+        self.group: int = channels if color == "per-channel" else 1
         """How many planes after one another belong to one picture."""
         height, width = found[0].size
         self.shape = (k, found[0].images * self.group, height, width)
@@ -86,7 +85,7 @@ class Stack:
             ]
         )
         """What became black and white of each source, `(k, N, 2)`, in its own units."""
-        self._recolours = colour == "luma" and channels > 1
+        self._recolors = color == "luma" and channels > 1
         self._axes = max(source.axes for source in found)
         self._dtype = max((source.dtype for source in found), key=_deepness)
         self._arrays = any(isinstance(source, np.ndarray) for source in sources)
@@ -96,18 +95,18 @@ class Stack:
         """Whether the sources are tensors, through which gradients may flow."""
         return isinstance(self._sources[0], _Batch)
 
-    def cut(self, images: slice, box: Box) -> Tensor:
+    def cut(self, images: slice, rows: slice, columns: slice) -> Tensor:
         """Return a part of some planes, `(k, n, 1, h, w)`, float32 in 0..1."""
         planes = []
-        for unit in self._units(box):
-            gray = unit if self._colour == "per-channel" else luminance(unit)
+        for unit in self._units(rows, columns):
+            gray = unit if self._color == "per-channel" else luminance(unit)
             planes.append(gray.expand(-1, self.group, -1, -1).flatten(0, 1)[images])
         return torch.stack(planes).unsqueeze(2)
 
     def whole(self) -> Tensor:
         """Return all planes, `(k, N, 1, H, W)`."""
         _, images, height, width = self.shape
-        return self.cut(slice(images), Box(0, 0, height, width))
+        return self.cut(slice(images), slice(height), slice(width))
 
     def picture(
         self, bands: Iterable[Tensor], policy: RangePolicy | None, depth: Depth | None
@@ -134,7 +133,7 @@ class Stack:
             top += images.shape[-2]
         if isinstance(canvas, list):
             return torch.cat(canvas, -2)[(0,) * (4 - self._axes)]
-        return canvas.pixels if isinstance(canvas, HeldRows) else canvas
+        return canvas.pixels if isinstance(canvas, InMemoryRows) else canvas
 
     def maps(self, bands: Sequence[Tensor]) -> list[Any]:
         """Turn weight maps `(k, N, 1, h, W)` of the fused planes into images of floats."""
@@ -155,35 +154,35 @@ class Stack:
     ) -> Tensor:
         """Bring a band of images `(N, C, h, W)` to the range and the dtype of the result."""
         chroma = None
-        if self._recolours:
+        if self._recolors:
             height, width = images.shape[-2:]
             merged = MergedChroma()
-            for unit in self._units(Box(top, 0, top + height, width)):
+            for unit in self._units(slice(top, top + height), slice(width)):
                 merged.add(unit)
             chroma = merged.result()
         if policy is None:
-            shown = images if chroma is None else recoloured(images, chroma)
+            shown = images if chroma is None else recolored(images, chroma)
         else:
             white = WHITE.get(dtype, 1)
             limits = extremes if policy == "minmax" else None
             if chroma is None:
                 shown = stretch(images, white, limits)
             else:
-                shown = recoloured(stretch(images, 1, limits), chroma).clamp(0, 1) * white
+                shown = recolored(stretch(images, 1, limits), chroma).clamp(0, 1) * white
             shown = whole(shown) if dtype in WHITE else shown
         return shown.to(dtype)
 
-    def _units(self, box: Box) -> Iterator[Tensor]:
+    def _units(self, rows: slice, columns: slice) -> Iterator[Tensor]:
         """Cut every source, and scale it to float32 in 0..1: `(N, C, h, w)`."""
         for source, scale, limits in zip(self._sources, self._scales, self.limits, strict=True):
-            yield scale.apply(source.cut(box), limits)
+            yield scale.apply(source.cut(rows, columns), limits)
 
     def _seen(self, bands: Iterable[Tensor], extremes: Extremes) -> Iterable[Tensor]:
         """Take in all bands and their extremes; give them back, from the disk if they are large."""
         planes, height, width = self.shape[1:]
-        kept: Canvas = []
+        kept: Sink = []
         if not self.on_tensors:
-            room = SpooledRows if 4 * planes * height * width > SPOOLED else HeldRows
+            room = OnDiskRows if 4 * planes * height * width > SPOOLED else InMemoryRows
             kept = room((height, planes, width), np.float32)
         for band in bands:
             extremes.add(band.unflatten(0, (-1, self.group)).squeeze(2))
@@ -197,14 +196,14 @@ class Stack:
         back = in_bands(kept, size=2**22)
         return (torch.from_numpy(band).movedim(1, 0).unsqueeze(1) for band in back)
 
-    def _canvas(self, dtype: torch.dtype) -> Canvas:
+    def _canvas(self, dtype: torch.dtype) -> Sink:
         """Return where the result goes: tensors are joined, rows of files stay in a file."""
         if self.on_tensors:
             return []
-        colours = (3,) if self.group == 3 or self._recolours else ()
+        colors = (3,) if self.group == 3 or self._recolors else ()
         kind = torch.empty(0, dtype=dtype).numpy().dtype
-        room = HeldRows if self._arrays else SpooledRows
-        return room((*self.shape[2:], *colours), kind)
+        room = InMemoryRows if self._arrays else OnDiskRows
+        return room((*self.shape[2:], *colors), kind)
 
 
 class _Batch:
@@ -220,9 +219,9 @@ class _Batch:
         self.images, self.channels = self._tensor.shape[:2]
         self.size = tuple(self._tensor.shape[2:])
 
-    def cut(self, box: Box) -> Tensor:
+    def cut(self, rows: slice, columns: slice) -> Tensor:
         """Return a part, `(N, C, h, w)`."""
-        return self._tensor[..., *box.slices]
+        return self._tensor[..., rows, columns]
 
     def parts(self) -> Iterator[Tensor]:
         """Give all of it."""
@@ -249,9 +248,9 @@ class _Picture:
         self._rows, self._native = source, native
         self._band: tuple[tuple[int, int], NDArray[Any]] | None = None
 
-    def cut(self, box: Box) -> Tensor:
+    def cut(self, rows: slice, columns: slice) -> Tensor:
         """Return a part, `(1, C, h, w)`."""
-        return self._tensor(self._between(box.top, box.bottom)[:, box.left : box.right])
+        return self._tensor(self._between(rows.start or 0, rows.stop)[:, columns])
 
     def parts(self) -> Iterator[Tensor]:
         """Give all of it, from top to bottom."""

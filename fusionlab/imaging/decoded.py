@@ -24,7 +24,7 @@ _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
 """EXIF orientation -> what brings the picture upright (CIPA DC-008, tag 0x0112)."""
 
 
-class Unfit(Exception):  # noqa: N818  # not an error of the file: it is sound, and something else
+class UnsupportedImage(Exception):  # noqa: N818  # not an error of the file: it is sound, and something else
     """The file is complete, but holds no gray or RGB image; the message says what it holds."""
 
 
@@ -44,11 +44,11 @@ class Decoded:
     notes: tuple[str, ...] = ()
     """What was left out or changed, each continuing the sentence "X: ..."."""
 
-    def presentable(self) -> Decoded:
+    def normalized(self) -> Decoded:
         """Bring the image upright and leave out alpha and further frames, saying so.
 
         Raises:
-            Unfit: what remains is no image.
+            UnsupportedImage: what remains is no image.
         """
         pixels, notes = self.pixels, list(self.notes)
         if pixels.dtype == bool:
@@ -59,7 +59,7 @@ class Decoded:
         if pixels.ndim == 3 and pixels.shape[2] == 1:
             pixels = pixels[..., 0]
         if 0 in pixels.shape or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
-            raise Unfit(f"pixels in the shape {pixels.shape}")
+            raise UnsupportedImage(f"pixels in the shape {pixels.shape}")
         notes += frames_left_out(self.frames)
         if turn := _UPRIGHT.get(self.orientation):
             pixels = turn(pixels)

@@ -19,7 +19,7 @@ import imageio.v3 as iio
 import numpy as np
 import PIL.Image
 
-from fusionlab.imaging.decoded import Decoded, SizeCheck, Unfit
+from fusionlab.imaging.decoded import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.rows import Rows
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -40,7 +40,7 @@ def decode(content: bytes, check_size: SizeCheck) -> Decoded:
     """Decode the first frame of a file.
 
     Raises:
-        Unfit: it is no gray or RGB image.
+        UnsupportedImage: it is no gray or RGB image.
         Exception: whatever the decoder raises at damaged files.
     """
     file: Any  # the types of imageio leave out what its plugins add
@@ -59,7 +59,7 @@ def decode(content: bytes, check_size: SizeCheck) -> Decoded:
         if content.startswith(PNG_SIGNATURE) and content[PNG_BITS] == 16:
             return Decoded(imagecodecs.png_decode(content), orientation, frames)
         if meta["mode"] not in MODES:
-            raise Unfit(f"pixels of the kind {meta['mode']}")
+            raise UnsupportedImage(f"pixels of the kind {meta['mode']}")
         hidden = "transparency" in meta  # a value or palette entries instead of a channel
         notes = ("its transparency is left out",) if hidden else ()
         if hidden and meta["mode"] == "P":  # to RGB at once, Pillow would warn of it

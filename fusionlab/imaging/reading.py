@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging import raster, tiff
-from fusionlab.imaging.decoded import Decoded, SizeCheck, Unfit
+from fusionlab.imaging.decoded import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.rows import Rows
 
 MAX_PIXELS = 2**28
@@ -38,7 +38,7 @@ _DECODERS: dict[bytes, Callable[[bytes, SizeCheck], Decoded]] = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class LoadedImage:
     """The pixels of a file, and what is worth knowing about how they were read."""
 
     name: str
@@ -51,7 +51,7 @@ class Picture:
     """What was left out, each a sentence that begins with the name."""
 
 
-def read_image(path: Path, max_pixels: int | None = MAX_PIXELS) -> Picture:
+def read_image(path: Path, max_pixels: int | None = MAX_PIXELS) -> LoadedImage:
     """Read the first image of a file: gray or RGB, integers or floats, in full depth.
 
     PNG, JPEG, BMP, GIF, WebP and TIFF, whatever the file is called. Palettes are looked up,
@@ -86,7 +86,7 @@ def read_image(path: Path, max_pixels: int | None = MAX_PIXELS) -> Picture:
     return decode_image(content, str(path), max_pixels)
 
 
-def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS) -> Picture:
+def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS) -> LoadedImage:
     """Decode the content of an image file; `name` is what errors and notes call it.
 
     Raises:
@@ -95,21 +95,21 @@ def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS)
     decode = next((d for start, d in _DECODERS.items() if content.startswith(start)), None)
     if decode is None:
         raise _unreadable(name, _guess(content))
-    with _blaming(name):
-        decoded = decode(content, _size_check(name, max_pixels)).presentable()
-    return Picture(
+    with _attribute_errors_to(name):
+        decoded = decode(content, _size_check(name, max_pixels)).normalized()
+    return LoadedImage(
         name, decoded.pixels, hashlib.sha256(content).hexdigest(), _notes(name, decoded.notes)
     )
 
 
-def _open_large(path: Path, max_pixels: int | None) -> Picture | None:
+def _open_large(path: Path, max_pixels: int | None) -> LoadedImage | None:
     """Open a file whose pixels can stay in it; None for one that must be decoded as a whole."""
     name = str(path)
     with ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
         if _DECODERS.get(file.read(4)) is not tiff.decode:
             return None
-        with _blaming(name):
+        with _attribute_errors_to(name):
             found = tiff.open_large(file, name, _size_check(name, max_pixels))
         if found is None:
             return None
@@ -117,7 +117,7 @@ def _open_large(path: Path, max_pixels: int | None) -> Picture | None:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         stack.pop_all()  # the rows close it
     pixels, notes = found
-    return Picture(name, pixels, digest, _notes(name, notes))
+    return LoadedImage(name, pixels, digest, _notes(name, notes))
 
 
 def _size_check(name: str, max_pixels: int | None) -> SizeCheck:
@@ -132,13 +132,13 @@ def _size_check(name: str, max_pixels: int | None) -> SizeCheck:
 
 
 @contextmanager
-def _blaming(name: str) -> Iterator[None]:
+def _attribute_errors_to(name: str) -> Iterator[None]:
     """Turn what a decoder raises into a sentence about the file."""
     try:
         yield
     except FusionlabError:
         raise
-    except Unfit as error:
+    except UnsupportedImage as error:
         raise FusionlabError(
             f"{name} must be a gray or RGB image, got {error}; convert it to one first"
         ) from error

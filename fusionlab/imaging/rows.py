@@ -1,7 +1,7 @@
 """Images that are read a few rows at a time, so that none has to fit into memory.
 
-An array is one as it stands. Others lie in files: a large TIFF (`fusionlab.imaging.tiffrows`), or
-what the program itself has computed so far (`SpooledRows`).
+An array is one as it stands. Others lie in files: a large TIFF (`fusionlab.imaging.tiff_rows`), or
+what the program itself has computed so far (`OnDiskRows`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Rows(Protocol):
 
     @property
     def ndim(self) -> int:
-        """Two for gray images, three for colour."""
+        """Two for gray images, three for color."""
 
     def __getitem__(self, rows: slice, /) -> NDArray[Any]:
         """Return rows as an array, cut off at the ends of the image as slices are."""
@@ -68,7 +68,7 @@ class RowSource(ABC):
 
     @property
     def ndim(self) -> int:
-        """Two for gray images, three for colour."""
+        """Two for gray images, three for color."""
         return len(self.shape)
 
     def __len__(self) -> int:
@@ -97,7 +97,7 @@ class RowSource(ABC):
         """Return the rows from `top` to `bottom`, excluded: an array of its own."""
 
 
-class HeldRows(RowSource):
+class InMemoryRows(RowSource):
     """Rows in memory, appended downwards."""
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
@@ -116,10 +116,10 @@ class HeldRows(RowSource):
         return self.pixels[top:bottom]
 
 
-class SpooledRows(RowSource):
+class OnDiskRows(RowSource):
     """Rows in a temporary file: appended downwards, then read as often as need be.
 
-        with SpooledRows((height, width), np.float32) as rows:
+        with OnDiskRows((height, width), np.float32) as rows:
             rows.append(band)
             rows[:10]
 

@@ -13,9 +13,9 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, PREDICTOR, TIFF
 
-from fusionlab.imaging.decoded import Decoded, SizeCheck, Unfit, frames_left_out
+from fusionlab.imaging.decoded import Decoded, SizeCheck, UnsupportedImage, frames_left_out
 from fusionlab.imaging.rows import Rows, bands
-from fusionlab.imaging.tiffrows import TiffRows, is_plain
+from fusionlab.imaging.tiff_rows import TiffRows, is_plain
 
 ORIENTATION = 274
 REQUIRED = (256, 257, 262)
@@ -45,23 +45,23 @@ def decode(content: bytes, check_size: SizeCheck) -> Decoded:
     """Decode the first page of a file.
 
     Raises:
-        Unfit: it is no gray or RGB image.
+        UnsupportedImage: it is no gray or RGB image.
         Exception: whatever the decoder raises at damaged files.
     """
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages.first
         check_size(page.imagewidth, page.imagelength)
-        colours = _colours(page)
+        colors = _colors(page)
         _check_complete(page, len(content))
         pixels = page.asarray()
         if page.axes.startswith("S"):  # channels in planes of their own
             pixels = np.moveaxis(pixels, 0, -1)
         notes = []
         if page.photometric == PHOTOMETRIC.PALETTE:
-            pixels = _coloured(pixels, page)
-        elif pixels.ndim == 3 and pixels.shape[2] > colours:
+            pixels = _colored(pixels, page)
+        elif pixels.ndim == 3 and pixels.shape[2] > colors:
             notes.append("its alpha or further channels are left out")
-            pixels = pixels[..., :colours]
+            pixels = pixels[..., :colors]
         if page.photometric == PHOTOMETRIC.MINISWHITE:
             pixels = _inverted(pixels, page.bitspersample)
         bits = page.bitspersample
@@ -96,7 +96,7 @@ def open_large(
     if page.imagewidth * page.imagelength <= LARGE:
         return None
     check_size(page.imagewidth, page.imagelength)
-    _colours(page)
+    _colors(page)
     _check_complete(page, tif.filehandle.size)
     if page.tags.valueof(ORIENTATION, default=1) != 1 or not is_plain(page):
         return None
@@ -119,27 +119,29 @@ def _check_complete(page: tifffile.TiffPage, size: int) -> None:
         raise ValueError("it is truncated")
 
 
-def _colours(page: tifffile.TiffPage) -> int:
+def _colors(page: tifffile.TiffPage) -> int:
     """Return the samples a pixel needs, or decline what is neither gray nor RGB."""
     kind = page.photometric
     if kind not in SAMPLES:
-        raise Unfit(f"pixels of the kind {getattr(kind, 'name', kind)}")
+        raise UnsupportedImage(f"pixels of the kind {getattr(kind, 'name', kind)}")
     if kind == PHOTOMETRIC.YCBCR and page.compression not in (6, 7):  # JPEG decodes to RGB
-        raise Unfit("YCbCr pixels")
+        raise UnsupportedImage("YCbCr pixels")
     if page.imagedepth != 1:
-        raise Unfit("a volume")
+        raise UnsupportedImage("a volume")
     if page.is_reduced:  # what raw files of cameras begin with
-        raise Unfit("the thumbnail of another image")
+        raise UnsupportedImage("the thumbnail of another image")
     if page.dtype is None or page.dtype.kind not in "buif":
-        raise Unfit(f"samples of {page.bitspersample} bits in the format {page.sampleformat}")
+        raise UnsupportedImage(
+            f"samples of {page.bitspersample} bits in the format {page.sampleformat}"
+        )
     if page.dtype.itemsize == 1 and page.bitspersample not in (1, 8):
-        raise Unfit(f"{page.bitspersample} bits per sample")
+        raise UnsupportedImage(f"{page.bitspersample} bits per sample")
     if page.samplesperpixel < SAMPLES[kind] or page.samplesperpixel > 4:
-        raise Unfit(f"{page.samplesperpixel} channels")
+        raise UnsupportedImage(f"{page.samplesperpixel} channels")
     return SAMPLES[kind]
 
 
-def _coloured(indices: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
+def _colored(indices: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
     """Look up a palette, whose entries have 16 bits by definition but mostly mean 8."""
     if page.colormap is None:
         raise ValueError("its palette is missing")
@@ -148,15 +150,15 @@ def _coloured(indices: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
         if not (palette % step).any():
             palette = (palette // step).astype(np.uint8)
             break
-    coloured: NDArray[Any] = palette.take(indices, axis=0)  # indices of one bit are booleans
-    return coloured
+    colored: NDArray[Any] = palette.take(indices, axis=0)  # indices of one bit are booleans
+    return colored
 
 
 def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
     if pixels.dtype == bool:
         return ~pixels
     if pixels.dtype.kind != "u":
-        raise Unfit(f"{pixels.dtype} pixels whose white is zero")
+        raise UnsupportedImage(f"{pixels.dtype} pixels whose white is zero")
     inverted: NDArray[Any] = pixels.dtype.type(2**bits - 1) - pixels
     return inverted
 

@@ -1,4 +1,4 @@
-"""Metrics of fusion quality: one family a file, listed in the catalogue.
+"""Metrics of fusion quality: one family a file, listed in the catalog.
 
     import torch
     from fusionlab.metrics.edges import qabf
@@ -6,9 +6,9 @@
     qabf(fused, torch.stack([infrared, visible]))          # (N,) values of N images
 
 Every metric is a function of the fused images `(N, H, W)` and their sources `(k, N, H, W)` in
-grey levels, 0..255, and returns N values in float64, on the device of the images. What it is
+gray levels, 0..255, and returns N values in float64, on the device of the images. What it is
 called, in which direction it is better, what it does for k > 2 and which other programs it can
-reproduce stands in its entry of the catalogue; see also `docs/metrics.md`.
+reproduce stands in its entry of the catalog; see also `docs/metrics.md`.
 
 The shipped metrics register as those of a stranger's package do.
 """
@@ -17,8 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fusionlab.hookspecs import MetricRef, Preset, hookimpl
-from fusionlab.metrics.catalogue import CATALOGUE
+from fusionlab.hookspecs import hookimpl
+from fusionlab.metrics.catalog import CATALOG
+from fusionlab.plugins.offers import MetricRef
+from fusionlab.plugins.presets import Preset
 
 
 @hookimpl
@@ -29,7 +31,7 @@ def fusionlab_defaults() -> Mapping[str, str]:
 
 @hookimpl
 def fusionlab_presets() -> Sequence[Preset]:
-    """Offer the metrics of the paper, in the order of its Table II."""
+    """Registration the metrics of the paper, in the order of its Table II."""
     return [
         Preset(
             name="paper",
@@ -42,4 +44,4 @@ def fusionlab_presets() -> Sequence[Preset]:
 @hookimpl
 def fusionlab_metrics() -> Sequence[MetricRef]:
     """List the metrics that ship with fusionlab."""
-    return CATALOGUE
+    return CATALOG

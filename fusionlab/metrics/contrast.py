@@ -3,7 +3,7 @@
 All but the last look at the fused image alone. They reward noise as much as detail, and say
 something only of methods that add none.
 
-    SD   = standard deviation of the grey levels
+    SD   = standard deviation of the gray levels
     SF   = sqrt(mean square of the steps to the right + the same downwards)
     AG   = mean of sqrt((Fx^2 + Fy^2) / 2), central differences
     EI   = mean magnitude of the Sobel gradient
@@ -31,7 +31,7 @@ def standard_deviation(
     sources: Tensor,
     convention: str = "default",
 ) -> Tensor:
-    """Standard deviation of the fused image (SD), in grey levels.
+    """Standard deviation of the fused image (SD), in gray levels.
 
     SD = sqrt(1/(H W) sum_xy (F - mean F)^2): that of the population.
 
@@ -41,7 +41,7 @@ def standard_deviation(
         convention: `vifb` (where it is called variance) and `tang` compute the same.
 
     Returns:
-        `(N,)`, float64, grey levels, in 0..127.5.
+        `(N,)`, float64, gray levels, in 0..127.5.
 
     Raises:
         FusionlabError: the images do not fit together.
@@ -54,7 +54,7 @@ def standard_deviation(
 
 
 def spatial_frequency(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Spatial frequency of the fused image (SF), in grey levels.
+    """Spatial frequency of the fused image (SF), in gray levels.
 
     SF = sqrt(RF^2 + CF^2), where RF^2 is the sum of the squared steps from each pixel to the one at
     its right, CF^2 the same downwards, each divided by the number of pixels H W, though there
@@ -67,7 +67,7 @@ def spatial_frequency(fused: Tensor, sources: Tensor, convention: str = "default
             H (W - 1) and (H - 1) W, which gives a little more.
 
     Returns:
-        `(N,)`, float64, grey levels, from 0 to 255 sqrt(2).
+        `(N,)`, float64, gray levels, from 0 to 255 sqrt(2).
 
     Raises:
         FusionlabError: the images do not fit together, or are too small.
@@ -83,7 +83,7 @@ def spatial_frequency(fused: Tensor, sources: Tensor, convention: str = "default
 
 
 def average_gradient(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Average gradient of the fused image (AG), in grey levels per pixel.
+    """Average gradient of the fused image (AG), in gray levels per pixel.
 
     AG = 1/(H W) sum_xy sqrt((Fx^2 + Fy^2) / 2) with central differences, Fx = (F(x+1) - F(x-1))/2,
     and the one difference there is at the border.
@@ -94,7 +94,7 @@ def average_gradient(fused: Tensor, sources: Tensor, convention: str = "default"
         convention: `vifb` and `tang`: the sum over H W pixels is divided by (H - 1)(W - 1).
 
     Returns:
-        `(N,)`, float64, grey levels per pixel, in 0..255.
+        `(N,)`, float64, gray levels per pixel, in 0..255.
 
     Raises:
         FusionlabError: the images do not fit together, or are too small.
@@ -117,10 +117,10 @@ def edge_intensity(
     sources: Tensor,
     convention: str = "default",
 ) -> Tensor:
-    """Edge intensity of the fused image (EI), in grey levels.
+    """Edge intensity of the fused image (EI), in gray levels.
 
     EI = mean over all pixels of sqrt(Sx^2 + Sy^2), with the Sobel filters [1 2 1]^T [-1 0 1] and
-    its transpose, not normalised: a ramp of one level per pixel has 8. The border is repeated.
+    its transpose, not normalized: a ramp of one level per pixel has 8. The border is repeated.
 
     Args:
         fused: `(N, H, W)` in 0..255.
@@ -182,7 +182,7 @@ def spatial_frequency_error(
 
 
 def _steps(images: Tensor) -> Iterator[tuple[float, Tensor]]:
-    """Yield a weight and the steps to the neighbour at the right, below and on both diagonals."""
+    """Yield a weight and the steps to the neighbor at the right, below and on both diagonals."""
     yield 1, images.diff(dim=-1)
     yield 1, images.diff(dim=-2)
     yield DIAGONAL, images[..., 1:, 1:] - images[..., :-1, :-1]

@@ -1,12 +1,12 @@
 """Differences: how far the fused image is from its sources, pixel by pixel.
 
-    MSE  = mean over the sources S, over all pixels, of (F - S)^2        grey levels squared
-    RMSE = sqrt(MSE)                                                     grey levels
+    MSE  = mean over the sources S, over all pixels, of (F - S)^2        gray levels squared
+    RMSE = sqrt(MSE)                                                     gray levels
     PSNR = 20 log10 (255 / RMSE)                                         dB
     CC   = mean over the sources S of corr(F, S)                         -1..1
     SCD  = corr(F - B, A) + corr(F - A, B)                               -2..2
 
-with corr the correlation of Pearson over all pixels. Grey levels run from 0 to 255.
+with corr the correlation of Pearson over all pixels. Gray levels run from 0 to 255.
 
 Where programs differ: both that print a PSNR are wrong. VIFB divides the square root of the sum of
 squares by the number of pixels and takes that for the mean square, Linfeng Tang's code has images
@@ -23,7 +23,7 @@ from torch import Tensor
 from fusionlab.metrics.inputs import WHITE, Images, checked
 
 FLAT = 1e-9
-"""Grey levels: whatever varies by less does so by rounding."""
+"""Gray levels: whatever varies by less does so by rounding."""
 
 
 def mean_square_error(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
@@ -38,7 +38,7 @@ def mean_square_error(fused: Tensor, sources: Tensor, convention: str = "default
         convention: `tang`: of images in 0..1, by a factor of 255^2 smaller.
 
     Returns:
-        `(N,)`, float64, grey levels squared, in 0..65025.
+        `(N,)`, float64, gray levels squared, in 0..65025.
 
     Raises:
         FusionlabError: the images do not fit together.
@@ -50,7 +50,7 @@ def mean_square_error(fused: Tensor, sources: Tensor, convention: str = "default
 
 
 def root_mean_square_error(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Root of the mean squared error (RMSE), in grey levels; lower is better.
+    """Root of the mean squared error (RMSE), in gray levels; lower is better.
 
     RMSE = sqrt(MSE): with several sources the root of the average, not the average of the roots.
 
@@ -61,7 +61,7 @@ def root_mean_square_error(fused: Tensor, sources: Tensor, convention: str = "de
             shrinks as the images grow: 4 times as many pixels, half the error.
 
     Returns:
-        `(N,)`, float64, grey levels, in 0..255.
+        `(N,)`, float64, gray levels, in 0..255.
 
     Raises:
         FusionlabError: the images do not fit together.

@@ -14,9 +14,9 @@ the fused image F keeps
 They also differ in constants and borders, and in how they compare angles.
 
 Where programs differ: whether two gradients are equal, or one is zero, decides between branches,
-and on grey levels in 0..1 the rounding of a sum decides that: a copy of a source has a Qabf of
+and on gray levels in 0..1 the rounding of a sum decides that: a copy of a source has a Qabf of
 0.425 in MATLAB, 0.422 in GNU Octave and 0.677 on 0..255. Here gradients are exact on every device,
-as sums of whole numbers, steps of 1/257 grey level: what files of 8 and of 16 bits hold. Finer
+as sums of whole numbers, steps of 1/257 gray level: what files of 8 and of 16 bits hold. Finer
 floats are rounded to that. Only `paper` computes in 0..1, in the order of its program.
 """
 
@@ -34,7 +34,7 @@ from torch.nn.functional import pad
 from fusionlab.metrics.inputs import WHITE, Images, checked
 
 STEPS = 257
-"""Into how many steps a grey level is divided: those of 16 bits."""
+"""Into how many steps a gray level is divided: those of 16 bits."""
 
 SOBEL_X = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
 SOBEL_Y = ((1, 2, 1), (0, 0, 0), (-1, -2, -1))
@@ -78,9 +78,9 @@ def qabf(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
         fused: `(N, H, W)` in 0..255.
         sources: `(k, N, H, W)` likewise, any k; judged together.
         convention: all programs have G_i = g_F where g_i = g_F, by mistake; here it is 1, as
-            everywhere else G_i tends to. `vifb` measures g_F in 1/255 grey level there, which does
-            no harm. Nor does `tang`, in grey levels, on images of 8 bits; on finer ones equal
-            edges weaker than a grey level count as lost. `paper` measures it in units of white,
+            everywhere else G_i tends to. `vifb` measures g_F in 1/255 gray level there, which does
+            no harm. Nor does `tang`, in gray levels, on images of 8 bits; on finer ones equal
+            edges weaker than a gray level count as lost. `paper` measures it in units of white,
             and nearly all equal edges count as lost. Which are equal, in 0..1, is decided by the
             order in which MATLAB's `conv2` adds; under Octave the same program differs by up to
             1 %. On the authors' pictures for lambda = 1e2 it gives the 0.44190 (addition) and
@@ -196,7 +196,7 @@ NABF_STRENGTH = _Sigmoid(0.9999, 19, 0.5)
 NABF_ORIENTATION = _Sigmoid(0.9995, 22, 0.5)
 
 CLEAR = 2.0
-"""Grey levels per pixel: edges at least that strong weigh more than all others."""
+"""Gray levels per pixel: edges at least that strong weigh more than all others."""
 
 UNCLEAR_WEIGHT = 0.001
 
@@ -208,7 +208,7 @@ def nabf(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     is stronger than that of every source. Here Q_i = sqrt(S(G_i) S'(A_i)), with the constants
     0.9999, 19 and 0.5 for the strength and 0.9995, 22 and 0.5 for the orientation; A_i = | |a_i -
     a_F| - pi/2 | / (pi/2), for which opposite angles are one; G_i = 0 where there is no edge.
-    g is Sobel's sum / 8, in grey levels per pixel; an edge weighs w_i = g_i^1.5 if g_i >= 2, else
+    g is Sobel's sum / 8, in gray levels per pixel; an edge weighs w_i = g_i^1.5 if g_i >= 2, else
     0.001. The border is a mirror.
 
     An edge where no source has one weighs next to nothing: noise in flat regions goes unnoticed.
@@ -216,7 +216,7 @@ def nabf(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     Args:
         fused: `(N, H, W)` in 0..255.
         sources: `(k, N, H, W)` likewise, any k; judged together.
-        convention: `paper` computes on grey levels in 0..1, where no edge reaches 2 and all weigh
+        convention: `paper` computes on gray levels in 0..1, where no edge reaches 2 and all weigh
             the same, so that edges invented in flat regions count in full. `tang` hands over its
             images in the wrong order: it judges the first source, with the others and the fused
             image for its sources, which tells little about the fused image.
@@ -257,7 +257,7 @@ def _edges_in_mirror(images: Tensor) -> _Edges:
 
 # ------------------------------------------------------------------ what they share
 def _whole(images: Tensor) -> Tensor:
-    """Return the images in steps of 1/257 grey level: whole numbers, whose sums are exact."""
+    """Return the images in steps of 1/257 gray level: whole numbers, whose sums are exact."""
     return torch.round(images * STEPS)
 
 
@@ -271,7 +271,7 @@ def _in_unit_range(images: Tensor) -> Tensor:
 
 
 def _sobel(images: Tensor, border: Literal["constant", "reflect"]) -> tuple[Tensor, Tensor]:
-    """Return the gradients towards the right and downwards, each a sum of sums over one axis."""
+    """Return the gradients toward the right and downwards, each a sum of sums over one axis."""
     framed = pad(images, (1, 1, 1, 1), mode=border)
     sums = framed[..., :-2, :] + 2 * framed[..., 1:-1, :] + framed[..., 2:, :]
     steps = framed[..., 2:, :] - framed[..., :-2, :]

@@ -41,7 +41,7 @@ STEADY = 0.001
 LARGEST = 10
 """An exponent with which the strongest source takes it all."""
 
-CANCELLED = 1e-8
+CANCELED = 1e-8
 """||r||^2 before its strength is set, of 1 at most: up to here the sources cancel each other.
 
 If they do, 8-bit patches leave exactly 0 and others some 1e-9 of rounding; two 8-bit patches that
@@ -60,7 +60,7 @@ def mef_ssim(
 
     MS_SSIM = prod_{l=1..3} mean(q_l)^w_l with w = (0.0448, 0.2856, 0.3001) / 0.6305, over the
     windows inside the image; see above for q. The next scale is the mean of 2x2 pixels, where an
-    odd edge repeats its last one. The grey level itself does not count. A scale whose mean is
+    odd edge repeats its last one. The gray level itself does not count. A scale whose mean is
     negative counts 0, since its power is not a real number. Where the sources cancel each other,
     or are all flat, r is flat.
 
@@ -113,7 +113,7 @@ def _desired(sources: Tensor) -> Tensor:
     weights = (strengths / WINDOW) ** exponent + EPS
     parts = weights / weights.sum(dim=0) / strengths
     square = pixels * _variance(parts, seen, every)
-    scale = torch.where(square > CANCELLED, strengths.amax(dim=0) * square.rsqrt(), 0)
+    scale = torch.where(square > CANCELED, strengths.amax(dim=0) * square.rsqrt(), 0)
     return parts * scale
 
 

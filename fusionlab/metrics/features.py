@@ -5,7 +5,7 @@ source, maps of features of the source and of the fused image in all 3x3 windows
 over windows and sources; `fusionlab.metrics.copulas` says what it computes of two windows. Three
 maps are in use, and give three metrics:
 
-    FMI_pixel    the edges that Sobel's operator finds, 0 or 1 for each pixel (not the grey levels)
+    FMI_pixel    the edges that Sobel's operator finds, 0 or 1 for each pixel (not the gray levels)
     FMI_dct      the cosine transform of the whole image
     FMI_w        one level of the discrete Meyer wavelet transform, [A H; V D] side by side
 
@@ -16,7 +16,7 @@ another value. Single windows may lie outside 0..1.
 In both transforms, flat areas leave coefficients that are equal but for rounding noise, and a
 window of such coefficients is stretched until the noise is a pattern. The programs judge that
 pattern; what they print for a constant fused image depends on the machine (FMI_dct: nan or
-0.024, FMI_w: 0.014 or 0.139). Here coefficients are rounded to multiples of `GRAIN` grey levels,
+0.024, FMI_w: 0.014 or 0.139). Here coefficients are rounded to multiples of `GRAIN` gray levels,
 far above the noise and far below any content, so that flat windows are flat.
 
 Time is linear in the number of windows; only the transforms, two products of matrices, take
@@ -41,31 +41,31 @@ from fusionlab.metrics.edges import STEPS
 from fusionlab.metrics.inputs import WHITE, checked
 
 GRAIN = 2.0**-30
-"""Coefficients that differ by less are the same: 1e-9 grey levels."""
+"""Coefficients that differ by less are the same: 1e-9 gray levels."""
 
 MEYER_TAPS = 101
 """How many taps of the Meyer filter MATLAB's `dmey` keeps; the 102nd is 0."""
 
 Feature = Callable[[Tensor], Tensor]
-"""Makes `(images, H, W)` of grey levels maps of features, of one size but maybe another."""
+"""Makes `(images, H, W)` of gray levels maps of features, of one size but maybe another."""
 
 
 def fmi_pixel(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     """Feature mutual information of Sobel edges, in 3x3 windows.
 
     An edge is where the squared gradient exceeds four times its mean over the image and is a
-    local maximum, as in MATLAB's `edge(image, "sobel")`: not below the neighbour before and
+    local maximum, as in MATLAB's `edge(image, "sobel")`: not below the neighbor before and
     above the one after, along the axis of the larger component of the gradient (along either
     axis if they are equal). The border is replicated.
 
     Most of the value comes from windows without any edge in both images, which count as 1.
 
     Args:
-        fused: `(N, H, W)`, grey levels in 0..255.
+        fused: `(N, H, W)`, gray levels in 0..255.
         sources: `(k, N, H, W)` likewise. The value is the mean over the sources.
         convention: `paper` takes the edges that GNU Octave's `edge` finds in images in 0..1,
             where our reference values of the authors' code come from: a pixel has to exceed both
-            neighbours along either axis. Rounding noise decides where gradients are equal, up to
+            neighbors along either axis. Rounding noise decides where gradients are equal, up to
             2e-3 of the value.
 
     Returns:
@@ -92,7 +92,7 @@ def fmi_dct(
     The feature is the orthonormal two-dimensional DCT-II of the whole image.
 
     Args:
-        fused: `(N, H, W)`, grey levels in 0..255.
+        fused: `(N, H, W)`, gray levels in 0..255.
         sources: `(k, N, H, W)` likewise. The value is the mean over the sources.
         convention: `paper` is the same.
 
@@ -126,7 +126,7 @@ def fmi_w(
     of which come from the mirrored border.
 
     Args:
-        fused: `(N, H, W)`, grey levels in 0..255.
+        fused: `(N, H, W)`, gray levels in 0..255.
         sources: `(k, N, H, W)` likewise. The value is the mean over the sources.
         convention: `paper` is the same.
 
@@ -161,7 +161,7 @@ def _edges_matlab(images: Tensor) -> Tensor:
     down, across = _sobel(torch.round(images * STEPS))  # whole numbers: sums are exact
     strength = down.square() + across.square()
     down, across = down.abs(), across.abs()
-    up, below, left, right = _neighbours(strength, beyond=-1)
+    up, below, left, right = _neighbors(strength, beyond=-1)
     thin = (across >= down) & (left <= strength) & (strength > right)
     thin |= (down >= across) & (up <= strength) & (strength > below)
     return (thin & (strength > _cutoff(strength))).double()
@@ -173,7 +173,7 @@ def _edges_octave(images: Tensor) -> Tensor:
     down, across = _sobel(images / images.new_tensor(WHITE))
     strength = down.square() + across.square()
     strength = torch.where(strength > _cutoff(strength), strength, 0)
-    up, below, left, right = _neighbours(strength, beyond=0)
+    up, below, left, right = _neighbors(strength, beyond=0)
     vertical = (strength > up) & (strength > below)
     horizontal = (strength > left) & (strength > right)
     return (vertical | horizontal).double()
@@ -201,7 +201,7 @@ def _cutoff(strength: Tensor) -> Tensor:
     return 4 * strength.mean(dim=(-2, -1), keepdim=True)
 
 
-def _neighbours(maps: Tensor, beyond: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _neighbors(maps: Tensor, beyond: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return what lies above, below, to the left and to the right of each pixel."""
     padded = pad(maps, (1, 1, 1, 1), value=beyond)
     inner = slice(1, -1)

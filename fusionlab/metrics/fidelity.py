@@ -15,7 +15,7 @@ of the pixels inside, every second is kept, from the first on. Where their numbe
 last one is left out, so that a mirrored image can have another value.
 
 The VIF of 2006 is defined on wavelets; what everybody computes is its inventors' simplification
-for pixels, `vifp_mscale`. Since n is given in squared grey levels, images in 0..1 give other
+for pixels, `vifp_mscale`. Since n is given in squared gray levels, images in 0..1 give other
 numbers, as they do in some programs.
 
 Before anything else the middle of its range is taken from each image. That changes nothing but the
@@ -38,7 +38,7 @@ WINDOWS = (17, 9, 5, 3)
 NOISE_VIF = 2.0
 NOISE_VIFF = 0.005 * 255**2
 FLAT = 1e-10
-"""A variance below it counts as none, in squared grey levels, as in both programs."""
+"""A variance below it counts as none, in squared gray levels, as in both programs."""
 
 BANDS_VIFF = (1 / 2.15, 0.0, 0.15 / 2.15, 1 / 2.15)
 TINY_VIFF = 1e-7
@@ -52,7 +52,7 @@ def vif(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     with both inner sums over all windows of all bands.
 
     Args:
-        fused: `(N, H, W)`, grey levels 0..255, both edges at least 41 pixels.
+        fused: `(N, H, W)`, gray levels 0..255, both edges at least 41 pixels.
         sources: `(k, N, H, W)` likewise.
         convention: `tang` is the default.
 
@@ -91,7 +91,7 @@ def viff(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     of all sources: all gains are 0, and VIFF depends on the order of the sources.
 
     Args:
-        fused: `(N, H, W)`, grey levels 0..255, both edges at least 41 pixels.
+        fused: `(N, H, W)`, gray levels 0..255, both edges at least 41 pixels.
         sources: `(k, N, H, W)` likewise; more than two compete in the same way.
         convention: there is but one.
 
@@ -131,7 +131,7 @@ class _Information(NamedTuple):
 
 
 def _bands(images: Images) -> Iterator[_Band]:
-    fused, sources = (_centred(planes) for planes in images)
+    fused, sources = (_centered(planes) for planes in images)
     for size in WINDOWS:
         window = gaussian(size, size / 5, fused)
         if size != WINDOWS[0]:
@@ -141,7 +141,7 @@ def _bands(images: Images) -> Iterator[_Band]:
         yield _Band(fused, sources, window)
 
 
-def _centred(images: Tensor) -> Tensor:
+def _centered(images: Tensor) -> Tensor:
     low, high = images.amin((-2, -1), keepdim=True), images.amax((-2, -1), keepdim=True)
     return images - (low + high) / 2
 

@@ -1,6 +1,6 @@
 """Information: how much there is in an image, and how much of it comes from the sources.
 
-What counts is how often each whole grey level 0..255 occurs. p(i) is the share of the pixels
+What counts is how often each whole gray level 0..255 occurs. p(i) is the share of the pixels
 that have level i, p(i, j) the share of those with level i in one image and j in the other:
 
     H(X)     = - sum_i p(i) log2 p(i)                               entropy, bits
@@ -24,7 +24,7 @@ from math import log, nan
 import torch
 from torch import Tensor
 
-from fusionlab.metrics.inputs import LEVELS, WHITE, checked, quantised
+from fusionlab.metrics.inputs import LEVELS, WHITE, checked, quantized
 
 NAVA = 0.43137
 """The order q of the Tsallis entropies in Q_TE, as chosen by Nava et al."""
@@ -56,7 +56,7 @@ def entropy(
     Reference: Roberts, van Aardt and Ahmed 2008, Journal of Applied Remote Sensing 2(1), 023522.
     """
     images = checked("EN", fused, sources, convention)
-    return _bits(_shares(quantised(images.fused)))
+    return _bits(_shares(quantized(images.fused)))
 
 
 def mutual_information(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
@@ -84,18 +84,18 @@ def mutual_information(fused: Tensor, sources: Tensor, convention: str = "defaul
     Reference: Qu et al. 2002, doi:10.1049/el:20020212.
     """
     images = checked("MI", fused, sources, convention)
-    levels = quantised(images.fused)
+    levels = quantized(images.fused)
     total = torch.zeros_like(images.fused[:, 0, 0])
-    for source in quantised(images.sources):
+    for source in quantized(images.sources):
         joint = _joint(source, levels)
         total += _mutual(joint)
         if convention == "tang":
             merged = _joint(source.clamp(max=254), levels.clamp(max=254))
-            total += _bits(_normalised(joint)) - _bits(_normalised(merged))
+            total += _bits(_normalized(joint)) - _bits(_normalized(merged))
     return total * log(2) if convention == "vifb" else total
 
 
-def normalised_mutual_information(
+def normalized_mutual_information(
     fused: Tensor, sources: Tensor, convention: str = "default"
 ) -> Tensor:
     """Mutual information, each in proportion to the entropies (NMI, Q_MI).
@@ -118,7 +118,7 @@ def normalised_mutual_information(
     Reference: Hossny et al. 2008, doi:10.1049/el:20081754.
     """
     images = checked("NMI", fused, sources, convention)
-    levels, parts = quantised(images.fused), quantised(images.sources)
+    levels, parts = quantized(images.fused), quantized(images.sources)
     mine = _bits(_shares(levels))
     total = torch.zeros_like(mine)
     for source in parts:
@@ -156,8 +156,8 @@ def cross_entropy(
     Reference: Bulanon et al. 2009, doi:10.1016/j.biosystemseng.2009.02.009.
     """
     images = checked("CE", fused, sources, convention)
-    mine = _shares(quantised(images.fused))
-    theirs = torch.stack([_shares(source) for source in quantised(images.sources)])
+    mine = _shares(quantized(images.fused))
+    theirs = torch.stack([_shares(source) for source in quantized(images.sources)])
     terms = torch.xlogy(theirs, theirs / mine).where((theirs > 0) & (mine > 0), 0)
     return terms.sum(dim=-1).mean(dim=0) / log(2)
 
@@ -191,7 +191,7 @@ def nonlinear_correlation(fused: Tensor, sources: Tensor, convention: str = "def
     nonlinear correlation measure for multivariable data set", Physica D 200(3-4), pp. 287-295.
     """
     images = checked("Q_NCIE", fused, sources, convention)
-    levels, parts = quantised(images.fused), quantised(images.sources)
+    levels, parts = quantized(images.fused), quantized(images.sources)
     everything = [*parts, levels]
     size = len(everything)
     matrix = torch.eye(size, dtype=torch.float64, device=levels.device).repeat(len(levels), 1, 1)
@@ -204,7 +204,7 @@ def nonlinear_correlation(fused: Tensor, sources: Tensor, convention: str = "def
 
 
 def tsallis_information(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Mutual information after Tsallis, normalised (Q_TE).
+    """Mutual information after Tsallis, normalized (Q_TE).
 
     With the Tsallis entropy and mutual information of order q = 0.43137
 
@@ -236,7 +236,7 @@ def tsallis_information(fused: Tensor, sources: Tensor, convention: str = "defau
     Eq. 8 of Liu et al. 2012, doi:10.1109/TPAMI.2011.109.
     """
     images = checked("Q_TE", fused, sources, convention)
-    levels, parts = quantised(images.fused), quantised(images.sources)
+    levels, parts = quantized(images.fused), quantized(images.sources)
     if convention == "liu":
         return _refused(_tsallis_liu(_stretched(levels), *_stretched(parts)), levels, parts)
     a, b = parts
@@ -265,7 +265,7 @@ def _shares(levels: Tensor) -> Tensor:
     return _counts(levels, LEVELS) / levels[0].numel()
 
 
-def _normalised(joint: Tensor) -> Tensor:
+def _normalized(joint: Tensor) -> Tensor:
     """Return the share of the pixels that each pair of levels has, `(N, 65536)`."""
     pairs = joint.flatten(1)
     return pairs / pairs.sum(dim=1, keepdim=True)
@@ -292,13 +292,13 @@ def _surprise(joint: Tensor) -> Tensor:
 
 def _mutual(joint: Tensor) -> Tensor:
     """Return the mutual information `(N,)` in bits."""
-    return (_normalised(joint) * _surprise(joint).flatten(1).log2()).sum(dim=1)
+    return (_normalized(joint) * _surprise(joint).flatten(1).log2()).sum(dim=1)
 
 
 def _tsallis(joint: Tensor) -> Tensor:
     """Return the mutual information `(N,)` of order q, with p^q r^(1-q) = p (p/r)^(q-1)."""
     lost: Tensor = 1 - _surprise(joint).flatten(1) ** (NAVA - 1)
-    return (_normalised(joint) * lost).sum(dim=1) / (1 - NAVA)
+    return (_normalized(joint) * lost).sum(dim=1) / (1 - NAVA)
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
@@ -312,7 +312,7 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
 def _stretched(levels: Tensor) -> Tensor:
     """Stretch the levels of each image to 0..255, and round; a constant image becomes black."""
     low, high = levels.amin(dim=(-2, -1), keepdim=True), levels.amax(dim=(-2, -1), keepdim=True)
-    return quantised((levels - low) / (high - low).clamp(min=1) * WHITE)
+    return quantized((levels - low) / (high - low).clamp(min=1) * WHITE)
 
 
 def _refused(values: Tensor, fused: Tensor, sources: Tensor) -> Tensor:
@@ -330,6 +330,6 @@ def _tsallis_liu(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def _exchanged(one: Tensor, other: Tensor) -> Tensor:
     """Return the mutual information of order q with the two marginals exchanged."""
     by_chance = _shares(other)[:, :, None] * _shares(one)[:, None, :]
-    terms = _normalised(_joint(one, other)) ** NAVA * by_chance.flatten(1) ** (1 - NAVA)
+    terms = _normalized(_joint(one, other)) ** NAVA * by_chance.flatten(1) ** (1 - NAVA)
     lost: Tensor = 1 - terms.sum(dim=1)
     return lost / (1 - NAVA)

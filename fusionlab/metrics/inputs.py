@@ -4,8 +4,8 @@ Everything is computed in float64. The programs that metrics come from do, sever
 compare numbers for equality or divide by differences of large sums, and a value that depends on
 the dtype of its input would be one more definition.
 
-The unit is the grey level, 0..255, whatever the depth of the files: 16-bit values are divided by
-257 and keep their fractions, except where a definition counts grey levels (`quantised`).
+The unit is the gray level, 0..255, whatever the depth of the files: 16-bit values are divided by
+257 and keep their fractions, except where a definition counts gray levels (`quantized`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError
-from fusionlab.metrics.catalogue import CATALOGUE
+from fusionlab.metrics.catalog import CATALOG
 
 WHITE = 255.0
 LEVELS = 256
 
-_CATALOGUE = {ref.name: ref for ref in CATALOGUE}
+_CATALOG = {ref.name: ref for ref in CATALOG}
 
 
 class Images(NamedTuple):
-    """The fused images `(N, H, W)` and their sources `(k, N, H, W)`, float64 grey levels."""
+    """The fused images `(N, H, W)` and their sources `(k, N, H, W)`, float64 gray levels."""
 
     fused: Tensor
     sources: Tensor
@@ -35,16 +35,16 @@ def checked(name: str, fused: Tensor, sources: Tensor, convention: str = "defaul
     """Return the images in float64, or say what is wrong with them.
 
     Args:
-        name: the metric; what it takes stands in the catalogue.
+        name: the metric; what it takes stands in the catalog.
         fused: `(N, H, W)` in 0..255, any real dtype.
         sources: `(k, N, H, W)` likewise, on the same device.
-        convention: one of those that the catalogue lists, or the default.
+        convention: one of those that the catalog lists, or the default.
 
     Raises:
         FusionlabError: the shapes do not fit together, an image is too small, a value is not in
             0..255, the sources are not two where they have to be, or the convention is unknown.
     """
-    ref = _CATALOGUE[name]
+    ref = _CATALOG[name]
     if convention not in ("default", *ref.conventions):
         raise FusionlabError(
             f"{name} has no convention {convention!r}; known: "
@@ -68,12 +68,12 @@ def checked(name: str, fused: Tensor, sources: Tensor, convention: str = "defaul
         low, high = (limit.item() for limit in images.aminmax())
         if not (low >= 0 and high <= WHITE):  # false for NaN, too
             raise FusionlabError(
-                f"{name} takes grey levels in 0..255, got {what} with values from {low:g} to "
+                f"{name} takes gray levels in 0..255, got {what} with values from {low:g} to "
                 f"{high:g}"
             )
     return Images(fused.double(), sources.double())
 
 
-def quantised(images: Tensor) -> Tensor:
-    """Round to whole grey levels, halves upwards, int64: for definitions that count them."""
+def quantized(images: Tensor) -> Tensor:
+    """Round to whole gray levels, halves upwards, int64: for definitions that count them."""
     return torch.floor(images + 0.5).long()

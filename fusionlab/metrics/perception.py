@@ -36,7 +36,7 @@ TOOLBOX = ("liu", "vifb")
 REGION = 16  # Q_CV judges regions of 16 x 16 pixels
 EXPONENT = 5  # how much more a strong edge of them weighs than a weak one
 
-CENTRE, SURROUND, DEPTH = 15.3870, 1.3456, 0.7622  # the CSF of Q_CB
+CENTER, SURROUND, DEPTH = 15.3870, 1.3456, 0.7622  # the CSF of Q_CB
 NARROW, WIDE = 2.0, 4.0  # its two Gaussians
 KERNEL = 31
 MASKING = 1e-4  # the Z of its masking
@@ -56,12 +56,12 @@ def q_cb(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     G_s is a Gaussian of 31 x 31 pixels with standard deviation s.
 
     Args:
-        fused: `(N, H, W)`, grey levels 0..255, both edges at least 31 pixels.
+        fused: `(N, H, W)`, gray levels 0..255, both edges at least 31 pixels.
         sources: `(k, N, H, W)` likewise; more than two share the weight of a pixel.
         convention: `liu` and `vifb`, both the same: each image is stretched to 0..255 and rounded;
             black is around it, and the contrast of that frame, the same in all images, adds up to
             0.2 to the value of 64 x 48 pixels, and 0.01 to that of 360 x 270; the Gaussians are
-            not normalised, which matters little. Given uint8 instead of double, the toolbox
+            not normalized, which matters little. Given uint8 instead of double, the toolbox
             rounds halves in another way, and has values up to 0.0003 apart.
 
     Returns:
@@ -101,7 +101,7 @@ def q_cv(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     bottom makes smaller ones, so that a mirrored image can have another value.
 
     Args:
-        fused: `(N, H, W)`, grey levels 0..255, both edges at least 16 pixels.
+        fused: `(N, H, W)`, gray levels 0..255, both edges at least 16 pixels.
         sources: `(k, N, H, W)` likewise; more than two are pooled in the same sums.
         convention: `liu` and `vifb`, both the same: each image is stretched to 0..255 and rounded;
             black is around the sources, and that edge has more than half of the weight w in 33 of
@@ -109,11 +109,11 @@ def q_cv(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
             Mannos and Sakrison have 0.114; D of a smaller region is divided by 256, too.
 
     Returns:
-        `(N,)`, float64, squared grey levels: 0 if all sources are equal to the fused image; the
+        `(N,)`, float64, squared gray levels: 0 if all sources are equal to the fused image; the
         lower, the better. Nan where all sources are flat; the conventions give nan if one of the
         images is constant and not black.
 
-    A fused image d grey levels brighter than its sources has (0.04992 d)^2; by the conventions 0.
+    A fused image d gray levels brighter than its sources has (0.04992 d)^2; by the conventions 0.
 
     The paper filters each region by itself, and offers three CSFs, several distances, sizes of
     regions and exponents. The choices made here are those of the toolbox, which filters the
@@ -171,8 +171,8 @@ def _mannos_sakrison(frequencies: Tensor, slope: float) -> Tensor:
 
 
 def _difference_of_gaussians(frequencies: Tensor) -> Tensor:
-    centre, surround = (torch.exp(-(frequencies / r).square()) for r in (CENTRE, SURROUND))
-    return centre - DEPTH * surround
+    center, surround = (torch.exp(-(frequencies / r).square()) for r in (CENTER, SURROUND))
+    return center - DEPTH * surround
 
 
 def _masked_contrast(images: Tensor, *, toolbox: bool) -> Tensor:
@@ -192,10 +192,10 @@ def _masked_contrast(images: Tensor, *, toolbox: bool) -> Tensor:
 
 
 def _kernel(sigma: float, like: Tensor, *, toolbox: bool) -> Tensor:
-    """Return the weights of a Gaussian; as the toolbox has them, sampled and not normalised."""
+    """Return the weights of a Gaussian; as the toolbox has them, sampled and not normalized."""
     weights = gaussian(KERNEL, sigma, like)
-    centre = 1 / (sigma * math.sqrt(2 * math.pi))
-    return weights * (centre / weights[KERNEL // 2]) if toolbox else weights
+    center = 1 / (sigma * math.sqrt(2 * math.pi))
+    return weights * (center / weights[KERNEL // 2]) if toolbox else weights
 
 
 def _smaller_of_larger(one: Tensor, other: Tensor) -> Tensor:

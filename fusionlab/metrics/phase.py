@@ -38,7 +38,7 @@ SCALES = 4
 DIRECTIONS = 6
 WAVELENGTH = 3.0  # of the finest, in pixels
 STEP = 2.1  # from one scale to the next
-BANDWIDTH = 0.55  # standard deviation of the log-Gabor over its centre frequency
+BANDWIDTH = 0.55  # standard deviation of the log-Gabor over its center frequency
 ANGULAR = math.pi / DIRECTIONS / 1.2  # standard deviation over angles
 CUTOFF, ORDER = 0.45, 15  # of the Butterworth low-pass that keeps to the disc of frequencies
 
@@ -46,7 +46,7 @@ CUTOFF, ORDER = 0.45, 15  # of the Butterworth low-pass that keeps to the disc o
 DEVIATIONS = 2.0  # of the noise above its mean, where the threshold lies
 OVERESTIMATED = 1.7  # by so much, of this measure of congruency
 LEAST_WIDTH, SHARPNESS = 0.5, 10.0  # of the sigmoid that weights by the number of scales
-EPSILON = 1e-4  # grey levels; in the moments, without unit
+EPSILON = 1e-4  # gray levels; in the moments, without unit
 
 # the comparison
 FEATURE = 0.1  # phase congruency above which a pixel belongs to a feature
@@ -139,7 +139,7 @@ class _Wavelets(NamedTuple):
     angle: Tensor
     """(H, W), of each frequency."""
 
-    def towards(self, direction: float) -> Tensor:
+    def toward(self, direction: float) -> Tensor:
         """Return the filters `(SCALES, H, W)` of one direction; they have one side only."""
         turn = self.angle - direction
         distance = torch.atan2(torch.sin(turn), torch.cos(turn))
@@ -164,7 +164,7 @@ def _wavelets(height: int, width: int, like: Tensor, *, early: bool) -> _Wavelet
     wavelengths = WAVELENGTH * STEP ** torch.arange(SCALES, dtype=like.dtype, device=like.device)
     octaves = torch.log(radius * wavelengths[:, None, None]) / math.log(BANDWIDTH)
     radial = torch.exp(-(octaves**2) / 2) * low_pass
-    radial[:, 0, 0] = 0  # the mean grey level has no phase
+    radial[:, 0, 0] = 0  # the mean gray level has no phase
     return _Wavelets(radial, torch.atan2(-y, x))
 
 
@@ -179,7 +179,7 @@ def _features(images: Tensor, wavelets: _Wavelets, *, early: bool) -> Tensor:
     for index in range(DIRECTIONS):
         direction = index * math.pi / DIRECTIONS
         cosine, sine = math.cos(direction), math.sin(direction)
-        filters = wavelets.towards(direction)
+        filters = wavelets.toward(direction)
         gain = _noise_gain(filters)
         for spectrum, (energies, amplitudes, a, b, c) in zip(spectra, sums.unbind(1), strict=True):
             energy, amplitude = _congruent(spectrum, filters, gain)

@@ -8,7 +8,7 @@ Q_s = sum_i sum E_i W_i / sum_i sum W_i
 
 and Q_M = Q_1^(2/3) Q_2^(1/3), the finer level first.
 
-The exponential knows no unit: a coefficient that is one grey level off counts 0.37, one that is
+The exponential knows no unit: a coefficient that is one gray level off counts 0.37, one that is
 five levels off 0.007. The metric therefore rewards pixels that are copied from a source, and next
 to nothing else.
 """
@@ -30,7 +30,7 @@ def q_m(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     """Edge preservation over two levels of a Haar pyramid, 0..3; 3 if every source is kept whole.
 
     The three bands are added, not averaged, hence the 3. Haar coefficients are those of an
-    orthonormal transform of grey levels 0..255: (a + b - c - d)/2 of each 2x2 block. Of a level
+    orthonormal transform of gray levels 0..255: (a + b - c - d)/2 of each 2x2 block. Of a level
     with an odd edge the last row or column is left out.
 
     Args:

@@ -63,7 +63,7 @@ That leaves some 1e-15 where all pixels are equal. The least that two levels of 
 one pixel in the corner of the 7x7 window, is 3e-13 on white.
 """
 
-CANCELLED = 1e-9
+CANCELED = 1e-9
 """Up to this part of their sizes, the sum of two covariances is rounding.
 
 With images of 8 bits it is exactly zero, or at least 7e-9 of them.
@@ -81,7 +81,7 @@ def ssim(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     Args:
         fused: `(N, H, W)` in 0..255, at least 11x11.
         sources: `(k, N, H, W)` likewise, any k.
-        convention: `vifb`: the sum over the sources, in -2..2 for two. `tang`: L = 1, though grey
+        convention: `vifb`: the sum over the sources, in -2..2 for two. `tang`: L = 1, though gray
             levels run to 255, which leaves nothing to damp the noise of even areas; and the last
             pixel repeated at the border.
 
@@ -305,7 +305,7 @@ def moments(
     """Return the means of images `(m, H, W)` and their covariances, in windows of these weights.
 
     Args:
-        images: in grey levels.
+        images: in gray levels.
         pairs: of which images covariances are wanted; each one's with itself have to be among them.
         weights: `(size,)`, see `separable`. If they are whole numbers, no precision is lost on
             images of whole levels: variances are zero, and covariances cancel, exactly.
@@ -417,8 +417,8 @@ def _cvejic(scene: Tensor) -> Tensor:
     seen = moments(scene, _with_fused(3), box(BLOCK, scene))
     first, second = seen.covariance[0, 1], seen.covariance[0, 2]
     total = first + second
-    cancelled = total.abs() <= CANCELLED * (first.abs() + second.abs())
-    share = torch.where(cancelled, 0.5, first / total).clamp(0, 1)
+    canceled = total.abs() <= CANCELED * (first.abs() + second.abs())
+    share = torch.where(canceled, 0.5, first / total).clamp(0, 1)
     return (share * seen.similarity(0, 1) + (1 - share) * seen.similarity(0, 2)).mean()
 
 
@@ -467,7 +467,7 @@ def _moments_of_octave(images: Tensor, pairs: Iterable[tuple[int, int]]) -> Mome
 
 
 def _filtered(image: Tensor) -> Tensor:
-    """Weigh the neighbourhood of each pixel of `(H, W)`, adding up in the order of GNU Octave.
+    """Weigh the neighborhood of each pixel of `(H, W)`, adding up in the order of GNU Octave.
 
     That is column by column from the last to the first, each from the last row to the first. The
     weights are made without torch, whose `exp` may differ in its last bit between devices.

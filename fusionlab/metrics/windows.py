@@ -25,7 +25,7 @@ def box(size: int, like: Tensor) -> Tensor:
 
 
 def separable(images: Tensor, weights: Tensor, border: Border) -> Tensor:
-    """Weigh the neighbourhood of each pixel: first down the columns, then along the rows.
+    """Weigh the neighborhood of each pixel: first down the columns, then along the rows.
 
     Args:
         images: `(..., H, W)`.
@@ -40,7 +40,7 @@ def separable(images: Tensor, weights: Tensor, border: Border) -> Tensor:
         planes = pad(planes, (before, after, before, after), mode=mode)
     for axis in (-2, -1):
         # a sum of shifted images: a convolution in float64 is several times slower on CPU, and lays
-        # out every neighbourhood in memory
+        # out every neighborhood in memory
         length = planes.shape[axis] - len(weights) + 1
         total = planes.narrow(axis, 0, length) * weights[0]
         for tap in range(1, len(weights)):

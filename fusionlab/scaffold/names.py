@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 
 from fusionlab.errors import FusionlabError
-from fusionlab.plugins import Plugins
+from fusionlab.plugins.registry import Plugins
 
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
-"""Narrower than `fusionlab.names.NAME`: it becomes a name in Python and on PyPI, too."""
+"""Narrower than `fusionlab.parameters.NAME`: it becomes a name in Python and on PyPI, too."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ def check_free(names: Names, plugins: Plugins) -> None:
     Raises:
         FusionlabError: one of its names is taken already.
     """
-    for offer in plugins.strategies.offers:
-        if offer.ref.name == names.strategy:
+    for registration in plugins.strategies.registrations:
+        if registration.ref.name == names.strategy:
             raise FusionlabError(
-                f"{offer.plugin} offers a strategy {names.strategy!r} already, and of two of one "
-                "name every command would ask which; choose another name"
+                f"{registration.plugin} offers a strategy {names.strategy!r} already, and of two "
+                "of one name every command would ask which; choose another name"
             )
     if _installed(names.distribution) or find_spec(names.module):
         raise FusionlabError(

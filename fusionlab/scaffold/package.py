@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from fusionlab.errors import FusionlabError
-from fusionlab.files import written_folder
-from fusionlab.plugins import Plugins
+from fusionlab.plugins.registry import Plugins
 from fusionlab.scaffold.names import Names, check_free
+from fusionlab.storage.atomic import atomic_write_folder
 
 _TEMPLATE = Names("my_rule")
 """What the template calls itself."""
@@ -42,7 +42,7 @@ def write_package(names: Names, parent: Path, plugins: Plugins, author: str | No
     }
     written["pyproject.toml"] = written["pyproject.toml"].replace(_AUTHOR, _authors(author))
     folder = parent / names.distribution
-    written_folder(folder, written)
+    atomic_write_folder(folder, written)
     return folder
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
-from fusionlab import params
+from fusionlab import parameters
 from fusionlab.errors import FusionlabError
 from fusionlab.strategy import Strategy
 
@@ -31,7 +31,7 @@ def rules(draw: Draw, strategy: type[Strategy] | Strategy) -> tuple[Strategy, in
     if cls.max_k is not None:
         most = min(cls.max_k, most)
     k = draw(st.integers(max(2, cls.min_k), most))
-    known = params.params_of(cls)
+    known = parameters.params_of(cls)
     if isinstance(strategy, Strategy):
         return strategy, k
     try:
@@ -43,7 +43,7 @@ def rules(draw: Draw, strategy: type[Strategy] | Strategy) -> tuple[Strategy, in
         reject()
 
 
-def _values(param: params.Param, k: int) -> SearchStrategy[Any]:
+def _values(param: parameters.Param, k: int) -> SearchStrategy[Any]:
     drawn = param.draw(size=k)
     bounds = [param.kind(bound) for bound in (param.ge, param.le) if bound is not None]
     return drawn if param.many or not bounds else drawn | st.sampled_from(bounds)
@@ -63,7 +63,7 @@ def features(draw: Draw, k: int, edge: int = 8) -> Tensor:
     # one draw, where a list of integers would take two for each of them
     drawn = draw(st.binary(min_size=1, max_size=24))
     numbers = np.frombuffer(drawn, np.uint8).astype(np.float64)
-    match draw(st.sampled_from(["grey levels", "signed", "few"])):
+    match draw(st.sampled_from(["gray levels", "signed", "few"])):
         case "signed":
             numbers -= 256 * (numbers > 127)
         case "few":  # -1 to 2: many are alike

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky, Unsatisfiable
 from torch import Tensor
 
-from fusionlab import params
+from fusionlab import parameters
 from fusionlab.errors import FusionlabError
 from fusionlab.strategy import CLAIMS, Law, Strategy, WeightedStrategy
 from fusionlab.testing.cases import features, rules
@@ -160,7 +160,7 @@ def _settings(examples: int) -> settings:
 
 
 def _written(rule: Strategy) -> str:
-    return f"{type(rule).__name__}({params.describe(rule).replace(',', ', ')})"
+    return f"{type(rule).__name__}({parameters.describe(rule).replace(',', ', ')})"
 
 
 def _seen(x: Tensor) -> str:

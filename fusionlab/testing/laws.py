@@ -2,7 +2,7 @@
 
 A test gets a subject, features `(k, N, C, h, w)` in float32 and a `draw` for whatever else it
 needs, and raises `BrokenLawError`. Tolerances are in units of the largest feature or result, and
-`EXACT` unless the test says otherwise: rules add up k <= 5 products and normalise over sums of
+`EXACT` unless the test says otherwise: rules add up k <= 5 products and normalize over sums of
 some hundred terms, and float32 does that to a few 1e-7.
 """
 
@@ -265,7 +265,7 @@ def support(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 
 @_tests(Law.TILES)
 def tiles(subject: Subject, x: Tensor, draw: Draw) -> None:
-    """Of images of any size, through a backbone of two levels: to 1e-3 of a grey level."""
+    """Of images of any size, through a backbone of two levels: to 1e-3 of a gray level."""
     height, width = draw(st.tuples(*[st.integers(2, 40)] * 2))
     edge = draw(st.integers(2, max(2, max(height, width) // 2)))
     images = x[:, :, :1].abs().remainder(256) / 255

@@ -104,8 +104,8 @@ class Pixels(Backbone):
     """A backbone for the laws: pixels and their 2x2 averages, four channels each."""
 
     levels = (Level(channels=4, stride=1), Level(channels=4, stride=2))
-    multiple = 2
-    reach = (0, 0)
+    size_divisor = 2
+    receptive_field = (0, 0)
 
     def encode(self, images: Tensor) -> Features:
         """Return the pixels, in four brightnesses, and their averages."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fusionlab.errors import FusionlabError
-from fusionlab.files import written_together
+from fusionlab.storage.atomic import atomic_write_all
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -22,7 +22,7 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     content = BytesIO()  # torch's own writer does not say that a disk is full
     torch.save(dict(state), content)
     try:
-        with written_together({path: content.getvalue()}):
+        with atomic_write_all({path: content.getvalue()}):
             pass
     except FusionlabError as error:
         raise FusionlabError(f"{error}; put that right and go on with --resume") from error

@@ -66,7 +66,7 @@ class Curves:
 def draw_training(runs: Sequence[Curves], iterations: int = PAPER_ITERATIONS) -> Figure:
     """Draw pixel, structure and total loss of the first iterations, as in Fig. 5.
 
-    One colour a run; the axes of the losses are logarithmic. A point is a mean since the point
+    One color a run; the axes of the losses are logarithmic. A point is a mean since the point
     before, by default of 50 iterations.
 
     Raises:
@@ -83,9 +83,9 @@ def draw_training(runs: Sequence[Curves], iterations: int = PAPER_ITERATIONS) ->
     structure = "SSIM loss" if ssim else "structure loss"
     names = (("pixel", "pixel loss"), ("structure", structure), ("total", "total loss"))
     for (key, title), axis in zip(names, axes, strict=True):
-        for run, colour, label in _coloured(runs):
+        for run, color, label in _colored(runs):
             shown = [line for line in run.training if line["iteration"] <= iterations]
-            _line(axis, shown, [line[key] for line in shown], colour, label)
+            _line(axis, shown, [line[key] for line in shown], color, label)
         _finish(axis, title, "log")
     axes[0].legend(frameon=False)
     return figure
@@ -100,10 +100,10 @@ def draw_validation(runs: Sequence[Curves]) -> Figure:
         FusionlabError: matplotlib is not installed.
     """
     figure, axes = _panels(2)
-    for run, colour, label in _coloured(runs):
+    for run, color, label in _colored(runs):
         points = run.validation
-        _line(axes[0], points, [point["pixel"] for point in points], colour, label)
-        _line(axes[1], points, [1 - point["ssim"] for point in points], colour, label)
+        _line(axes[0], points, [point["pixel"] for point in points], color, label)
+        _line(axes[1], points, [1 - point["ssim"] for point in points], color, label)
     _finish(axes[0], "validation: mean squared error", "log")
     _finish(axes[1], "validation: 1 - SSIM", "log")
     axes[0].legend(frameon=False)
@@ -132,7 +132,7 @@ def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
     return figure, figure.subplots(1, count)
 
 
-def _coloured(runs: Sequence[Curves]) -> list[tuple[Curves, str, str]]:
+def _colored(runs: Sequence[Curves]) -> list[tuple[Curves, str, str]]:
     weights = [run.weight for run in runs]
     alike = len(set(weights)) < len(weights) or None in weights
     labels = [run.name if alike else f"λ = {run.weight:g}" for run in runs]
@@ -140,10 +140,10 @@ def _coloured(runs: Sequence[Curves]) -> list[tuple[Curves, str, str]]:
 
 
 def _line(
-    axis: Axes, points: Sequence[dict[str, Any]], values: list[float], colour: str, label: str
+    axis: Axes, points: Sequence[dict[str, Any]], values: list[float], color: str, label: str
 ) -> None:
     iterations = [point["iteration"] for point in points]
-    axis.plot(iterations, values, color=colour, label=label, linewidth=1.2)
+    axis.plot(iterations, values, color=color, label=label, linewidth=1.2)
 
 
 def _finish(axis: Axes, title: str, scale: str) -> None:

@@ -15,12 +15,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 import fusionlab
-from fusionlab.files import written_together
-from fusionlab.params import describe
+from fusionlab.checkpoint import Card, load_weights
+from fusionlab.parameters import describe
+from fusionlab.storage.atomic import atomic_write_all
 from fusionlab.training.loop import Training, Validation
 from fusionlab.training.rules import RuleTraining
 from fusionlab.training.run import Run
-from fusionlab.weights import Card, load_weights
 
 
 def export_weights(
@@ -30,7 +30,7 @@ def export_weights(
     validation: Validation,
     *,
     data: str = "",
-    licence: str = "not stated",
+    license_terms: str = "not stated",
 ) -> Card:
     """Write the best weights of a run as safetensors, and their card beside them.
 
@@ -42,7 +42,7 @@ def export_weights(
         backbone: the name under which the backbone is registered.
         validation: what `Training.run` returned.
         data: what the images are, for the card.
-        licence: under which terms the weights may be used, for the card.
+        license_terms: under which terms the weights may be used, for the card.
 
     Returns:
         The card, with the SHA-256 of the weights.
@@ -51,7 +51,7 @@ def export_weights(
         path,
         training.best,
         backbone=backbone,
-        licence=licence,
+        license=license_terms,
         data=_data(training, data),
         settings=_settings(training),
         validation=asdict(validation),
@@ -70,7 +70,7 @@ def export_networks(
     validation: Mapping[str, Any],
     *,
     data: str = "",
-    licence: str = "not stated",
+    license_terms: str = "not stated",
 ) -> Card:
     """Write the best networks of a learned strategy as safetensors, and their card beside them.
 
@@ -84,7 +84,7 @@ def export_networks(
         backbone: the name of the backbone, with the tag of its weights.
         validation: what `RuleTraining.complete` returned.
         data: what the images are, for the card.
-        licence: under which terms the weights may be used, for the card.
+        license_terms: under which terms the weights may be used, for the card.
 
     Returns:
         The card, with the SHA-256 of the weights.
@@ -93,7 +93,7 @@ def export_networks(
         path,
         training.best,
         backbone=backbone,
-        licence=licence,
+        license=license_terms,
         data=_data(training, data),
         settings=_settings(training),
         validation=dict(validation),
@@ -112,7 +112,7 @@ def export_networks(
 def _write(path: Path, weights: Mapping[str, Tensor], **facts: Any) -> Card:
     content = save({name: weight.contiguous() for name, weight in weights.items()})
     card = Card(tag=path.stem, sha256=hashlib.sha256(content).hexdigest(), **facts)
-    with written_together({path: content, Card.path_of(path): card.to_json().encode()}):
+    with atomic_write_all({path: content, Card.path_of(path): card.to_json().encode()}):
         pass
     return card
 

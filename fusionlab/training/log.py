@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionlab.errors import FusionlabError
-from fusionlab.files import written_together
+from fusionlab.storage.atomic import atomic_write_all
 
 NAME = "log.jsonl"
 
@@ -51,7 +51,7 @@ class Log:
         earlier = read_log(self.path) if iteration else []
         kept = [line for line in earlier if line["iteration"] <= iteration and "final" not in line]
         kept = kept or [{"iteration": 0, "settings": dict(settings)}]
-        with written_together({self.path: "".join(map(_text, kept)).encode()}):
+        with atomic_write_all({self.path: "".join(map(_text, kept)).encode()}):
             pass
 
     def write(self, iteration: int, **values: Any) -> None:

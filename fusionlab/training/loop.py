@@ -37,9 +37,9 @@ class Validation:
 
     images: int
     pixel: float
-    """Mean squared error, grey levels squared."""
+    """Mean squared error, gray levels squared."""
     mae: float
-    """Mean absolute error, grey levels."""
+    """Mean absolute error, gray levels."""
     psnr: float
     """From the mean squared error of all pixels, in decibel."""
     ssim: float
@@ -76,7 +76,7 @@ class Training(Run):
 
     Args:
         backbone: a trainable backbone; its random start is decided by `settings.seed`.
-        images: training images, `(n, 256, 256)` grey levels; see `load_images`.
+        images: training images, `(n, 256, 256)` gray levels; see `load_images`.
         validation: held-out images of the same kind.
         settings: everything that decides the result.
         folder: where to write; made if missing.
@@ -155,7 +155,7 @@ class Training(Run):
         """Measure the reconstruction of `images` in float32, unrounded and unclipped.
 
         Returns:
-            The figures, and the loss that training minimises.
+            The figures, and the loss that training minimizes.
         """
         pixel_loss, structure_loss = self._terms()
         trained = backbone.training

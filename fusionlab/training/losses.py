@@ -1,4 +1,4 @@
-"""What training minimises: pixel loss + lambda x structure loss (Eq. 1), on grey levels 0..255.
+"""What training minimizes: pixel loss + lambda x structure loss (Eq. 1), on gray levels 0..255.
 
 Images are `(N, 1, H, W)`. Two losses are offered for each term: the one we decided on, and the
 one that the paper prints or the authors' program computes. `docs/training.md` compares them.
@@ -24,7 +24,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def mean_square(output: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error per pixel, both images in grey levels 0..255.
+    """Mean squared error per pixel, both images in gray levels 0..255.
 
     Eq. 2 prints the Euclidean distance (`euclidean`); the authors' program, which made
     Table II, took the mean square, and so do we: its size, and with it the meaning of lambda,
@@ -36,7 +36,7 @@ def mean_square(output: Tensor, target: Tensor) -> Tensor:
 def euclidean(output: Tensor, target: Tensor) -> Tensor:
     """Eq. 2 as printed: the Euclidean distance of two images, averaged over the batch.
 
-    A 256x256 image that is one grey level off everywhere has 256. The gradient has the same
+    A 256x256 image that is one gray level off everywhere has 256. The gradient has the same
     length however small the error is; where the error is zero, so is the gradient.
     """
     distances: Tensor = torch.linalg.vector_norm((output - target).flatten(1), dim=1)
@@ -68,7 +68,7 @@ def contrast_structure_loss(output: Tensor, target: Tensor) -> Tensor:
 
     `1 - mean((2 s_ot + c2) / (s_o^2 + s_t^2 + c2))` in the same windows, with c2 = 0.03^2 as for
     images in 0..1, though the images are in 0..255: nothing keeps it from blowing up the noise of
-    flat areas, and the mean grey level is left to the pixel loss. Computed in float64: in float32
+    flat areas, and the mean gray level is left to the pixel loss. Computed in float64: in float32
     a variance is off by more than c2.
     """
     _, _, variance_o, variance_t, covariance = _moments(output.double(), target.double())

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fusionlab import params
+from fusionlab import parameters
 from fusionlab.backbone import Backbone
+from fusionlab.checkpoint import Card
 from fusionlab.errors import FusionlabError
 from fusionlab.strategy import LearnedStrategy, Scene
 from fusionlab.training.run import Run
 from fusionlab.training.sets import Subject, crops, digest
-from fusionlab.weights import Card
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class RuleSettings:
 class RuleTraining(Run):
     """One run: a learned strategy, the backbone it works on, images, settings, and a folder.
 
-    The backbone stays as it is; what is minimised is the sum of the strategy's own `losses`.
+    The backbone stays as it is; what is minimized is the sum of the strategy's own `losses`.
 
     Args:
         strategy: the configuration of the networks.
@@ -130,7 +130,7 @@ class RuleTraining(Run):
         """Return the means of the terms over all held-out images, each of them whole."""
         module.eval()
         sums = dict.fromkeys(self.terms, 0.0)
-        multiple = self.backbone.multiple
+        multiple = self.backbone.size_divisor
         with torch.no_grad():
             for subject in self.validation:
                 height, width = (edge - edge % multiple for edge in subject.planes.shape[-2:])
@@ -144,7 +144,7 @@ class RuleTraining(Run):
         """Return strategy, backbone and its weights, images, and the weights the run began with."""
         card = self.backbone.card
         return {
-            "strategy": f"{type(self.strategy).__qualname__},{params.describe(self.strategy)}",
+            "strategy": f"{type(self.strategy).__qualname__},{parameters.describe(self.strategy)}",
             "backbone": type(self.backbone).__qualname__,
             "weights of the backbone": card.sha256 if card else None,
             "training images": self.images_sha256,
@@ -173,7 +173,7 @@ class RuleTraining(Run):
         return self.strategy.losses(fused, sources, merged, features)
 
     def _checked(self, terms: Mapping[str, Tensor]) -> tuple[str, ...]:
-        """Return the names of the terms, if they can be minimised."""
+        """Return the names of the terms, if they can be minimized."""
         name = type(self.strategy).__name__
         if next(self.networks.parameters(), None) is None:
             raise FusionlabError(f"the networks of {name} have no parameters to train")
@@ -217,10 +217,10 @@ class RuleTraining(Run):
             raise FusionlabError(
                 f"{type(self.strategy).__name__} takes {wanted} sources, the images have {k}"
             )
-        if settings.size % self.backbone.multiple:
+        if settings.size % self.backbone.size_divisor:
             raise FusionlabError(
-                f"the crops must be a multiple of {self.backbone.multiple} for this backbone, got "
-                f"{settings.size}"
+                f"the crops must be a multiple of {self.backbone.size_divisor} for this backbone, "
+                f"got {settings.size}"
             )
         for subject in images:
             height, width = subject.planes.shape[-2:]

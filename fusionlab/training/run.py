@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from fusionlab.engine.precision import convolutions
 from fusionlab.errors import FusionlabError
-from fusionlab.files import make_folder, remove_partial
-from fusionlab.precision import convolutions
+from fusionlab.storage.atomic import make_folder, remove_partial
 from fusionlab.training.checkpoint import load_state, save_state
 from fusionlab.training.log import Log
 from fusionlab.training.processes import ALONE, Processes
@@ -104,7 +104,7 @@ class Run(ABC):
             if settings.averaging
             else None
         )
-        self.optimiser = torch.optim.Adam(module.parameters(), lr=settings.learning_rate_at(0))
+        self.optimizer = torch.optim.Adam(module.parameters(), lr=settings.learning_rate_at(0))
         self.iteration = 0
         self.losses = torch.zeros(len(terms), dtype=torch.float64, device=device)
         self.summed = 0
@@ -136,7 +136,7 @@ class Run(ABC):
             whole: look at all of them, not only at those looked at on the way.
 
         Returns:
-            The figures for the log, and the loss that training minimises.
+            The figures for the log, and the loss that training minimizes.
         """
 
     @abstractmethod
@@ -189,7 +189,7 @@ class Run(ABC):
                 "iteration": self.iteration,
                 "weights": self.module.state_dict(),
                 "average": self.average.state_dict() if self.average else None,
-                "optimiser": self.optimiser.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
                 "losses": self.losses,
                 "summed": self.summed,
                 "best": self.best,
@@ -257,11 +257,11 @@ class Run(ABC):
 
     def _step(self) -> None:
         loss, terms = self.loss()
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate_at(self.iteration)
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
-        self.optimiser.step()
+        self.optimizer.step()
         if self.average:
             self.average.update_parameters(self.module)
         self.losses += terms.detach()
@@ -290,7 +290,7 @@ class Run(ABC):
         self.module.load_state_dict(state["weights"])
         if self.average:
             self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.iteration = state["iteration"]
         self.losses, self.summed = state["losses"].to(self.device), state["summed"]
         self.best, self.best_loss = state["best"], state["best_loss"]

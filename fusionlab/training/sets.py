@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imagesets import Entry
 from fusionlab.imaging.arrays import Stack
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.scale import Scale
+from fusionlab.runs.image_sets import ImageSetItem
 
 HOLD_OUT = 10
 """Without image sets of their own to validate on, every tenth image is held out."""
@@ -34,7 +34,7 @@ class Subject:
 
 
 def load_subjects(
-    entries: Sequence[Entry],
+    entries: Sequence[ImageSetItem],
     scale: Sequence[Scale] = (Scale(),),
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> list[Subject]:

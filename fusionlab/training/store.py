@@ -21,14 +21,14 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
-from fusionlab.files import make_folder
 from fusionlab.imaging.reading import decode_image
 from fusionlab.imaging.resizing import resized
+from fusionlab.storage.atomic import make_folder
 from fusionlab.training.finding import ImageFile, digest
 from fusionlab.training.settings import EDGE
 
 Images = NDArray[np.uint8]
-"""Grey levels, `(n, 256, 256)`."""
+"""Gray levels, `(n, 256, 256)`."""
 
 SPARE = 2**28
 """Bytes of disk that are left free."""
@@ -41,9 +41,9 @@ def load_images(
     workers: int = 0,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Images:
-    """Return images as grey levels `(n, 256, 256)`, mapped from a file where there is room.
+    """Return images as gray levels `(n, 256, 256)`, mapped from a file where there is room.
 
-    Colour becomes BT.601 luma; another size is resized, without keeping the proportions, as in
+    Color becomes BT.601 luma; another size is resized, without keeping the proportions, as in
     the paper (bicubic, antialiased).
 
     Args:

@@ -5,9 +5,9 @@
     a_i = mean of sum_m |phi_i^m| over a (2r+1)^2 window          activity (DenseFuse, Eq. 5-6)
     w_i = a_i / sum_n a_n                                         weights (Eq. 7)
 
-`histogram_saliency`, from the 256 grey levels of the sources:
+`histogram_saliency`, from the 256 gray levels of the sources:
 
-    a_i = sum_j h_i(j) |I_i - j|                                  h_i(j): share of grey level j
+    a_i = sum_j h_i(j) |I_i - j|                                  h_i(j): share of gray level j
     w_i = a_i / sum_n a_n
 
 and then both:
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, StrategyRef, WeightedStrategy, hookimpl, normalise, window_average
+from fusionlab import Law, StrategyRef, WeightedStrategy, box_average, hookimpl, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +47,7 @@ def fusionlab_strategies() -> list[StrategyRef]:
         StrategyRef(
             "histogram_saliency",
             f"{__name__}:HistogramSaliency",
-            "Weight by how rare a grey level is, along the sources' edges.",
+            "Weight by how rare a gray level is, along the sources' edges.",
         ),
     ]
 
@@ -85,15 +85,15 @@ class Guided(WeightedStrategy):
 
         precise = torch.promote_types(features.dtype, torch.float32)
         activity = features.abs().sum(dim=2, keepdim=True, dtype=precise)
-        weights = normalise(window_average(activity.flatten(0, 1), self.r).view_as(activity))
+        weights = normalize(box_average(activity.flatten(0, 1), self.r).view_as(activity))
         return _along_edges(weights, scene, self.radius, self.eps)
 
 
 @dataclass(frozen=True)
 class HistogramSaliency(WeightedStrategy):
-    """Weight by how rare a grey level is, along the sources' edges.
+    """Weight by how rare a gray level is, along the sources' edges.
 
-    A pixel counts for as much as its grey level differs, on average, from all others of its
+    A pixel counts for as much as its gray level differs, on average, from all others of its
     source. The rule looks at the sources, not at the features, so any backbone gives the same
     weights. Where no source has any contrast, each weighs 1/k. The histogram is that of the
     whole image, gathered in a first pass where the image is cut into tiles.
@@ -104,7 +104,7 @@ class HistogramSaliency(WeightedStrategy):
     ones negative, here they are cut off at zero; and at the border its filter mirrors the image,
     here windows average the pixels inside, as in the filter's paper.
 
-    Grey levels have no gradient: the saliency is a constant to whoever differentiates.
+    Gray levels have no gradient: the saliency is a constant to whoever differentiates.
     """
 
     radius: Annotated[int, Interval(ge=1, le=64), "Half-width of the guided filter's window."] = 45
@@ -124,11 +124,11 @@ class HistogramSaliency(WeightedStrategy):
         return super().laws | {Law.PERMUTATION, Law.SCALE, Law.TRANSLATION, Law.FLIPS}
 
     def statistics(self, features: Tensor, scene: Scene) -> Statistics:
-        """Return how many pixels of each source have each grey level, `(k, N, 256)`."""
+        """Return how many pixels of each source have each gray level, `(k, N, 256)`."""
         import torch
 
         k, count = scene.sources.shape[:2]
-        levels = _levels(scene.own(scene.sources)).flatten(0, 1).flatten(1)
+        levels = _levels(scene.valid_region(scene.sources)).flatten(0, 1).flatten(1)
         # 256 counters per picture, and one pass over all of them
         first = _LEVELS * torch.arange(k * count, device=levels.device)
         counts = torch.bincount((levels + first[:, None]).flatten(), minlength=_LEVELS * k * count)
@@ -139,17 +139,17 @@ class HistogramSaliency(WeightedStrategy):
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        counts = self.known(features, scene)["counts"].double()
+        counts = self.image_statistics(features, scene)["counts"].double()
         shares = counts / counts.sum(dim=2, keepdim=True)
-        grey = torch.arange(_LEVELS, dtype=torch.float64, device=counts.device)
-        table = shares @ (grey[:, None] - grey).abs()  # (k, N, 256): saliency of each level
+        gray = torch.arange(_LEVELS, dtype=torch.float64, device=counts.device)
+        table = shares @ (gray[:, None] - gray).abs()  # (k, N, 256): saliency of each level
         saliency = table.gather(2, _levels(scene.sources).flatten(2))
         saliency = _pooled(saliency.view_as(scene.sources), scene.stride).to(precise)
-        return _along_edges(normalise(saliency), scene, self.radius, self.eps)
+        return _along_edges(normalize(saliency), scene, self.radius, self.eps)
 
 
 def _levels(sources: Tensor) -> Tensor:
-    """Round sources in 0..1 to grey levels 0..255."""
+    """Round sources in 0..1 to gray levels 0..255."""
     import torch
 
     precise = torch.promote_types(sources.dtype, torch.float32)
@@ -158,20 +158,20 @@ def _levels(sources: Tensor) -> Tensor:
 
 
 def _along_edges(weights: Tensor, scene: Scene, radius: int, eps: float) -> Tensor:
-    """Smooth weights `(k, N, 1, h, w)` along the edges of their sources, and normalise them.
+    """Smooth weights `(k, N, 1, h, w)` along the edges of their sources, and normalize them.
 
     Eq. 5, 6 and 8 of He, Sun & Tang.
     """
     guide = _pooled(scene.sources, scene.stride).flatten(0, 1).to(weights.dtype)  # (k N, 1, h, w)
     even = 1 / len(weights)
     images = weights.flatten(0, 1) - even  # so that even weights stay so, to the last bit
-    mean_g, mean_i = window_average(guide, radius), window_average(images, radius)
-    variance = window_average(guide * guide, radius) - mean_g * mean_g
-    covariance = window_average(guide * images, radius) - mean_g * mean_i
+    mean_g, mean_i = box_average(guide, radius), box_average(images, radius)
+    variance = box_average(guide * guide, radius) - mean_g * mean_g
+    covariance = box_average(guide * images, radius) - mean_g * mean_i
     slope = covariance / (variance.clamp(min=0) + eps)
     offset = mean_i - slope * mean_g
-    smooth = window_average(slope, radius) * guide + window_average(offset, radius)
-    return normalise((smooth + even).clamp(min=0).view_as(weights))
+    smooth = box_average(slope, radius) * guide + box_average(offset, radius)
+    return normalize((smooth + even).clamp(min=0).view_as(weights))
 
 
 def _pooled(maps: Tensor, stride: int) -> Tensor:

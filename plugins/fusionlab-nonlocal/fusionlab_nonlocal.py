@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, StrategyRef, WeightedStrategy, hookimpl, normalise
+from fusionlab import Law, StrategyRef, WeightedStrategy, hookimpl, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class NonLocal(WeightedStrategy):
 
     n(E) is in 0..1, so that no term of a softmax is more than e times another: attention adds
     little more than a mean to each feature. The weights are those of |phi_i| itself, drawn
-    towards each other.
+    toward each other.
 
     Differs from the authors' program in these ways:
 
@@ -83,7 +83,7 @@ class NonLocal(WeightedStrategy):
         unit = magnitudes.detach().amax(dim=(0, 2, 3, 4), keepdim=True)
         magnitudes = magnitudes / torch.where(unit > 0, unit, 1)
         shares = [
-            normalise(torch.stack([attend(x) for x in magnitudes.flatten(0, 1)]).view_as(features))
+            normalize(torch.stack([attend(x) for x in magnitudes.flatten(0, 1)]).view_as(features))
             for attend in (self._channels, self._pixels)
         ]
         return (shares[0] + shares[1]) / 2
@@ -92,7 +92,7 @@ class NonLocal(WeightedStrategy):
         """Let the channels of `(C, h, w)` attend to each other."""
         flat = x.flatten(1)
         energy = flat @ flat.T
-        attention = _normalised(energy, energy.min(), energy.max()).softmax(dim=1)
+        attention = _normalized(energy, energy.min(), energy.max()).softmax(dim=1)
         return x + (attention @ flat).view_as(x)
 
     def _pixels(self, x: Tensor) -> Tensor:
@@ -128,10 +128,10 @@ def _limits(rows: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
 
 def _attended(rows: Tensor, keys: Tensor, least: Tensor, most: Tensor) -> Tensor:
     """Return what the pixels `(p, C)` get from the averages `(C, M)` they attend to."""
-    return _normalised(rows @ keys, least, most).softmax(dim=1) @ keys.T
+    return _normalized(rows @ keys, least, most).softmax(dim=1) @ keys.T
 
 
-def _normalised(energy: Tensor, least: Tensor, most: Tensor) -> Tensor:
+def _normalized(energy: Tensor, least: Tensor, most: Tensor) -> Tensor:
     """Bring energies to 0..1; where they are all the same, to 0."""
     import torch
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, StrategyRef, WeightedStrategy, hookimpl, normalise, window_average
+from fusionlab import Law, StrategyRef, WeightedStrategy, box_average, hookimpl, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,7 +81,7 @@ class ZCA(WeightedStrategy):
         import torch
 
         # in float64: S is a difference of large numbers, and weak directions are magnified
-        flat = scene.own(features).double().flatten(3)
+        flat = scene.valid_region(features).double().flatten(3)
         sums = flat.sum(dim=3, keepdim=True)
         return {
             "sums": sums,
@@ -94,7 +94,7 @@ class ZCA(WeightedStrategy):
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        known = self.known(features, scene)
+        known = self.image_statistics(features, scene)
         means, squares = known["sums"] / known["count"], known["products"] / known["count"]
         covariance = squares - means @ means.mT
         # the variance of a plain channel is what the difference has left of its square: rounding
@@ -107,9 +107,9 @@ class ZCA(WeightedStrategy):
         identity = torch.eye(features.shape[2], dtype=unit.dtype, device=unit.device)
         whitening = _inverse_root(covariance / unit + self.eps * identity, self.eps)
         whitening = torch.where(varies.mT, whitening / unit.sqrt(), 0)
-        centred = features.double().flatten(3) - means
-        activity = (whitening @ centred).abs().sum(dim=2).view_as(features[:, :, 0])
-        return normalise(window_average(activity, self.r).unsqueeze(2)).to(precise)
+        centered = features.double().flatten(3) - means
+        activity = (whitening @ centered).abs().sum(dim=2).view_as(features[:, :, 0])
+        return normalize(box_average(activity, self.r).unsqueeze(2)).to(precise)
 
 
 def _inverse_root(matrices: Tensor, least: float) -> Tensor:

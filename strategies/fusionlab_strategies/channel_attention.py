@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fusionlab import Law, WeightedStrategy, normalise
+from fusionlab import Law, WeightedStrategy, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,7 @@ class ChannelAttention(WeightedStrategy):
         """Return the activity `(k, N, C)` of each channel: sum, maximum or nuclear norm."""
         import torch
 
-        own = scene.own(features)
+        own = scene.valid_region(features)
         if self.pool == "avg":  # the number of pixels is the same for all sources
             return {"activity": own.abs().sum(dim=(-2, -1), dtype=torch.float64)}
         if self.pool == "max":
@@ -82,5 +82,5 @@ class ChannelAttention(WeightedStrategy):
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        activity = self.known(features, scene)["activity"]
-        return normalise(activity[..., None, None]).to(precise)
+        activity = self.image_statistics(features, scene)["activity"]
+        return normalize(activity[..., None, None]).to(precise)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from fusionlab import Law, WeightedStrategy, window_average
+from fusionlab import Law, WeightedStrategy, box_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class ChooseMax(WeightedStrategy):
     """Keep the most active source in every pixel.
 
-    All channels of a pixel come from the same source, unlike in `max`. With r = 0 neighbours
+    All channels of a pixel come from the same source, unlike in `max`. With r = 0 neighbors
     are chosen independently; a window makes the regions of one source coherent.
 
     Differs from a plain argmax, where the first source wins a tie: here ties share the weight
@@ -78,7 +78,7 @@ class ChooseMax(WeightedStrategy):
         precise = torch.promote_types(features.dtype, torch.float32)
         order = {"l1": 1, "l2": 2, "linf": float("inf")}[self.activity]
         activity = norm(features.detach(), order, (2,), precise).unsqueeze(2)
-        activity = window_average(activity, self.r, self.border)
+        activity = box_average(activity, self.r, self.border)
         # what float32 cannot tell apart is a tie in every dtype
         least = activity.amax(dim=0) * (1 - 64 * torch.finfo(torch.float32).eps)
         wins = (activity >= least).to(precise)

@@ -1,6 +1,6 @@
-"""Entropy weights: one weight per source, by the entropy of its grey levels.
+"""Entropy weights: one weight per source, by the entropy of its gray levels.
 
-E_i = -sum_j p_i(j) log2 p_i(j)    p_i(j): share of the pixels of source i with grey level j
+E_i = -sum_j p_i(j) log2 p_i(j)    p_i(j): share of the pixels of source i with gray level j
 w_i = E_i / sum_n E_n,   f = sum_i w_i phi_i
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusionlab import Law, WeightedStrategy, normalise
+from fusionlab import Law, WeightedStrategy, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ class EntropyGlobal(WeightedStrategy):
     """Weight each source by the entropy of its picture.
 
     One weight per source, the same at every pixel and channel. It looks at the sources, not at
-    the features: at their 256 grey levels, to which 0..1 is rounded. A plain picture weighs
+    the features: at their 256 gray levels, to which 0..1 is rounded. A plain picture weighs
     nothing; if all are plain, each weighs 1/k. Noise has entropy too.
 
     Counts have no gradient: the weights are constants to whoever differentiates.
@@ -44,13 +44,13 @@ class EntropyGlobal(WeightedStrategy):
         return super().laws | {Law.PERMUTATION, Law.SCALE, Law.TRANSLATION, Law.FLIPS}
 
     def statistics(self, features: Tensor, scene: Scene) -> Statistics:
-        """Return how many pixels of each source have each grey level, `(k, N, 256)`."""
+        """Return how many pixels of each source have each gray level, `(k, N, 256)`."""
         import torch
 
         k, count = scene.sources.shape[:2]
         precise = torch.promote_types(scene.sources.dtype, torch.float32)
         levels = (
-            scene.own(scene.sources)
+            scene.valid_region(scene.sources)
             .detach()
             .to(precise)
             .clamp(0, 1)
@@ -71,7 +71,7 @@ class EntropyGlobal(WeightedStrategy):
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        counts = self.known(features, scene)["counts"].to(precise)
+        counts = self.image_statistics(features, scene)["counts"].to(precise)
         share = counts / counts.sum(dim=2, keepdim=True)
         entropy = -torch.xlogy(share, share).sum(dim=2)
-        return normalise(entropy.clamp(min=0))[..., None, None, None].to(features.device)
+        return normalize(entropy.clamp(min=0))[..., None, None, None].to(features.device)

@@ -1,6 +1,6 @@
 """Gradient weights (U2Fusion): one weight per source, by how strong its gradients are overall.
 
-g_i = mean_{m,x,y} (L phi_i^m)^2,   L phi = mean of the 8 neighbours - phi
+g_i = mean_{m,x,y} (L phi_i^m)^2,   L phi = mean of the 8 neighbors - phi
 w_i = exp(g_i / c) / sum_n exp(g_n / c),   f = sum_i w_i phi_i
 """
 
@@ -60,8 +60,8 @@ class GradientGlobal(WeightedStrategy):
         # in float64, since a small c magnifies the rounding of squares and of their mean
         maps = features.flatten(0, 1).double()
         box = avg_pool2d(pad(maps, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        squares = scene.own((box - maps).square().unflatten(0, features.shape[:2]))
-        # the mean of all 9 pixels is 8/9 of that of the neighbours and 1/9 of the pixel itself
+        squares = scene.valid_region((box - maps).square().unflatten(0, features.shape[:2]))
+        # the mean of all 9 pixels is 8/9 of that of the neighbors and 1/9 of the pixel itself
         total = squares.sum(dim=(2, 3, 4)) * (9 / 8) ** 2
         return {"squares": total, "count": torch.full_like(total, squares[0, 0].numel())}
 
@@ -70,6 +70,6 @@ class GradientGlobal(WeightedStrategy):
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        known = self.known(features, scene)
+        known = self.image_statistics(features, scene)
         strength = (known["squares"] / known["count"])[..., None, None, None]
         return (strength / self.c).softmax(dim=0).to(precise)

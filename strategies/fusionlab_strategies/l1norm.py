@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from fusionlab import Law, WeightedStrategy, normalise, window_average
+from fusionlab import Law, WeightedStrategy, box_average, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,4 +69,4 @@ class L1Norm(WeightedStrategy):
 
         precise = torch.promote_types(features.dtype, torch.float32)
         activity = features.abs().sum(dim=2, keepdim=True, dtype=precise)
-        return normalise(window_average(activity, self.r, self.border))
+        return normalize(box_average(activity, self.r, self.border))

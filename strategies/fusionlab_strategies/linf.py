@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from fusionlab import Law, WeightedStrategy, normalise, window_average
+from fusionlab import Law, WeightedStrategy, box_average, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,4 +65,4 @@ class LInf(WeightedStrategy):
 
         precise = torch.promote_types(features.dtype, torch.float32)
         activity = features.abs().amax(dim=2, keepdim=True).to(precise)
-        return normalise(window_average(activity, self.r, self.border))
+        return normalize(box_average(activity, self.r, self.border))

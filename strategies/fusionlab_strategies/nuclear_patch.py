@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, WeightedStrategy, normalise
+from fusionlab import Law, WeightedStrategy, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,4 +68,4 @@ class NuclearPatch(WeightedStrategy):
         from fusionlab_strategies.patches import nuclear_norms
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        return normalise(nuclear_norms(features, self.r)).to(precise)
+        return normalize(nuclear_norms(features, self.r)).to(precise)

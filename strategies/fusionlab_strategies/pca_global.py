@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusionlab import Law, WeightedStrategy, normalise
+from fusionlab import Law, WeightedStrategy, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +56,7 @@ class PCAGlobal(WeightedStrategy):
         import torch
 
         # in float64, since v magnifies the rounding of S where two eigenvalues are close
-        flat = scene.own(features).double().movedim(2, -1).flatten(2).transpose(0, 1)
+        flat = scene.valid_region(features).double().movedim(2, -1).flatten(2).transpose(0, 1)
         sums = flat.sum(dim=2, keepdim=True)
         count = torch.full_like(sums, flat.shape[2])
         return {"sums": sums, "products": flat @ flat.mT, "count": count}
@@ -66,7 +66,7 @@ class PCAGlobal(WeightedStrategy):
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        known = self.known(features, scene)
+        known = self.image_statistics(features, scene)
         means, squares = known["sums"] / known["count"], known["products"] / known["count"]
         power = squares - means @ means.mT
         # the variance of a plain source is what the difference has left of its square: no contrast
@@ -81,7 +81,7 @@ class PCAGlobal(WeightedStrategy):
         # the inner `where` keeps the gradient of the root at 0 from becoming NaN
         positive = squares > 0
         shares = torch.where(positive, torch.where(positive, squares, 1).sqrt(), 0)
-        return normalise(shares.T)[..., None, None, None].to(precise)
+        return normalize(shares.T)[..., None, None, None].to(precise)
 
 
 def _trace(matrices: Tensor) -> Tensor:

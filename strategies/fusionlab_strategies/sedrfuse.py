@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusionlab import Law, WeightedStrategy, normalise
+from fusionlab import Law, WeightedStrategy, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ class SEDRFuse(WeightedStrategy):
     """Weight each source by its channels, the strong ones first.
 
     The softmax over the channels makes the activity a soft maximum: between the mean and the
-    largest of |phi|, close to the largest where channels differ by several grey levels. It
+    largest of |phi|, close to the largest where channels differ by several gray levels. It
     depends on the size of the features, so the rule is not scale-equivariant.
 
     The formula is that of `SEDRFuse.fusion` in chenzpstar's collection of fusion programs; no
@@ -49,4 +49,4 @@ class SEDRFuse(WeightedStrategy):
         precise = torch.promote_types(features.dtype, torch.float32)
         strength = features.abs().to(precise).movedim(2, -1)  # what softmax is fast over
         attention = torch.softmax(strength, dim=-1)
-        return normalise((attention * strength).sum(dim=-1).unsqueeze(2))
+        return normalize((attention * strength).sum(dim=-1).unsqueeze(2))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, WeightedStrategy, normalise, window_average
+from fusionlab import Law, WeightedStrategy, box_average, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,7 @@ class SML(WeightedStrategy):
     A measure of focus: flat regions and even slopes have none. Absolute values are taken in
     each direction, so that the curvatures of a saddle do not cancel as in the Laplacian.
 
-    Differs from the reference, which measures the grey levels of one image with a step and a
+    Differs from the reference, which measures the gray levels of one image with a step and a
     threshold: here the step is one pixel, nothing is cut off, channels are summed, and the
     weights are the ratio. Beyond the border the outermost pixel is repeated. Fusion programs
     that multiply the measure by a constant get the same weights.
@@ -64,4 +64,4 @@ class SML(WeightedStrategy):
         for axis, beyond in ((-1, (1, 1, 0, 0)), (-2, (0, 0, 1, 1))):
             curvature = pad(x, beyond, mode="replicate").diff(n=2, dim=axis)
             activity = activity + curvature.abs().sum(dim=1, keepdim=True)
-        return normalise(window_average(activity.unflatten(0, features.shape[:2]), self.r))
+        return normalize(box_average(activity.unflatten(0, features.shape[:2]), self.r))

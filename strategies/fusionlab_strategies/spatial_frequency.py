@@ -1,6 +1,6 @@
 """Spatial frequency: weight each source by how fast its features change.
 
-G_i(x, y)  = 1/2 sum_m sum_q (phi_i^m(x, y) - phi_i^m(q))^2      q: the 4 neighbours of (x, y)
+G_i(x, y)  = 1/2 sum_m sum_q (phi_i^m(x, y) - phi_i^m(q))^2      q: the 4 neighbors of (x, y)
 C_i        = mean of G_i over a (2r+1)^2 window                  activity
 w_i        = C_i / sum_n C_n,   f = sum_i w_i phi_i              weights, features
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, WeightedStrategy, normalise, window_average
+from fusionlab import Law, WeightedStrategy, box_average, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,4 +67,4 @@ class SpatialFrequency(WeightedStrategy):
         for axis, before, after in ((-1, (1, 0), (0, 1)), (-2, (0, 0, 1, 0), (0, 0, 0, 1))):
             change = x.diff(dim=axis).square().sum(dim=2, keepdim=True) / 2
             activity = activity + pad(change, before) + pad(change, after)
-        return normalise(window_average(activity, self.r))
+        return normalize(box_average(activity, self.r))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from fusionlab import Law, WeightedStrategy, normalise
+from fusionlab import Law, WeightedStrategy, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,7 +74,7 @@ class UNFusion(WeightedStrategy):
 
         from fusionlab_strategies.norms import norm
 
-        own = scene.own(features)
+        own = scene.valid_region(features)
         # not divided by the number of pixels, which is the same for all sources
         return {"norm": norm(own, P[self.norm], (-2, -1), torch.float64)}
 
@@ -95,7 +95,9 @@ class UNFusion(WeightedStrategy):
         # in float64, since a small tau magnifies the rounding of the norm
         size = norm(features, P[self.norm], (2,), torch.float64).unsqueeze(2)
         spatial = size.div(features.shape[2] * self.tau).softmax(dim=0).to(precise)
-        channel = normalise(self.known(features, scene)["norm"][..., None, None]).to(precise)
+        channel = normalize(self.image_statistics(features, scene)["norm"][..., None, None]).to(
+            precise
+        )
         # in float64, where |s| + |c| does not overflow, nor its inverse for the tiniest features
         s, c = (
             reduce(torch.add, map(torch.mul, features, weights)).abs().double()

@@ -8,7 +8,7 @@ import torch
 
 from fusionlab import FusionlabError
 from fusionlab.bench.cases import Case
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 
 def test_its_fusion_is_the_method_on_the_engine_in_the_precision():

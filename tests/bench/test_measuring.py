@@ -8,8 +8,8 @@ from fusionlab.bench import measuring
 from fusionlab.bench.cases import Case
 from fusionlab.bench.measuring import Bench, Refusal, Row
 from fusionlab.bench.rate import Rate
-from fusionlab.bench.timing import Patience, Samples
-from fusionlab.plugins import installed
+from fusionlab.bench.timing import Samples, TimingBudget
+from fusionlab.plugins.host import installed
 
 CPU = torch.device("cpu")
 SMALL = {"width": 24, "height": 20}
@@ -19,7 +19,7 @@ SMALL = {"width": 24, "height": 20}
 def bench(monkeypatch):
     """A bench that measures once, on a device of which products are always as fast."""
     monkeypatch.setattr(measuring, "matrix_rate", lambda *_: Rate(256, 1e9))
-    return Bench(CPU, installed(), patience=Patience(1, 0), memory=False)
+    return Bench(CPU, installed(), budget=TimingBudget(1, 0), memory=False)
 
 
 def row(**changes):
@@ -72,7 +72,7 @@ def test_without_products_no_rate_is_measured(bench, monkeypatch):
 def test_memory_is_that_of_another_process_with_as_many_threads(bench, monkeypatch):
     asked = []
     monkeypatch.setattr(measuring, "peak_on_cpu", lambda *args: asked.append(args) or 123)
-    one = Bench(CPU, installed(), ("other",), Patience(1, 0), memory=True)
+    one = Bench(CPU, installed(), ("other",), TimingBudget(1, 0), memory=True)
     case = Case("identity/max", **SMALL)
     assert one.measure(case).peak == 123
     assert asked == [(case, torch.get_num_threads(), ("other",))]
@@ -107,7 +107,7 @@ def test_memory_that_does_not_suffice_ends_another_process_and_nothing_is_timed(
 
     monkeypatch.setattr(measuring, "peak_on_cpu", ended)
     monkeypatch.setattr(measuring, "alternate", None)
-    one = Bench(CPU, installed(), patience=Patience(1, 0), memory=True)
+    one = Bench(CPU, installed(), budget=TimingBudget(1, 0), memory=True)
     assert list(one.run([case := Case("identity/max", **SMALL)])) == [
         Refusal(case, "the process was ended")
     ]
@@ -117,7 +117,7 @@ def test_memory_that_does_not_suffice_ends_another_process_and_nothing_is_timed(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_on_cuda_the_device_is_timed_apart_and_its_memory_counted(precision):
-    one = Bench(torch.device("cuda"), installed(), patience=Patience(3, 0))
+    one = Bench(torch.device("cuda"), installed(), budget=TimingBudget(3, 0))
     found = one.measure(Case("densefuse/l1norm", precision=precision))
     assert len(found.on_device.seconds) == 3
     assert found.peak > 640 * 480 * 64 * 2  # features of a source, in half precision

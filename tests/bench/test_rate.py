@@ -5,7 +5,7 @@ import torch
 
 from fusionlab.bench import rate
 from fusionlab.bench.rate import matrix_rate
-from fusionlab.precision import products
+from fusionlab.engine.precision import products
 
 CPU = torch.device("cpu")
 

@@ -109,5 +109,5 @@ def test_on_cuda_the_time_on_the_device_has_its_columns(machine):
     report = Report({**machine, "gpu": "Some GPU"}, [row(on_device=Samples(9, (0.125,)))])
     assert "on device, s" in report.to_text()
     assert report.to_text().splitlines()[-1].split()[3:5] == ["0.125", "0%"]
-    assert "synchronisations" in report.facts()["timed"]
+    assert "synchronizations" in report.facts()["timed"]
     assert "Some GPU" in report.facts()["device"]

@@ -28,8 +28,8 @@ class Coarse(Backbone):
     """Every fourth pixel of every fourth row, by a convolution with 2 channels, and back."""
 
     levels = (Level(channels=2, stride=4),)
-    reach = (0, 0)
-    multiple = 4
+    receptive_field = (0, 0)
+    size_divisor = 4
 
     def __init__(self):
         super().__init__()

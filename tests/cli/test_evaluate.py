@@ -83,7 +83,7 @@ def test_foreign_results_are_scored_beside_ours(image_set):
     assert "+0.0000" in result.stdout  # the same pictures, so no difference
 
 
-def test_a_row_to_compare_with_may_be_spelt_as_it_was_given(image_set):
+def test_a_row_to_compare_with_may_be_spelled_as_it_was_given(image_set):
     result = run(
         *("evaluate", "set", "--metrics", "EN", "--against", "identity/l1norm,r=1"),
         *("--method", "identity/l1norm,r=1", "--method", "identity/mean"),
@@ -160,7 +160,7 @@ def test_a_rival_of_a_default_metric_does_not_break_the_defaults(image_set, inst
         "rival",
         """
         from fusionlab import hookimpl
-        from fusionlab.hookspecs import MetricRef
+        from fusionlab.plugins.offers import MetricRef
         @hookimpl
         def fusionlab_metrics(): return [MetricRef("EN", "x:y", "Mine.")]
         """,

@@ -23,7 +23,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "vis").mkdir()
     for name in ("a.png", "b.png", "-c.png", "it's d.png", "ir/x.png", "vis/x.png"):
         iio.imwrite(name, RNG.integers(0, 256, (20, 30), dtype=np.uint8))
-    iio.imwrite("colour.png", RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    iio.imwrite("color.png", RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8))
     iio.imwrite("large.png", RNG.integers(0, 256, (41, 60), dtype=np.uint8))
     tifffile.imwrite("counts.tif", RNG.integers(7000, 7400, (20, 30), dtype=np.uint16))
     return tmp_path
@@ -50,7 +50,7 @@ def command_of(picture):
 
 
 def test_it_prints_what_matters(folder):
-    fuse("--strategy", "l1norm", "--r", "2", "a.png", "colour.png", "-o", "fused.png")
+    fuse("--strategy", "l1norm", "--r", "2", "a.png", "color.png", "-o", "fused.png")
     result = call("explain", "fused.png")
     record = json.loads(Path("fused.png.json").read_text())
     lines = result.stdout.splitlines()
@@ -59,19 +59,19 @@ def test_it_prints_what_matters(folder):
     assert lines == [
         "method    identity/l1norm,r=2,border=inside",
         "range     clip",
-        "colour    per-channel",
+        "color     per-channel",
         "scale     full",
         "device    cpu",
         f"sources   a.png  30x20 8-bit gray, black 0, white 255, SHA-256 {first}...",
-        f"sources   colour.png  30x20 8-bit RGB, black 0, white 255, SHA-256 {second}...",
+        f"sources   color.png  30x20 8-bit RGB, black 0, white 255, SHA-256 {second}...",
         "result    fused.png  30x20 8-bit RGB",
         f"plugins   fusionlab-imaging={record['plugins']['fusionlab-imaging']}",
         f"versions  {versions}",
         "",
         "To make it again, where these names lead to the sources:",
         "fusionlab fuse --backbone identity --strategy l1norm --r 2 --border inside --range clip "
-        "--colour per-channel --scale full --depth 8 --device cpu --engine eager --precision fp32 "
-        "a.png colour.png -o fused.png --record",
+        "--color per-channel --scale full --depth 8 --device cpu --engine eager --precision fp32 "
+        "a.png color.png -o fused.png --record",
     ]
     assert result.stderr == ""
 
@@ -94,7 +94,7 @@ def test_as_json_it_prints_the_record(folder):
     "args",
     [
         ["a.png", "b.png", "-o", "f.png"],
-        ["a.png", "b.png", "colour.png", "-o", "f.jpg"],
+        ["a.png", "b.png", "color.png", "-o", "f.jpg"],
         [
             "--strategy",
             "l1norm",
@@ -109,9 +109,9 @@ def test_as_json_it_prints_the_record(folder):
         ],
         ["--strategy", "max", "--range", "minmax", "a.png", "b.png", "-o", "f.tif"],
         ["--strategy", "addition", "--preset", "paper", "a.png", "b.png", "-o", "f.png"],
-        ["--colour", "luma", "a.png", "colour.png", "-o", "f.png"],
-        ["--colour", "gray", "a.png", "colour.png", "-o", "f.png"],
-        ["--scale", "minmax", "--scale", "full", "counts.tif", "colour.png", "-o", "f.tif"],
+        ["--color", "luma", "a.png", "color.png", "-o", "f.png"],
+        ["--color", "gray", "a.png", "color.png", "-o", "f.png"],
+        ["--scale", "minmax", "--scale", "full", "counts.tif", "color.png", "-o", "f.tif"],
         ["--scale", "percentile", "counts.tif", "counts.tif", "-o", "f.png"],
         ["--scale", "7000.25,7100", "--depth", "8", "counts.tif", "a.png", "-o", "f.png"],
         ["--depth", "32", "counts.tif", "a.png", "-o", "f.tif"],
@@ -144,7 +144,7 @@ def test_the_command_it_prints_makes_the_same_bytes_again(folder, monkeypatch, a
 
 
 def test_the_command_makes_the_same_bytes_with_a_network_too(folder):
-    fuse("--strategy", "l1norm", "colour.png", "a.png", "-o", "f.png", backbone="densefuse@1e2")
+    fuse("--strategy", "l1norm", "color.png", "a.png", "-o", "f.png", backbone="densefuse@1e2")
     _, *words = command_of("f.png")
     first = [Path(name).read_bytes() for name in ("f.png", "f.png.json")]
     assert call(*words, "--overwrite").exit_code == 0

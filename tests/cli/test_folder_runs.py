@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from fusionlab import Card, Fusion
 from fusionlab.cli import main
-from fusionlab.filefusion import FileFusion
-from fusionlab.manifest import NAME
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
+from fusionlab.runs.file_fusion import FileFusion
+from fusionlab.runs.manifest import NAME
 
 RNG = np.random.default_rng(0)
 
@@ -70,7 +70,7 @@ def test_each_picture_is_a_line_and_the_end_is_a_summary(folder):
     assert lines == [
         "method  identity/l1norm,r=1,border=inside",
         "range   clip",
-        "colour  per-channel",
+        "color   per-channel",
         "scale   full",
         "device  cpu",
         *[f"fused    out/{stem}.png" for stem in "01234"],
@@ -160,7 +160,7 @@ def test_as_json_each_picture_is_a_line_in_order_and_the_last_is_the_summary(fol
         "method": "identity/l1norm,r=1,border=inside",
         "preset": "paper",
         "range": "clip",
-        "colour": "per-channel",
+        "color": "per-channel",
         "scale": "full",
         "device": "cpu",
         "stopped": False,
@@ -340,8 +340,8 @@ def test_settings_that_change_no_picture_make_none_again(folder, same):
         "--range minmax",
         "--scale minmax",
         "--scale full --scale full",
-        "--colour luma",
-        "--colour gray",
+        "--color luma",
+        "--color gray",
         "--depth 8",
         "--depth 16",
         "--resize first",
@@ -395,7 +395,7 @@ def test_other_weights_under_the_same_name_are_other_weights(folder):
 
 
 def test_another_version_of_a_library_makes_everything_again(folder, monkeypatch):
-    from fusionlab import record
+    from fusionlab.runs import record
 
     fuse("ir", "vis", "-o", "out")
     versions = {**record._versions(), "torch": "99"}
@@ -550,7 +550,7 @@ def test_ctrl_c_before_the_first_picture_is_130_too(folder, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fusionlab.method.build_backbone", interrupted)
+    monkeypatch.setattr("fusionlab.plugins.factory.build_backbone", interrupted)
     result = fuse("ir", "vis", "-o", "out")
     assert result.exit_code == 130
     assert result.stderr == "Error: stopped; nothing has been written\n"

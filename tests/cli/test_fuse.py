@@ -13,18 +13,18 @@ from click.testing import CliRunner
 
 from fusionlab import Fusion
 from fusionlab.cli import main
-from fusionlab.filefusion import FileFusion
+from fusionlab.runs.file_fusion import FileFusion
 
 RNG = np.random.default_rng(0)
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Three gray images, one in colour, one of another size, in the current folder."""
+    """Three gray images, one in color, one of another size, in the current folder."""
     monkeypatch.chdir(tmp_path)
     for name in "abc":
         iio.imwrite(f"{name}.png", RNG.integers(0, 256, (20, 30), dtype=np.uint8))
-    iio.imwrite("colour.png", RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    iio.imwrite("color.png", RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8))
     iio.imwrite("small.png", RNG.integers(0, 256, (10, 30), dtype=np.uint8))
     return tmp_path
 
@@ -43,7 +43,7 @@ def test_the_command_of_the_readme(folder):
     assert result.stdout.splitlines() == [
         "method   densefuse@1e3-long/l1norm,r=1,border=inside",
         "range    clip",
-        "colour   per-channel",
+        "color    per-channel",
         "scale    full",
         "device   cpu",
         "depth    8",
@@ -53,8 +53,8 @@ def test_the_command_of_the_readme(folder):
     assert result.stderr == ""
 
 
-def test_gray_and_colour_give_colour(folder):
-    assert run("a.png", "colour.png", "-o", "x.tif").exit_code == 0
+def test_gray_and_color_give_color(folder):
+    assert run("a.png", "color.png", "-o", "x.tif").exit_code == 0
     assert iio.imread("x.tif").shape == (20, 30, 3)
 
 
@@ -72,14 +72,14 @@ def test_the_preset_changes_defaults_and_nothing_else(folder):
 
 
 def test_weight_maps_are_written_one_a_source(folder):
-    result = run("--save-weights", "maps", "a.png", "b.png", "colour.png", "-o", "f.png")
+    result = run("--save-weights", "maps", "a.png", "b.png", "color.png", "-o", "f.png")
     assert result.exit_code == 0, result.output
     assert [line for line in result.stdout.splitlines() if "weights" in line] == [
         "weights  maps/f-weights-1-a.png",
         "weights  maps/f-weights-2-b.png",
-        "weights  maps/f-weights-3-colour.png",
+        "weights  maps/f-weights-3-color.png",
     ]
-    names = ["f-weights-1-a.png", "f-weights-2-b.png", "f-weights-3-colour.png"]
+    names = ["f-weights-1-a.png", "f-weights-2-b.png", "f-weights-3-color.png"]
     assert sorted(path.name for path in (folder / "maps").iterdir()) == names
     total = sum(iio.imread(f"maps/{name}").astype(int) for name in names)
     assert np.abs(total - 255).max() <= 2  # three roundings
@@ -192,7 +192,7 @@ def test_the_strategy_and_the_backbone_may_come_from_the_environment(folder):
         ["-o", "--strategy.png", "--strategy", "addition"],
     ],
 )
-def test_the_strategy_is_found_however_it_is_spelt(folder, spelling):
+def test_the_strategy_is_found_however_it_is_spelled(folder, spelling):
     assert "/addition" in run("a.png", "b.png", *spelling).stdout
 
 
@@ -288,7 +288,7 @@ def test_a_preset_may_only_set_what_a_preset_may_set(folder, install):
 
 def test_weights_from_elsewhere_are_named_with_their_hash(folder):
     from fusionlab import Card
-    from fusionlab.plugins import installed
+    from fusionlab.plugins.host import installed
 
     shipped = installed().backbones.find("densefuse").ref.checkpoints["1e2"]
     for path in (shipped, Card.path_of(shipped)):
@@ -338,21 +338,21 @@ def test_ctrl_c_leaves_nothing_behind(folder, monkeypatch, stage):
 def test_as_json_it_is_one_line_for_scripts(folder):
     result = run(
         *("--record", "--save-weights", "maps", "--json", "--backbone", "identity"),
-        *("--preset", "paper", "a.png", "colour.png", "-o", "f.tif"),
+        *("--preset", "paper", "a.png", "color.png", "-o", "f.tif"),
     )
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {
         "method": "identity/l1norm,r=0,border=inside",
         "preset": "paper",
         "range": "minmax",
-        "colour": "per-channel",
+        "color": "per-channel",
         "scale": "full",
         "device": "cpu",
         "depth": 8,
         "width": 30,
         "height": 20,
-        "sources": ["a.png", "colour.png"],
-        "weights": ["maps/f-weights-1-a.png", "maps/f-weights-2-colour.png"],
+        "sources": ["a.png", "color.png"],
+        "weights": ["maps/f-weights-1-a.png", "maps/f-weights-2-color.png"],
         "record": "f.tif.json",
         "output": "f.tif",
         "warnings": [],

@@ -108,7 +108,7 @@ def test_the_test_of_the_formula_fails_for_another_formula(run, tmp_path, monkey
     test_mine.test_the_formula_by_hand()
     test_mine.test_the_window_by_hand()
     test_mine.test_a_source_without_any_activity_leaves_no_trace()
-    monkeypatch.setattr(fusionlab_mine, "normalise", lambda maps: 0 * maps + 1 / len(maps))
+    monkeypatch.setattr(fusionlab_mine, "normalize", lambda maps: 0 * maps + 1 / len(maps))
     for test in (
         test_mine.test_the_formula_by_hand,
         test_mine.test_the_window_by_hand,
@@ -174,7 +174,10 @@ def test_the_wheel_has_the_template(tmp_path):
         ("exception", "the class would be called Exception, as one of Python's own"),
         ("law", "the class would be called Law, as the one that it imports from fusionlab;"),
         ("strategy-laws", "called StrategyLaws, as the one that it imports from fusionlab.testing"),
-        ("l1norm", "fusionlab-imaging offers a strategy 'l1norm' already, and of two of one name"),
+        (
+            "l1norm",
+            "fusionlab-imaging offers a strategy 'l1norm' already, and of two of one name",
+        ),
         ("imaging", "the package would be called fusionlab-imaging, and there is one of that name"),
         ("strategies", "the package would be called fusionlab-strategies, and there is one"),
     ],

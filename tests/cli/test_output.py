@@ -32,7 +32,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """Return what a function prints on a terminal of 40 columns, without its colours."""
+    """Return what a function prints on a terminal of 40 columns, without its colors."""
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("TERM", "xterm")
 

@@ -156,11 +156,11 @@ def test_a_preset_that_sets_what_is_no_option_is_refused(folder, install):
 
         @hookimpl
         def fusionlab_presets():
-            return [Preset("mine", "x", trainings={"odd": {"colour": "red"}})]
+            return [Preset("mine", "x", trainings={"odd": {"color": "red"}})]
         """,
     )
     options = ("--backbone", "odd", "--preset", "mine")
-    assert "the preset mine sets 'colour', which is no option here" in run(*options).stderr
+    assert "the preset mine sets 'color', which is no option here" in run(*options).stderr
 
 
 def test_several_runs_share_the_decoded_images(folder):
@@ -198,10 +198,9 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(folder):
 
 
 def test_a_full_disk_is_one_sentence_and_keeps_the_last_checkpoint(folder, monkeypatch):
-    from fusionlab import files
     from fusionlab.training import checkpoint
 
-    save, saved = checkpoint.written_together, []
+    save, saved = checkpoint.atomic_write_all, []
 
     def full_at_last(files_):
         if saved:
@@ -209,11 +208,11 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_last_checkpoint(folder, monke
         saved.append(True)
         return save(files_)
 
-    monkeypatch.setattr(checkpoint, "written_together", full_at_last)
+    monkeypatch.setattr(checkpoint, "atomic_write_all", full_at_last)
     result = run("--validate-every", "3")
     assert result.exit_code == 2
     assert "No space left on device; put that right and go on with --resume" in result.stderr
-    monkeypatch.setattr(checkpoint, "written_together", files.written_together)
+    monkeypatch.setattr(checkpoint, "atomic_write_all", save)
     assert "from      iteration 3\n" in resume().stdout
 
 
@@ -237,10 +236,10 @@ def test_weights_that_lie_there_are_not_replaced(folder):
 
 
 def test_two_runs_in_one_folder_are_kept_apart(folder):
-    from fusionlab.files import used_alone
+    from fusionlab.storage.locking import exclusive_lock
 
     (folder / "runs").mkdir()
-    with used_alone(folder / "runs"):
+    with exclusive_lock(folder / "runs"):
         result = run()
     assert result.exit_code == 2
     assert "another process is at work in runs; wait for it" in result.stderr

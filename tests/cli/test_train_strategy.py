@@ -77,13 +77,13 @@ def train(*args):
 
 
 def test_from_a_set_to_a_picture_and_back_to_the_command(here):
-    result = train("--edge", "2", "--data-note", "noise", "--licence", "MIT")
+    result = train("--edge", "2", "--data-note", "noise", "--license", "MIT")
     assert result.exit_code == 0, result.output
     assert "3, and 1 held out" in result.output
     card = json.loads((here / "runs/mine/mine.json").read_text())
     assert card["strategy"]["name"] == "blend"
     assert card["strategy"]["parameters"] == "checkpoint=none,edge=2"
-    assert (card["data"]["description"], card["licence"]) == ("noise", "MIT")
+    assert (card["data"]["description"], card["license"]) == ("noise", "MIT")
     fuse = ["fuse", "--backbone", "identity", "--strategy", "blend", "--edge", "2"]
     own = ["--checkpoint", "runs/mine/mine.safetensors"]
     result = run(*fuse, *own, "--record", "set/a/0.png", "set/b/0.png", "-o", "f.png")

@@ -116,7 +116,7 @@ def test_the_authors_network_fuses_to_the_authors_pictures(shared, strategy, nam
 
 
 def card_for(path, sha256):
-    card = Card(backbone="densefuse", tag="x", sha256=sha256, licence="MIT")
+    card = Card(backbone="densefuse", tag="x", sha256=sha256, license="MIT")
     Card.path_of(path).write_text(card.to_json())
 
 
@@ -141,6 +141,6 @@ def test_a_missing_file_a_broken_card_and_foreign_weights_are_refused(tmp_path):
     card_for(path, hashlib.sha256(path.read_bytes()).hexdigest())
     with pytest.raises(FusionlabError, match="does not hold the weights of DenseFuse"):
         DenseFuse().load_checkpoint(path)
-    Card.path_of(path).write_text(json.dumps({"colour": "red"}))
+    Card.path_of(path).write_text(json.dumps({"color": "red"}))
     with pytest.raises(FusionlabError, match="is not the card of a checkpoint"):
         DenseFuse().load_checkpoint(path)

@@ -6,7 +6,7 @@ from fusionlab_encoders.identity import Identity
 
 
 def test_pixels_come_back_bit_for_bit():
-    """All 256 grey levels survive 0..1 -> 0..255 -> 0..1."""
+    """All 256 gray levels survive 0..1 -> 0..255 -> 0..1."""
     image = torch.arange(256, dtype=torch.float32).view(1, 1, 16, 16) / 255
     backbone = Identity().freeze()
     (features,) = backbone.encode(image)
@@ -21,4 +21,4 @@ def test_sums_of_four_8_bit_sources_come_back_as_integers():
 
 
 def test_it_sees_only_what_the_strategy_sees():
-    assert [Identity().margins(support) for support in (0, 3)] == [(0, 0, 0), (0, 3, 0)]
+    assert [Identity().halos(support) for support in (0, 3)] == [(0, 0, 0), (0, 3, 0)]

@@ -6,13 +6,13 @@ import pytest
 
 METRICS = """
     from fusionlab import hookimpl
-    from fusionlab.hookspecs import MetricRef
+    from fusionlab.plugins.offers import MetricRef
 
     @hookimpl
     def fusionlab_metrics():
         here = __name__
         return [
-            MetricRef("brightness", here + ":brightness", "Mean grey level.", sources="none"),
+            MetricRef("brightness", here + ":brightness", "Mean gray level.", sources="none"),
             MetricRef("darkness", here + ":darkness", "What is missing to white.", better="lower"),
             MetricRef("wide", here + ":brightness", "Needs 20 pixels.", least=20, sources="pair"),
             MetricRef("broken", here + ":broken", "Fails."),

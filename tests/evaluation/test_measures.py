@@ -7,7 +7,7 @@ import torch
 
 from fusionlab import FusionlabError
 from fusionlab.evaluation.measures import Measure, value_of
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 FUSED = torch.full((2, 5, 7), 100.0)
 SOURCES = torch.zeros(2, 2, 5, 7)
@@ -45,7 +45,7 @@ def test_a_metric_without_its_function_is_a_mistake_of_its_plugin(install):
         "promises",
         """
         from fusionlab import hookimpl
-        from fusionlab.hookspecs import MetricRef
+        from fusionlab.plugins.offers import MetricRef
         there = 3
         @hookimpl
         def fusionlab_metrics():

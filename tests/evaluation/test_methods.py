@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from fusionlab import Fusion, FusionlabError
-from fusionlab.encodings import Encodings
-from fusionlab.engines.eager import Eager
+from fusionlab.engine.eager import Eager
+from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.evaluation.methods import FolderMethod, Subject, build_methods
 from fusionlab.imaging.reading import read_image
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 
 def subject(image_set, stem="one"):
@@ -62,7 +62,7 @@ def test_the_picture_is_the_one_that_would_be_written(image_set):
     sums = one.sources[0].astype(int) + one.sources[1]
     low, high = sums.min(), sums.max()
     expected = np.floor(255 * (sums - low) / (high - low) + 0.5)
-    found = method.picture(one, Encodings())
+    found = method.picture(one, FeatureCache())
     assert found.dtype == np.uint8
     assert np.array_equal(found, expected)
 
@@ -72,10 +72,10 @@ def test_strategies_share_the_encodings_of_an_image(image_set, monkeypatch):
     names = ["densefuse@1e2/addition", "densefuse@1e2/max", "densefuse@1e2/l1norm,r=3"]
     methods = [m for m in build_methods(names, installed()) if m.baseline]
     assert len({id(method.fusion.backbone) for method in methods}) == 1
-    alone = [method.picture(subject(image_set), Encodings(most=0)) for method in methods]
+    alone = [method.picture(subject(image_set), FeatureCache(most=0)) for method in methods]
     calls, encode = [], Eager.encode
     monkeypatch.setattr(Eager, "encode", lambda *args: calls.append(1) or encode(*args))
-    shared = Encodings()
+    shared = FeatureCache()
     pictures = [method.picture(subject(image_set), shared) for method in methods]
     assert len(calls) == 1
     assert all(np.array_equal(a, b) for a, b in zip(alone, pictures, strict=True))
@@ -110,17 +110,17 @@ def test_a_folder_of_results_is_paired_by_stem(image_set, results, pattern, leve
     one = subject(image_set, "one")
     if level is None:  # matches another stem only
         with pytest.raises(FusionlabError, match="found none"):
-            method.picture(one, Encodings())
+            method.picture(one, FeatureCache())
     else:
-        assert np.unique(method.picture(one, Encodings())).tolist() == [level]
+        assert np.unique(method.picture(one, FeatureCache())).tolist() == [level]
 
 
 def test_a_result_that_is_missing_or_there_twice_is_named(image_set, results):
     method = FolderMethod.parse(f"CBF={results}", STEMS)
     with pytest.raises(FusionlabError, match=r"for two, found none"):
-        method.picture(subject(image_set, "two"), Encodings())
+        method.picture(subject(image_set, "two"), FeatureCache())
     with pytest.raises(FusionlabError, match=r"for one, found one.bmp, one.png"):
-        method.picture(subject(image_set), Encodings())
+        method.picture(subject(image_set), FeatureCache())
 
 
 def test_a_folder_without_any_result_is_refused_at_once(results):
@@ -131,7 +131,7 @@ def test_a_folder_without_any_result_is_refused_at_once(results):
 def test_a_result_of_another_size_is_refused(image_set, tmp_path):
     iio.imwrite(tmp_path / "one.png", np.zeros((30, 24), dtype=np.uint8))
     with pytest.raises(FusionlabError, match="has 24x30 pixels, its sources 30x24"):
-        FolderMethod.parse(f"x={tmp_path}", STEMS).picture(subject(image_set), Encodings())
+        FolderMethod.parse(f"x={tmp_path}", STEMS).picture(subject(image_set), FeatureCache())
 
 
 @pytest.mark.parametrize("text", ["results", "=results", "x=", "x\ny=.", "x=nowhere/at/all"])

@@ -15,7 +15,7 @@ from fusionlab.evaluation.measures import Measure
 from fusionlab.evaluation.rendering import to_latex, to_markdown, to_text
 from fusionlab.evaluation.report import Report
 from fusionlab.evaluation.scores import Outcome, Scores
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 
 class Row:

@@ -7,7 +7,7 @@ import pytest
 
 from fusionlab.evaluation.measures import Measure
 from fusionlab.evaluation.scores import Outcome, Scores
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fusionlab.evaluation.measures import Measure
 from fusionlab.evaluation.scores import Outcome, Scores
 from fusionlab.evaluation.statistics import compare, holm
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 
 def comparison(metrics, ours, theirs, metric="brightness"):

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from fusionlab.cli import main
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 ROWS = {
     "addition_1e2": "densefuse@1e2/addition",

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from fusionlab.cli import main
-from fusionlab.plugins import load_plugins
+from fusionlab.plugins.host import load_plugins
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DETAILS = EXAMPLES / "images" / "details"
@@ -82,7 +82,7 @@ def test_every_strategy_that_fits_has_a_row_and_a_column(ablate, mixed, install)
             refs = ("pairs", "Pairs"), ("needy", "Needy")
             return [StrategyRef(name, f"{__name__}:{cls}", "") for name, cls in refs]
     """
-    shipped = [offer.ref.name for offer in load_plugins().strategies.offers]
+    shipped = [registration.ref.name for registration in load_plugins().strategies.registrations]
     install("pairs-only", code)
     output, printed = ablate("every_strategy", mixed, "--metrics", "EN,SD")
     assert "left out: pairs takes 2 to 2 sources, the set has 2 to 3" in printed
@@ -112,7 +112,7 @@ def test_order_matters_to_rules_that_are_not_associative(ablate, mixed):
     rows = {(row["rule"], row["way"]): row for row in read(output / "images.csv")}
     assert len(rows) == 8
     between = {key: float(row["between orders"]) for key, row in rows.items()}
-    for rule in ("addition", "max"):  # float32 rounds sums of some 500 grey levels to 3e-5
+    for rule in ("addition", "max"):  # float32 rounds sums of some 500 gray levels to 3e-5
         assert between[rule, "features"] < 1e-3
         assert between[rule, "pictures"] > 1e-3, "the network brings nothing back exactly"
     assert min(between["l1norm", way] for way in ("features", "pictures")) > 1

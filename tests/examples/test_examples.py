@@ -29,7 +29,7 @@ def test_the_images_are_what_their_script_renders(tmp_path):
 
 
 def test_the_picture_of_the_readme_is_what_the_program_makes():
-    """At most one grey level: another machine may round a half the other way."""
+    """At most one gray level: another machine may round a half the other way."""
     picture = ROOT / "docs" / "images" / "street.png"
     content = picture.read_bytes()
     shipped = iio.imread(picture).astype(int)

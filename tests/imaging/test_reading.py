@@ -60,9 +60,9 @@ def png(pixels, *before, after=(), interlaced=False):
         interlaced: in the seven passes of Adam7.
     """
     height, width = pixels.shape[:2]
-    colour = {(): 0, (2,): 4, (3,): 2, (4,): 6}[pixels.shape[2:]]
+    color = {(): 0, (2,): 4, (3,): 2, (4,): 6}[pixels.shape[2:]]
     bits = 8 * pixels.dtype.itemsize
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlaced)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, interlaced)
     passes = [(0, 0, 1, 1)]
     if interlaced:  # (top, left, step down, step right)
         passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2)]
@@ -166,7 +166,7 @@ def test_other_lossless_formats_come_back_bit_for_bit(kind, image):
     check(by_pillow(image, kind, **({"lossless": True} if kind == "WEBP" else {})), expected)
 
 
-def test_webp_with_alpha_keeps_the_colours_behind_it():
+def test_webp_with_alpha_keeps_the_colors_behind_it():
     rgba = np.dstack([RGB, GRAY])
     check(by_pillow(rgba, "WEBP", lossless=True, exact=True), RGB, ALPHA)
 
@@ -202,7 +202,7 @@ def test_16_bit_png_comes_back_bit_for_bit(channels, kept, notes, interlaced, ca
     check(png(pixels, interlaced=interlaced), expected.squeeze(), *notes)
 
 
-def test_16_bit_colour_png_is_the_trap_that_it_was():
+def test_16_bit_color_png_is_the_trap_that_it_was():
     """Pillow, and with it imageio, narrows it to 8 bits without a word."""
     deep = picture(np.uint16, 3, seed=5)
     with PIL.Image.open(io.BytesIO(png(deep))) as file:
@@ -394,8 +394,8 @@ def test_more_pixels_than_the_limit_are_refused_before_they_are_decoded(kind, co
 
 
 def test_a_few_bytes_that_claim_gigabytes_are_refused_by_default():
-    for bits, colour in ((8, 0), (16, 2)):
-        header = struct.pack(">IIBBBBB", 100_000, 100_000, bits, colour, 0, 0, 0)
+    for bits, color in ((8, 0), (16, 2)):
+        header = struct.pack(">IIBBBBB", 100_000, 100_000, bits, color, 0, 0, 0)
         content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
         with pytest.raises(FusionlabError, match=r"claims 100000x100000 .* \(--max-pixels\)"):
             decode_image(content, "x")

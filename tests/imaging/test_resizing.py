@@ -45,7 +45,7 @@ def test_integers_are_resampled_as_by_pillow_and_rounded(dtype, size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_8_bits_are_those_of_pillow_in_8_bits_give_or_take_its_rounding(size):
-    """Pillow rounds between rows and columns, too; at mid grey it cuts nothing off there."""
+    """Pillow rounds between rows and columns, too; at mid gray it cuts nothing off there."""
     pixels = 64 + picture(seed=3) // 2
     height, width = size
     image = PIL.Image.fromarray(pixels)

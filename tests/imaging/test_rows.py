@@ -14,7 +14,7 @@ import pytest
 
 from fusionlab import FusionlabError
 from fusionlab.imaging import rows as module
-from fusionlab.imaging.rows import Rows, SpooledRows, bands
+from fusionlab.imaging.rows import OnDiskRows, Rows, bands
 
 SHAPES = [(37, 45), (37, 45, 3), (1, 1)]
 
@@ -25,7 +25,7 @@ def picture(dtype=np.uint16, shape=(37, 45), seed=0):
 
 def spooled(pixels, step=5):
     """Append an image a few rows at a time."""
-    rows = SpooledRows(pixels.shape, pixels.dtype)
+    rows = OnDiskRows(pixels.shape, pixels.dtype)
     for top in range(0, len(pixels), step):
         rows.append(pixels[top : top + step])
     return rows
@@ -65,7 +65,7 @@ def test_an_array_is_rows_too():
 
 def test_rows_may_be_read_while_others_are_still_to_come():
     pixels = picture(seed=2)
-    rows = SpooledRows(pixels.shape, pixels.dtype)
+    rows = OnDiskRows(pixels.shape, pixels.dtype)
     rows.append(pixels[:10])
     assert np.array_equal(rows[4:10], pixels[4:10])
     with pytest.raises(ValueError, match="rows 4 to 11 are asked for, 10 are there"):
@@ -76,7 +76,7 @@ def test_rows_may_be_read_while_others_are_still_to_come():
 
 def test_views_are_kept_as_they_look_and_values_take_the_type_of_the_rows():
     pixels = picture(np.uint8, (20, 30, 3), seed=3)
-    rows = SpooledRows((20, 15, 3), np.float32)
+    rows = OnDiskRows((20, 15, 3), np.float32)
     rows.append(pixels[::-1, ::2])
     assert rows[:].dtype == np.float32
     assert np.array_equal(rows, pixels[::-1, ::2])
@@ -91,13 +91,13 @@ def test_what_was_read_may_be_changed_without_changing_the_rows():
 
 @pytest.mark.parametrize("wrong", [(3, 44), (38, 45), (3, 45, 3), (45,)])
 def test_rows_that_do_not_fit_are_refused(wrong):
-    rows = SpooledRows((37, 45), np.uint8)
+    rows = OnDiskRows((37, 45), np.uint8)
     with pytest.raises(ValueError, match="do not fit below 0 of"):
         rows.append(np.zeros(wrong, np.uint8))
     assert rows.filled == 0
 
 
-def test_only_slices_of_neighbouring_rows_are_given():
+def test_only_slices_of_neighboring_rows_are_given():
     with pytest.raises(ValueError, match="got a step of 2"):
         spooled(picture())[::2]
 
@@ -160,8 +160,8 @@ def test_the_file_has_no_name_and_is_closed_with_the_rows(temporary):
 def test_nothing_is_left_of_a_process_that_is_killed(tmp_path):
     code = (
         "import numpy, os, signal\n"
-        "from fusionlab.imaging.rows import SpooledRows\n"
-        "rows = SpooledRows((1000, 1000), numpy.uint8)\n"
+        "from fusionlab.imaging.rows import OnDiskRows\n"
+        "rows = OnDiskRows((1000, 1000), numpy.uint8)\n"
         "rows.append(numpy.ones((1000, 1000), numpy.uint8))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -173,7 +173,7 @@ def test_nothing_is_left_of_a_process_that_is_killed(tmp_path):
 
 def test_a_disk_without_room_is_known_before_the_work(temporary):
     with pytest.raises(FusionlabError) as caught:
-        SpooledRows((10**9, 10**9), np.float32)
+        OnDiskRows((10**9, 10**9), np.float32)
     assert str(caught.value) == (
         f"cannot keep 4e+09 GB of intermediate results in {temporary}: there is not so much room; "
         "make room there, or choose another folder with the environment variable TMPDIR"
@@ -183,7 +183,7 @@ def test_a_disk_without_room_is_known_before_the_work(temporary):
 def test_a_disk_that_fills_up_meanwhile_is_said_in_the_same_words(temporary):
     """The limit on the size of files stands for it: the system refuses to write on."""
     pixels = picture(np.uint8, (100, 1000), seed=9)
-    rows = SpooledRows(pixels.shape, pixels.dtype)
+    rows = OnDiskRows(pixels.shape, pixels.dtype)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_500, limits[1]))
     try:
@@ -200,4 +200,4 @@ def test_a_disk_that_fills_up_meanwhile_is_said_in_the_same_words(temporary):
 def test_a_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(FusionlabError, match="in .*/nowhere: No such file or directory; .* TMPDIR"):
-        SpooledRows((3, 4), np.uint8)
+        OnDiskRows((3, 4), np.uint8)

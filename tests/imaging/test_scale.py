@@ -163,7 +163,7 @@ def test_minmax_of_up_to_16_bits_is_the_rounded_quotient_of_integers(dtype):
 @pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.float32, np.float64])
 @pytest.mark.parametrize("offset", [0, 1_000_000_000])
 def test_differences_of_large_numbers_are_not_lost(dtype, offset):
-    """A billion and 0..100: in float32, the neighbours of a billion are 64 apart."""
+    """A billion and 0..100: in float32, the neighbors of a billion are 64 apart."""
     step = 64 if dtype == np.float32 else 1  # float32 sources hold no finer ones
     levels = offset // 64 * 64 + step * np.arange(101)
     found = scaled(MINMAX, one(levels, dtype)).flatten().numpy()
@@ -209,7 +209,7 @@ def test_what_lies_beyond_black_and_white_is_cut_off():
 
 
 def test_fixed_limits_may_lie_anywhere():
-    """Also between two grey levels, below zero, and beyond the range of the type."""
+    """Also between two gray levels, below zero, and beyond the range of the type."""
     found = scaled(Scale("fixed", -0.5, 255.5), one([0, 255], np.uint8)).flatten()
     assert found.tolist() == [np.float32(0.5 / 256), np.float32(255.5 / 256)]
     found = scaled(Scale("fixed", -500, 500), one([-500, 0, 250], np.float64)).flatten()

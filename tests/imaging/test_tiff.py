@@ -181,7 +181,7 @@ def test_channels_in_planes_of_their_own_are_put_together():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (3, 5), (5, 3), (5, 4)])
-def test_images_as_thin_as_colours_are_not_taken_for_them(shape):
+def test_images_as_thin_as_colors_are_not_taken_for_them(shape):
     """A height or width of 3 or 4 looks like a number of channels."""
     for size in (shape, (*shape, 3)):
         for dtype in (np.uint8, np.uint16, np.float32):
@@ -266,7 +266,7 @@ def test_a_palette_of_16_bits_keeps_them(dtype):
     check(content, palette.T[indices])
 
 
-def test_a_palette_of_two_colours_is_looked_up_too():
+def test_a_palette_of_two_colors_is_looked_up_too():
     which = picture(seed=16) > 100
     palette = [0, 10 * 257, 1 * 257, 11 * 257, 2 * 257, 12 * 257]  # reds, greens, blues
     content = strip(45, 37, 1, 3, packed(which.astype(int), 1), tag320=palette)

@@ -8,12 +8,12 @@ import PIL.Image
 import pytest
 
 from fusionlab import FusionlabError
-from fusionlab.files import written_together
 from fusionlab.imaging import raster, rows, tiff
 from fusionlab.imaging.depth import DTYPES
 from fusionlab.imaging.reading import decode_image, read_image
-from fusionlab.imaging.rows import SpooledRows
+from fusionlab.imaging.rows import OnDiskRows
 from fusionlab.imaging.writing import FORMATS, Format, check_writable, format_of
+from fusionlab.storage.atomic import atomic_write_all
 
 RECORD = '{"method": "densefuse@1e2/mean", "name": "K\\u00f6ln"}'
 EVERY = [(suffix, depth) for suffix, format_ in FORMATS.items() for depth in format_.depths]
@@ -69,7 +69,7 @@ def test_views_are_written_as_they_look(suffix, depth):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg"])
-def test_jpeg_keeps_colour_edges_and_changes_smooth_pictures_little(suffix):
+def test_jpeg_keeps_color_edges_and_changes_smooth_pictures_little(suffix):
     """At quality 95 without chroma subsampling, a red edge between two pixels stays one."""
     ramp = np.tile(np.arange(0, 160, 5, dtype=np.uint8), (32, 1))
     for pixels in (ramp, np.dstack([ramp, ramp.T, 255 - ramp])):
@@ -95,7 +95,7 @@ def test_other_programs_read_the_same_8_bit_pixels(suffix, record):
 
 
 def test_other_programs_read_the_same_16_bits():
-    """Pillow reads gray in full, and of colour in PNG the upper half of the bits."""
+    """Pillow reads gray in full, and of color in PNG the upper half of the bits."""
     gray, rgb = picture(16, (33, 21), seed=5), picture(16, (33, 21, 3), seed=5)
     for suffix in (".png", ".tif"):
         with PIL.Image.open(io.BytesIO(FORMATS[suffix].encode(gray, RECORD))) as file:
@@ -163,7 +163,7 @@ def bands_of_few_rows(monkeypatch):
 
 
 def spooled(pixels):
-    spool = SpooledRows(pixels.shape, pixels.dtype)
+    spool = OnDiskRows(pixels.shape, pixels.dtype)
     spool.append(pixels)
     return spool
 
@@ -184,7 +184,7 @@ def test_a_tiff_written_by_rows_has_the_bytes_of_one_encoded(
 ):
     pixels, path = picture(depth, shape, seed=15), tmp_path / "x.tif"
     write = FORMATS[".tif"].write
-    with written_together({path: lambda file: write(file, spooled(pixels), record)}):
+    with atomic_write_all({path: lambda file: write(file, spooled(pixels), record)}):
         pass
     assert path.read_bytes() == tiff.encode(pixels, record)
     assert np.array_equal(read_image(path).pixels, pixels)
@@ -262,6 +262,6 @@ def test_a_folder_is_never_overwritten(tmp_path, overwrite):
 @pytest.mark.parametrize(("suffix", "depth"), LOSSLESS)
 def test_an_encoded_picture_is_a_file_once_it_is_written(tmp_path, suffix, depth):
     path, pixels = tmp_path / f"image{suffix}", picture(depth, (9, 8, 3), seed=13)
-    with written_together({path: format_of(path).encode(pixels, RECORD)}):
+    with atomic_write_all({path: format_of(path).encode(pixels, RECORD)}):
         pass
     assert np.array_equal(read_image(path).pixels, pixels)

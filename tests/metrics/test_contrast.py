@@ -200,7 +200,7 @@ def test_values_stay_what_they_are(metric, convention, expected):
     ("metric", "name"),
     [(spatial_frequency, "SF"), (average_gradient, "AG"), (spatial_frequency_error, "Q_SF")],
 )
-def test_what_looks_at_neighbours_needs_two_pixels_along_both_edges(metric, name):
+def test_what_looks_at_neighbors_needs_two_pixels_along_both_edges(metric, name):
     assert not isnan(judge(metric, [[1, 2], [4, 8]]))
     with pytest.raises(FusionlabError, match=f"{name} needs at least 2 pixels"):
         judge(metric, [[1, 2, 4]])

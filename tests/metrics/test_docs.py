@@ -1,4 +1,4 @@
-"""The tables of docs/metrics.md are the catalogue. Run this file to write them anew."""
+"""The tables of docs/metrics.md are the catalog. Run this file to write them anew."""
 
 import math
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from fusionlab.evaluation.measures import Measure
-from fusionlab.metrics.catalogue import CATALOGUE
-from fusionlab.plugins import installed
+from fusionlab.metrics.catalog import CATALOG
+from fusionlab.plugins.host import installed
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
-BEGIN, END = "<!-- made from the catalogue -->", "<!-- end -->"
+BEGIN, END = "<!-- made from the catalog -->", "<!-- end -->"
 
 
 def number(value):
@@ -28,7 +28,7 @@ def tables():
         "| name | what | better | range | smallest | k > 2 | constant F | reference |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for ref in CATALOGUE:
+    for ref in CATALOG:
         low, high = map(number, ref.bounds)
         better = {"higher": "↑", "lower": "↓", "neither": ""}[ref.better]
         sources = ref.sources if ref.symmetric else f"{ref.sources}, in order"
@@ -46,13 +46,13 @@ def tables():
     lines += ["", "| convention | what differs from the default |", "|---|---|"]
     lines += [
         f"| `{ref.name}@{name}` | {note or 'nothing'} |"
-        for ref in CATALOGUE
+        for ref in CATALOG
         for name, note in ref.conventions.items()
     ]
     return "\n".join(lines)
 
 
-def test_the_docs_have_the_tables_of_the_catalogue():
+def test_the_docs_have_the_tables_of_the_catalog():
     text = DOCS.read_text(encoding="utf-8")
     made = text.partition(BEGIN)[2].partition(END)[0].strip()
     assert made == tables(), "run: python tests/metrics/test_docs.py"

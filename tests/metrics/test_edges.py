@@ -55,8 +55,8 @@ def test_a_dot_of_half_the_height_keeps_half_of_every_edge():
     aligned = sigmoid(0.9879, 22, 0.8, 1)
     assert qabf(fused, sources).item() == pytest.approx(0.9994 / 2 * aligned, rel=1e-14)
     aligned = sigmoid(1, 20, 0.75, 1)
-    eight, centre = 0.5 * aligned, sigmoid(1, 10, 0.5, 1) * aligned  # no gradient in the centre
-    assert q_g(fused, sources).item() == pytest.approx((8 * eight + centre) / 9, rel=1e-14)
+    eight, center = 0.5 * aligned, sigmoid(1, 10, 0.5, 1) * aligned  # no gradient in the center
+    assert q_g(fused, sources).item() == pytest.approx((8 * eight + center) / 9, rel=1e-14)
     assert nabf(fused, sources).item() == 0
 
 
@@ -185,7 +185,7 @@ def test_nabf_is_the_formula_on_the_gradients_of_scipy(triple):
     assert nabf(fused[None], sources[:, None]).item() == pytest.approx(top / below, rel=1e-12)
 
 
-def grey(path: Path) -> torch.Tensor:
+def gray(path: Path) -> torch.Tensor:
     return torch.from_numpy(iio.imread(path)).double()
 
 
@@ -202,8 +202,8 @@ def test_table2_qabf(shared, row, printed):
     for values in expected:
         name = values["tno20"] + ".png"
         images = (
-            grey(oracle / row / name)[None],
-            torch.stack([grey(pairs / slot / name) for slot in "ab"])[:, None],
+            gray(oracle / row / name)[None],
+            torch.stack([gray(pairs / slot / name) for slot in "ab"])[:, None],
         )
         paper.append(qabf(*images, "paper").item())
         assert paper[-1] == pytest.approx(float(values["Qabf_matlab_order"]), rel=1e-9)
@@ -223,7 +223,7 @@ def test_the_program_of_the_paper_is_followed_into_the_rounding_of_gnu_octave(sh
         rows = [row for row in csv.DictReader(file) if row["metric"] == "Qabf"]
     assert len(rows) == 9
     for row in rows:
-        fused, *sources = (grey(folder / size / row[which]) for which in ("fused", "ir", "vi"))
+        fused, *sources = (gray(folder / size / row[which]) for which in ("fused", "ir", "vi"))
         images = Images(fused[None], torch.stack(sources)[:, None])
         (value,) = _qabf_in_unit_range(images, OCTAVE_COLUMNS).tolist()
         assert value == pytest.approx(float(row["value"]), rel=1e-9), row["fused"]
@@ -238,7 +238,7 @@ def test_equal_strengths_are_found_because_roots_are_rounded_correctly():
 
 # ------------------------------------------------------------------ conventions
 def test_edges_kept_exactly_count_in_full_however_weak_they_are_but_not_by_tang():
-    """A quarter of a grey level: 64 steps of 16 bits."""
+    """A quarter of a gray level: 64 steps of 16 bits."""
     faint = dot(64 / 257)
     aligned = sigmoid(0.9879, 22, 0.8, 1)
     full = sigmoid(0.9994, 15, 0.5, 1) * aligned

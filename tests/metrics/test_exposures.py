@@ -18,7 +18,7 @@ C = (0.03 * 255) ** 2
 
 
 def texture(seed, height=50, width=61):
-    """An image of whole grey levels, smooth with some noise."""
+    """An image of whole gray levels, smooth with some noise."""
     rng = np.random.default_rng(seed)
     walk = rng.normal(size=(height, width)).cumsum(0).cumsum(1)
     walk = (walk - walk.min()) / (walk.max() - walk.min())
@@ -82,7 +82,7 @@ def test_the_stronger_of_two_sources_that_agree_is_the_one_to_show():
     assert score((strong + weak) / 2, strong, weak) < 0.9
 
 
-def test_the_grey_level_does_not_count():
+def test_the_gray_level_does_not_count():
     a, b = texture(0).clip(30, 220), texture(1)
     fused = (a + b) / 2
     assert score(fused + 10, a, b) == pytest.approx(score(fused, a, b), abs=1e-12)
@@ -111,7 +111,7 @@ def test_a_constant_image_is_right_where_all_sources_are_constant_and_wrong_else
 
 
 def test_a_constant_image_by_hand():
-    """A board of 11x11 fields, levels 100 and 150: all scales see half-grey, none but the first."""
+    """A board of 11x11 fields, levels 100 and 150: all scales see half-gray, none but the first."""
     board = 100 + 50 * (np.indices((48, 48)).sum(axis=0) % 2)
     x = np.arange(-5, 6)
     bell = np.exp(-(x[:, None] ** 2 + x**2) / 4.5)

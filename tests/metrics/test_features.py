@@ -51,7 +51,7 @@ def entropy(*pdf):
 
 
 # ------------------------------------------------------------------ two windows by hand
-def test_pairs_of_neighbours_that_overlap_tell_of_each_other():
+def test_pairs_of_neighbors_that_overlap_tell_of_each_other():
     """p lies on 1 and 2, q on 2 and 3, each with one half: 1 bit each.
 
     c = (1/4 - 1/9) / (1/2 - 1/9) = 5/14; at the upper bound q is p moved on by one, so that
@@ -62,7 +62,7 @@ def test_pairs_of_neighbours_that_overlap_tell_of_each_other():
     assert told(window({1: 9, 2: 9}), window({2: 5, 3: 5})) == pytest.approx(2 - joint, rel=1e-14)
 
 
-def test_pairs_of_neighbours_far_apart_tell_of_each_other_in_reverse():
+def test_pairs_of_neighbors_far_apart_tell_of_each_other_in_reverse():
     """p lies on 1 and 2, q on 8 and 9: c = (0 - 1/9) / (1/2 - 1/9) = -2/7, corr(M) = -1."""
     joint = entropy(9 / 28, 5 / 28, 5 / 28, 9 / 28)
     assert told(window({1: 9, 2: 9}), window({8: 5, 9: 5})) == pytest.approx(2 - joint, rel=1e-14)

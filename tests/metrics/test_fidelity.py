@@ -11,7 +11,7 @@ from fusionlab.metrics.fidelity import vif, viff
 
 
 def textured(seed, height=57, width=70):
-    """An image with structure at all scales, in fractions of grey levels."""
+    """An image with structure at all scales, in fractions of gray levels."""
     rng = np.random.default_rng(seed)
     walk = rng.normal(size=(height, width)).cumsum(0).cumsum(1)
     walk = (walk - walk.min()) / (walk.max() - walk.min())
@@ -19,7 +19,7 @@ def textured(seed, height=57, width=70):
 
 
 def ramp(slope, height=41, width=57):
-    """Grey levels that rise by `slope` from column to column, so that all windows are alike."""
+    """Gray levels that rise by `slope` from column to column, so that all windows are alike."""
     return (slope * torch.arange(width, dtype=torch.float64)).expand(1, height, width)
 
 

@@ -15,7 +15,7 @@ from fusionlab.metrics.information import (
     entropy,
     mutual_information,
     nonlinear_correlation,
-    normalised_mutual_information,
+    normalized_mutual_information,
     tsallis_information,
 )
 
@@ -83,15 +83,15 @@ def test_an_image_shares_with_itself_all_that_it_has_and_nothing_with_an_indepen
 
 
 def test_a_constant_image_shares_exactly_nothing():
-    """Though the shares of its neighbour's levels add up to 1 only but for rounding."""
+    """Though the shares of its neighbor's levels add up to 1 only but for rounding."""
     _, a, b = related(0, 7, 11)
-    for metric in (mutual_information, normalised_mutual_information, tsallis_information):
+    for metric in (mutual_information, normalized_mutual_information, tsallis_information):
         assert judge(metric, np.full((7, 11), 77), a, b) == 0
         assert judge(metric, np.full((7, 11), 77), *np.full((2, 7, 11), 77)) == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_mutual_information_is_what_that_of_scikit_image_was_normalised_from(seed):
+def test_mutual_information_is_what_that_of_scikit_image_was_normalized_from(seed):
     """Studholme's (H(A) + H(F)) / H(A, F), with the 256 bins of whole levels."""
     fused, a, _ = related(seed)
     for image in (fused, a):
@@ -99,7 +99,7 @@ def test_mutual_information_is_what_that_of_scikit_image_was_normalised_from(see
     entropies = shannon_entropy(fused) + shannon_entropy(a)
     expected = entropies - entropies / nmi_of_scikit_image(fused, a, bins=256)
     assert judge(mutual_information, fused, a) == pytest.approx(expected, rel=1e-11)
-    assert judge(normalised_mutual_information, fused, a) == pytest.approx(
+    assert judge(normalized_mutual_information, fused, a) == pytest.approx(
         2 * expected / entropies, rel=1e-11
     )
 
@@ -123,7 +123,7 @@ def test_tang_takes_254_and_255_for_one_level_of_two_images_but_for_two_of_one()
 
 
 @pytest.mark.parametrize(
-    "metric", [mutual_information, normalised_mutual_information, nonlinear_correlation]
+    "metric", [mutual_information, normalized_mutual_information, nonlinear_correlation]
 )
 def test_it_makes_no_difference_that_vifb_and_liu_stretch_the_images_first(metric):
     """A stretch of whole levels makes no two levels one."""
@@ -137,7 +137,7 @@ def test_it_makes_no_difference_that_vifb_and_liu_stretch_the_images_first(metri
 
 
 def test_each_source_that_the_fused_image_equals_counts_1():
-    nmi = normalised_mutual_information
+    nmi = normalized_mutual_information
     assert judge(nmi, LEFT_RIGHT, LEFT_RIGHT, LEFT_RIGHT) == pytest.approx(2, abs=1e-14)
     assert judge(nmi, LEFT_RIGHT, LEFT_RIGHT, UP_DOWN) == pytest.approx(1, abs=1e-14)
     assert judge(nmi, LEFT_RIGHT, UP_DOWN, UP_DOWN) == 0
@@ -145,12 +145,12 @@ def test_each_source_that_the_fused_image_equals_counts_1():
 
 def test_half_of_the_information_counts_2_thirds():
     """The fused image has 2 bits, the source 1, which they share: 2 * 1 / (2 + 1)."""
-    value = judge(normalised_mutual_information, [[0, 1], [2, 3]], LEFT_RIGHT)
+    value = judge(normalized_mutual_information, [[0, 1], [2, 3]], LEFT_RIGHT)
     assert value == pytest.approx(2 / 3, abs=1e-14)
 
 
 @pytest.mark.parametrize(
-    "metric", [normalised_mutual_information, nonlinear_correlation, tsallis_information]
+    "metric", [normalized_mutual_information, nonlinear_correlation, tsallis_information]
 )
 def test_the_toolbox_of_liu_refuses_constant_images_but_for_black_ones(metric):
     fused, a, b = related(0)
@@ -300,7 +300,7 @@ def test_q_te_is_defined_for_two_sources():
         (entropy, "default", 5.5381540619),
         (mutual_information, "default", 3.66601796125),
         (mutual_information, "tang", 3.66601796125),
-        (normalised_mutual_information, "default", 0.637436153408),
+        (normalized_mutual_information, "default", 0.637436153408),
         (cross_entropy, "default", 0.357710499163),
         (nonlinear_correlation, "default", 0.811301871095),
         (tsallis_information, "default", 0.042314806467),
@@ -317,7 +317,7 @@ def test_values_stay_what_they_are(metric, convention, expected):
     [
         entropy,
         mutual_information,
-        normalised_mutual_information,
+        normalized_mutual_information,
         cross_entropy,
         nonlinear_correlation,
         tsallis_information,

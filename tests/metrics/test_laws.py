@@ -1,4 +1,4 @@
-"""What every metric promises in its entry of the catalogue, and what all have in common."""
+"""What every metric promises in its entry of the catalog, and what all have in common."""
 
 import math
 import warnings
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from fusionlab import FusionlabError
 from fusionlab.evaluation.measures import Measure
-from fusionlab.metrics.catalogue import CATALOGUE
-from fusionlab.plugins import Offer
+from fusionlab.metrics.catalog import CATALOG
+from fusionlab.plugins.registry import Registration
 
-METRICS = {ref.name: ref for ref in CATALOGUE}
+METRICS = {ref.name: ref for ref in CATALOG}
 EVERYTHING = [
-    Measure(Offer(ref, "fusionlab-imaging"), convention)
-    for ref in CATALOGUE
+    Measure(Registration(ref, "fusionlab-imaging"), convention)
+    for ref in CATALOG
     for convention in ("default", *ref.conventions)
 ]
 SIZE = 48
@@ -64,7 +64,7 @@ PERFECT = {
 
 
 def scene(least=SIZE, k=2, count=1, seed=0, contrast=1.0):
-    """Fused images and sources: smooth areas, edges and noise, grey levels as uint8."""
+    """Fused images and sources: smooth areas, edges and noise, gray levels as uint8."""
     rng = np.random.default_rng(seed)
     edge = max(least, SIZE) + 3
     y, x = np.mgrid[:edge, : edge + 5] / edge
@@ -98,7 +98,7 @@ def test_a_batch_gives_what_its_images_give(measure):
 
 @named(EVERYTHING)
 def test_eight_bits_as_integers_or_floats_are_the_same_image(measure):
-    """All is computed in float64, and float32 holds grey levels exactly: tolerance zero."""
+    """All is computed in float64, and float32 holds gray levels exactly: tolerance zero."""
     fused, sources = scene(measure.ref.least, k_for(measure.ref))
     values = [measure(fused.to(t), sources.to(t)) for t in (torch.uint8, torch.float32)]
     for value in values:
@@ -122,9 +122,9 @@ def test_the_order_of_the_sources_does_not_matter_where_it_is_claimed(measure):
 
 
 def test_claims_of_asymmetry_are_true():
-    for ref in CATALOGUE:
+    for ref in CATALOG:
         if not ref.symmetric:
-            measure = Measure(Offer(ref, "fusionlab-imaging"))
+            measure = Measure(Registration(ref, "fusionlab-imaging"))
             fused, sources = scene(ref.least)
             fused[:], sources[0] = 128, 100  # ties are where the order tells
             sources[1] = torch.where(sources[1] > 128, 140, 100).to(torch.uint8)
@@ -153,7 +153,7 @@ def test_values_lie_within_their_bounds(measure, seed, contrast):
 
 
 @named([m for m in EVERYTHING if m.convention == "default"])
-def test_a_constant_fused_image_gets_what_the_catalogue_says(measure):
+def test_a_constant_fused_image_gets_what_the_catalog_says(measure):
     fused, sources = scene(measure.ref.least)
     fused[:] = 77
     with warnings.catch_warnings():
@@ -175,7 +175,7 @@ def test_images_that_are_all_constant_raise_nothing(measure):
 
 
 @named([m for m in EVERYTHING if m.convention == "default"])
-def test_three_sources_mean_what_the_catalogue_says(measure):
+def test_three_sources_mean_what_the_catalog_says(measure):
     ref = measure.ref
     fused, sources = scene(ref.least, k=3)
     if ref.sources == "pair":
@@ -195,7 +195,7 @@ def test_three_sources_mean_what_the_catalogue_says(measure):
 
 @pytest.mark.parametrize(("name", "ideal"), PERFECT.items())
 def test_a_fused_image_that_is_its_source_is_perfect(name, ideal):
-    measure = Measure(Offer(METRICS[name], "fusionlab-imaging"))
+    measure = Measure(Registration(METRICS[name], "fusionlab-imaging"))
     _, sources = scene(METRICS[name].least)
     assert measure(sources[0], sources[:1]).item() == pytest.approx(ideal, abs=1e-9)
 

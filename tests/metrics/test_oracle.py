@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fusionlab.evaluation.measures import Measure
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 ORACLE = Path(__file__).parents[3] / "shared" / "oracle" / "metrics"
 
@@ -93,7 +93,7 @@ RELATIVE = 1e-6
 """The values are printed with ten digits; what is left is the order of summation."""
 
 ABSOLUTE = 1e-9
-"""For values near zero, such as a sum of cancelling terms: the last digit printed."""
+"""For values near zero, such as a sum of canceling terms: the last digit printed."""
 
 ROUNDING_NOISE = {
     ("authors", "FMI_dct", "pair11_fused_const128.png"): "nan in Octave, 0.024 in C++; ours 0",

@@ -12,7 +12,7 @@ TOOLBOX = ("liu", "vifb")
 
 
 def textured(seed, height=57, width=70):
-    """An image with structure at all scales and levels 20..220, in fractions of grey levels."""
+    """An image with structure at all scales and levels 20..220, in fractions of gray levels."""
     rng = np.random.default_rng(seed)
     walk = rng.normal(size=(height, width)).cumsum(0).cumsum(1)
     walk = (walk - walk.min()) / (walk.max() - walk.min())
@@ -102,7 +102,7 @@ def test_frequencies_are_those_of_freqspace():
 
 @pytest.mark.parametrize(("convention", "slope"), [("default", 0.114), ("liu", 0.144)])
 def test_the_q_cv_of_a_grating_by_hand(convention, slope):
-    """F is S and a grating of 10 grey levels and 16 cycles in 4 degrees: r = 4.
+    """F is S and a grating of 10 gray levels and 16 cycles in 4 degrees: r = 4.
 
     Each region has four of the cycles, so that all of them have the error (10 S(4))^2 / 2. The
     grating is zero in each second column; black and white lie there, so that nothing is stretched.

@@ -14,7 +14,7 @@ from fusionlab.metrics.phase import _features, _wavelets, q_p
 
 
 def clouds(*shape, seed=0):
-    """Grey levels with features of many sizes, as in a photograph."""
+    """Gray levels with features of many sizes, as in a photograph."""
     rng = np.random.default_rng(seed)
     image = sum(
         s * gaussian_filter(rng.normal(size=shape), s, axes=(-2, -1)) for s in (0.7, 1.5, 4)
@@ -62,8 +62,8 @@ def transcribed_maps(image, *, early):
         distance = np.abs(np.angle(np.exp(1j * (theta - angle))))
         spread = np.exp(-(distance**2) / (2 * (np.pi / 6 / 1.2) ** 2))
         filters, responses = [], []
-        for centre in (1 / 3, 1 / 6.3, 1 / 13.23, 1 / 27.783):
-            log_gabor = np.exp(-(np.log(radius / centre) ** 2) / (2 * np.log(0.55) ** 2)) * low
+        for center in (1 / 3, 1 / 6.3, 1 / 13.23, 1 / 27.783):
+            log_gabor = np.exp(-(np.log(radius / center) ** 2) / (2 * np.log(0.55) ** 2)) * low
             log_gabor[0, 0] = 0
             filters.append(log_gabor * spread)
             responses.append(np.fft.ifft2(spectrum * filters[-1]))

@@ -14,7 +14,7 @@ from fusionlab.metrics.pyramids import q_m
 
 
 def noise(*shape, seed=0):
-    """Grey levels 100..108: near enough to each other to be told apart by the exponential."""
+    """Gray levels 100..108: near enough to each other to be told apart by the exponential."""
     return torch.randint(100, 109, shape, generator=torch.Generator().manual_seed(seed)).double()
 
 
@@ -69,7 +69,7 @@ def test_the_value_of_a_known_scene_stays_what_it_was():
     assert q_m(scene[0], scene[1:]).item() == pytest.approx(0.54268226716166, rel=1e-12)
 
 
-def test_a_flat_fused_image_scores_alike_at_every_grey_level():
+def test_a_flat_fused_image_scores_alike_at_every_gray_level():
     sources = noise(2, 1, 16, 16)
     dark, bright = (q_m(torch.full((1, 16, 16), level), sources) for level in (0.0, 201.3))
     assert dark.item() == bright.item()

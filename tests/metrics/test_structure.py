@@ -30,7 +30,7 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def texture(seed, height=40, width=45):
-    """An image of whole grey levels, smooth with some noise."""
+    """An image of whole gray levels, smooth with some noise."""
     rng = np.random.default_rng(seed)
     walk = rng.normal(size=(height, width)).cumsum(0).cumsum(1)
     walk = (walk - walk.min()) / (walk.max() - walk.min())
@@ -91,7 +91,7 @@ def test_vifb_sums_and_tang_takes_the_range_for_1_and_repeats_the_border():
 
 
 @pytest.mark.parametrize("metric", [ssim, ssim_average])
-def test_the_ssim_of_two_grey_levels_by_hand(metric):
+def test_the_ssim_of_two_gray_levels_by_hand(metric):
     """No contrast, no structure: (2 100 50 + 2.55^2) / (100^2 + 50^2 + 2.55^2)"""
     value = score(metric, np.full((11, 11), 100), np.full((11, 11), 50))
     assert value == pytest.approx(10006.5025 / 12506.5025, abs=1e-12)

@@ -1,11 +1,11 @@
 """The convention `vifb` against what VIFB's authors computed, in MATLAB, and published.
 
-Colour is judged as VIFB does: each channel of the fused and the visible image against the grey
+Color is judged as VIFB does: each channel of the fused and the visible image against the gray
 infrared one, and the mean of the three values; for SF, see `images`.
 
-There are no exceptions. Two causes of them were to be expected. JPEG decoders may differ by a grey
+There are no exceptions. Two causes of them were to be expected. JPEG decoders may differ by a gray
 level, but the ten digits of Octave, counts of levels among them, leave no room for a single pixel.
-Conversions to grey differ by rounding, but VIFB never converts: it goes channel by channel.
+Conversions to gray differ by rounding, but VIFB never converts: it goes channel by channel.
 """
 
 import csv
@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from fusionlab.evaluation.measures import Measure
-from fusionlab.plugins import installed
+from fusionlab.plugins.host import installed
 
 FOLDER = Path(__file__).parents[3] / "shared" / "oracle" / "metrics" / "vifb_matlab"
 
@@ -54,7 +54,7 @@ RELATIVE = 1e-9
 
 
 def channels(name):
-    """Return the channels `(3, H, W)` of an image; a grey one has three that are equal."""
+    """Return the channels `(3, H, W)` of an image; a gray one has three that are equal."""
     image = torch.from_numpy(iio.imread(FOLDER / f"{name}.jpg"))
     return image.expand(3, *image.shape) if image.ndim == 2 else image.movedim(-1, 0)
 

@@ -50,7 +50,7 @@ def python(tmp_path):
     return run
 
 
-def offers(python, site=""):
+def registrations(python, site=""):
     """Which strategies there are: name -> plugin."""
     listed = python("-m", "fusionlab", "strategies", "--json", site=site)
     assert listed.returncode == 0, listed.stderr
@@ -67,7 +67,7 @@ def test_a_package_installs_fuses_passes_its_own_tests_and_leaves_no_trace(
     installed = python(*pip, *own, package)
     assert installed.returncode == 0, installed.stderr
 
-    before, there = offers(python), offers(python, site)
+    before, there = registrations(python), registrations(python, site)
     new = there.keys() - before.keys()
     assert new
     assert all(there[name] == package.name for name in new)
@@ -91,7 +91,7 @@ def test_a_package_installs_fuses_passes_its_own_tests_and_leaves_no_trace(
     tested = python("-m", "pytest", *settings, package / "tests", site=site)
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert " passed" in tested.stdout
-    assert offers(python) == before
+    assert registrations(python) == before
 
 
 def test_the_table_of_packages_names_each_of_them():

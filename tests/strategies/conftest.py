@@ -5,17 +5,17 @@ from functools import cache
 import pytest
 
 from fusionlab import load_plugins
-from fusionlab.method import strategy_class
+from fusionlab.plugins.factory import strategy_class
 from fusionlab.testing import examine
 
 
 @pytest.fixture(scope="session")
 def verdicts():
     """Name of a strategy -> law -> verdict."""
-    offers = {o.ref.name: o for o in load_plugins().strategies.offers}
+    registrations = {o.ref.name: o for o in load_plugins().strategies.registrations}
 
     @cache
     def of(name):
-        return {verdict.law: verdict for verdict in examine(strategy_class(offers[name]))}
+        return {verdict.law: verdict for verdict in examine(strategy_class(registrations[name]))}
 
     return of

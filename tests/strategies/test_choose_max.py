@@ -62,7 +62,7 @@ def test_ties_are_shared_by_those_who_tie():
     torch.testing.assert_close(weights, torch.tensor([1, 1, 0, 1, 0]) / 3)
 
 
-def test_equal_sums_of_grey_levels_tie_in_every_orientation():
+def test_equal_sums_of_gray_levels_tie_in_every_orientation():
     """A source and its shuffled pixels have the same sum; rounding must not choose between."""
     generator = torch.Generator().manual_seed(0)
     one = torch.randint(1, 256, (1, 1, 1, 7, 7), generator=generator).float()

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fusionlab import Law, WeightedStrategy
-from fusionlab.params import params_of
-from fusionlab.plugins import installed
+from fusionlab.parameters import params_of
+from fusionlab.plugins.host import installed
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "strategies" / "README.md"
@@ -18,7 +18,7 @@ DOI = re.compile(r"doi:(10\.\S+[^\s,;.])")
 
 
 def shipped():
-    return [o.ref for o in installed().strategies.offers if o.plugin == "fusionlab-imaging"]
+    return [o.ref for o in installed().strategies.registrations if o.plugin == "fusionlab-imaging"]
 
 
 def parameters(rule):
@@ -37,7 +37,7 @@ def support(rule):
             if wider.support == rule.support + 1:
                 more = rule.support - param.default
                 seen = f"{param.name} + {more}" if more else param.name
-    return f"{seen}; statistics" if rule.gathers else seen
+    return f"{seen}; statistics" if rule.two_pass else seen
 
 
 def cost(name):

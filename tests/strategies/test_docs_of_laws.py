@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from fusionlab import Law, load_plugins
-from fusionlab.method import strategy_class
+from fusionlab.plugins.factory import strategy_class
 from fusionlab.strategy import CLAIMS
 from fusionlab.testing import examine
 from fusionlab.testing.laws import EXACT, TESTS
 
 TESTS_FOLDER = Path(__file__).parents[1]
 DOCS = TESTS_FOLDER.parent / "docs" / "laws.md"
-OFFERS = [o for o in load_plugins().strategies.offers if o.plugin == "fusionlab-imaging"]
+OFFERS = [o for o in load_plugins().strategies.registrations if o.plugin == "fusionlab-imaging"]
 END = "<!-- end -->"
 SYMBOLS = {
     ("yes", True): "●",
@@ -58,16 +58,16 @@ def claims(verdicts):
     """Return the table of the laws that are a matter of the rule."""
     laws = [law for law in Law if law in CLAIMS]
     rows = []
-    for offer in OFFERS:
-        found = verdicts(offer.ref.name)
-        name = f"[`{offer.ref.name}`](../{_path(offer)})"
+    for registration in OFFERS:
+        found = verdicts(registration.ref.name)
+        name = f"[`{registration.ref.name}`](../{_path(registration)})"
         rows.append([name, *(SYMBOLS[found[law].claimed, found[law].held] for law in laws)])
     return _table(["", *(law.name.lower() for law in laws)], rows)
 
 
 def debts(verdicts):
     """Return what came of the laws that every rule owes; one line each for what is not tested."""
-    names = [offer.ref.name for offer in OFFERS]
+    names = [registration.ref.name for registration in OFFERS]
     owed = [law for law in Law if law not in CLAIMS]
     held = {law: {name: verdicts(name)[law].held for name in names} for law in owed}
     assert not any(value is False for found in held.values() for value in found.values())
@@ -88,8 +88,8 @@ def faults():
     return _table(["fault", "what it does", "laws it breaks"], rows)
 
 
-def _path(offer):
-    module = offer.ref.target.partition(":")[0].replace(".", "/")
+def _path(registration):
+    module = registration.ref.target.partition(":")[0].replace(".", "/")
     return f"strategies/{module}.py"
 
 
@@ -114,7 +114,8 @@ def test_the_docs_say_what_the_suite_says(verdicts, name):
 
 if __name__ == "__main__":
     results = {
-        offer.ref.name: {v.law: v for v in examine(strategy_class(offer))} for offer in OFFERS
+        registration.ref.name: {v.law: v for v in examine(strategy_class(registration))}
+        for registration in OFFERS
     }
     text = DOCS.read_text(encoding="utf-8")
     for key, make in PARTS.items():

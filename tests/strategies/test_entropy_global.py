@@ -57,7 +57,7 @@ def test_values_are_rounded_to_the_nearest_of_256_levels():
 
 
 def test_values_beyond_the_range_count_as_its_ends():
-    """The neighbours in the batch keep their own counts."""
+    """The neighbors in the batch keep their own counts."""
     beyond = torch.tensor([-0.5, 0.0, 1.0, 1.5])
     inside = torch.tensor([0.0, 0.0, 1.0, 1.0])
     weights = weights_of(torch.stack([beyond, inside]).view(2, 1, 1, 2, 2))

@@ -9,20 +9,20 @@ import pytest
 import torch
 
 from fusionlab import Scene, WeightedStrategy, load_plugins
-from fusionlab.method import strategy_class
-from fusionlab.params import describe, params_of
+from fusionlab.parameters import describe, params_of
+from fusionlab.plugins.factory import strategy_class
 
-OFFERS = [o for o in load_plugins().strategies.offers if o.plugin == "fusionlab-imaging"]
+OFFERS = [o for o in load_plugins().strategies.registrations if o.plugin == "fusionlab-imaging"]
 
 
 def _rules():
     """Every strategy with each combination of its choices; of other parameters the defaults."""
-    for offer in OFFERS:
-        cls = strategy_class(offer)
+    for registration in OFFERS:
+        cls = strategy_class(registration)
         choices = {param.name: param.choices for param in params_of(cls) if param.choices}
         for values in product(*choices.values()):
             rule = cls(**dict(zip(choices, values, strict=True)))
-            yield pytest.param(rule, id=f"{offer.ref.name}({describe(rule)})")
+            yield pytest.param(rule, id=f"{registration.ref.name}({describe(rule)})")
 
 
 RULES = list(_rules())

@@ -32,7 +32,7 @@ def reference(features, c):
 
 
 def test_by_hand():
-    """A dot of 8 in 3x3: 8 in the middle, and 1 in each of the 8 neighbours: g = (64 + 8)/9."""
+    """A dot of 8 in 3x3: 8 in the middle, and 1 in each of the 8 neighbors: g = (64 + 8)/9."""
     features = torch.zeros(2, 1, 1, 3, 3)
     features[0, ..., 1, 1] = 8.0
     features[1] = 100.0  # plain: no gradient, though bright

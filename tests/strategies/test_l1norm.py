@@ -44,7 +44,7 @@ def test_eq_5_and_7_by_hand():
 
 
 def test_eq_6_by_hand():
-    """Source 1 is active in one corner pixel; a window of 3x3 spreads that over its neighbours."""
+    """Source 1 is active in one corner pixel; a window of 3x3 spreads that over its neighbors."""
     features = torch.zeros(2, 1, 1, 3, 3)
     features[0, 0, 0, 0, 0] = 9.0
     features[1] = 1.0

@@ -3,11 +3,11 @@
 import pytest
 
 from fusionlab import Law, load_plugins
-from fusionlab.method import strategy_class
+from fusionlab.plugins.factory import strategy_class
 from fusionlab.testing import examine
 
-OFFERS = [o for o in load_plugins().strategies.offers if o.plugin == "fusionlab-imaging"]
-NAMES = [offer.ref.name for offer in OFFERS]
+OFFERS = [o for o in load_plugins().strategies.registrations if o.plugin == "fusionlab-imaging"]
+NAMES = [registration.ref.name for registration in OFFERS]
 
 
 @pytest.mark.parametrize("law", Law, ids=lambda law: law.name)
@@ -24,12 +24,12 @@ def test_what_holds_is_claimed(verdicts, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("offer", OFFERS, ids=NAMES)
-def test_all_laws_with_many_more_inputs(offer):
-    for verdict in examine(strategy_class(offer), profile="thorough"):
+@pytest.mark.parametrize("registration", OFFERS, ids=NAMES)
+def test_all_laws_with_many_more_inputs(registration):
+    for verdict in examine(strategy_class(registration), profile="thorough"):
         assert verdict.kept, f"{verdict.law}: {verdict.counterexample}"
 
 
-@pytest.mark.parametrize("offer", OFFERS, ids=NAMES)
-def test_the_listed_summary_is_the_first_line_of_the_docstring(offer):
-    assert strategy_class(offer).__doc__.splitlines()[0] == offer.ref.summary
+@pytest.mark.parametrize("registration", OFFERS, ids=NAMES)
+def test_the_listed_summary_is_the_first_line_of_the_docstring(registration):
+    assert strategy_class(registration).__doc__.splitlines()[0] == registration.ref.summary

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionlab import Scene, normalise
+from fusionlab import Scene, normalize
 from fusionlab_strategies.sedrfuse import SEDRFuse
 
 
@@ -50,7 +50,7 @@ def test_an_independent_program_in_float64_agrees(k, size):
 @pytest.mark.parametrize(("size", "activity"), [(1e-3, "mean"), (1e3, "amax")])
 def test_small_features_are_averaged_and_of_large_ones_the_strongest_counts(size, activity):
     features = size * torch.tensor([[1.0, 2, 6], [3, 4, 5]]).view(2, 1, 3, 1, 1)
-    expected = normalise(getattr(features, activity)(dim=2, keepdim=True))
+    expected = normalize(getattr(features, activity)(dim=2, keepdim=True))
     # softmax of 1e-3 x (1 to 6) is one third to within 1e-3
     torch.testing.assert_close(
         SEDRFuse().weights(features, scene(features)), expected, rtol=5e-3, atol=0

@@ -13,7 +13,7 @@ def scene(features):
 
 
 def reference(features, r):
-    """The formula in float64, pixel by pixel and neighbour by neighbour."""
+    """The formula in float64, pixel by pixel and neighbor by neighbor."""
     k, channels, height, width = features.shape
     x = features.astype(np.float64)
     fused = np.empty((channels, height, width))

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusionlab import Fusion
-from fusionlab.encodings import Encodings
+from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
-from fusionlab.method import build_strategy
-from fusionlab.plugins import installed
+from fusionlab.plugins.factory import build_strategy
+from fusionlab.plugins.host import installed
 
-RULES = [offer.ref.name for offer in installed().strategies.offers]
+RULES = [registration.ref.name for registration in installed().strategies.registrations]
 WHOLE = 10**6
 
 # Of 255. On a CPU nothing differs, to the bit; a GPU may choose other kernels for other sizes.
@@ -45,9 +45,9 @@ def fused(backbone, rule, sources, tile, policy):
     """Fuse; None where the rule refuses such a picture: it must do so in one piece, too."""
     strategy = build_strategy(rule, installed())
     fusion = Fusion(backbone, strategy, range_policy=policy, tile=tile)
-    kept = Encodings(most=0)  # small images would be encoded whole for rules that look twice
+    kept = FeatureCache(most=0)  # small images would be encoded whole for rules that look twice
     try:
-        return fusion.fuse(sources, encodings=kept).image
+        return fusion.fuse(sources, feature_cache=kept).image
     except FusionlabError:
         return None
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fusionlab import FusionlabError, Law, Scene, load_plugins
-from fusionlab.method import build_strategy
+from fusionlab.plugins.factory import build_strategy
 from fusionlab_strategies.mean import Mean
 from fusionlab_strategies.weighted import Weighted
 

@@ -12,7 +12,7 @@ import torch
 from annotated_types import Interval
 from torch.nn.functional import avg_pool2d
 
-from fusionlab import Law, Strategy, WeightedStrategy, normalise
+from fusionlab import Law, Strategy, WeightedStrategy, normalize
 
 WEIGHING = frozenset(
     {
@@ -53,7 +53,7 @@ class Sound(WeightedStrategy):
         return features.abs().sum(dim=2, keepdim=True, dtype=self.precise(features))
 
     def weights(self, features, scene):
-        return normalise(self.activity(features))
+        return normalize(self.activity(features))
 
     @staticmethod
     def precise(features):
@@ -103,7 +103,7 @@ class UnstableSoftmax(Sound):
 
 
 @breaks(Law.PARTITION, Law.CONVEXITY, Law.DOMINANCE, Law.PRECISION)
-class CancellingVariance(Sound):
+class CancelingVariance(Sound):
     """Has a variance over channels as a difference of squares, which rounding makes negative."""
 
     def activity(self, features):
@@ -122,7 +122,7 @@ class HighPower(Sound):
 
 @breaks(Law.IDEMPOTENCE, Law.CONVEXITY, Law.SCALE, Law.DOMINANCE)
 class Clamped(Sound):
-    """Clamps the result to grey levels."""
+    """Clamps the result to gray levels."""
 
     def fuse(self, features, scene):
         return super().fuse(features, scene).clamp(0, 255)
@@ -174,7 +174,7 @@ class ForgetsTheThird(Sound):
     """Was written for two sources."""
 
     def weights(self, features, scene):
-        two = normalise(self.activity(features[:2]))
+        two = normalize(self.activity(features[:2]))
         return torch.cat([two, torch.zeros_like(two[:1]).repeat(len(features) - 2, 1, 1, 1, 1)])
 
 
@@ -196,7 +196,7 @@ class FirstOfTheBatch(Sound):
 
 
 @breaks(Law.BATCH, Law.SUPPORT, Law.TILES, Law.DOMINANCE)
-class NormalisedOverTheBatch(Sound):
+class NormalizedOverTheBatch(Sound):
     """Brings activities to 0..1 by the largest of the batch, then adds a floor."""
 
     def activity(self, features):
@@ -253,7 +253,7 @@ class NoGradient(Sound):
 
 @breaks(Law.FLIPS, Law.DOMINANCE)
 class OneSidedDifference(Sound):
-    """Measures the step to the right-hand neighbour only."""
+    """Measures the step to the right-hand neighbor only."""
 
     support = 1
 
@@ -308,13 +308,13 @@ class CountsTheMargins(Sound):
         return {"sum": features.abs().sum(dim=(2, 3, 4), dtype=torch.float64)}
 
     def weights(self, features, scene):
-        sums = self.known(features, scene)["sum"][..., None, None, None]
-        return normalise(sums).to(self.precise(features))
+        sums = self.image_statistics(features, scene)["sum"][..., None, None, None]
+        return normalize(sums).to(self.precise(features))
 
 
 @breaks(Law.TRANSLATION, Law.FLIPS, Law.TILES)
 class Vignette(Sound):
-    """Trusts the first source less towards the right-hand border."""
+    """Trusts the first source less toward the right-hand border."""
 
     def activity(self, features):
         activity = super().activity(features)

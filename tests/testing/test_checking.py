@@ -120,7 +120,7 @@ class Unmerged(Mean):
     """Cannot put together what it gathered."""
 
     def statistics(self, features, scene):
-        return {"sum": scene.own(features).sum()}
+        return {"sum": scene.valid_region(features).sum()}
 
     def merge(self, one, other):
         return one["total"]

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from fusionlab import Card, FusionlabError
-from fusionlab.method import build_backbone
-from fusionlab.plugins import installed
+from fusionlab.plugins.factory import build_backbone
+from fusionlab.plugins.host import installed
 from fusionlab.training.export import export_weights
 from fusionlab.training.log import read_log
 from fusionlab.training.loop import Training
@@ -140,7 +140,7 @@ class Off(torch.nn.Module):
 
 
 def test_a_validation_by_hand(tmp_path):
-    """A network that returns its input plus two grey levels."""
+    """A network that returns its input plus two gray levels."""
     training = make(tmp_path)
     found, loss = training.validate(Off(2 / 255), IMAGES[:2])
     assert found.pixel == pytest.approx(4, rel=1e-4)
@@ -160,7 +160,7 @@ def test_every_setting_takes_part(tmp_path):
     def weights(**change):
         training = make(tmp_path, replace(SETTINGS, **change))
         training.run()
-        return training.best["c1.weight"], training.optimiser.param_groups[0]["lr"]
+        return training.best["c1.weight"], training.optimizer.param_groups[0]["lr"]
 
     plain, rate = weights()
     assert rate == pytest.approx(1e-4 / 5)  # the last of five iterations of cooldown
@@ -307,12 +307,12 @@ def test_exported_weights_are_usable_at_once_and_say_where_they_come_from(tmp_pa
     training = make(tmp_path)
     final = training.run()
     path = tmp_path / "mine.safetensors"
-    card = export_weights(path, training, "densefuse", final, data="noise", licence="MIT")
+    card = export_weights(path, training, "densefuse", final, data="noise", license_terms="MIT")
     assert Card.read(path).to_json() == card.to_json()
     assert [stage["size"] for stage in card.settings["stages"]] == [16, 24]
     assert card.settings["best_iteration"] in (4, 8, 12)
     assert card.settings["iterations_done"] == 12
-    assert (card.tag, card.data["description"], card.licence) == ("mine", "noise", "MIT")
+    assert (card.tag, card.data["description"], card.license) == ("mine", "noise", "MIT")
     backbone = build_backbone(f"densefuse@{path}", installed())
     assert same(backbone.state_dict(), training.best)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fusionlab import Fusion, FusionlabError, LearnedStrategy, Scene
-from fusionlab.imagesets import Entry
+from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.training.export import export_networks
 from fusionlab.training.log import read_log
 from fusionlab.training.rules import RuleSettings, RuleTraining
@@ -228,16 +228,16 @@ def test_every_tenth_image_is_held_out_and_at_least_one():
 
 def test_an_image_that_cannot_be_paired_is_named():
     with pytest.raises(FusionlabError, match="missing in b"):
-        load_subjects([Entry("x", (Path("a/x.png"),), "x is missing in b")])
+        load_subjects([ImageSetItem("x", (Path("a/x.png"),), "x is missing in b")])
 
 
 def test_sets_are_read_as_luminance(tmp_path):
     import imageio.v3 as iio
 
-    grey = np.full((3, 4), 51, np.uint8)
-    iio.imwrite(tmp_path / "a.png", grey)
-    iio.imwrite(tmp_path / "b.png", np.stack([grey] * 3, axis=2))
-    (subject,) = load_subjects([Entry("x", (tmp_path / "a.png", tmp_path / "b.png"), "")])
+    gray = np.full((3, 4), 51, np.uint8)
+    iio.imwrite(tmp_path / "a.png", gray)
+    iio.imwrite(tmp_path / "b.png", np.stack([gray] * 3, axis=2))
+    (subject,) = load_subjects([ImageSetItem("x", (tmp_path / "a.png", tmp_path / "b.png"), "")])
     torch.testing.assert_close(subject.planes, torch.full((2, 1, 3, 4), 0.2))
 
 
@@ -248,7 +248,9 @@ def test_exported_networks_come_with_a_card(tmp_path):
     training = make(tmp_path)
     final = training.complete()
     path = tmp_path / "mine.safetensors"
-    card = export_networks(path, training, "blend", "identity", final, data="noise", licence="MIT")
+    card = export_networks(
+        path, training, "blend", "identity", final, data="noise", license_terms="MIT"
+    )
     assert card.strategy == {
         "name": "blend",
         "parameters": "checkpoint=none",
@@ -324,7 +326,7 @@ def test_held_out_images_smaller_than_a_crop_are_refused_before_training(tmp_pat
         None,
     ],
 )
-def test_losses_that_cannot_be_minimised_are_refused(tmp_path, losses):
+def test_losses_that_cannot_be_minimized_are_refused(tmp_path, losses):
     class Wrong(Blend):
         def losses(self, fused, sources, merged, features):
             return losses

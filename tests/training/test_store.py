@@ -32,7 +32,7 @@ def test_images_come_in_their_order_and_progress_is_told(tmp_path, write_folder)
     assert seen == [(n, 100) for n in range(1, 101)]
 
 
-def test_other_sizes_are_resized_and_colour_becomes_luma(tmp_path):
+def test_other_sizes_are_resized_and_color_becomes_luma(tmp_path):
     red = np.zeros((100, 300, 3), dtype=np.uint8)
     red[..., 0] = 255
     iio.imwrite(tmp_path / "red.png", red)
@@ -41,14 +41,14 @@ def test_other_sizes_are_resized_and_colour_becomes_luma(tmp_path):
     assert set(images.flatten()) == {76}  # BT.601: 0.299 x 255
 
 
-def test_gray_of_the_right_size_is_taken_as_it_is_and_colour_to_the_level(tmp_path):
+def test_gray_of_the_right_size_is_taken_as_it_is_and_color_to_the_level(tmp_path):
     """BT.601 as Pillow rounds it: half a level, and what its integer factors lack."""
-    colour = np.random.default_rng(1).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    iio.imwrite(tmp_path / "a.png", colour[..., 0])
-    iio.imwrite(tmp_path / "b.png", colour)
+    color = np.random.default_rng(1).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    iio.imwrite(tmp_path / "a.png", color[..., 0])
+    iio.imwrite(tmp_path / "b.png", color)
     gray, luma = load(tmp_path)
-    assert np.array_equal(gray, colour[..., 0])
-    assert np.abs(luma - colour @ [0.299, 0.587, 0.114]).max() <= 0.5 + 255 / 2**16
+    assert np.array_equal(gray, color[..., 0])
+    assert np.abs(luma - color @ [0.299, 0.587, 0.114]).max() <= 0.5 + 255 / 2**16
 
 
 def test_another_size_is_resampled_as_by_pillow(tmp_path):

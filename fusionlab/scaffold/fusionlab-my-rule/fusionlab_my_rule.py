@@ -17,9 +17,9 @@ from fusionlab import (
     Law,
     StrategyRef,
     WeightedStrategy,
+    box_average,
     hookimpl,
-    normalise,
-    window_average,
+    normalize,
 )
 
 if TYPE_CHECKING:
@@ -68,4 +68,4 @@ class MyRule(WeightedStrategy):
 
         precise = torch.promote_types(features.dtype, torch.float32)
         energy = features.to(precise).square().sum(dim=2, keepdim=True)
-        return normalise(window_average(energy, self.r))
+        return normalize(box_average(energy, self.r))

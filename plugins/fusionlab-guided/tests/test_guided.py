@@ -13,7 +13,7 @@ each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule)._
 
 
 def picture(seed, height=50, width=60):
-    """A picture of 256 grey levels."""
+    """A picture of 256 gray levels."""
     rng = np.random.default_rng(seed)
     smooth = np.cumsum(rng.normal(0, 0.05, (height, width)), 1) + 0.5
     return np.rint(255 * np.clip(smooth, 0, 1)) / 255
@@ -60,8 +60,8 @@ def along_edges(activity, sources, r, eps):
 
 def saliency(source):
     """The sum over all pixels, one by one: no histogram."""
-    grey = np.rint(255 * source)
-    return np.abs(grey[:, :, None, None] - grey[None, None]).mean(axis=(2, 3))
+    gray = np.rint(255 * source)
+    return np.abs(gray[:, :, None, None] - gray[None, None]).mean(axis=(2, 3))
 
 
 def test_the_weights_of_guided_are_those_of_he_sun_and_tang():

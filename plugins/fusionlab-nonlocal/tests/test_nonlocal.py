@@ -29,7 +29,7 @@ def uniform(seed, *shape, dtype=torch.float32):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def softmax_of_normalised(energy):
+def softmax_of_normalized(energy):
     """Of the rows, after minimum and maximum of the whole matrix."""
     energy = (energy - energy.min()) / (np.ptp(energy) or 1)
     return np.exp(energy) / np.exp(energy).sum(axis=1, keepdims=True)
@@ -41,10 +41,10 @@ def reference(features, pool):
     channel, spatial = [], []
     for one in np.abs(features.astype(np.float64)):
         x = one.reshape(channels, -1)
-        channel.append(x + softmax_of_normalised(x @ x.T) @ x)
+        channel.append(x + softmax_of_normalized(x @ x.T) @ x)
         blocks = one.reshape(channels, rows // pool, pool, columns // pool, pool)
         keys = blocks.mean(axis=(2, 4)).reshape(channels, -1)
-        spatial.append(x + (softmax_of_normalised(x.T @ keys) @ keys.T).T)
+        spatial.append(x + (softmax_of_normalized(x.T @ keys) @ keys.T).T)
     shares = []
     for one in (channel, spatial):
         total = np.sum(one, axis=0)
@@ -70,7 +70,7 @@ def test_one_pixel_of_two_channels_by_hand():
 
 
 def test_two_pixels_that_attend_to_each_other_by_hand():
-    """pool=1, pixels 2 and 1: energies 4 2 / 2 1, normalised 1 1/3 / 1/3 0."""
+    """pool=1, pixels 2 and 1: energies 4 2 / 2 1, normalized 1 1/3 / 1/3 0."""
     features = torch.tensor([[2.0, 1.0], [1.0, 1.0]]).view(2, 1, 1, 1, 2)
     weights = weights_of(features, NonLocal(pool=1))[0].flatten()
     up = math.exp(2 / 3) / (1 + math.exp(2 / 3))

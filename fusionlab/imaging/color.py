@@ -1,0 +1,74 @@
+"""Color modes: which gray planes of a color image are fused, and how color comes back.
+
+* `per-channel`: red, green and blue are fused one by one, as in the paper (Section IV-D); a
+  gray source stands for all three. A gray source therefore makes the result paler.
+* `luma`: only the luminance is fused. The chroma of the result is that of the color
+  sources, each weighted by its strength; gray sources have none, and so take none away.
+* `gray`: the luminance is fused, and the result is gray.
+
+Luminance and chroma are those of BT.601 at full range (JFIF), on values 0..1:
+
+    Y = 0.299 R + 0.587 G + 0.114 B,   Cb = (B - Y) / 1.772,   Cr = (R - Y) / 1.402
+
+The chroma of k sources is merged as `C = sum_i |C_i| C_i / sum_i |C_i|`, Cb and Cr each, and 0
+where all are 0: Eq. 4 of Prabhakar et al., DeepFuse (ICCV 2017, doi:10.1109/ICCV.2017.505),
+written for any k and around 0 instead of 128.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Color = Literal["per-channel", "luma", "gray"]
+
+
+def luminance(images: Tensor) -> Tensor:
+    """Return Y `(N, 1, H, W)` of images `(N, C, H, W)` in 0..1, C 1 or 3; gray is its own Y."""
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = images.split(1, dim=1)
+    luma: Tensor = 0.299 * red + 0.587 * green + 0.114 * blue
+    return luma
+
+
+def chroma(images: Tensor) -> Tensor:
+    """Return Cb and Cr `(N, 2, H, W)` in -0.5..0.5 of color images `(N, 3, H, W)` in 0..1."""
+    luma = luminance(images)
+    return torch.cat([(images[:, 2:] - luma) / 1.772, (images[:, :1] - luma) / 1.402], dim=1)
+
+
+class MergedChroma:
+    """The chroma of several sources, gathered one source at a time."""
+
+    def __init__(self) -> None:
+        self._weighted: Tensor | float = 0.0
+        self._strength: Tensor | float = 0.0
+
+    def add(self, images: Tensor) -> None:
+        """Take in one source `(N, C, H, W)` in 0..1; a gray one has no chroma."""
+        if images.shape[1] == 3:
+            one = chroma(images)
+            self._weighted = self._weighted + one.abs() * one
+            self._strength = self._strength + one.abs()
+
+    def result(self) -> Tensor | None:
+        """Return the merged Cb and Cr `(N, 2, H, W)`; None if no source was in color."""
+        if not isinstance(self._weighted, Tensor) or not isinstance(self._strength, Tensor):
+            return None
+        some = self._strength > 0
+        return torch.where(some, self._weighted / torch.where(some, self._strength, 1), 0)
+
+
+def recolored(luma: Tensor, merged: Tensor) -> Tensor:
+    """Return the RGB image `(N, 3, H, W)` of Y `(N, 1, H, W)` and chroma `(N, 2, H, W)`.
+
+    Where the luminance leaves no room for so much color, the result lies outside 0..1.
+    """
+    blue_difference, red_difference = merged.to(luma).split(1, dim=1)
+    red = luma + 1.402 * red_difference
+    blue = luma + 1.772 * blue_difference
+    green = (luma - 0.299 * red - 0.114 * blue) / 0.587
+    return torch.cat([red, green, blue], dim=1)

@@ -1,0 +1,1 @@
+"""Files in, files out: one image, a folder, image sets, resuming, records."""

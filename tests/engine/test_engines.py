@@ -1,0 +1,196 @@
+"""Engines: each gives what the backbone gives, to the rounding of its precision."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusionlab import Backbone, Fusion, FusionlabError, Level
+from fusionlab.backbone import Borders
+from fusionlab.cli.options import ENGINES, PRECISIONS
+from fusionlab.engine.build import EngineName, build_engine
+from fusionlab.engine.precision import Precision, check_precision
+from fusionlab_encoders.identity import Identity
+from fusionlab_strategies.l1norm import L1Norm
+
+CPU = torch.device("cpu")
+ALL_BORDERS = [Borders(*(bool(n >> side & 1) for side in range(4))) for n in range(16)]
+
+# Largest difference from the whole image through the plain module, in gray levels. Float32 rounds
+# in another order (4e-4 measured); bfloat16 has 8 bits, and 255 has eight (4.7 measured, rarely).
+TOLERANCE = {"fp32": 2e-3, "bf16": 8}
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return Fusion("densefuse").backbone
+
+
+@pytest.fixture(scope="module", params=[("eager", "fp32"), ("eager", "bf16"), ("openvino", "fp32")])
+def engine(request, backbone):
+    name, precision = request.param
+    if name == "openvino":
+        pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    return build_engine(name, backbone, CPU, precision)
+
+
+def picture(*shape, seed=0):
+    """Return smooth images with an edge: neither noise nor flat."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand((shape[0], 1, 4, 4), generator=generator)
+    return torch.nn.functional.interpolate(coarse, shape[2:], mode="bicubic").clamp(0, 1)
+
+
+@pytest.mark.parametrize("borders", ALL_BORDERS, ids=lambda b: "".join(map(str, map(int, b))))
+def test_a_tile_gives_what_the_whole_image_gives_there(engine, backbone, borders):
+    """At every position it may have: the margins that a tile has are cut off, and no more."""
+    whole = picture(2, 1, 60, 70)
+    (features,) = backbone.encode(whole)
+    decoded = backbone.decode((features,))
+    top, left, bottom, right = (
+        (0 if borders.top else 10),
+        (0 if borders.left else 12),
+        (60 if borders.bottom else 45),
+        (70 if borders.right else 52),
+    )
+    (found,) = engine.encode(whole[..., top:bottom, left:right], borders)
+    rows = slice(top if borders.top else top + 4, bottom if borders.bottom else bottom - 4)
+    columns = slice(left if borders.left else left + 4, right if borders.right else right - 4)
+    scale = TOLERANCE[engine.precision]
+    torch.testing.assert_close(found.float(), features[..., rows, columns], rtol=0, atol=scale)
+    tile = features[..., top:bottom, left:right].to(engine.dtype)
+    result = engine.decode((tile,), borders)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, decoded[..., rows, columns], rtol=0, atol=scale / 255)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 40)])
+def test_images_of_a_few_pixels_are_encoded_and_decoded(engine, backbone, shape):
+    image = picture(1, 1, *shape)
+    (features,) = engine.encode(image, Borders())
+    assert features.shape == (1, 64, *shape)
+    (expected,) = backbone.encode(image)
+    atol = TOLERANCE[engine.precision]
+    torch.testing.assert_close(features.float(), expected, rtol=0, atol=atol)
+    found = engine.decode((features,), Borders())
+    torch.testing.assert_close(found, backbone.decode((expected,)), rtol=0, atol=atol / 255)
+
+
+def test_gradients_take_the_plain_backbone_in_float32(engine, backbone):
+    image = picture(1, 1, 20, 20).requires_grad_()
+    (features,) = engine.encode(image, Borders())
+    result = engine.decode((features,), Borders())
+    assert torch.equal(result, backbone(image))
+    result.sum().backward()
+    assert image.grad.isfinite().all()
+
+
+def test_an_engine_leaves_the_backbone_as_it_is(engine, backbone):
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    engine.decode(engine.encode(picture(1, 1, 20, 20), Borders()), Borders())
+    for name, value in backbone.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, before[name])
+
+
+class Halves(Backbone):
+    """Two levels, and margins of the general kind: a blur, and what is left of the pixels."""
+
+    levels = (Level(channels=1, stride=1), Level(channels=2, stride=2))
+    receptive_field = (2, 2)
+    size_divisor = 2
+
+    def encode(self, images):
+        coarse = torch.nn.functional.avg_pool2d(images, 2)
+        blurred = torch.nn.functional.avg_pool2d(coarse, 3, 1, 1, count_include_pad=False)
+        return images, torch.cat([coarse, blurred], dim=1)
+
+    def decode(self, features):
+        fine, coarse = features
+        wide = torch.nn.functional.interpolate(coarse, scale_factor=2).mean(1, keepdim=True)
+        blurred = torch.nn.functional.avg_pool2d(fine, 3, 1, 1, count_include_pad=False)
+        return (wide + blurred) / 2
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino"])
+def test_somebody_elses_backbone_runs_on_every_engine(name):
+    if name == "openvino":
+        pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    backbone = Halves()
+    whole = Fusion(backbone, L1Norm(r=2), range_policy=None, tile=999)
+    tiled = Fusion(backbone, L1Norm(r=2), range_policy=None, tile=16, engine=name)
+
+    @settings(max_examples=10)
+    @given(st.integers(2, 50), st.integers(2, 50))
+    def check(height, width):
+        rng = np.random.default_rng(height * 64 + width)
+        sources = [rng.integers(0, 256, (height, width), dtype=np.uint8) for _ in range(2)]
+        np.testing.assert_allclose(tiled(sources), whole(sources), rtol=0, atol=1e-3 / 255)
+
+    check()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # its compiler's own
+def test_what_torch_compiles_gives_the_same(backbone):
+    """Minutes where the compiler is slow."""
+    sources = [picture(1, 1, 50, 60, seed=seed)[0, 0].numpy() for seed in range(2)]
+    fusions = [
+        Fusion(backbone, L1Norm(), range_policy=None, engine=name) for name in ("eager", "compile")
+    ]
+    plain, compiled = (fusion(sources) for fusion in fusions)
+    np.testing.assert_allclose(compiled, plain, rtol=0, atol=2e-3 / 255)
+
+
+def test_the_command_line_offers_what_there_is():
+    assert get_args(EngineName) == ENGINES
+    assert get_args(Precision) == PRECISIONS
+
+
+def test_an_engine_that_is_none_is_refused():
+    with pytest.raises(FusionlabError, match="one of eager, compile, openvino, got 'warp'"):
+        Fusion(Identity(), L1Norm(), engine="warp")
+
+
+@pytest.mark.parametrize(
+    ("precision", "message"),
+    [
+        ("fp8", "the precision must be one of fp32, tf32, bf16, fp16, got 'fp8'"),
+        ("tf32", "tf32 is a precision of CUDA, got the device cpu"),
+    ],
+)
+def test_a_precision_that_is_not_there_is_refused(precision, message):
+    with pytest.raises(FusionlabError, match=message):
+        Fusion(Identity(), L1Norm(), precision=precision)
+    check_precision("tf32", torch.device("cuda"))
+
+
+def test_openvino_computes_in_two_precisions_and_on_the_cpu():
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    with pytest.raises(FusionlabError, match="computes in fp32 or bf16, got fp16"):
+        Fusion(Identity(), L1Norm(), engine="openvino", precision="fp16")
+    with pytest.raises(FusionlabError, match="runs on the cpu, got the device meta"):
+        build_engine("openvino", Identity(), torch.device("meta"), "fp32")
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(FusionlabError, match=r"pip install 'fusionlab-imaging\[openvino\]'"):
+        Fusion(Identity(), L1Norm(), engine="openvino")
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino"])
+def test_threads_may_share_a_fusion(name, backbone):
+    if name == "openvino":
+        pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    fusion = Fusion(backbone, L1Norm(), engine=name)
+    pairs = [[picture(1, 1, 64 + 8 * n, 64, seed=s)[0, 0] for s in (0, 1)] for n in range(2)]
+    expected = [fusion(pair) for pair in pairs]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(fusion, pairs * 20))
+    assert all(torch.equal(one, expected[n % 2]) for n, one in enumerate(found))

@@ -1,0 +1,435 @@
+"""Records: the same bytes for the same input, and everything that is needed to make them again."""
+
+import json
+import re
+import shlex
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fusionlab import Card, Fusion
+from fusionlab.errors import FusionlabError
+from fusionlab.imaging import raster, rows, tiff
+from fusionlab.imaging.reading import read_image
+from fusionlab.imaging.rows import OnDiskRows
+from fusionlab.plugins.host import installed
+from fusionlab.runs.file_fusion import FileFusion
+from fusionlab.runs.record import (
+    LIBRARIES,
+    command,
+    digest,
+    is_beside,
+    path_beside,
+    pixels_sha256,
+    read_record,
+    unchanged,
+)
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def write(name, shape=(12, 16), dtype=np.uint8):
+    """Write an image of noise and return its path."""
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = RNG.random(shape)
+    if np.dtype(dtype).kind == "u":
+        pixels = np.floor(pixels * (np.iinfo(dtype).max + 1))
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, pixels.astype(dtype))
+    else:
+        iio.imwrite(path, pixels.astype(dtype))
+    return path
+
+
+def fuse(paths, output="fused.png", strategy="mean", backbone="identity", **settings):
+    """Fuse files with a record, write everything, and return the record."""
+    of_files = {key: settings.pop(key) for key in ("depth", "resize", "maps") if key in settings}
+    fusion = Fusion(backbone, strategy, **settings)
+    job = FileFusion(fusion, installed(), record=True, **of_files)
+    product = job.fuse(job.load([Path(path) for path in paths]), Path(output))
+    for path, content in job.encode(product).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return json.loads(path_beside(Path(output)).read_text())
+
+
+# --- what it holds
+
+
+def test_a_record_holds_what_the_picture_is_a_function_of():
+    write("ir/a.png")
+    write("vis/b.tif", (12, 16, 3), np.uint16)
+    record = fuse(["ir/a.png", "vis/b.tif"], "out.tif", "l1norm,r=2", "densefuse", tile=64)
+    own = version("fusionlab-imaging")
+    card = Card.read(installed().backbones.find("densefuse").ref.checkpoints["1e3-long"])
+    digests = [read_image(Path(name)).sha256 for name in ("ir/a.png", "vis/b.tif")]
+    assert record == {
+        "method": "densefuse@1e3-long/l1norm,r=2,border=inside",
+        "backbone": "densefuse",
+        "weights": {"tag": "1e3-long", "sha256": card.sha256},
+        "strategy": "l1norm",
+        "parameters": {"r": "2", "border": "inside"},
+        "range": "clip",
+        "color": "per-channel",
+        "scale": ["full"],
+        "device": "cpu",
+        "gpu": None,
+        "tile": 64,
+        "engine": "eager",
+        "precision": "fp32",
+        "plugins": {"fusionlab-imaging": own},
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "resize": None,
+        "sources": [
+            {
+                "name": "ir/a.png",
+                "sha256": digests[0],
+                "width": 16,
+                "height": 12,
+                "channels": 1,
+                "depth": 8,
+                "kind": "unsigned",
+                "black": 0.0,
+                "white": 255.0,
+            },
+            {
+                "name": "vis/b.tif",
+                "sha256": digests[1],
+                "width": 16,
+                "height": 12,
+                "channels": 3,
+                "depth": 16,
+                "kind": "unsigned",
+                "black": 0.0,
+                "white": 65535.0,
+            },
+        ],
+        "result": {
+            "name": "out.tif",
+            "width": 16,
+            "height": 12,
+            "channels": 3,
+            "depth": 16,
+            "kind": "unsigned",
+            "pixels_sha256": pixels_sha256(iio.imread("out.tif")),
+        },
+    }
+
+
+def test_the_limits_are_those_that_were_applied():
+    write("a.tif", dtype=np.uint16), write("b.png")
+    record = fuse(["a.tif", "b.png"], scale=["minmax", "10,200"])
+    counts = tifffile.imread("a.tif")
+    limits = [(source["black"], source["white"]) for source in record["sources"]]
+    assert limits == [(counts.min(), counts.max()), (10, 200)]
+    assert record["scale"] == ["minmax", "10,200"]
+
+
+def test_a_plugin_of_somebody_else_is_named_with_its_version(install):
+    install(
+        "lab-rule",
+        """
+        from dataclasses import dataclass
+        from fusionlab import Strategy, StrategyRef, hookimpl
+
+        @hookimpl
+        def fusionlab_strategies(): return [StrategyRef("first", __name__ + ":First", "First.")]
+
+        @dataclass(frozen=True)
+        class First(Strategy):
+            "First."
+            def fuse(self, features, scene): return features[0]
+        """,
+    )
+    write("a.png"), write("b.png")
+    record = fuse(["a.png", "b.png"], strategy="first")
+    assert record["plugins"] == {
+        "fusionlab-imaging": version("fusionlab-imaging"),
+        "lab-rule": "1.0",
+    }
+
+
+# --- the same input, the same bytes
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".bmp"])
+def test_the_same_input_gives_the_same_bytes_anywhere_at_any_time(tmp_path, monkeypatch, suffix):
+    sources = [write("a.png"), write("b.png", (12, 16, 3))]
+    found = []
+    for number, folder in enumerate(("here", "somewhere/else")):
+        place = tmp_path / folder
+        place.mkdir(parents=True)
+        for path in sources:
+            (place / path.name).write_bytes((tmp_path / path).read_bytes())
+        monkeypatch.chdir(place)
+        with monkeypatch.context() as patch:
+            for clock in ("time", "monotonic", "perf_counter"):
+                now = getattr(time, clock)() + 1e8 * number
+                patch.setattr(time, clock, lambda now=now: now)
+            patch.setenv("TZ", f"UTC-{number}")
+            fuse(["a.png", "b.png"], f"fused{suffix}", "l1norm")
+        names = (f"fused{suffix}", f"fused{suffix}.json")
+        found.append([(place / name).read_bytes() for name in names])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_no_file_tells_where_or_when_it_was_made(tmp_path, suffix):
+    write("ir/x.png"), write("vis/x.png")
+    fuse([tmp_path / "ir/x.png", tmp_path / "vis/x.png"], tmp_path / f"fused{suffix}")
+    for path in (tmp_path / f"fused{suffix}", tmp_path / f"fused{suffix}.json"):
+        content = path.read_bytes()
+        for part in (*tmp_path.parts[1:], str(Path.home())):
+            assert part == "tmp" or part.encode() not in content
+        assert not re.search(rb"\d{4}[-:/]\d\d[-:/]\d\d|\d\d:\d\d", content)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["ir/x.png", "vis/x.png"], ["ir/x.png", "vis/x.png"]),
+        (["./ir/x.png", "vis//y.png"], ["ir/x.png", "vis/y.png"]),
+        (["/data/ir.png", "/data/vis.png"], ["ir.png", "vis.png"]),
+        (["/data/ir/x.png", "/data/vis/x.png"], ["ir/x.png", "vis/x.png"]),
+        (["/data/ir/far/x.png", "/data/vis/far/x.png"], ["ir/far/x.png", "vis/far/x.png"]),
+        (["../ir/x.png", "vis/x.png"], ["ir/x.png", "vis/x.png"]),
+        (["../x.png", "ir/x.png"], ["x.png", "ir/x.png"]),
+        (["/x.png", "/ir/x.png"], ["x.png", "ir/x.png"]),
+        (["/data/x.png", "/data/x.png"], ["x.png", "x.png"]),
+        (["/data/x.png", "/data/x.png", "/data/y/x.png"], ["data/x.png", "data/x.png", "y/x.png"]),
+    ],
+)
+def test_names_say_which_source_was_which_and_not_where_it_lay(given, kept):
+    from fusionlab.runs.record import _portable
+
+    assert _portable(given) == kept
+
+
+PARTS = st.lists(st.sampled_from(["a", "b", "home", "x.png"]), min_size=1, max_size=4)
+
+
+@given(st.lists(PARTS, min_size=1, max_size=4))
+def test_absolute_names_stay_apart_and_become_relative(parts):
+    from fusionlab.runs.record import _portable
+
+    paths = ["/" + "/".join(one) for one in parts]
+    kept = _portable(paths)
+    assert len(set(kept)) == len(set(paths))
+    assert all(path.endswith(f"/{name}") for path, name in zip(paths, kept, strict=True))
+
+
+def test_the_digest_does_not_depend_on_the_order_of_the_keys():
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": "1"})
+
+
+# --- inside and beside
+
+
+@pytest.mark.parametrize(
+    ("suffix", "depth"), [(".png", 8), (".png", 16), (".tif", 8), (".tif", 16), (".tif", 32)]
+)
+@pytest.mark.parametrize("shape", [(12, 16), (12, 16, 3)], ids=["gray", "RGB"])
+def test_png_and_tiff_carry_the_record_that_lies_beside_them(suffix, depth, shape):
+    paths = [write("a.png", shape), write("b.png", shape)]
+    record = fuse(paths, f"fused{suffix}", depth=depth)
+    content = Path(f"fused{suffix}").read_bytes()
+    inside = raster.png_record(content) if suffix == ".png" else tiff.record(content)
+    assert json.loads(inside) == record
+    assert inside.isascii()
+    Path(f"fused{suffix}.json").unlink()
+    assert read_record(Path(f"fused{suffix}")) == record
+    assert unchanged(record, Path(f"fused{suffix}"))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_record_inside_changes_no_pixel_and_is_not_in_the_way(suffix):
+    paths = [write("a.png", (12, 16, 3)), write("b.png")]
+    fuse(paths, f"fused{suffix}")
+    expected = Fusion("identity", "mean")([iio.imread(path) for path in paths])
+    assert np.array_equal(iio.imread(f"fused{suffix}"), expected)
+    assert read_image(Path(f"fused{suffix}")).notes == ()
+
+
+def test_a_name_in_another_script_comes_back():
+    record = fuse([write("Wärme bild.png"), write("日本.png")], "ergebnis größe.tif")
+    assert [source["name"] for source in record["sources"]] == ["Wärme bild.png", "日本.png"]
+    assert read_record(Path("ergebnis größe.tif")) == record
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".bmp"])
+def test_formats_without_room_have_it_beside_them_only(suffix):
+    record = fuse([write("a.png", (12, 16, 3)), write("b.png")], f"fused{suffix}")
+    assert b"densefuse" not in Path(f"fused{suffix}").read_bytes()
+    assert b"pixels_sha256" not in Path(f"fused{suffix}").read_bytes()
+    assert read_record(Path(f"fused{suffix}")) == record
+    assert unchanged(record, Path(f"fused{suffix}"))  # as a reader gets them, after the loss
+    Path(f"fused{suffix}.json").unlink()
+    with pytest.raises(FusionlabError, match="carries no record of fusionlab; pictures written"):
+        read_record(Path(f"fused{suffix}"))
+
+
+def test_what_is_inside_counts_more_than_what_lies_beside():
+    record = fuse([write("a.png"), write("b.png")])
+    other = {**record, "method": "somebody/else"}
+    Path("fused.png.json").write_text(json.dumps(other))
+    assert read_record(Path("fused.png")) == record
+    assert read_record(Path("fused.png.json")) == other
+
+
+def test_the_record_beside_a_picture_is_named_after_it():
+    assert path_beside(Path("x/fused.png")) == Path("x/fused.png.json")
+    assert is_beside(Path("fused.png.json"))
+    assert is_beside(Path("FUSED.PNG.JSON"))
+    assert not is_beside(Path("json"))
+    assert not is_beside(Path("fused.json.png"))
+
+
+# --- changed pixels
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".bmp"])
+def test_changed_pixels_are_noticed_and_other_encodings_are_not(suffix):
+    record = fuse([write("a.png", (12, 16, 3)), write("b.png")], f"fused{suffix}")
+    pixels = iio.imread(f"fused{suffix}")
+    iio.imwrite("again.png", pixels)  # other bytes, the same pixels
+    assert unchanged(record, Path("again.png"))
+    pixels[3, 5, 1] ^= 1
+    iio.imwrite("changed.png", pixels)
+    assert not unchanged(record, Path("changed.png"))
+    iio.imwrite("turned.png", np.swapaxes(iio.imread("again.png"), 0, 1))
+    assert not unchanged(record, Path("turned.png"))
+
+
+def test_the_hash_of_pixels_is_that_of_their_little_endian_bytes(monkeypatch):
+    import hashlib
+
+    pixels = np.array([[1, 2], [3, 0x1234]], np.uint16)
+    expected = hashlib.sha256(bytes([1, 0, 2, 0, 3, 0, 0x34, 0x12])).hexdigest()
+    assert pixels_sha256(pixels) == expected
+    assert pixels_sha256(pixels.astype(">u2")) == expected
+    assert pixels_sha256(np.asfortranarray(pixels)) == expected
+    assert pixels_sha256(pixels.T) != expected
+    with OnDiskRows(pixels.shape, pixels.dtype) as spooled:
+        spooled.append(pixels)
+        assert pixels_sha256(spooled) == expected
+        monkeypatch.setattr(rows, "BAND_BYTES", 4)  # row by row
+        assert pixels_sha256(spooled) == pixels_sha256(np.asfortranarray(pixels)) == expected
+
+
+# --- the command
+
+
+def test_the_command_names_every_setting():
+    write("a.tif", dtype=np.uint16), write("-b c.png", (24, 32))
+    record = fuse(
+        ["a.tif", "-b c.png"],
+        "f'd.png",
+        "l1norm,r=2,border=reflect",
+        range_policy="minmax",
+        color="gray",
+        scale=["percentile=2,98", "full"],
+        tile=64,
+        resize="first",
+    )
+    assert shlex.split(command(record)) == [
+        *("fusionlab", "fuse", "--backbone", "identity", "--strategy", "l1norm"),
+        *("--r", "2", "--border", "reflect", "--range", "minmax", "--color", "gray"),
+        *("--scale", "percentile=2,98", "--scale", "full", "--depth", "16"),
+        *("--resize", "first", "--tile", "64", "--device", "cpu"),
+        *("--engine", "eager", "--precision", "fp32"),
+        *("a.tif", "./-b c.png", "-o", "f'd.png", "--record"),
+    ]
+
+
+def test_weights_that_ship_are_named_by_their_tag():
+    record = fuse([write("a.png"), write("b.png")], backbone="densefuse")
+    assert " --backbone densefuse@1e3-long " in command(record)
+
+
+# --- what is no record
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"null",
+        b"3",
+        b"[]",
+        b"{}",
+        b'{"method": 1, "sources": [], "result": {}}',
+        b'{"shape": [12, 16]}',
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b"\0" * 100,
+    ],
+    ids=range(10),
+)
+def test_other_json_is_no_record(content):
+    Path("x.json").write_bytes(content)
+    with pytest.raises(FusionlabError, match=r"x\.json carries no record of fusionlab"):
+        read_record(Path("x.json"))
+
+
+def test_a_record_with_a_part_missing_or_bent_is_none_or_can_be_told():
+    record = fuse([write("a.png"), write("b.png")], strategy="l1norm")
+
+    def read(damaged):
+        Path("x.json").write_text(json.dumps(damaged))
+        try:
+            command(read_record(Path("x.json")))
+        except FusionlabError as error:
+            return str(error)
+        return ""
+
+    assert read(record) == ""
+    for key in record:
+        assert "carries no record" in read({k: v for k, v in record.items() if k != key}), key
+        for junk in (None, 3, 2.5, True, "x", [], ["x"], [3], {}, {"name": "x"}):
+            read({**record, key: junk})  # no other error
+    for key in record["result"]:
+        part = {k: v for k, v in record["result"].items() if k != key}
+        assert "carries no record" in read({**record, "result": part}), key
+    for key in record["sources"][1]:
+        part = {k: v for k, v in record["sources"][1].items() if k != key}
+        assert "carries no record" in read({**record, "sources": [record["sources"][0], part]})
+
+
+def test_foreign_pictures_carry_no_record():
+    write("plain.png"), write("plain.tif")
+    tifffile.imwrite("text.tif", np.zeros((4, 4), np.uint8), description="taken in Chernivtsi")
+    tifffile.imwrite("json.tif", np.zeros((4, 4), np.uint8), description='{"method": "x"}')
+    tifffile.imwrite("own.tif", np.zeros((4, 4), np.uint8), metadata={"axes": "YX"})
+    Path("text.txt").write_text("no picture")
+    Path("cut.png").write_bytes(Path("plain.png").read_bytes()[:20])
+    Path("empty.tif").write_bytes(b"")
+    for name in ("plain.png", "plain.tif", "text.tif", "json.tif", "own.tif", "text.txt"):
+        with pytest.raises(FusionlabError, match=f"{name} carries no record of fusionlab"):
+            read_record(Path(name))
+    for name in ("cut.png", "empty.tif"):
+        with pytest.raises(FusionlabError, match=f"{name} carries no record of fusionlab"):
+            read_record(Path(name))
+
+
+def test_what_is_not_there_or_no_file_is_one_sentence():
+    with pytest.raises(FusionlabError, match=r"^gone\.png does not exist$"):
+        read_record(Path("gone.png"))
+    with pytest.raises(FusionlabError, match=r"^gone\.json does not exist$"):
+        read_record(Path("gone.json"))
+    Path("folder").mkdir()
+    with pytest.raises(FusionlabError, match=r"^cannot read folder: Is a directory$"):
+        read_record(Path("folder"))
