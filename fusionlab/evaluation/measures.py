@@ -18,7 +18,7 @@ from fusionlab.evaluation.provenance import code_of, libraries
 from fusionlab.plugins.factory import attribute_errors_to
 from fusionlab.plugins.offers import MetricFunction, MetricRef
 from fusionlab.plugins.registry import Plugins, Registration
-from fusionlab.runs.record import digest
+from fusionlab.storage.hashing import sha256_of_json
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Measure:
     def identity(self) -> str:
         """What a value of it is a function of besides the images: name, code, libraries."""
         module, _, _ = self.ref.target.partition(":")
-        return digest(
+        return sha256_of_json(
             {
                 "metric": f"{self.registration.qualified}@{self.convention}",
                 "code": code_of(module),

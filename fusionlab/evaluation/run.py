@@ -21,7 +21,7 @@ from fusionlab.evaluation.store import ScoreStore
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
 from fusionlab.imaging.scale import Scale, scales_for
 from fusionlab.runs.image_sets import ImageSetItem
-from fusionlab.runs.record import digest
+from fusionlab.storage.hashing import sha256_of_json
 
 KEPT_BYTES = 2**30
 """How large the features of an image may be that the strategies share: a pair of 2 megapixels."""
@@ -68,7 +68,7 @@ class Evaluation:
         """
         store = ScoreStore(self.folder, resume=self.resume)
         seen = {"gray": RULE, "scale": [str(scale) for scale in self.scale]}
-        keys = [digest({"method": method.describe(), **seen}) for method in self.methods]
+        keys = [sha256_of_json({"method": method.describe(), **seen}) for method in self.methods]
         pool = ThreadPoolExecutor(self.jobs, "evaluate")
         try:
             for outcomes in pool.map(lambda entry: self._image(entry, keys, store), entries):
@@ -100,7 +100,7 @@ class Evaluation:
             if self._stopping.is_set():
                 break
             try:
-                own = digest(
+                own = sha256_of_json(
                     {"key": key, "sources": subject.sha256, "file": method.fingerprint(entry.stem)}
                 )
                 known = store.find(own, entry.stem, self.measures)

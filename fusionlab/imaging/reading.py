@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.imaging import raster, tiff
 from fusionlab.imaging.decoded import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.rows import Rows
+from fusionlab.storage.hashing import sha256_of_bytes, sha256_of_file
 
 MAX_PIXELS = 2**28
 """How many pixels a file may claim (16,384 x 16,384), unless the caller lifts the limit.
@@ -97,9 +97,7 @@ def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS)
         raise _unreadable(name, _guess(content))
     with _attribute_errors_to(name):
         decoded = decode(content, _size_check(name, max_pixels)).normalized()
-    return LoadedImage(
-        name, decoded.pixels, hashlib.sha256(content).hexdigest(), _notes(name, decoded.notes)
-    )
+    return LoadedImage(name, decoded.pixels, sha256_of_bytes(content), _notes(name, decoded.notes))
 
 
 def _open_large(path: Path, max_pixels: int | None) -> LoadedImage | None:
@@ -113,8 +111,7 @@ def _open_large(path: Path, max_pixels: int | None) -> LoadedImage | None:
             found = tiff.open_large(file, name, _size_check(name, max_pixels))
         if found is None:
             return None
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of_file(file)
         stack.pop_all()  # the rows close it
     pixels, notes = found
     return LoadedImage(name, pixels, digest, _notes(name, notes))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
@@ -19,8 +17,9 @@ from fusionlab.imaging.writing import check_writable
 from fusionlab.runs.file_fusion import FileFusion, Product, Sources, alike
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.runs.manifest import RunManifest
-from fusionlab.runs.record import digest
+from fusionlab.runs.read_ahead import read_ahead
 from fusionlab.storage.atomic import atomic_write_all, make_folder, remove_partial
+from fusionlab.storage.hashing import sha256_of_file, sha256_of_json
 
 AHEAD = 3
 """How many fusions are read before their turn, and how many wait to be written, at least."""
@@ -85,7 +84,7 @@ class FolderRun:
         self._check(entries, manifest)
         self._prepare()
         manifest.tidy()
-        settings = digest({**self.job.describe(), "depth": self.job.depth})
+        settings = sha256_of_json({**self.job.describe(), "depth": self.job.depth})
         reader = ThreadPoolExecutor(2, "read")
         writer = ThreadPoolExecutor(1, "write")
         writes: deque[Future[Outcome]] = deque()
@@ -133,7 +132,7 @@ class FolderRun:
                 if os.path.realpath(path) in originals:
                     raise FusionlabError(f"{path} is a link to a source; remove it first")
                 check_writable(path, overwrite=True)
-                if not (self.resume and manifest.knows(entry.stem, path)):
+                if not (self.resume and manifest.has_file(entry.stem, path)):
                     strange.append(path.name)
         if strange and not self.overwrite:
             told = f"{self.folder} holds {len(strange)} of the files to be written already, such "
@@ -161,15 +160,11 @@ class FolderRun:
         reader: ThreadPoolExecutor,
     ) -> Iterator[tuple[ImageSetItem, Future[tuple[Sources | None, float]]]]:
         """Read ahead of the fusion, but never more than a few entries."""
-
-        def start(entry: ImageSetItem) -> tuple[ImageSetItem, Future[tuple[Sources | None, float]]]:
-            return entry, reader.submit(self._read, entry, manifest, settings)
-
-        rest = iter(entries)
-        ahead = deque(map(start, islice(rest, self._ahead)))
-        while ahead:
-            yield ahead.popleft()
-            ahead.extend(map(start, islice(rest, max(1, self._ahead - len(ahead)))))
+        return read_ahead(
+            entries,
+            lambda entry: reader.submit(self._read, entry, manifest, settings),
+            lambda: self._ahead,
+        )
 
     def _read(
         self, entry: ImageSetItem, manifest: RunManifest, settings: str
@@ -181,7 +176,7 @@ class FolderRun:
         if self.resume:
             hashes = [_sha256(path) for path in entry.sources]
             outputs = self.job.outputs(self.output(entry), entry.sources)
-            if manifest.finished(entry.stem, _key(settings, hashes), outputs):
+            if manifest.is_finished(entry.stem, _key(settings, hashes), outputs):
                 return None, perf_counter() - started
         sources = self.job.load(entry.sources)
         return sources, perf_counter() - started
@@ -261,7 +256,7 @@ class FolderRun:
             return Outcome(entry.stem, "failed", output, f"{entry.stem}: {error}", notes)
         key = _key(settings, [picture.sha256 for picture in product.sources.pictures])
         with atomic_write_all(files) as written:
-            manifest.note(entry.stem, key, written)
+            manifest.add(entry.stem, key, written)
         self.seconds.write += perf_counter() - started
         return Outcome(entry.stem, "fused", output, notes=notes)
 
@@ -272,12 +267,11 @@ def _failed(entry: ImageSetItem, output: Path, error: FusionlabError) -> Outcome
 
 def _key(settings: str, hashes: Sequence[str]) -> str:
     """Return what a picture is a function of."""
-    return digest({"settings": settings, "sources": list(hashes)})
+    return sha256_of_json({"settings": settings, "sources": list(hashes)})
 
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_file(path)
     except OSError as error:
         raise FusionlabError(f"cannot read {path}: {error.strerror}") from error

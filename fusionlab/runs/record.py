@@ -7,12 +7,9 @@ carry it inside as well.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -27,6 +24,8 @@ from fusionlab.imaging.rows import Rows, bands
 from fusionlab.parameters import Param, params_of
 from fusionlab.plugins.factory import method_id
 from fusionlab.plugins.registry import Plugins
+from fusionlab.storage.hashing import sha256_of_parts
+from fusionlab.storage.versions import library_versions
 
 LIBRARIES = ("fusionlab-imaging", "torch", "numpy", "imageio", "pillow", "tifffile", "imagecodecs")
 """The distributions that pixels pass through."""
@@ -74,7 +73,7 @@ def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
         "engine": fusion.engine,
         "precision": fusion.precision,
         "plugins": {p.name: p.version for p in plugins.loaded if p.name in used},
-        "libraries": _versions(),
+        "libraries": library_versions(LIBRARIES),
     }
 
 
@@ -115,11 +114,6 @@ def describe_run(
 def to_json(record: Record, *, indent: int | None = None) -> str:
     """Return a record as text, in ASCII: TIFF knows no other."""
     return json.dumps(record, indent=indent, ensure_ascii=True, allow_nan=False)
-
-
-def digest(record: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a record."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def read_record(path: Path) -> Record:
@@ -189,10 +183,8 @@ def command(record: Record) -> str:
 
 def pixels_sha256(pixels: Rows) -> str:
     """Return the SHA-256 of pixels: row by row, channels together, little-endian."""
-    found = hashlib.sha256()
-    for band in bands(pixels):
-        found.update(np.ascontiguousarray(band, pixels.dtype.newbyteorder("<")).tobytes())
-    return found.hexdigest()
+    dtype = pixels.dtype.newbyteorder("<")
+    return sha256_of_parts(np.ascontiguousarray(band, dtype).tobytes() for band in bands(pixels))
 
 
 def _parsed(text: str | bytes | None) -> Record | None:
@@ -269,11 +261,6 @@ def _shape(pixels: Rows) -> Record:
         "depth": 8 * pixels.dtype.itemsize,
         "kind": {"u": "unsigned", "i": "signed", "f": "float"}[pixels.dtype.kind],
     }
-
-
-@cache
-def _versions() -> Record:
-    return {name: version(name) for name in LIBRARIES}
 
 
 def _plain(param: Param, value: object) -> bool | str:

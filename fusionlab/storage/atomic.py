@@ -63,7 +63,9 @@ def _written(path: Path, content: Content) -> Iterator[Path]:
                     content(file)
             yield beside
     except OSError as error:
-        raise FusionlabError(f"cannot write {path}: {error.strerror or error}") from error
+        raise FusionlabError(
+            f"cannot write {path}: {error.strerror or error}", code="unwritable", path=path
+        ) from error
 
 
 def atomic_write_folder(folder: Path, files: Mapping[str, str]) -> None:

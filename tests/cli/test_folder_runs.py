@@ -17,7 +17,7 @@ from fusionlab import Card, Fusion
 from fusionlab.cli import main
 from fusionlab.plugins.host import installed
 from fusionlab.runs.file_fusion import FileFusion
-from fusionlab.runs.manifest import NAME
+from fusionlab.runs.manifest import MANIFEST_NAME
 
 RNG = np.random.default_rng(0)
 
@@ -108,7 +108,7 @@ def test_a_bad_pair_does_not_stop_the_others(folder):
         "failed: 3 is missing in ir; add it there, or leave it out everywhere",
     ]
     assert "summary  3 fused, 0 skipped, 2 failed, of 5" in result.stdout
-    assert sorted(tree("out")) == ["0.png", "2.png", "4.png", NAME]
+    assert sorted(tree("out")) == ["0.png", "2.png", "4.png", MANIFEST_NAME]
 
 
 def test_when_every_pair_is_bad_the_exit_code_is_2(folder):
@@ -116,7 +116,7 @@ def test_when_every_pair_is_bad_the_exit_code_is_2(folder):
         path.write_bytes(b"")
     assert fuse("ir", "vis").exit_code == 2
     assert fuse("ir", "vis", "--resume").exit_code == 2
-    assert sorted(tree("fused")) == [NAME]
+    assert sorted(tree("fused")) == [MANIFEST_NAME]
 
 
 def test_as_json_each_picture_is_a_line_in_order_and_the_last_is_the_summary(folder):
@@ -195,7 +195,7 @@ def test_letters_in_one_folder_give_as_many_sources_as_there_are(folder):
     assert "failed: z is missing in set/b" in result.stderr
     sources = [iio.imread(f"set/{name}") for name in ("a/x.png", "b/x.tif", "c/x.bmp")]
     assert np.array_equal(iio.imread("fused/x.png"), Fusion("identity", "mean")(sources))
-    assert sorted(tree("fused")) == [NAME, "x.png", "y.png"]
+    assert sorted(tree("fused")) == [MANIFEST_NAME, "x.png", "y.png"]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_letters_in_one_folder_give_as_many_sources_as_there_are(folder):
 def test_pictures_have_the_format_that_is_asked_for(folder, suffix, start):
     assert fuse("ir", "vis", "--format", suffix).exit_code == 0
     pictures = tree("fused")
-    del pictures[NAME]
+    del pictures[MANIFEST_NAME]
     assert list(pictures) == [f"{stem}.{suffix}" for stem in "01234"]
     assert all(content.startswith(start) for content in pictures.values())
 
@@ -214,7 +214,7 @@ def test_weight_maps_and_records_are_made_for_every_picture(folder):
     assert fuse("ir", "vis", "-o", "out", "--record", "--save-weights", "maps").exit_code == 0
     assert sorted(tree("out")) == [
         *(f"{stem}.png{end}" for stem in "01234" for end in ("", ".json")),
-        NAME,
+        MANIFEST_NAME,
     ]
     assert sorted(tree("maps")) == [
         f"{stem}-weights-{number}-{stem}.png" for stem in "01234" for number in (1, 2)
@@ -303,7 +303,7 @@ def test_a_disk_that_fills_up_ends_the_run_with_one_sentence(folder, monkeypatch
         "fused    out/0.png",
         "fused    out/1.png",
     ]
-    assert sorted(tree("out")) == ["0.png", "1.png", NAME]
+    assert sorted(tree("out")) == ["0.png", "1.png", MANIFEST_NAME]
 
 
 # --- resuming
@@ -312,7 +312,9 @@ def test_a_disk_that_fills_up_ends_the_run_with_one_sentence(folder, monkeypatch
 def test_nothing_is_made_again_when_nothing_has_changed(folder):
     args = ("ir", "vis", "-o", "out", "--record", "--save-weights", "maps", "--scale", "minmax")
     fuse(*args)
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != NAME}
+    before = {
+        path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != MANIFEST_NAME
+    }
     content = tree(folder)
     assert set(statuses(*args, "--resume").values()) == {"skipped"}
     assert tree(folder) == content
@@ -396,10 +398,11 @@ def test_other_weights_under_the_same_name_are_other_weights(folder):
 
 def test_another_version_of_a_library_makes_everything_again(folder, monkeypatch):
     from fusionlab.runs import record
+    from fusionlab.storage.versions import library_versions
 
     fuse("ir", "vis", "-o", "out")
-    versions = {**record._versions(), "torch": "99"}
-    monkeypatch.setattr(record, "_versions", lambda: versions)
+    versions = {**library_versions(record.LIBRARIES), "torch": "99"}
+    monkeypatch.setattr(record, "library_versions", lambda _: versions)
     assert set(statuses("ir", "vis", "-o", "out", "--resume").values()) == {"fused"}
 
 
@@ -420,7 +423,7 @@ def test_sources_and_results_that_changed_are_made_again(folder):
 def test_the_manifest_may_be_cut_off_or_garbage(folder):
     fuse("ir", "vis", "-o", "out")
     content = tree("out")
-    manifest = Path("out", NAME)
+    manifest = Path("out", MANIFEST_NAME)
     manifest.write_bytes(b"\0garbage\xff\n{}\n" + manifest.read_bytes()[:-30])
     Path("out/4.png").unlink()
     (Path("out") / ".fusionlab-partial-00.png").write_bytes(b"half")
@@ -477,7 +480,7 @@ def test_ctrl_c_ends_a_run_with_a_sentence_and_whole_pictures(here):
     assert set(done) <= set(map(str, there))
     assert all(iio.imread(path).shape == (200, 300, 3) for path in there)
     assert sorted(path.name for path in Path("out").iterdir() if path not in there) == sorted(
-        [NAME, *(f"{path.name}.json" for path in there)]
+        [MANIFEST_NAME, *(f"{path.name}.json" for path in there)]
     )
     before = {path: path.read_bytes() for path in there}
     found = statuses("--record", "ir", "vis", "-o", "out", "--resume")

@@ -20,7 +20,7 @@ from fusionlab.plugins.host import installed
 from fusionlab.runs.file_fusion import FileFusion
 from fusionlab.runs.folder_run import AHEAD, FolderRun
 from fusionlab.runs.image_sets import find_image_set
-from fusionlab.runs.manifest import NAME, RunManifest
+from fusionlab.runs.manifest import MANIFEST_NAME, RunManifest
 from fusionlab.storage.atomic import atomic_write_all
 
 RNG = np.random.default_rng(0)
@@ -84,9 +84,9 @@ def test_each_stem_becomes_a_picture_and_a_line(here):
     for stem in ("000", "001", "002"):
         sources = [iio.imread(f"{folder}/{stem}.png") for folder in ("ir", "vis", "uv")]
         assert np.array_equal(iio.imread(f"out/{stem}.png"), Fusion("identity", "mean")(sources))
-    lines = [json.loads(line) for line in Path("out", NAME).read_text().splitlines()]
+    lines = [json.loads(line) for line in Path("out", MANIFEST_NAME).read_text().splitlines()]
     assert [line["stem"] for line in lines] == ["000", "001", "002"]
-    assert sorted(tree("out")) == ["000.png", "001.png", "002.png", NAME]
+    assert sorted(tree("out")) == ["000.png", "001.png", "002.png", MANIFEST_NAME]
 
 
 def test_the_folder_is_made_with_those_above_it(here):
@@ -155,7 +155,7 @@ def test_outcomes_come_in_the_order_of_the_entries_whatever_fails(here):
     assert failed == [0, 3, 4, 7, 11, 19]
     assert all(bool(one.problem) == (one.status == "failed") for one in found)
     assert sorted(tree("out")) == sorted(
-        [f"{number:03}.png" for number in range(20) if number not in failed] + [NAME]
+        [f"{number:03}.png" for number in range(20) if number not in failed] + [MANIFEST_NAME]
     )
 
 
@@ -181,7 +181,7 @@ def test_a_picture_too_large_for_its_format_fails_by_itself(here):
     for folder in ("ir", "vis"):
         iio.imwrite(f"{folder}/000.png", np.zeros((1, 65_536), np.uint8))
     assert run(suffix=".jpg") == {"000": "failed", "001": "fused"}
-    assert sorted(tree("out")) == ["001.jpg", NAME]
+    assert sorted(tree("out")) == ["001.jpg", MANIFEST_NAME]
 
 
 def test_notes_come_with_their_outcome(here):
@@ -249,7 +249,9 @@ def test_a_caller_that_stops_asking_leaves_complete_pictures_only(here):
         next(found)
     there = tree("out")
     assert 2 <= len(there) - 1 < 20
-    assert all(iio.imread(f"out/{name}").shape == (12, 16) for name in there if name != NAME)
+    assert all(
+        iio.imread(f"out/{name}").shape == (12, 16) for name in there if name != MANIFEST_NAME
+    )
     statuses = run(resume=True)
     assert list(statuses.values())[:2] == ["skipped", "skipped"]
     assert len(tree("out")) == 21
@@ -272,7 +274,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_what_is_there_is_complete(here, m
         patch.setattr(Path, "write_bytes", full)
         with pytest.raises(FusionlabError, match=r"^cannot write out/005\.png: No space left on"):
             run()
-    assert sorted(tree("out")) == [f"{number:03}.png" for number in range(5)] + [NAME]
+    assert sorted(tree("out")) == [f"{number:03}.png" for number in range(5)] + [MANIFEST_NAME]
     assert Counter(run(resume=True).values()) == {"skipped": 5, "fused": 7}
     run("undisturbed")
     assert tree("out") == tree("undisturbed")
@@ -284,10 +286,10 @@ def test_a_manifest_that_cannot_be_written_leaves_no_picture_behind(here, monkey
     def full(*args):
         raise FusionlabError("cannot write the manifest: No space left on device")
 
-    monkeypatch.setattr(RunManifest, "note", full)
+    monkeypatch.setattr(RunManifest, "add", full)
     with pytest.raises(FusionlabError, match="cannot write the manifest"):
         run()
-    assert sorted(tree("out")) == [NAME]
+    assert sorted(tree("out")) == [MANIFEST_NAME]
 
 
 def test_files_that_cannot_be_put_in_place_are_told_by_their_name(here):
@@ -478,7 +480,7 @@ def test_new_stems_are_added_and_old_ones_stay(here):
         iio.imwrite(f"{folder}/zzz.png", RNG.integers(0, 256, (12, 16), dtype=np.uint8))
         Path(f"{folder}/000.png").unlink()
     assert run(resume=True) == {"001": "skipped", "002": "skipped", "zzz": "fused"}
-    assert len(Path("out", NAME).read_text().splitlines()) == 4
+    assert len(Path("out", MANIFEST_NAME).read_text().splitlines()) == 4
     assert Path("out/000.png").is_file()
 
 
@@ -510,7 +512,7 @@ def test_a_line_that_was_cut_off_costs_that_picture_only(here):
     images(3, "ir", "vis")
     run()
     content = tree("out")
-    manifest = Path("out", NAME)
+    manifest = Path("out", MANIFEST_NAME)
     manifest.write_bytes(manifest.read_bytes()[:-20])
     Path("out/002.png").unlink()  # it appears only after its line
     assert list(run(resume=True).values()) == ["skipped", "skipped", "fused"]
@@ -520,7 +522,7 @@ def test_a_line_that_was_cut_off_costs_that_picture_only(here):
 def test_a_manifest_of_garbage_finishes_nothing_and_lets_nothing_be_replaced(here):
     images(2, "ir", "vis")
     run()
-    Path("out", NAME).write_bytes(bytes(range(256)) * 10)
+    Path("out", MANIFEST_NAME).write_bytes(bytes(range(256)) * 10)
     before = tree("out")
     with pytest.raises(FusionlabError, match="which no earlier run has noted"):
         run(resume=True)

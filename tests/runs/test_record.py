@@ -24,7 +24,6 @@ from fusionlab.runs.file_fusion import FileFusion
 from fusionlab.runs.record import (
     LIBRARIES,
     command,
-    digest,
     is_beside,
     path_beside,
     pixels_sha256,
@@ -229,11 +228,6 @@ def test_absolute_names_stay_apart_and_become_relative(parts):
     kept = _portable(paths)
     assert len(set(kept)) == len(set(paths))
     assert all(path.endswith(f"/{name}") for path, name in zip(paths, kept, strict=True))
-
-
-def test_the_digest_does_not_depend_on_the_order_of_the_keys():
-    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
-    assert digest({"a": 1}) != digest({"a": "1"})
 
 
 # --- inside and beside

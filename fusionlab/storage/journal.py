@@ -1,0 +1,83 @@
+"""Journals: files of JSON lines that survive an interrupted run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from fusionlab.errors import FusionlabError
+from fusionlab.storage.atomic import atomic_write_all
+
+
+class Journal:
+    """A file with one JSON object per line; lines are appended as soon as they are known.
+
+    The file does not have to exist before the first line is written. Several threads may append.
+
+    Args:
+        path: the file, by convention with the suffix `.jsonl`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = Lock()
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return all JSON objects of the file, in order; empty if there is no file.
+
+        Skips every line that is not a JSON object, such as one that a crash cut off.
+
+        Raises:
+            FusionlabError: the file cannot be read.
+        """
+        try:
+            content = self.path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise FusionlabError(
+                f"cannot read {self.path}: {error.strerror}", code="unreadable", path=self.path
+            ) from error
+        values = map(_parsed, content.split(b"\n"))
+        return [value for value in values if isinstance(value, dict)]
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Append an object. A last line that a crash cut off is completed by a line break first.
+
+        Raises:
+            FusionlabError: the file cannot be written.
+        """
+        try:
+            with self._lock, self.path.open("a+b") as file:
+                if file.tell():
+                    file.seek(-1, 2)
+                    if file.read(1) != b"\n":
+                        file.write(b"\n")
+                file.write(_encoded(line))
+        except OSError as error:
+            raise FusionlabError(
+                f"cannot write {self.path}: {error.strerror}", code="unwritable", path=self.path
+            ) from error
+
+    def replace(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Write the file anew with these objects, atomically.
+
+        Raises:
+            FusionlabError: the file cannot be written; it is unchanged.
+        """
+        with self._lock, atomic_write_all({self.path: b"".join(map(_encoded, lines))}):
+            pass
+
+
+def _encoded(line: Mapping[str, Any]) -> bytes:
+    return json.dumps(line).encode() + b"\n"  # ASCII; NaN and infinity as Python spells them
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
