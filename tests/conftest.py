@@ -1,8 +1,9 @@
-"""What all tests share: a clean environment, the folder of oracles, and fake plugins."""
+"""What all tests share: workers, a clean environment, the folder of oracles, and fake plugins."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import textwrap
 from collections.abc import Callable
@@ -20,10 +21,30 @@ from fusionlab.hookspecs import GROUP
 from fusionlab.plugins.host import installed
 
 SHARED = Path(__file__).parents[2] / "shared"
+MAX_WORKERS = 8  # a worker with torch and its subprocesses take up to 2 GB
+
+# One thread for each worker and its subprocesses; torch and BLAS read this when they are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # torch needs a moment for its first call, which says nothing about the example it happens in
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("default")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Return the number of workers of `--numprocesses auto`.
+
+    One worker per core, at most MAX_WORKERS. No workers for single files, where starting them
+    costs more than they save, and none for `-m gpu`, whose tests share one device.
+    """
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None  # decided by the variable
+    paths = [Path(argument.split("::")[0]) for argument in config.args]
+    if "gpu" in config.option.markexpr.split() or all(path.is_file() for path in paths):
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, MAX_WORKERS)
 
 
 @pytest.fixture(autouse=True)

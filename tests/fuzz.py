@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import random
+import re
 import resource
 import struct
 import sys
@@ -131,6 +132,14 @@ def by_command(content: bytes, folder: Path) -> str:
     return "refused" if result.exit_code else "fused"
 
 
+def peak_kib() -> int:
+    """Return the largest resident memory of this process so far."""
+    status = Path("/proc/self/status")
+    if status.exists():  # `ru_maxrss` may be that of the process which started this one
+        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def main() -> int:
     """Run the whole, and print what happened."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -143,7 +152,7 @@ def main() -> int:
     samples = list(originals().items())
     outcomes: Counter[str] = Counter()
     failures = []
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_kib()
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = Path(name)
@@ -160,7 +169,7 @@ def main() -> int:
                 if args.keep:
                     args.keep.mkdir(parents=True, exist_ok=True)
                     (args.keep / f"{number}-{kind}").write_bytes(data)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_kib()
     report = {
         "images": args.count,
         "seed": args.seed,
