@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 from torch import Tensor, nn
 
@@ -83,6 +83,9 @@ class Backbone(nn.Module, ABC):
     """Height and width of an image must be multiples of this; the pipeline pads and crops."""
     trainable: ClassVar[bool] = False
     """Whether `fusionlab train` can train it: it has parameters, and random ones at first."""
+    domain: ClassVar[Literal["features", "pixels"]] = "features"
+    """What `encode` returns: features, or the image itself (`"pixels"`), as one channel of gray
+    levels 0..255 at full resolution. Pixel strategies run on the latter only."""
 
     card: Card | None = None
     """The card of the loaded weights; None for random weights, or where there are none."""

@@ -23,7 +23,13 @@ from fusionlab.imaging.color import Color
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.range_policy import RangePolicy
 from fusionlab.imaging.scale import Scale, parse_scales
-from fusionlab.plugins.factory import build_backbone, build_networks, build_strategy, method_id
+from fusionlab.plugins.factory import (
+    build_backbone,
+    build_networks,
+    build_strategy,
+    default_backbone,
+    method_id,
+)
 from fusionlab.plugins.host import installed
 from fusionlab.strategy import Law, LearnedStrategy, Strategy, WeightedStrategy
 
@@ -63,8 +69,9 @@ class Fusion:
     `l1norm,r=0`, on 8-bit gray pairs.
 
     Args:
-        backbone: a backbone or its name; None takes the default of the installed plugins. A
-            module that is passed in is frozen and moved to the device, as it stands.
+        backbone: a backbone or its name; None takes the default of the installed plugins: for
+            pixel strategies the one that leaves images as they are. A module that is passed in is
+            frozen and moved to the device, as it stands.
         strategy: a strategy, or its name with parameters; None takes the default.
         range_policy: how the decoded image becomes displayable, see
             `fusionlab.imaging.range_policy`.
@@ -85,7 +92,8 @@ class Fusion:
             whose weights its package offers; used as they stand.
 
     Raises:
-        FusionlabError: a name or a setting is unknown, or the device is not there.
+        FusionlabError: a name or a setting is unknown, the device is not available, or the strategy
+            merges pixels and the backbone learned features (code `pixel-strategy`).
     """
 
     def __init__(
@@ -103,12 +111,13 @@ class Fusion:
         networks: nn.ModuleList | None = None,
     ) -> None:
         _check_kinds(backbone, strategy, range_policy, color)
-        if not isinstance(backbone, Backbone):
-            plugins = installed()
-            backbone = build_backbone(backbone or plugins.default("backbone"), plugins)
         if not isinstance(strategy, Strategy):
             plugins = installed()
             strategy = build_strategy(strategy or plugins.default("strategy"), plugins)
+        if not isinstance(backbone, Backbone):
+            plugins = installed()
+            backbone = build_backbone(backbone or default_backbone(strategy, plugins), plugins)
+        _check_domains(backbone, strategy)
         if not hasattr(backbone, "receptive_field"):
             raise FusionlabError(
                 f"the backbone {type(backbone).__name__} does not say how far it sees; give it a "
@@ -268,10 +277,18 @@ class Fusion:
                     torch.cuda.empty_cache()
 
     def _check(self, k: int, *, weights: bool) -> None:
-        name, least, most = type(self.strategy).__name__, self.strategy.min_k, self.strategy.max_k
-        if k < least or (most is not None and k > most):
-            wanted = f"at least {least}" if most is None else f"{least} to {most}"
-            raise FusionlabError(f"the strategy {name} takes {wanted} sources, got {k}")
+        strategy, name = self.strategy, type(self.strategy).__name__
+        if k < strategy.min_k or (strategy.max_k is not None and k > strategy.max_k):
+            wanted = f"{strategy.min_k} to {strategy.max_k}"
+            if strategy.max_k is None:
+                wanted = f"at least {strategy.min_k}"
+            elif strategy.max_k == strategy.min_k:
+                wanted = f"exactly {strategy.min_k}"
+            roles = f" ({', '.join(strategy.roles)})" if strategy.roles else ""
+            raise FusionlabError(
+                f"the strategy {name} takes {wanted} sources{roles}, got {k}",
+                code="number-of-sources",
+            )
         if weights and not isinstance(self.strategy, WeightedStrategy):
             raise FusionlabError(
                 f"the strategy {name} gives the sources no weights, so there are no weight maps; "
@@ -310,6 +327,22 @@ def _check_kinds(backbone: object, strategy: object, range_policy: object, color
     if color not in get_args(Color):
         raise FusionlabError(
             f"the color mode must be one of {', '.join(get_args(Color))}, got {color!r}"
+        )
+
+
+def _check_domains(backbone: Backbone, strategy: Strategy) -> None:
+    """Refuse a pixel strategy on features, and domains that do not exist."""
+    name = type(strategy).__name__
+    if strategy.domain not in ("any", "pixels"):
+        raise FusionlabError(
+            f"the domain of the strategy {name} must be 'any' or 'pixels', got {strategy.domain!r}"
+        )
+    if strategy.domain == "pixels" and backbone.domain != "pixels":
+        raise FusionlabError(
+            f"the strategy {name} merges pixels and cannot merge the features of "
+            f"{type(backbone).__name__}; leave out the backbone",
+            code="pixel-strategy",
+            option="backbone",
         )
 
 

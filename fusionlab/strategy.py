@@ -25,7 +25,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from fusionlab import parameters
 from fusionlab.errors import FusionlabError
@@ -133,6 +133,13 @@ class Strategy(ABC):
 
     min_k: ClassVar[int] = 2
     max_k: ClassVar[int | None] = None
+    domain: ClassVar[Literal["any", "pixels"]] = "any"
+    """What the strategy merges: `"any"` features, pixels among them, or images only (`"pixels"`).
+
+    A pixel strategy runs on a backbone whose domain is `"pixels"`: its features are one channel,
+    the image in gray levels 0..255. A learned backbone is refused."""
+    roles: ClassVar[tuple[str, ...]] = ()
+    """What each source must be, where their order means something: `("infrared", "visible")`."""
 
     def __post_init__(self) -> None:
         parameters.check(self)

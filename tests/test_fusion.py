@@ -169,7 +169,7 @@ def test_a_strategy_may_limit_the_number_of_sources():
     class Pair(Mean):
         max_k = 2
 
-    with pytest.raises(FusionlabError, match="the strategy Pair takes 2 to 2 sources, got 3"):
+    with pytest.raises(FusionlabError, match="the strategy Pair takes exactly 2 sources, got 3"):
         Fusion(Identity(), Pair())(images(3))
 
 

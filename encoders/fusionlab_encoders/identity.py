@@ -25,6 +25,7 @@ class Identity(Backbone):
 
     levels = (Level(channels=1, stride=1),)
     receptive_field = (0, 0)
+    domain = "pixels"
 
     def encode(self, images: Tensor) -> Features:
         """Turn images `(M, 1, H, W)` in 0..1 into the same pixels in 0..255."""

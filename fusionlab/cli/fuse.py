@@ -225,11 +225,11 @@ def fuse(
     plugins = session.plugins
     with cli_errors(), quiet_decoders():
         from fusionlab.fusion import Fusion
-        from fusionlab.plugins.factory import build_backbone
+        from fusionlab.plugins.factory import build_backbone, default_backbone
         from fusionlab.runs.file_fusion import FileFusion
 
         fusion = Fusion(
-            build_backbone(backbone or plugins.default("backbone"), plugins),
+            build_backbone(backbone or default_backbone(strategy, plugins), plugins),
             strategy,
             range_policy=range_policy,
             scale=scale,

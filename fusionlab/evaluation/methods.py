@@ -248,7 +248,7 @@ def build_methods(
 
     methods, baselines = [], []
     for name in names:
-        left, right = split_method(name)
+        left, right = split_method(name, plugins)
         strategy = _strategy(right, plugins, preset)
         backbone = backbone_called(left)
         base = None

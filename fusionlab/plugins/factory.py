@@ -34,14 +34,30 @@ PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".model"}
 """How files of weights are called that torch has pickled."""
 
 
-def split_method(text: str) -> tuple[str, str]:
+def default_backbone(strategy: Strategy, plugins: Plugins) -> str:
+    """Return the name of the backbone that a strategy takes where none is given.
+
+    Pixel strategies take the baseline backbone, all others the default backbone.
+    """
+    return plugins.default("baseline" if strategy.domain == "pixels" else "backbone")
+
+
+def split_method(text: str, plugins: Plugins | None = None) -> tuple[str, str]:
     """Return the backbone and the strategy, with their parameters, that a method's name holds.
+
+    Args:
+        text: the name of the method.
+        plugins: where the backbone of a pixel strategy is looked up if the name has none.
 
     Raises:
         FusionlabError: it is no name of a method.
     """
     head, comma, values = text.partition(",")  # whose values may be paths
     left, slash, right = head.rpartition("/")
+    if not slash and plugins is not None:
+        strategy = strategy_class(plugins.strategies.find(head))
+        if strategy.domain == "pixels":
+            return plugins.default("baseline"), text
     if not slash:
         raise FusionlabError(
             f"a method is written BACKBONE[@TAG]/STRATEGY[,name=value], got {text!r}"
