@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.registry import Plugins
     from fusionlab.strategy import (
+        ActivityStrategy,
         Law,
         LearnedStrategy,
         Scene,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "ActivityStrategy": "strategy",
     "Backbone": "backbone",
     "BackboneRef": "plugins.offers",
     "Card": "checkpoint",
@@ -61,6 +63,7 @@ _HOMES = {
 
 __version__ = "0.1.0"
 __all__ = [
+    "ActivityStrategy",
     "Backbone",
     "BackboneRef",
     "Card",

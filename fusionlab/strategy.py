@@ -27,8 +27,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from annotated_types import Interval
+
 from fusionlab import parameters
 from fusionlab.errors import FusionlabError
+from fusionlab.ops import box_average, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -231,6 +234,65 @@ class WeightedStrategy(Strategy):
         for one, weight in pairs:
             fused = torch.addcmul(fused, one, weight)
         return fused.to(features.dtype)
+
+
+@dataclass(frozen=True)
+class ActivityStrategy(WeightedStrategy):
+    """Weight each source by its activity, averaged over a window: w_i = A_i / sum_n A_n.
+
+    A subclass writes `activity`; A_i is the mean of that over (2r+1)^2 pixels. Where all
+    activities are zero, each source weighs 1/k.
+
+    At the border of the image the window averages the pixels that lie inside it. The weights are
+    the same as with zero padding and (2r+1)^2 in the denominator, because that multiplies the
+    activities of all sources at a pixel by the same number. `border=reflect` mirrors the activity
+    instead, and needs r to be smaller than both edges of the image.
+
+    Raises:
+        FusionlabError: `border=reflect` with a window too wide for the image.
+    """
+
+    r: Annotated[
+        int, Interval(ge=0, le=64), "Half-width of the averaging window, in pixels (0: none)."
+    ] = 1
+    border: Annotated[
+        Literal["inside", "reflect"],
+        "What the window sees beyond the border: nothing, or the image mirrored.",
+    ] = "inside"
+
+    activity_support: ClassVar[int] = 0
+    """How many feature pixels away `activity` looks, before the window."""
+
+    @property
+    def support(self) -> int:
+        """The half-width of the window, and what the activity looks at beyond it."""
+        return self.r + self.activity_support
+
+    @property
+    def laws(self) -> frozenset[Law]:
+        """The laws of an activity that is homogeneous and treats all directions alike.
+
+        Homogeneous: features c times as large make it c^p times as large, for some p > 0. Override
+        this where the activity is neither.
+        """
+        return super().laws | {
+            Law.PERMUTATION,
+            Law.SCALE,
+            Law.TRANSLATION,
+            Law.FLIPS,
+            Law.DOMINANCE,
+        }
+
+    @abstractmethod
+    def activity(self, features: Tensor, scene: Scene) -> Tensor:
+        """Return the activity `(k, N, 1, h, w)` of features `(k, N, C, h, w)`.
+
+        Not negative, and accumulated in at least float32.
+        """
+
+    def weights(self, features: Tensor, scene: Scene) -> Tensor:
+        """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`."""
+        return normalize(box_average(self.activity(features, scene), self.r, self.border))
 
 
 @dataclass(frozen=True)

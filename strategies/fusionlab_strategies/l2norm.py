@@ -1,4 +1,4 @@
-"""The l2-norm strategy: `l1norm` with another norm over the channels.
+"""The l2-norm strategy: `l1norm` with the l2-norm over the channels.
 
 C_i(x, y)  = sqrt(sum_m phi_i^m(x, y)^2)               activity
 C^_i       = mean of C_i over a (2r+1)^2 window        averaged activity
@@ -8,11 +8,9 @@ w_i        = C^_i / sum_n C^_n,   f = sum_i w_i phi_i  weights, features
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from annotated_types import Interval
-
-from fusionlab import Law, WeightedStrategy, box_average, normalize
+from fusionlab import ActivityStrategy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,15 +19,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class L2Norm(WeightedStrategy):
+class L2Norm(ActivityStrategy):
     """Weight each source by its activity, the l2-norm over the channels.
 
     A few strong channels count for more than in `l1norm`, many weak ones for less; with one
-    channel the two are the same. The norm is taken in every pixel, then averaged.
+    channel the two are the same. The norm is taken at every pixel, then averaged.
 
     Differs from the reference (`l2_norm` in its `whitening_norm.m`), which takes the norm of
-    whitened features of another network, so that its results cannot be reproduced here. Where
-    all sources are without activity each weighs 1/k. `border` as in `l1norm`.
+    whitened features of another network, so its results cannot be reproduced here. Where no
+    source is active, each weighs 1/k. `border` as in `l1norm`.
 
     Raises:
         FusionlabError: `border=reflect` with a window too wide for the image.
@@ -37,32 +35,10 @@ class L2Norm(WeightedStrategy):
     Reference: ResNet50 and ZCA, doi:10.1016/j.infrared.2019.103039.
     """
 
-    r: Annotated[
-        int, Interval(ge=0, le=64), "Half-width of the averaging window, in pixels (0: none)."
-    ] = 1
-    border: Annotated[
-        Literal["inside", "reflect"],
-        "What the window sees beyond the border: nothing, or the image mirrored.",
-    ] = "inside"
-
-    @property
-    def support(self) -> int:
-        return self.r
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return super().laws | {
-            Law.PERMUTATION,
-            Law.SCALE,
-            Law.TRANSLATION,
-            Law.FLIPS,
-            Law.DOMINANCE,
-        }
-
-    def weights(self, features: Tensor, scene: Scene) -> Tensor:
-        """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`."""
+    def activity(self, features: Tensor, scene: Scene) -> Tensor:
+        """Return the l2-norm over the channels, `(k, N, 1, h, w)`."""
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        activity = torch.linalg.vector_norm(features, 2, dim=2, keepdim=True, dtype=precise)
-        return normalize(box_average(activity, self.r, self.border))
+        norm: Tensor = torch.linalg.vector_norm(features, 2, dim=2, keepdim=True, dtype=precise)
+        return norm

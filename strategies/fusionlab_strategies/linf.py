@@ -8,11 +8,9 @@ w_i        = C^_i / sum_n C^_n,   f = sum_i w_i phi_i  weights, features
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from annotated_types import Interval
-
-from fusionlab import Law, WeightedStrategy, box_average, normalize
+from fusionlab import ActivityStrategy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,15 +19,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LInf(WeightedStrategy):
+class LInf(ActivityStrategy):
     """Weight each source by its activity, the strongest channel.
 
-    One channel decides in every pixel, so that a source does not gain from many weak channels;
-    with one channel the rule is `l1norm`. Channels that tie share the gradient.
+    Only the strongest channel at a pixel counts, so a source does not gain from many weak
+    channels; with one channel this is `l1norm`. Channels that tie share the gradient.
 
     Differs from `spatial_pooling('linf')` in chenzpstar's collection of fusion programs, which
     takes the largest value with its sign: there a feature of -200 is less active than one of 0.
-    Behind a ReLU the two are the same. `border` as in `l1norm`.
+    After a ReLU the two are the same. `border` as in `l1norm`.
 
     Raises:
         FusionlabError: `border=reflect` with a window too wide for the image.
@@ -37,32 +35,9 @@ class LInf(WeightedStrategy):
     Reference: `spatial_pooling('linf')` in chenzpstar's collection of fusion programs.
     """
 
-    r: Annotated[
-        int, Interval(ge=0, le=64), "Half-width of the averaging window, in pixels (0: none)."
-    ] = 1
-    border: Annotated[
-        Literal["inside", "reflect"],
-        "What the window sees beyond the border: nothing, or the image mirrored.",
-    ] = "inside"
-
-    @property
-    def support(self) -> int:
-        return self.r
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return super().laws | {
-            Law.PERMUTATION,
-            Law.SCALE,
-            Law.TRANSLATION,
-            Law.FLIPS,
-            Law.DOMINANCE,
-        }
-
-    def weights(self, features: Tensor, scene: Scene) -> Tensor:
-        """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`."""
+    def activity(self, features: Tensor, scene: Scene) -> Tensor:
+        """Return the largest magnitude over the channels, `(k, N, 1, h, w)`."""
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        activity = features.abs().amax(dim=2, keepdim=True).to(precise)
-        return normalize(box_average(activity, self.r, self.border))
+        return features.abs().amax(dim=2, keepdim=True).to(precise)

@@ -1,4 +1,4 @@
-"""Spatial frequency: weight each source by how fast its features change.
+"""Spatial frequency: weight each source by the differences between its neighboring features.
 
 G_i(x, y)  = 1/2 sum_m sum_q (phi_i^m(x, y) - phi_i^m(q))^2      q: the 4 neighbors of (x, y)
 C_i        = mean of G_i over a (2r+1)^2 window                  activity
@@ -8,11 +8,11 @@ w_i        = C_i / sum_n C_n,   f = sum_i w_i phi_i              weights, featur
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from annotated_types import Interval
 
-from fusionlab import Law, WeightedStrategy, box_average, normalize
+from fusionlab import ActivityStrategy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SpatialFrequency(WeightedStrategy):
+class SpatialFrequency(ActivityStrategy):
     """Weight each source by the spatial frequency of its features.
 
-    Sharp regions have strong differences: the rule is made for focus stacks. Activities are
-    squares, so a source with twice the contrast weighs four times as much.
+    Sharp regions have large differences; the strategy was designed for focus stacks. Activities
+    are squares, so a source with twice the contrast weighs four times as much.
 
     Differs from SESF-Fuse (`fusion_channel_sf`) in three ways. That program takes differences
     to one side only, which moves the result by a pixel when the image is mirrored; here each
-    squared difference counts half for both of its pixels. It pads with zeros, so that a bright
-    border is a strong edge; here differences across the border count nothing. It chooses the
-    larger activity and cleans the decision map by morphology; here the weights are the ratio.
-    The default r = 5 is its window.
+    squared difference counts half for both of its pixels. It pads with zeros, so a bright border
+    is a strong edge; here differences across the border do not count. It chooses the larger
+    activity and cleans the decision map by morphology; here the weights are the ratio. The
+    default r = 5 is its window.
 
     Reference: SESF-Fuse, doi:10.1007/s00521-020-05358-9.
     """
@@ -40,31 +40,18 @@ class SpatialFrequency(WeightedStrategy):
     r: Annotated[
         int, Interval(ge=0, le=64), "Half-width of the averaging window, in pixels (0: none)."
     ] = 5
+    border: ClassVar[Literal["inside"]] = "inside"  # type: ignore[misc]  # no parameter here
+    activity_support: ClassVar[int] = 1
 
-    @property
-    def support(self) -> int:
-        return self.r + 1
-
-    @property
-    def laws(self) -> frozenset[Law]:
-        return super().laws | {
-            Law.PERMUTATION,
-            Law.SCALE,
-            Law.TRANSLATION,
-            Law.FLIPS,
-            Law.DOMINANCE,
-        }
-
-    def weights(self, features: Tensor, scene: Scene) -> Tensor:
-        """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`."""
+    def activity(self, features: Tensor, scene: Scene) -> Tensor:
+        """Return the sum of the squared differences over the channels, `(k, N, 1, h, w)`."""
         import torch
-
-        precise = torch.promote_types(features.dtype, torch.float32)
         from torch.nn.functional import pad
 
+        precise = torch.promote_types(features.dtype, torch.float32)
         x = features.to(precise)
-        activity = torch.zeros_like(x[:, :, :1])
+        total = torch.zeros_like(x[:, :, :1])
         for axis, before, after in ((-1, (1, 0), (0, 1)), (-2, (0, 0, 1, 0), (0, 0, 0, 1))):
             change = x.diff(dim=axis).square().sum(dim=2, keepdim=True) / 2
-            activity = activity + pad(change, before) + pad(change, after)
-        return normalize(box_average(activity, self.r))
+            total = total + pad(change, before) + pad(change, after)
+        return total
