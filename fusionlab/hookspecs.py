@@ -1,23 +1,26 @@
 """The contract between fusionlab and its plugins, in the order of a run.
 
 A plugin is any installed distribution with an entry point in the group `fusionlab.v1` that
-names a module; the module implements some of the hooks below:
+names a module. The module implements some of the hooks below:
 
     [project.entry-points."fusionlab.v1"]
     mine = "my_package"
 
-What ships with fusionlab registers in exactly this way. A hook returns light descriptions
-(`StrategyRef`, `BackboneRef`, `MetricRef`, ...): they say where a class or a function lives, and
-it is imported only when somebody chooses it.
+The plugins that ship with fusionlab register in exactly this way. A hook returns lightweight
+descriptions (`StrategyRef`, `BackboneRef`, `MetricRef`, ...). They say where a class or a function
+is defined; it is imported only when it is used.
 
-What keeps old plugins working:
+Compatibility:
 
-* the major version of the contract is in the name of the group; plugins of another group are
-  reported by name and never imported;
-* adding a hook, or an argument to a hook, is a minor change: an implementation may take fewer
-  arguments than the specification offers;
-* a hook or an argument is retired with a warning for one release (`warn_on_impl`,
-  `warn_on_impl_args`) before it goes.
+* The major version of the contract is in the name of the group. Plugins of another group are
+  reported by name and never imported.
+* Adding a hook, or an argument to a hook, is a minor change: an implementation may take fewer
+  arguments than the specification offers.
+* Before a hook or an argument is removed, it warns for one release (`warn_on_impl`,
+  `warn_on_impl_args`).
+
+Hooks are called through pluggy, one plugin at a time. A hook wrapper (`@hookimpl(wrapper=True)`)
+therefore wraps the implementations of its own module.
 """
 
 from __future__ import annotations
@@ -41,39 +44,39 @@ hookimpl = HookimplMarker("fusionlab")
 
 @hookspec
 def fusionlab_defaults() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Say what is used when the user does not choose.
+    """Return the names that are used when the user does not choose.
 
-    Keys: `backbone` (a name, with or without `@TAG`) and `strategy` (a name); `baseline`, the
-    backbone without weights that evaluations print beside every other; and `metrics`, which
-    they compute, separated by spaces. If two plugins offer a default for the same key, the user
-    is asked to choose.
+    Keys: `backbone` (a name, with or without `@TAG`); `strategy` (a name); `baseline`, the
+    backbone without weights that evaluations compare every other backbone with; and `metrics`,
+    the metrics that evaluations compute, separated by spaces. If two plugins offer a default for
+    the same key, the user has to choose.
     """
 
 
 @hookspec
 def fusionlab_presets() -> Iterable[Preset]:  # type: ignore[empty-body]
-    """List the presets this plugin takes part in."""
+    """List the presets that this plugin contributes to."""
 
 
 @hookspec
 def fusionlab_backbones() -> Iterable[BackboneRef]:  # type: ignore[empty-body]
-    """List the backbones (frozen encoder and decoder) this plugin registrations.
+    """List the backbones (frozen encoder and decoder) that this plugin offers.
 
-    Called whenever backbones are listed: name where a backbone lives, do not import it.
+    Called whenever backbones are listed: say where a backbone is defined, do not import it.
     """
 
 
 @hookspec
 def fusionlab_strategies() -> Iterable[StrategyRef]:  # type: ignore[empty-body]
-    """List the fusion strategies this plugin registrations.
+    """List the fusion strategies that this plugin offers.
 
-    Called whenever strategies are listed: name where a strategy lives, do not import it.
+    Called whenever strategies are listed: say where a strategy is defined, do not import it.
     """
 
 
 @hookspec
 def fusionlab_metrics() -> Iterable[MetricRef]:  # type: ignore[empty-body]
-    """List the metrics of fusion quality this plugin registrations.
+    """List the metrics of fusion quality that this plugin offers.
 
-    Called whenever metrics are listed: name where a metric lives, do not import it.
+    Called whenever metrics are listed: say where a metric is defined, do not import it.
     """

@@ -1,12 +1,13 @@
-"""Find, load and isolate plugins, and know who offers what.
+"""Find, load and isolate plugins, and register what they offer.
 
-pluggy's own `load_setuptools_entrypoints` imports every plugin in one go, lets the first
-broken one take the program down, and silently keeps only the first of two entry points with
-the same name. The loop below does the same work one entry point at a time, asks each plugin
-its hooks at once, and remembers what went wrong.
+pluggy's own `load_setuptools_entrypoints` imports all plugins in one call, lets the first
+broken one end the program, and silently keeps only the first of two entry points with the same
+name. The loop below loads one entry point at a time, calls its hooks right away, and records
+what went wrong. Because each entry point is called by itself, a hook wrapper wraps the
+implementations of its own module only.
 
-A plugin is known by the name of its distribution, the name it was installed under: pip
-guarantees that it is unique; names of entry points are not.
+A plugin is identified by the name of its distribution. pip guarantees that this name is unique;
+names of entry points are not.
 """
 
 from __future__ import annotations
@@ -38,27 +39,30 @@ from fusionlab.plugins.registry import (
 NO_PLUGIN = "FUSIONLAB_NO_PLUGIN"
 """Environment variable: names of plugins to leave out, separated by spaces."""
 
+HOOK_ARGUMENTS: dict[str, dict[str, object]] = {}
+"""Hook -> the arguments it is called with; no hook takes any so far."""
+
 T = TypeVar("T")
 
 
 def load_plugins(blocked: Iterable[str] = ()) -> Plugins:
     """Load every installed plugin except the `blocked` distributions.
 
-    Nothing a plugin does wrong at this point is raised: see `Plugins.loaded` and `.warnings`.
-    (A plugin that hangs or kills the process cannot be helped from within it.)
+    Errors of plugins are not raised here; see `Plugins.loaded` and `.warnings`.
+    (A plugin that hangs or kills the process cannot be isolated from within it.)
     """
     manager = pluggy.PluginManager("fusionlab")
     manager.add_hookspecs(hookspecs)
-    barred = {normalized_name(name) for name in blocked}
+    blocked_names = {normalized_name(name) for name in blocked}
     plugins = Plugins()
     for point in _entry_points():
-        plugins.loaded.append(_load(manager, point, barred, plugins))
+        plugins.loaded.append(_load(manager, point, blocked_names, plugins))
     return plugins
 
 
 @cache
 def installed() -> Plugins:
-    """Return the plugins of this process, loaded once; broken ones cost a Python warning."""
+    """Return the plugins of this process, loaded once; warn in Python about broken ones."""
     plugins = load_plugins(os.environ.get(NO_PLUGIN, "").split())
     for text in plugins.warnings:
         warnings.warn(text, RuntimeWarning, stacklevel=3)
@@ -66,7 +70,7 @@ def installed() -> Plugins:
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return type and message of an exception, whatever its class makes of them."""
+    """Return the type and message of an exception, even if its `__str__` fails."""
     try:
         return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
     except Exception:
@@ -74,13 +78,13 @@ def in_one_line(error: BaseException) -> str:
 
 
 def _entry_points() -> list[EntryPoint]:
-    """Every `fusionlab.v*` entry point, in an order that does not depend on `sys.path`."""
-    everything = entry_points()
+    """Return every `fusionlab.v*` entry point, in an order independent of `sys.path`."""
+    all_points = entry_points()
     points = [
         point
-        for group in everything.groups
+        for group in all_points.groups
         if re.fullmatch(r"fusionlab\.v\d+", group)
-        for point in everything.select(group=group)
+        for point in all_points.select(group=group)
     ]
     return sorted(points, key=lambda p: (_distribution(p), p.group, p.name))
 
@@ -90,7 +94,7 @@ def _distribution(point: EntryPoint) -> str:
 
 
 def _load(
-    manager: pluggy.PluginManager, point: EntryPoint, barred: set[str], plugins: Plugins
+    manager: pluggy.PluginManager, point: EntryPoint, blocked_names: set[str], plugins: Plugins
 ) -> Plugin:
     name = _distribution(point)
     version = point.dist.version if point.dist else "?"
@@ -99,10 +103,10 @@ def _load(
     def outcome(status: Status, problem: str = "") -> Plugin:
         return Plugin(name, version, point.value, status, problem, perf_counter() - started)
 
-    if name in barred:
+    if name in blocked_names:
         return outcome("blocked")
     if point.group != hookspecs.GROUP:
-        return outcome("outdated", f"it speaks {point.group}, this fusionlab {hookspecs.GROUP}")
+        return outcome("outdated", f"it is written for {point.group}, not for {hookspecs.GROUP}")
     handle = f"{name}/{point.name}"
     try:
         manager.register(point.load(), name=handle)
@@ -110,32 +114,29 @@ def _load(
         _collect(manager, handle, name, plugins)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever a plugin raises, we go on without it
-        manager.set_blocked(handle)  # also undoes a offer that failed half-way
+    except BaseException as error:  # whatever a plugin raises, the others still load
+        manager.set_blocked(handle)  # also undoes a registration that failed half-way
         return outcome("broken", in_one_line(error))
     return outcome("ok")
 
 
 def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: Plugins) -> None:
-    """Ask one plugin all its hooks; keep the answers only if every one of them is sound."""
+    """Call all hooks of one plugin; register the results only if every one of them is valid."""
 
-    def ask(hook: str, kind: type[T]) -> list[T]:
-        answers: list[T] = []
-        for impl in getattr(manager.hook, hook).get_hookimpls():
-            if impl.plugin_name == handle:
-                answer: Any = impl.function()
-                items: list[Any] = [answer] if isinstance(answer, Mapping) else list(answer)
-                for item in items:
-                    if not isinstance(item, kind):
-                        raise TypeError(f"{hook} must list {kind.__name__}, got {item!r}")
-                answers += items
-        return answers
+    def call(hook: str, kind: type[T]) -> list[T]:
+        items: list[Any] = []
+        for result in _call_hook(manager, handle, hook):
+            items += [result] if isinstance(result, Mapping) else list(result)
+        for item in items:
+            if not isinstance(item, kind):
+                raise TypeError(f"{hook} must list {kind.__name__}, got {item!r}")
+        return items
 
-    strategies = _new(plugins.strategies, ask("fusionlab_strategies", StrategyRef), plugin)
-    backbones = _new(plugins.backbones, ask("fusionlab_backbones", BackboneRef), plugin)
-    metrics = _new(plugins.metrics, ask("fusionlab_metrics", MetricRef), plugin)
-    presets = ask("fusionlab_presets", Preset)
-    defaults: list[Mapping[str, str]] = ask("fusionlab_defaults", Mapping)
+    strategies = _new(plugins.strategies, call("fusionlab_strategies", StrategyRef), plugin)
+    backbones = _new(plugins.backbones, call("fusionlab_backbones", BackboneRef), plugin)
+    metrics = _new(plugins.metrics, call("fusionlab_metrics", MetricRef), plugin)
+    presets = call("fusionlab_presets", Preset)
+    defaults: list[Mapping[str, str]] = call("fusionlab_defaults", Mapping)
     for key, value in (item for values in defaults for item in values.items()):
         if not (isinstance(key, str) and isinstance(value, str)):
             raise TypeError(f"fusionlab_defaults must map text to text, got {key!r}: {value!r}")
@@ -147,8 +148,21 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
     plugins.defaults += [(plugin, k, v) for values in defaults for k, v in values.items()]
 
 
+def _call_hook(manager: pluggy.PluginManager, handle: str, hook: str) -> list[Any]:
+    """Call the implementations and wrappers that one plugin has of a hook, through pluggy."""
+    others = [plugin for name, plugin in manager.list_name_plugin() if name != handle]
+    caller = manager.subset_hook_caller(hook, others)
+    results: list[Any] = caller(**HOOK_ARGUMENTS.get(hook, {}))
+    implementations = caller.get_hookimpls()
+    # pluggy drops None, which a function without a return statement gives by mistake
+    wrapped = any(impl.wrapper or impl.hookwrapper for impl in implementations)
+    if not wrapped and len(results) < len(implementations):
+        raise TypeError(f"{hook} must return a list or a mapping, got None")
+    return results
+
+
 def _new(registry: Registry[Ref], refs: list[Ref], plugin: str) -> list[Registration[Ref]]:
-    """Turn refs into offers; a name may be offered by two plugins, but not twice by one."""
+    """Turn descriptions into registrations; one plugin may not use the same name twice."""
     taken = {registration.qualified for registration in registry.registrations}
     registrations = []
     for ref in refs:

@@ -1,11 +1,12 @@
-"""A plugin may be broken in many ways; fusionlab must name it and go on."""
+"""Plugins, sound and broken: fusionlab names a broken plugin and keeps working."""
 
 import pytest
 from click.testing import CliRunner
 
-from fusionlab import Fusion, FusionlabError
+from fusionlab import Fusion, FusionlabError, hookspecs
 from fusionlab.cli import main
 from fusionlab.hookspecs import GROUP
+from fusionlab.plugins import host
 from fusionlab.plugins.host import installed, load_plugins
 
 GOOD = """
@@ -45,7 +46,7 @@ BROKEN = {
     ),
     "nothing": (
         "from fusionlab import hookimpl\n@hookimpl\ndef fusionlab_presets(): ...",
-        "TypeError: 'NoneType' object is not iterable",
+        "fusionlab_presets must return a list or a mapping, got None",
     ),
     "halfway": (
         "from fusionlab import StrategyRef, hookimpl\n@hookimpl\ndef fusionlab_strategies():\n"
@@ -104,8 +105,10 @@ def test_a_broken_plugin_costs_one_warning_and_the_others_still_work(install, ki
 
 def test_a_plugin_of_another_api_is_reported_and_never_imported(install):
     install("lab-future", "raise AssertionError('imported')", group="fusionlab.v99")
-    assert status("lab-future") == ("outdated", f"it speaks fusionlab.v99, this fusionlab {GROUP}")
-    assert "plugin lab-future 1.0 is ignored: it speaks fusionlab.v99" in run("plugins").stderr
+    assert status("lab-future") == ("outdated", f"it is written for fusionlab.v99, not for {GROUP}")
+    assert (
+        "plugin lab-future 1.0 is ignored: it is written for fusionlab.v99" in run("plugins").stderr
+    )
 
 
 def test_a_blocked_plugin_is_never_imported(install, monkeypatch):
@@ -137,6 +140,72 @@ def test_two_plugins_may_offer_the_same_name_if_the_user_says_which(install):
 def test_one_distribution_may_have_several_entry_points(install):
     install("lab-many", GOOD, entries="first = lab_many\nsecond = fusionlab.errors")
     assert [p.status for p in load_plugins().loaded if p.name == "lab-many"] == ["ok", "ok"]
+
+
+WRAPPER = """
+    from fusionlab import StrategyRef, hookimpl
+
+    @hookimpl
+    def fusionlab_strategies():
+        return [StrategyRef(name, "x:Y", "") for name in ("shown", "hidden")]
+
+    @hookimpl(wrapper=True, specname="fusionlab_strategies")
+    def hide():
+        results = yield
+        return [[ref for ref in refs if ref.name != "hidden"] for refs in results]
+"""
+
+
+def offered_by(name):
+    registrations = load_plugins().strategies.registrations
+    return [entry.ref.name for entry in registrations if entry.plugin == name]
+
+
+def test_a_hook_wrapper_changes_what_its_own_module_offers(install):
+    before = offered_by("fusionlab-imaging")
+    install("lab-wrapper", WRAPPER)
+    assert status("lab-wrapper") == ("ok", "")
+    assert offered_by("lab-wrapper") == ["shown"]
+    assert offered_by("fusionlab-imaging") == before
+
+
+def test_a_hook_wrapper_without_an_implementation_is_called_with_no_results(install):
+    install(
+        "lab-wrapper",
+        """
+        from fusionlab import StrategyRef, hookimpl
+
+        @hookimpl(wrapper=True)
+        def fusionlab_strategies():
+            results = yield
+            assert results == []
+            return [[StrategyRef("added", "x:Y", "")]]
+        """,
+    )
+    assert status("lab-wrapper") == ("ok", "")
+    assert offered_by("lab-wrapper") == ["added"]
+
+
+def test_a_failing_hook_wrapper_breaks_its_own_plugin_only(install):
+    install("lab-good", GOOD)
+    install("lab-wrapper", WRAPPER.replace("yield", "yield; 1 / 0"))
+    assert status("lab-wrapper") == ("broken", "ZeroDivisionError: division by zero")
+    assert offered_by("lab-wrapper") == []
+    assert offered_by("lab-good") == ["mine"]
+
+
+def test_a_hook_may_gain_an_argument_that_old_implementations_do_not_take(install, monkeypatch):
+    @hookspecs.hookspec
+    def fusionlab_strategies(detail): ...
+
+    monkeypatch.setattr(hookspecs, "fusionlab_strategies", fusionlab_strategies)
+    monkeypatch.setitem(host.HOOK_ARGUMENTS, "fusionlab_strategies", {"detail": "full"})
+    install("lab-old", GOOD)
+    takes_it = GOOD.replace("fusionlab_strategies()", "fusionlab_strategies(detail)")
+    install("lab-new", takes_it.replace('"mine"', "detail"))
+    assert [status(name) for name in ("lab-old", "lab-new")] == [("ok", "")] * 2
+    assert offered_by("lab-old") == ["mine"]
+    assert offered_by("lab-new") == ["full"]
 
 
 def test_a_class_is_found_by_name_wherever_it_was_defined(install):
