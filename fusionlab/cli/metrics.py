@@ -1,4 +1,4 @@
-"""`fusionlab metrics`: what can be measured, and which definition each metric is."""
+"""`fusionlab metrics`: list the metrics, or show the definition of one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   fusionlab metrics
-  fusionlab metrics Qabf              its definition, and the programs it can reproduce
+  fusionlab metrics Qabf              its definition and conventions
   fusionlab score --metrics Qabf,Qabf@paper fused.png infrared.png visible.png
 """
 
@@ -27,10 +27,10 @@ Examples:
 @json_option
 @click.pass_obj
 def metrics(session: Session, name: str | None, *, as_json: bool) -> None:
-    """List the metrics of fusion quality, or tell everything about the one called NAME.
+    """List the metrics of fusion quality, or show the details of the metric NAME.
 
-    All are computed on gray images in gray levels, 0..255. Without @CONVENTION a metric is what
-    its inventor defined; with it, what a known program computes.
+    All metrics are computed on gray images in gray levels, 0..255. Without @CONVENTION a metric
+    follows its original definition; with it, the program that the convention names.
     """
     if name is not None:
         with cli_errors():
@@ -48,7 +48,7 @@ def metrics(session: Session, name: str | None, *, as_json: bool) -> None:
         (
             (
                 registration.ref.name,
-                registration.ref.better,
+                _DIRECTIONS[registration.ref.higher_is_better],
                 registration.ref.sources,
                 " ".join(f"@{name}" for name in registration.ref.conventions),
                 registration.ref.summary,
@@ -65,10 +65,10 @@ def _facts(registration: Registration[MetricRef]) -> dict[str, Any]:
     return {
         "name": ref.name,
         "summary": ref.summary,
-        "better": ref.better,
+        "better": _DIRECTIONS[ref.higher_is_better],
         "bounds": [f"{'-inf' if low is None else low} to {'inf' if high is None else high}"],
         "sources": _SOURCES[ref.sources],
-        "smallest image": f"{ref.least}x{ref.least}",
+        "smallest image": f"{ref.min_size}x{ref.min_size}",
         "constant image": _constant(ref.constant),
         "symmetric": "yes" if ref.symmetric else "no: the order of the sources matters",
         "conventions": [f"@{name}  {note or 'the same'}" for name, note in ref.conventions.items()],
@@ -77,12 +77,13 @@ def _facts(registration: Registration[MetricRef]) -> dict[str, Any]:
     }
 
 
+_DIRECTIONS = {True: "higher", False: "lower", None: "neither"}
 _SOURCES = {
-    "none": "looks at the fused image alone",
+    "none": "uses the fused image alone",
     "mean": "mean over the sources, any number",
     "sum": "sum over the sources, any number",
-    "joint": "judges all sources together, any number",
-    "pair": "defined for exactly two",
+    "joint": "all sources jointly, any number",
+    "pair": "defined for exactly two sources",
 }
 
 

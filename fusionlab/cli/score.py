@@ -84,7 +84,7 @@ def score(
         facts = {"fused": str(fused), "sources": paths, "gray": RULE, "values": jsonable(values)}
         click.echo(json.dumps(facts))
         return
-    arrows = {"higher": "higher is better", "lower": "lower is better", "neither": ""}
+    arrows = {True: "higher is better", False: "lower is better", None: ""}
     show_facts({"gray": RULE, "sources": f"{len(sources)}"}, as_json=False)
     show_table(
         ("metric", "value", "direction", "summary"),
@@ -92,7 +92,7 @@ def score(
             (
                 measure.name,
                 "-" if math.isnan(value := values[measure.name]) else f"{value:.6g}",
-                arrows[measure.ref.better],
+                arrows[measure.ref.higher_is_better],
                 measure.ref.summary,
             )
             for measure in measures

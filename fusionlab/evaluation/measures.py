@@ -116,6 +116,6 @@ def value_of(measure: Measure, fused: Tensor, sources: Tensor) -> float:
     value, not the row.
     """
     ref = measure.ref
-    if min(fused.shape[-2:]) < ref.least or (ref.sources == "pair" and len(sources) != 2):
+    if min(fused.shape[-2:]) < ref.min_size or (ref.sources == "pair" and len(sources) != 2):
         return math.nan
     return float(measure(fused, sources))

@@ -114,7 +114,7 @@ class Report:
             "metrics": {
                 measure.name: {
                     "summary": measure.ref.summary,
-                    "better": measure.ref.better,
+                    "higher_is_better": measure.ref.higher_is_better,
                     "sources": measure.ref.sources,
                     "reference": measure.ref.reference,
                     "plugin": measure.registration.plugin,

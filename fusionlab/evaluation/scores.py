@@ -106,8 +106,8 @@ class Scores:
 
 
 def direction_of(measure: Measure) -> int:
-    """Return 1 if more is better, -1 if less is, 0 if neither."""
-    return {"higher": 1, "lower": -1, "neither": 0}[measure.ref.better]
+    """Return 1 if higher values of a metric are better, -1 if lower ones are, 0 if neither."""
+    return {True: 1, False: -1, None: 0}[measure.ref.higher_is_better]
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:

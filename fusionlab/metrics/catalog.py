@@ -54,7 +54,7 @@ CATALOG: tuple[MetricRef, ...] = (
         "CE",
         f"{HERE}.information:cross_entropy",
         "divergence of the sources' histograms from the fused one's, bits",
-        better="lower",
+        higher_is_better=False,
         bounds=(-0.531, inf),
         reference="D. M. Bulanon et al., Biosystems Engineering 103(1), 2009, 12-22; "
         "doi:10.1016/j.biosystemseng.2009.02.009",
@@ -103,7 +103,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.contrast:spatial_frequency",
         "spatial frequency of the fused image, gray levels",
         bounds=(0, 255 * sqrt(2)),
-        least=2,
+        min_size=2,
         sources="none",
         constant=0,
         reference="A. M. Eskicioglu, P. S. Fisher, IEEE Trans. Commun. 43(12), 1995, 2959-2965; "
@@ -118,7 +118,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.contrast:average_gradient",
         "average gradient of the fused image, gray levels per pixel",
         bounds=(0, 255),
-        least=2,
+        min_size=2,
         sources="none",
         constant=0,
         reference="G. Cui et al., Optics Communications 341, 2015, 199-209; "
@@ -143,9 +143,9 @@ CATALOG: tuple[MetricRef, ...] = (
         "Q_SF",
         f"{HERE}.contrast:spatial_frequency_error",
         "ratio of the error of spatial frequency (Zheng et al.), 0 is ideal",
-        better="neither",
+        higher_is_better=None,
         bounds=(-1, inf),
-        least=2,
+        min_size=2,
         sources="joint",
         constant=-1,
         reference="Y. Zheng et al., Information Fusion 8(2), 2007, 177-192; "
@@ -157,7 +157,7 @@ CATALOG: tuple[MetricRef, ...] = (
         "MSE",
         f"{HERE}.differences:mean_square_error",
         "mean squared error against the sources, gray levels squared",
-        better="lower",
+        higher_is_better=False,
         bounds=(0, 255**2),
         reference="P. Jagalingam, A. V. Hegde, Aquatic Procedia 4, 2015, 133-142; "
         "doi:10.1016/j.aqpro.2015.02.019",
@@ -167,7 +167,7 @@ CATALOG: tuple[MetricRef, ...] = (
         "RMSE",
         f"{HERE}.differences:root_mean_square_error",
         "root of the mean squared error against the sources, gray levels",
-        better="lower",
+        higher_is_better=False,
         bounds=(0, 255),
         reference="P. Jagalingam, A. V. Hegde, Aquatic Procedia 4, 2015, 133-142; "
         "doi:10.1016/j.aqpro.2015.02.019",
@@ -214,7 +214,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.edges:qabf",
         "share of the sources' edges that the fused image keeps",
         bounds=(0, 1),
-        least=3,
+        min_size=3,
         sources="joint",
         reference="C. S. Xydeas, V. Petrovic, Electronics Letters 36(4), 2000, 308-309; "
         "doi:10.1049/el:20000267",
@@ -232,7 +232,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.edges:q_g",
         "share of the sources' edges that is kept, mean over the pixels",
         bounds=(0, 1),
-        least=3,
+        min_size=3,
         sources="joint",
         reference="Z. Liu et al., IEEE Trans. PAMI 34(1), 2012, 94-109; doi:10.1109/TPAMI.2011.109",
         conventions={"liu": "1e-5 for every zero that it divides by: 1e-6 more or less"},
@@ -241,9 +241,9 @@ CATALOG: tuple[MetricRef, ...] = (
         "Nabf",
         f"{HERE}.edges:nabf",
         "share of edges that the fused image invents",
-        better="lower",
+        higher_is_better=False,
         bounds=(0, 1),
-        least=3,
+        min_size=3,
         sources="joint",
         constant=0,
         reference="B. K. Shreyamsha Kumar, Signal, Image and Video Processing 7(6), 2013, "
@@ -261,7 +261,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.structure:ssim",
         "structural similarity with the sources (Wang et al. 2004)",
         bounds=(-1, 1),
-        least=11,
+        min_size=11,
         reference="Z. Wang et al., IEEE Trans. Image Processing 13(4), 2004, 600-612; "
         "doi:10.1109/TIP.2003.819861",
         conventions={
@@ -284,7 +284,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.structure:ms_ssim_wang",
         "multi-scale structural similarity of Wang et al., five scales",
         bounds=(0, 1),
-        least=176,
+        min_size=176,
         reference="Z. Wang, E. P. Simoncelli, A. C. Bovik, Asilomar 2003, 1398-1402; "
         "doi:10.1109/ACSSC.2003.1292216",
     ),
@@ -293,7 +293,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.structure:piella_similarity",
         "similarity with the more varied source (Piella, Heijmans)",
         bounds=(-1, 1),
-        least=11,
+        min_size=11,
         sources="joint",
         reference="G. Piella, H. Heijmans, ICIP 2003, III-173-176; doi:10.1109/ICIP.2003.1247209",
         conventions={
@@ -306,7 +306,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.structure:piella_weighted",
         "Q_S with more weight on varied windows (Piella, Heijmans)",
         bounds=(-1, 1),
-        least=11,
+        min_size=11,
         sources="joint",
         reference="G. Piella, H. Heijmans, ICIP 2003, III-173-176; doi:10.1109/ICIP.2003.1247209",
         conventions={"liu": "SSIM in its Gaussian windows in place of Q0 in blocks of 8x8"},
@@ -316,7 +316,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.structure:cvejic",
         "similarity weighted by covariance with the sources (Cvejic et al.)",
         bounds=(-1, 1),
-        least=11,
+        min_size=11,
         sources="pair",
         reference="N. Cvejic et al., International Journal of Signal Processing 2(3), 2005, "
         "178-182",
@@ -332,7 +332,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.structure:yang",
         "similarity, of common and complementary windows (Yang et al.)",
         bounds=(-1, 1),
-        least=11,
+        min_size=11,
         sources="pair",
         reference="C. Yang et al., Information Fusion 9(2), 2008, 156-160; "
         "doi:10.1016/j.inffus.2006.09.001",
@@ -347,7 +347,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.exposures:mef_ssim",
         "MEF-SSIM at three scales (Ma et al.), not Wang's MS-SSIM",
         bounds=(0, 1),
-        least=44,
+        min_size=44,
         sources="joint",
         reference="K. Ma, K. Zeng, Z. Wang, IEEE Trans. Image Processing 24(11), 2015, 3345-3356; "
         "doi:10.1109/TIP.2015.2442920",
@@ -359,7 +359,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.fidelity:vif",
         "visual information fidelity, of pixels, summed over the sources",
         bounds=(0, inf),
-        least=41,
+        min_size=41,
         sources="sum",
         constant=0,
         reference="H. R. Sheikh, A. C. Bovik, IEEE Trans. Image Processing 15(2), 2006, 430-444; "
@@ -371,7 +371,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.fidelity:viff",
         "visual information fidelity for fusion (Han et al.)",
         bounds=(0, inf),
-        least=41,
+        min_size=41,
         sources="joint",
         constant=None,
         symmetric=False,  # where all gains are 0, the last source counts
@@ -383,7 +383,7 @@ CATALOG: tuple[MetricRef, ...] = (
         "FMI_pixel",
         f"{HERE}.features:fmi_pixel",
         "feature mutual information of Sobel edges, in 3x3 windows",
-        least=3,
+        min_size=3,
         reference="M. Haghighat, M. A. Razian, AICT 2014, 1-3",
         conventions={
             "paper": "edges as GNU Octave finds them, 0.2 to 2 % less: a pixel has to exceed both "
@@ -394,7 +394,7 @@ CATALOG: tuple[MetricRef, ...] = (
         "FMI_dct",
         f"{HERE}.features:fmi_dct",
         "feature mutual information of cosine coefficients, in 3x3 windows",
-        least=3,
+        min_size=3,
         reference="M. Haghighat, M. A. Razian, AICT 2014, 1-3",
         conventions={"paper": ""},
     ),
@@ -402,7 +402,7 @@ CATALOG: tuple[MetricRef, ...] = (
         "FMI_w",
         f"{HERE}.features:fmi_w",
         "feature mutual information of Meyer wavelets, in 3x3 windows",
-        least=3,
+        min_size=3,
         reference="M. Haghighat, M. A. Razian, AICT 2014, 1-3",
         conventions={"paper": ""},
     ),
@@ -412,7 +412,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.perception:q_cb",
         "preservation of perceived local contrast (Chen and Blum), 0..1",
         bounds=(0, 1),
-        least=31,
+        min_size=31,
         sources="joint",
         constant=0,
         reference="Y. Chen, R. S. Blum, Image and Vision Computing 27(10), 2009, 1421-1432; "
@@ -428,9 +428,9 @@ CATALOG: tuple[MetricRef, ...] = (
         "Q_CV",
         f"{HERE}.perception:q_cv",
         "visible error where sources have edges, squared gray levels",
-        better="lower",
+        higher_is_better=False,
         bounds=(0, inf),
-        least=16,
+        min_size=16,
         sources="joint",
         constant=None,
         reference="H. Chen, P. K. Varshney, Information Fusion 8(2), 2007, 193-207; "
@@ -449,7 +449,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.pyramids:q_m",
         "edge preservation in a Haar pyramid (Wang and Liu), 0..3",
         bounds=(0, 3),
-        least=4,
+        min_size=4,
         sources="joint",
         constant=None,
         reference="P. Wang, B. Liu, ICSP 2008, 965-968; as in Liu et al. 2012, "
@@ -462,7 +462,7 @@ CATALOG: tuple[MetricRef, ...] = (
         f"{HERE}.phase:q_p",
         "agreement of phase congruency and its moments (Zhao et al.)",
         bounds=(-1, 1),
-        least=11,
+        min_size=11,
         sources="joint",
         constant=None,
         reference="J. Zhao et al., IJICIC 3(6A), 2007, 1433-1447; as in Liu et al. 2012, "

@@ -55,10 +55,10 @@ def checked(name: str, fused: Tensor, sources: Tensor, convention: str = "defaul
             f"{name} takes fused images (N, H, W) and sources (k, N, H, W) of one size, got "
             f"{tuple(fused.shape)} and {tuple(sources.shape)}"
         )
-    if min(fused.shape[1:]) < ref.least:
+    if min(fused.shape[1:]) < ref.min_size:
         height, width = fused.shape[1:]
         raise FusionlabError(
-            f"{name} needs at least {ref.least} pixels along both edges, got {width}x{height}"
+            f"{name} needs at least {ref.min_size} pixels along both edges, got {width}x{height}"
         )
     if ref.sources == "pair" and len(sources) != 2:
         raise FusionlabError(f"{name} is defined for exactly two sources, got {len(sources)}")

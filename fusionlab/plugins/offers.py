@@ -1,7 +1,7 @@
-"""The descriptions that hooks return: what a plugin offers, without importing it.
+"""The descriptions that hooks return.
 
-A description says where a class or a function lives, and what a list or a table needs to know
-about it. The class or function is imported only when it is chosen.
+A description says where a class or a function is defined, and holds what lists and tables print
+about it. The class or function is imported only when it is used.
 """
 
 from __future__ import annotations
@@ -24,101 +24,115 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Better = Literal["higher", "lower", "neither"]
 SourcesRule = Literal["none", "mean", "sum", "joint", "pair"]
 
 
 @dataclass(frozen=True)
-class StrategyRef:
-    """A strategy that can be listed without being imported.
-
-    Args:
-        name: what `--strategy` takes.
-        target: where the class lives, `"package.module:Class"`.
-        summary: one line, the same as the first line of the class's docstring.
-        checkpoints: of a learned strategy: tag -> safetensors file (its card lies beside it).
-            The first is the default.
-    """
+class _Ref:
+    """The fields that all descriptions share."""
 
     name: str
     target: str
     summary: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not (isinstance(self.target, str) and re.fullmatch(r"[\w.]+:\w+", self.target)):
+            raise ValueError(f"a target is written 'package.module:Class', got {self.target!r}")
+        if not isinstance(self.summary, str):
+            raise TypeError(
+                f"the summary of {self.name!r} must be a line of text, got {self.summary!r}"
+            )
+
+
+@dataclass(frozen=True)
+class _CheckpointedRef(_Ref):
+    """The fields of descriptions of classes that may have trained weights."""
+
     checkpoints: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_ref(self.name, self.target, self.summary)
-        _check_checkpoints(self.checkpoints)
+        super().__post_init__()
+        for tag, path in self.checkpoints.items():
+            check_name(tag)
+            if not isinstance(path, Path):
+                raise TypeError(f"the weights {tag!r} must be a Path, got {path!r}")
+
+
+@dataclass(frozen=True)
+class StrategyRef(_CheckpointedRef):
+    """A strategy that can be listed without importing it.
+
+    Args:
+        name: the name that `--strategy` takes.
+        target: where the class is defined, `"package.module:Class"`.
+        summary: one line, the same as the first line of the class's docstring.
+        checkpoints: for a learned strategy: tag -> safetensors file (with its card beside it).
+            The first is the default.
+    """
 
     def load(self) -> type[Strategy]:
         """Import and return the class."""
         from fusionlab.strategy import Strategy
 
-        return _load(self.target, Strategy)
+        return _load_class(self.target, Strategy)
 
 
 @dataclass(frozen=True)
-class BackboneRef:
-    """A backbone that can be listed without being imported.
+class BackboneRef(_CheckpointedRef):
+    """A backbone that can be listed without importing it.
 
     Args:
-        name: what `--backbone` takes.
-        target: where the class lives, `"package.module:Class"`.
+        name: the name that `--backbone` takes.
+        target: where the class is defined, `"package.module:Class"`.
         summary: one line, the same as the first line of the class's docstring.
-        checkpoints: tag -> safetensors file (its card lies beside it). The first is the
-            default; none at all means that the backbone needs no weights.
+        checkpoints: tag -> safetensors file (with its card beside it). The first is the
+            default; a backbone without checkpoints needs no weights.
     """
-
-    name: str
-    target: str
-    summary: str
-    checkpoints: Mapping[str, Path] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        _check_ref(self.name, self.target, self.summary)
-        _check_checkpoints(self.checkpoints)
 
     def load(self) -> type[Backbone]:
         """Import and return the class."""
         from fusionlab.backbone import Backbone
 
-        return _load(self.target, Backbone)
+        return _load_class(self.target, Backbone)
 
 
 class MetricFunction(Protocol):
-    """What a metric computes: N images in, N numbers out."""
+    """A function that computes a metric: N images in, N numbers out."""
 
     def __call__(self, fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
         """Return `(N,)`, float64, of fused `(N, H, W)` and sources `(k, N, H, W)` in 0..255."""
 
 
 @dataclass(frozen=True)
-class MetricRef:
-    """A metric, with everything a table or a reader needs to know; computed only when asked.
+class MetricRef(_Ref):
+    """A metric that can be listed without importing it.
+
+    Before the function is called, the shapes, the size, the number of sources and the range of the
+    images are checked against this description.
 
     Args:
-        name: what `--metrics` takes, without or with `@CONVENTION`.
-        target: where the function lives, `"package.module:function"`; see `MetricFunction`.
-        summary: the long name and unit, one line.
-        better: which direction is better; `neither` for a description that is no merit.
-        bounds: between which values it lies; infinite where there is no bound.
-        least: the smallest edge of an image it can judge, in pixels.
-        sources: what more than two sources mean: the metric looks at the fused image alone
-            (`none`), is the `mean` or the `sum` over the sources, or judges them together
-            (`joint`); or it is defined for exactly two (`pair`).
-        constant: what a fused image of a single value gets: a number, nan where it is undefined;
-            None where it depends on the sources.
-        symmetric: whether the order of the sources does not matter.
-        reference: DOI or another pointer to who defined it.
-        conventions: name of a program whose values it can reproduce -> how that differs from the
-            default and what is wrong with it; empty where it does not differ.
+        name: the name that `--metrics` takes, without or with `@CONVENTION`.
+        target: where the function is defined, `"package.module:function"`; see `MetricFunction`.
+        summary: one line: the long name and the unit.
+        higher_is_better: whether larger values are better; None for a property that is neither
+            good nor bad.
+        bounds: the smallest and largest possible value; infinite where there is no bound.
+        min_size: the smallest height and width of an image that it can score, in pixels.
+        sources: how it uses the sources: `none` (it looks at the fused image alone), the `mean`
+            or the `sum` over any number of sources, all of them jointly (`joint`), or exactly
+            two (`pair`).
+        constant: its value for a fused image of a single gray level: a number, nan where it is
+            undefined, None where it depends on the sources.
+        symmetric: whether the value is independent of the order of the sources.
+        reference: DOI or another reference to its definition.
+        conventions: name of a program whose values it can reproduce -> how that program differs
+            from the definition; empty where it does not differ.
     """
 
-    name: str
-    target: str
-    summary: str
-    better: Better = "higher"
+    higher_is_better: bool | None = True
     bounds: tuple[float, float] = (-math.inf, math.inf)
-    least: int = 1
+    min_size: int = 1
     sources: SourcesRule = "mean"
     constant: float | None = None
     symmetric: bool = True
@@ -126,46 +140,35 @@ class MetricRef:
     conventions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_ref(self.name, self.target, self.summary)
+        super().__post_init__()
         for convention in self.conventions:
             check_name(convention)
-        for given, known in (
-            (self.better, get_args(Better)),
-            (self.sources, get_args(SourcesRule)),
-        ):
-            if given not in known:
-                raise ValueError(f"{self.name} must say one of {', '.join(known)}, got {given!r}")
-        if not (self.least >= 1 and self.bounds[0] <= self.bounds[1]):
-            raise ValueError(f"{self.name} needs least >= 1 and bounds (low, high)")
+        if self.higher_is_better not in (True, False, None):
+            raise ValueError(
+                f"higher_is_better of {self.name} must be True, False or None, got "
+                f"{self.higher_is_better!r}"
+            )
+        if self.sources not in get_args(SourcesRule):
+            raise ValueError(
+                f"sources of {self.name} must be one of {', '.join(get_args(SourcesRule))}, got "
+                f"{self.sources!r}"
+            )
+        if not (self.min_size >= 1 and self.bounds[0] <= self.bounds[1]):
+            raise ValueError(f"{self.name} needs min_size >= 1 and bounds (low, high)")
 
     def load(self) -> MetricFunction:
         """Import and return the function."""
-        found: MetricFunction = _attribute(self.target)
-        if not callable(found):
+        function: MetricFunction = _attribute(self.target)
+        if not callable(function):
             raise TypeError(f"{self.target} is not a function")
-        return found
+        return function
 
 
-def _check_ref(name: object, target: object, summary: object) -> None:
-    check_name(name)
-    if not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
-        raise ValueError(f"a target is written 'package.module:Class', got {target!r}")
-    if not isinstance(summary, str):
-        raise TypeError(f"the summary of {name!r} must be a line of text, got {summary!r}")
-
-
-def _check_checkpoints(checkpoints: Mapping[str, object]) -> None:
-    for tag, path in checkpoints.items():
-        check_name(tag)
-        if not isinstance(path, Path):
-            raise TypeError(f"the weights {tag!r} must be a Path, got {path!r}")
-
-
-def _load(target: str, base: type[T]) -> type[T]:
-    found = _attribute(target)
-    if not (isinstance(found, type) and issubclass(found, base)):
+def _load_class(target: str, base: type[T]) -> type[T]:
+    cls = _attribute(target)
+    if not (isinstance(cls, type) and issubclass(cls, base)):
         raise TypeError(f"{target} is not a fusionlab.{base.__name__}")
-    return found
+    return cls
 
 
 def _attribute(target: str) -> Any:

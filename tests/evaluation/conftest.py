@@ -13,8 +13,8 @@ METRICS = """
         here = __name__
         return [
             MetricRef("brightness", here + ":brightness", "Mean gray level.", sources="none"),
-            MetricRef("darkness", here + ":darkness", "What is missing to white.", better="lower"),
-            MetricRef("wide", here + ":brightness", "Needs 20 pixels.", least=20, sources="pair"),
+            MetricRef("darkness", here + ":darkness", "255 - mean.", higher_is_better=False),
+            MetricRef("wide", here + ":brightness", "Needs 20.", min_size=20, sources="pair"),
             MetricRef("broken", here + ":broken", "Fails."),
             MetricRef("short", here + ":short", "Gives one value too few."),
         ]

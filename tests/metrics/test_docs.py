@@ -30,14 +30,14 @@ def tables():
     ]
     for ref in CATALOG:
         low, high = map(number, ref.bounds)
-        better = {"higher": "↑", "lower": "↓", "neither": ""}[ref.better]
+        better = {True: "↑", False: "↓", None: ""}[ref.higher_is_better]
         sources = ref.sources if ref.symmetric else f"{ref.sources}, in order"
         cells = [
             f"`{ref.name}`",
             ref.summary,
             better,
             f"{low}..{high}",
-            str(ref.least),
+            str(ref.min_size),
             sources,
             constant(ref.constant),
             ref.reference,

@@ -90,7 +90,7 @@ def named(measures):
 
 @named(EVERYTHING)
 def test_a_batch_gives_what_its_images_give(measure):
-    fused, sources = scene(measure.ref.least, k_for(measure.ref), count=3)
+    fused, sources = scene(measure.ref.min_size, k_for(measure.ref), count=3)
     together = measure(fused, sources)
     alone = torch.cat([measure(fused[i : i + 1], sources[:, i : i + 1]) for i in range(3)])
     assert torch.allclose(together, alone, rtol=1e-12, atol=1e-12, equal_nan=True)
@@ -99,7 +99,7 @@ def test_a_batch_gives_what_its_images_give(measure):
 @named(EVERYTHING)
 def test_eight_bits_as_integers_or_floats_are_the_same_image(measure):
     """All is computed in float64, and float32 holds gray levels exactly: tolerance zero."""
-    fused, sources = scene(measure.ref.least, k_for(measure.ref))
+    fused, sources = scene(measure.ref.min_size, k_for(measure.ref))
     values = [measure(fused.to(t), sources.to(t)) for t in (torch.uint8, torch.float32)]
     for value in values:
         assert torch.equal(value, measure(fused.double(), sources.double()))
@@ -108,7 +108,7 @@ def test_eight_bits_as_integers_or_floats_are_the_same_image(measure):
 
 @named(EVERYTHING)
 def test_the_images_are_left_as_they_are(measure):
-    fused, sources = (images.double() for images in scene(measure.ref.least))
+    fused, sources = (images.double() for images in scene(measure.ref.min_size))
     before = fused.clone(), sources.clone()
     measure(fused, sources)
     assert torch.equal(fused, before[0])
@@ -117,7 +117,7 @@ def test_the_images_are_left_as_they_are(measure):
 
 @named([m for m in EVERYTHING if m.convention == "default" and m.ref.symmetric])
 def test_the_order_of_the_sources_does_not_matter_where_it_is_claimed(measure):
-    fused, sources = scene(measure.ref.least, k_for(measure.ref))
+    fused, sources = scene(measure.ref.min_size, k_for(measure.ref))
     assert torch.allclose(measure(fused, sources), measure(fused, sources.flip(0)), rtol=1e-12)
 
 
@@ -125,7 +125,7 @@ def test_claims_of_asymmetry_are_true():
     for ref in CATALOG:
         if not ref.symmetric:
             measure = Measure(Registration(ref, "fusionlab-imaging"))
-            fused, sources = scene(ref.least)
+            fused, sources = scene(ref.min_size)
             fused[:], sources[0] = 128, 100  # ties are where the order tells
             sources[1] = torch.where(sources[1] > 128, 140, 100).to(torch.uint8)
             values = [measure(fused, sources).item(), measure(fused, sources.flip(0)).item()]
@@ -134,7 +134,7 @@ def test_claims_of_asymmetry_are_true():
 
 @named([m for m in EVERYTHING if m.convention == "default"])
 def test_a_mirrored_scene_has_the_same_value_or_a_reason(measure):
-    fused, sources = scene(measure.ref.least)
+    fused, sources = scene(measure.ref.min_size)
     value = measure(fused, sources).item()
     for axis in (-1, -2):
         mirrored = measure(fused.flip(axis), sources.flip(axis)).item()
@@ -146,7 +146,7 @@ def test_a_mirrored_scene_has_the_same_value_or_a_reason(measure):
 @settings(max_examples=5)
 @given(seed=st.integers(0, 2**31), contrast=st.sampled_from([0.02, 0.3, 1.0, 8.0]))
 def test_values_lie_within_their_bounds(measure, seed, contrast):
-    fused, sources = scene(measure.ref.least, seed=seed, contrast=contrast)
+    fused, sources = scene(measure.ref.min_size, seed=seed, contrast=contrast)
     low, high = measure.ref.bounds
     for value in (measure(fused, sources), measure(sources[0], sources)):
         assert math.isnan(value) or low - 1e-9 <= value.item() <= high + 1e-9
@@ -154,7 +154,7 @@ def test_values_lie_within_their_bounds(measure, seed, contrast):
 
 @named([m for m in EVERYTHING if m.convention == "default"])
 def test_a_constant_fused_image_gets_what_the_catalog_says(measure):
-    fused, sources = scene(measure.ref.least)
+    fused, sources = scene(measure.ref.min_size)
     fused[:] = 77
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -166,7 +166,7 @@ def test_a_constant_fused_image_gets_what_the_catalog_says(measure):
 
 @named(EVERYTHING)
 def test_images_that_are_all_constant_raise_nothing(measure):
-    _, sources = scene(measure.ref.least)
+    _, sources = scene(measure.ref.min_size)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for level in (0, 77, 255):
@@ -177,7 +177,7 @@ def test_images_that_are_all_constant_raise_nothing(measure):
 @named([m for m in EVERYTHING if m.convention == "default"])
 def test_three_sources_mean_what_the_catalog_says(measure):
     ref = measure.ref
-    fused, sources = scene(ref.least, k=3)
+    fused, sources = scene(ref.min_size, k=3)
     if ref.sources == "pair":
         with pytest.raises(FusionlabError, match="exactly two sources, got 3"):
             measure(fused, sources)
@@ -196,13 +196,13 @@ def test_three_sources_mean_what_the_catalog_says(measure):
 @pytest.mark.parametrize(("name", "ideal"), PERFECT.items())
 def test_a_fused_image_that_is_its_source_is_perfect(name, ideal):
     measure = Measure(Registration(METRICS[name], "fusionlab-imaging"))
-    _, sources = scene(METRICS[name].least)
+    _, sources = scene(METRICS[name].min_size)
     assert measure(sources[0], sources[:1]).item() == pytest.approx(ideal, abs=1e-9)
 
 
 @named(EVERYTHING)
 def test_the_smallest_image_is_the_one_that_is_named(measure):
-    least = measure.ref.least
+    least = measure.ref.min_size
     fused, sources = scene(least)
     fused, sources = fused[:, :least, :least], sources[..., :least, :least]
     assert measure(fused, sources).shape == (1,)
@@ -231,7 +231,7 @@ def test_what_is_no_image_is_refused(measure, fused, sources):
 
 @named([m for m in EVERYTHING if m.convention == "default"])
 def test_an_unknown_convention_is_refused(measure):
-    fused, sources = scene(measure.ref.least)
+    fused, sources = scene(measure.ref.min_size)
     with pytest.raises(FusionlabError, match="has no convention 'folklore'"):
         measure.ref.load()(fused, sources, convention="folklore")
 
@@ -252,7 +252,7 @@ def test_the_entry_tells_what_there_is_to_know(measure):
 def test_cuda_gives_what_the_cpu_gives(measure):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    fused, sources = scene(measure.ref.least)
+    fused, sources = scene(measure.ref.min_size)
     # sums of float64 in another order
     assert measure(fused.cuda(), sources.cuda()).item() == pytest.approx(
         measure(fused, sources).item(), rel=1e-9, nan_ok=True

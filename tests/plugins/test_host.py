@@ -66,8 +66,8 @@ BROKEN = {
     "base": ("raise BaseException('of all')", "BaseException: of all"),
     "metric": (
         "from fusionlab import hookimpl\nfrom fusionlab import MetricRef\n@hookimpl\n"
-        "def fusionlab_metrics():\n    return [MetricRef('a', 'x:y', '', better='up')]",
-        "a must say one of higher, lower, neither, got 'up'",
+        "def fusionlab_metrics():\n    return [MetricRef('a', 'x:y', '', higher_is_better='up')]",
+        "higher_is_better of a must be True, False or None, got 'up'",
     ),
     "twice": (
         "from fusionlab import StrategyRef, hookimpl\n@hookimpl\ndef fusionlab_strategies():\n"
