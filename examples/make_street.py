@@ -14,7 +14,7 @@ c.png, thermal        What is warm: the pedestrian, the fire, an engine, heated 
                       sign is blank again: its two paints are equally warm.
 
 The bands are 8-bit gray and registered. A material is a triple of brightnesses, one per band, so
-that each thing is drawn once; lengths are metres, seen by one pinhole camera.
+that each thing is drawn once; lengths are meters, seen by one pinhole camera.
 """
 
 import sys
@@ -181,7 +181,7 @@ def draw_sky(scene: Plane) -> None:
 
 
 def draw_hills(scene: Plane, height: float, leaf: float) -> None:
-    """Wooded hills so far away that a metre is seen as a pixel."""
+    """Wooded hills so far away that a meter is seen as a pixel."""
     x, up = facing(FOCAL)
     trees = fractal(x / 7 + height, up / 5)
     ridge = height + 14 * fractal(x / 90 + height, np.zeros_like(X), 2) + 2 * trees
@@ -239,9 +239,9 @@ def draw_house(scene: Plane, front: float, back: float, height: float, shade: fl
     paint(scene, wall, grained(brick, grain, (0.25, 0.22, 0.03)))
     paint(scene, wall & (up > height - 0.35), (0.36 * shade, 0.60 * shade, 0.27))  # cornice
 
-    column, storey = np.floor((depth - front) / 2.6), np.floor(up / 3)
+    column, story = np.floor((depth - front) / 2.6), np.floor(up / 3)
     u, v = (depth - front) % 2.6 - 1.3, up % 3 - 1.6
-    luck = LATTICE[storey.astype(int) * 7 % 256, (column * 5 + front).astype(int) % 256]
+    luck = LATTICE[story.astype(int) * 7 % 256, (column * 5 + front).astype(int) % 256]
     rooms = wall & (up < height - 0.5)
     paint(scene, rooms & (abs(u) < 0.76) & (abs(v) < 1.02), (0.42 * shade, 0.66, 0.35))
     pane = rooms & (abs(u) < 0.62) & (abs(v) < 0.88) & (abs(u) > 0.04) & (abs(v - 0.3) > 0.04)
@@ -307,8 +307,8 @@ def draw_car(scene: Plane, left: float, depth: float) -> None:
     shadow = GROUND * np.exp(-8 * (beside**2 + beyond**2))
     paint(scene, shadow, SHADE, opacity=(0.85, 0.7, 0))
     for side in (-0.7, 0.7):
-        tyre: Part = ((side, 0.12, side, 0.4), 0.24, 0.24, (0.04, 0.07, 0.68))
-        paint_parts(scene, [tyre], middle, depth)
+        tire: Part = ((side, 0.12, side, 0.4), 0.24, 0.24, (0.04, 0.07, 0.68))
+        paint_parts(scene, [tire], middle, depth)
 
     x, y = facing(depth)
     heat, sheen = np.exp(-(((x - middle) / 0.75) ** 2)), ramp(y, 0.2, 1.4)

@@ -88,11 +88,3 @@ def test_no_plugin_depends_on_the_foreign_distribution_of_our_name():
     for path in (ROOT / "plugins").glob("*/pyproject.toml"):
         dependencies = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["dependencies"]
         assert any(d.startswith("fusionlab-imaging") for d in dependencies), path
-
-
-def test_ci_runs_the_test_command_of_the_readme():
-    """`.ci/run` takes the line from the README itself, so that the two cannot part."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (command,) = [line for line in readme.splitlines() if line.endswith("/pytest")]
-    assert "-e '.[dev]'" in command
-    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

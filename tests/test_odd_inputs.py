@@ -260,7 +260,7 @@ def cropped(content, load, save):
 
 FLOATS = (GRAY / 255).astype(np.float32)
 HOLES = np.where(GRAY < 9, np.nan, FLOATS).astype(np.float32)
-BURNT = np.where(GRAY < 9, np.inf, FLOATS).astype(np.float32)
+INFINITE = np.where(GRAY < 9, np.inf, FLOATS).astype(np.float32)
 LA = Image.fromarray(np.dstack([GRAY, OTHER]), "LA")
 RGBA = np.dstack([RGB, OTHER])
 FLAT = np.full((20, 30), 77, np.uint8)
@@ -307,7 +307,7 @@ CASES = [
     Case("all pixels alike", WORKS, args="odd b.png", make=png(FLAT)),
     Case("all pixels alike, with `--scale minmax`", WARNS, "odd.png has one value only, 77, and nothing is seen of it", "odd b.png --scale minmax", png(FLAT)),
     Case("NaN", FAILS, "odd.tif holds NaN or infinity at ... of 600 values; replace them by numbers first", make=tiff(HOLES)),
-    Case("infinity", FAILS, "odd.tif holds NaN or infinity at ... of 600 values; replace them by numbers first", make=tiff(BURNT)),
+    Case("infinity", FAILS, "odd.tif holds NaN or infinity at ... of 600 values; replace them by numbers first", make=tiff(INFINITE)),
     Case("negative floats", FAILS, "odd.tif must hold floats in 0..1, got values from -1 to 0; choose its scale: minmax, percentile or LO,HI", make=tiff(FLOATS - FLOATS.max())),
     Case("negative floats, with `--scale minmax`", WARNS, "fused.png is written with 16 bits instead of 32-bit floats", "odd b.png --scale minmax", tiff(FLOATS - 1)),
     Case("floats beyond 1", FAILS, "odd.tif must hold floats in 0..1, got values from 0 to 255", make=tiff(GRAY.astype(np.float32))),

@@ -47,7 +47,7 @@ def standard_deviation(
         FusionlabError: the images do not fit together.
 
     Reference: Ma, Ma and Li 2019, doi:10.1016/j.inffus.2018.02.004. (Most papers cite one on
-    sensors of glass fibre, doi:10.1088/0957-0233/8/4/002, which does not define it.)
+    sensors of glass fiber, doi:10.1088/0957-0233/8/4/002, which does not define it.)
     """
     images = checked("SD", fused, sources, convention)
     return images.fused.flatten(1).std(dim=1, correction=0)

@@ -1,0 +1,172 @@
+"""The files around the code: workflows, hooks, templates, constraints, words."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import fusionlab
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+YAML_FILES = [
+    ROOT / "CITATION.cff",
+    ROOT / ".pre-commit-config.yaml",
+    ROOT / "mkdocs.yml",
+    *sorted((ROOT / ".github").rglob("*.yml")),
+]
+
+
+def load_yaml(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def ci(*arguments, check=True):
+    command = [ROOT / ".ci" / "run", *arguments]
+    return subprocess.run(command, check=check, capture_output=True, text=True)
+
+
+def load_tool(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_steps(workflow):
+    for job in load_yaml(workflow)["jobs"].values():
+        yield from (step["run"] for step in job["steps"] if "run" in step)
+
+
+@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: path.name)
+def test_each_yaml_file_can_be_parsed(path):
+    assert isinstance(load_yaml(path), dict)
+
+
+def test_ci_runs_exactly_the_two_commands_of_the_readme():
+    """By a dry run, which prints each command line instead of running it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    fuse, test = [line for line in readme.splitlines() if line.startswith("python3 -m venv ")]
+    commands = [line.removeprefix("+ ") for line in ci("--dry-run").stdout.splitlines()]
+    assert "/fusionlab fuse " in fuse
+    assert fuse in commands
+    assert commands[commands.index(fuse) + 1] == "test -s fused.png"
+    assert test.endswith("/pytest")
+    assert commands[-1] == test
+
+
+def test_ci_without_arguments_also_checks_style_types_imports_words_and_docs():
+    commands = ci("--dry-run").stdout
+    for tool in ("ruff check", "ruff format --check", "mypy", "lint-imports", "codespell"):
+        assert f"+ .venv/bin/{tool}" in commands
+    assert "+ .venv/bin/python tools/check_words.py" in commands
+    assert "+ .venv/bin/mkdocs build --strict" in commands
+
+
+def test_ci_refuses_a_step_that_it_does_not_have():
+    refused = ci("nonsense", check=False)
+    assert refused.returncode == 2
+    assert "nonsense" in refused.stderr
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_each_job_runs_nothing_but_steps_of_ci(workflow):
+    steps = set(ci("--list").stdout.split())
+    commands = list(run_steps(workflow))
+    assert commands
+    for command in commands:
+        script, *names = command.split()
+        assert script == ".ci/run"
+        assert names
+        assert set(names) <= steps
+
+
+def test_the_workflows_run_every_step_of_ci():
+    called = {name for path in WORKFLOWS for run in run_steps(path) for name in run.split()[1:]}
+    assert called == set(ci("--list").stdout.split())
+
+
+def test_the_tests_run_on_every_supported_python():
+    jobs = load_yaml(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]
+    versions = jobs["tests"]["strategy"]["matrix"]["python-version"]
+    classifier = re.compile(r"Programming Language :: Python :: (3\.\d+)")
+    assert versions == [match[1] for c in PROJECT["classifiers"] if (match := classifier.match(c))]
+    assert PROJECT["requires-python"] == f">={versions[0]}"
+
+
+def test_the_oldest_dependencies_are_the_lower_bounds_of_the_project():
+    tool = load_tool("constraints_oldest")
+    written = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8")
+    assert written == tool.constraints(), "run: python tools/constraints_oldest.py"
+
+
+def test_the_hooks_before_a_commit_use_tools_that_the_project_installs():
+    (repository,) = load_yaml(ROOT / ".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local"
+    for hook in repository["hooks"]:
+        assert hook["language"] == "system"
+        program, *arguments = hook["entry"].split()
+        assert shutil.which(program, path=Path(sys.executable).parent), program
+        if program == "python":
+            assert (ROOT / arguments[0]).is_file()
+
+
+@pytest.mark.parametrize("name", ["bug", "metric", "strategy"])
+def test_each_issue_template_names_its_fields_once(name):
+    template = load_yaml(ROOT / ".github" / "ISSUE_TEMPLATE" / f"{name}.yml")
+    assert {"name", "description", "body"} <= set(template)
+    fields = [field["id"] for field in template["body"] if field["type"] != "markdown"]
+    assert fields
+    assert len(set(fields)) == len(fields)
+    assert any(field.get("validations", {}).get("required") for field in template["body"])
+
+
+def test_the_citation_has_the_version_of_the_package():
+    assert load_yaml(ROOT / "CITATION.cff")["version"] == fusionlab.__version__
+
+
+def test_spelling_is_american():
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("needs a git checkout, which says which files belong to the project")
+    tool = load_tool("check_words")
+    findings = [
+        str(finding)
+        for name in tool.tracked_files()
+        for finding in tool.check_file(name, (ROOT / name).read_text(encoding="utf-8"))
+        if finding.kind in tool.STRICT
+    ]
+    assert not findings, "\n".join(findings)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "better"),
+    [
+        ("grey_levels = 256\n", "spelling", "gray"),
+        ("def set_colour(): ...\n", "spelling", "color"),
+        ('"""Normalises the weights."""\n', "spelling", "-ize"),
+        ("class Catalogue: ...\n", "name", "Registry"),
+        ("# the picture is written\n", "prose", "image"),
+    ],
+)
+def test_the_word_check_finds_what_it_is_for(code, kind, better):
+    findings = load_tool("check_words").check_file("fusionlab/some.py", code)
+    assert (kind, better) in {(finding.kind, finding.better) for finding in findings}
+
+
+@pytest.mark.parametrize(
+    "code", ["color = gray\n", "exercise = precise + promise\n", "future.cancelled()\n"]
+)
+def test_the_word_check_leaves_american_words_and_names_of_others_alone(code):
+    assert not list(load_tool("check_words").check_file("fusionlab/some.py", code))
+
+
+def test_each_exception_of_the_word_check_has_a_reason():
+    assert all(entry.reason for entry in load_tool("check_words").ALLOWED)
