@@ -45,7 +45,10 @@ class Fused(Generic[Image]):
     """One map per source, floats in 0..1; empty unless asked for. Where color was fused channel
     by channel, so are the maps."""
     limits: Tensor
-    """What counted as black and white of each source: `(k, N, 2)`, float64, in its own units."""
+    """The values of each source that became black and white: `(k, N, 2)`, float64, in its units."""
+    extremes: Tensor
+    """The smallest and largest value of each source, likewise; NaN for 8-bit sources whose scale
+    is `full`."""
     tile: int | None = None
     """Edge of the tiles, if memory did not suffice for those that were planned."""
 
@@ -215,9 +218,9 @@ class Fusion:
                     maps.append(band.maps)
                     yield band.fused
 
-            image = stack.picture(fused(), self.range_policy, depth)
+            image = stack.image(fused(), self.range_policy, depth)
             tile = pipeline.tile if pipeline.tile != self.tile else None
-            return Fused(image, stack.maps(maps), stack.limits, tile)
+            return Fused(image, stack.weight_maps(maps), stack.limits, stack.extremes, tile)
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and stack.on_tensors):
             graded = any(isinstance(one, Tensor) and one.requires_grad for one in sources)

@@ -33,7 +33,7 @@ from PIL import Image
 
 from fusionlab import FusionlabError
 from fusionlab.cli import main as command
-from fusionlab.imaging.raster import PNG_SIGNATURE
+from fusionlab.imaging.pillow_formats import PNG_SIGNATURE
 from fusionlab.imaging.reading import decode_image
 
 

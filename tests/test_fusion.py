@@ -149,15 +149,15 @@ def test_equal_channels_stay_equal(densefuse):
         ([*images(1), *images(1, 30, 20)], "same size, got 30x20, 20x30"),
         ([np.zeros((4, 4)), np.full((4, 4), 1.5)], "source 2 must hold floats in 0..1, got values"),
         ([np.zeros((4, 4)), np.full((4, 4), np.nan)], "source 2 holds NaN or infinity at 16 of 16"),
-        ([np.zeros((4, 4), np.int32)] * 2, "source 1 is int32, which has no agreed white; choose"),
+        ([np.zeros((4, 4), np.int32)] * 2, "source 1 has values of the type int32, which has no"),
         ([np.zeros((4, 4), complex)] * 2, "got dtype complex128"),
         ([np.zeros((4, 4), bool)] * 2, "got dtype bool"),
         ([np.array([["a"]])] * 2, "got dtype <U1"),
         ([np.zeros((4, 4, 4))] * 2, "shape"),
-        ([np.zeros((0, 4), np.uint8)] * 2, "no pixel at all"),
+        ([np.zeros((0, 4), np.uint8)] * 2, "no pixels"),
         ([np.zeros(4)] * 2, "an array is .H, W. or .H, W, 3."),
         ([torch.zeros(2, 1, 4, 4), torch.zeros(3, 1, 4, 4)], "batches of the same size, got 2, 3"),
-        (["a.png", "b.png"], "source 1 is no image: .* got str"),
+        (["a.png", "b.png"], "source 1 is not an image: .* got str"),
     ],
 )
 def test_what_is_no_set_of_sources_is_refused_in_one_sentence(sources, message):
@@ -384,7 +384,7 @@ def test_the_number_of_scales_must_fit_the_sources():
 
 def test_errors_call_the_sources_by_their_names():
     sources = [np.zeros((4, 4)), np.zeros((4, 4), np.int16)]
-    with pytest.raises(FusionlabError, match="^thermal.tif is int16"):
+    with pytest.raises(FusionlabError, match="^thermal.tif has values of the type int16"):
         Fusion(Identity(), Mean()).fuse(sources, names=["visible.png", "thermal.tif"])
 
 

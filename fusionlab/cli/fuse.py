@@ -1,4 +1,4 @@
-"""`fusionlab fuse`: read the sources, fuse them, write the picture; or a folder of them."""
+"""`fusionlab fuse`: read the sources, fuse them, write the image; or do so for a folder."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from fusionlab.cli.session import (
 )
 
 if TYPE_CHECKING:
+    from fusionlab.fusion import Fusion
     from fusionlab.runs.file_fusion import FileFusion
-    from fusionlab.runs.folder_run import FolderRun, Outcome
-    from fusionlab.runs.image_sets import ImageSetItem
+    from fusionlab.runs.folder_run import FolderRun, ItemOutcome
     from fusionlab.strategy import Strategy
 
 EXAMPLES = """\b
@@ -40,12 +40,12 @@ Examples:
   fusionlab fuse --color luma pet.png mri.png    keeps the color of the PET
   fusionlab fuse --resize first ir.png vis.jpg --record
 \b
-  fusionlab fuse ir/ vis/ -o fused/               one picture for each stem in both
-  fusionlab fuse brackets/ -o fused/ --resume     brackets/a, brackets/b, ...; goes on
+  fusionlab fuse ir/ vis/ -o fused/               one image for each stem in both
+  fusionlab fuse brackets/ -o fused/ --resume     brackets/a, brackets/b, ...; resumes
   fusionlab fuse ir/ vis/ --precision bf16        faster, and off by up to 3 of 255
-  fusionlab fuse ir/ vis/ --json | jq .status     a line of JSON for each picture
+  fusionlab fuse ir/ vis/ --json | jq .status     a line of JSON for each image
 \b
-Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could be done,
+Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 130 stopped by Ctrl-C.
 """
 
@@ -56,15 +56,15 @@ Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could b
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Where to write the picture: .png, .jpg, .bmp or .tif; or the pictures, if the sources "
-    "are folders.  [default: fused.png, or fused/]",
+    help="Where to write the image: .png, .jpg, .bmp or .tif; or the folder for the images, if the "
+    "sources are folders.  [default: fused.png, or fused/]",
 )
 @click.option(
     "--strategy",
     metavar="NAME",
     envvar="FUSIONLAB_STRATEGY",
     show_envvar=True,
-    help="Fusion strategy; see 'fusionlab strategies'. With --help, shows its options too.",
+    help="Fusion strategy; see 'fusionlab strategies'. With --help, also shows its options.",
 )
 @click.option(
     "--backbone",
@@ -95,8 +95,8 @@ Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could b
     type=click.Choice(["per-channel", "luma", "gray"]),
     default="per-channel",
     show_default=True,
-    help="Fuse red, green and blue one by one, a gray source counting for all three; or only the "
-    "luminance, keeping the chroma of the color sources; or only the luminance, in gray.",
+    help="Fuse red, green and blue one by one, with a gray source standing in for all three; or "
+    "only the luminance, keeping the chroma of the color sources; or only the luminance, in gray.",
 )
 @click.option(
     "--range",
@@ -104,18 +104,18 @@ Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could b
     type=click.Choice(["auto", "clip", "minmax"]),
     default="auto",
     show_default=True,
-    help="How the result becomes displayable: cut off at black and white, stretched from its "
-    "minimum to its maximum, or whichever suits the strategy.",
+    help="How the result becomes displayable: clipped to black and white, min-max normalized, or "
+    "whichever suits the strategy.",
 )
 @click.option(
     "--depth",
     type=click.Choice(["8", "16", "32"]),
-    help="Bits per sample of the picture; 32 is float32 in 0..1.  [default: as the deepest source]",
+    help="Bits per sample of the image; 32 is float32 in 0..1.  [default: as the deepest source]",
 )
 @click.option(
     "--resize",
     type=click.Choice(["first", "smallest"]),
-    help="Bring sources of different sizes to that of the first, or of the smallest.  "
+    help="Resize sources of different sizes to that of the first, or of the smallest.  "
     "[default: refuse them]",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
@@ -123,7 +123,7 @@ Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could b
     "--tile",
     type=click.IntRange(min=16),
     metavar="PIXELS",
-    help="Edge of the tiles a large image is cut into; the result stays the same.  "
+    help="Edge length of the tiles that a large image is cut into; the result stays the same.  "
     "[default: from the number of sources]",
 )
 @click.option(
@@ -131,28 +131,28 @@ Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could b
     type=click.Choice(ENGINES),
     default="eager",
     show_default=True,
-    help="What runs the backbone: PyTorch as it stands; PyTorch compiled, for many images of one "
-    "size on CUDA; OpenVINO (pip install 'fusionlab-imaging[openvino]'), for CPUs where 'fusionlab "
-    "bench' finds it faster.",
+    help="What runs the backbone: plain PyTorch; compiled PyTorch, for many images of one size on "
+    "CUDA; OpenVINO (pip install 'fusionlab-imaging[openvino]'), for CPUs where 'fusionlab bench' "
+    "finds it faster.",
 )
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
-    help="In which numbers the backbone computes; the others are faster, and off by up to a few "
+    help="Numerical precision of the backbone; those below fp32 are faster, and off by up to a few "
     "gray levels of 255.",
 )
 @click.option(
     "--save-weights",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Also write the weight map of each source there, as 8-bit PNG.",
+    help="Also write the weight map of each source to this folder, as 8-bit PNG.",
 )
 @click.option(
     "--record",
     is_flag=True,
-    help="Also write how the picture was made: beside it as .json, and into PNG and TIFF. "
+    help="Also write how the image was made: beside it as .json, and into PNG and TIFF. "
     "'fusionlab explain' shows it.",
 )
 @click.option(
@@ -161,22 +161,21 @@ Exit codes: 0 all is well, 1 some pictures of a folder failed, 2 nothing could b
     type=click.Choice(["png", "jpg", "bmp", "tif"]),
     default="png",
     show_default=True,
-    help="For folders: what the pictures are written as.",
+    help="For folders: the format of the images.",
 )
 @click.option(
     "--resume",
     is_flag=True,
-    help="For folders: leave out what an earlier run has finished with the same settings and "
-    "sources.",
+    help="For folders: skip what an earlier run has finished with the same settings and sources.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @click.option(
     "--max-pixels",
     type=click.IntRange(min=0),
     default=2**28,
     show_default=True,
     metavar="PIXELS",
-    help="Refuse sources that claim more, as decompression bombs do; 0: no limit.",
+    help="Refuse sources that claim more pixels, as decompression bombs do; 0: no limit.",
 )
 @json_option
 @click.pass_context
@@ -205,29 +204,21 @@ def fuse(
     max_pixels: int,
     as_json: bool,
 ) -> None:
-    """Fuse two or more registered SOURCES of one size into one picture.
+    """Fuse two or more registered SOURCES of one size into one image.
 
     SOURCES are image files: gray or RGB; 8 bits, 16 bits or float; PNG, JPEG, BMP, GIF, WebP or
     TIFF, judged by their content. Or folders: several, whose files are paired by stem, or one
     with sub-folders a/ b/ c/ ... that are.
     """
-    if missing := next((path for path in sources if not os.path.lexists(path)), None):
-        raise CommandError(f"{missing} does not exist")
-    folders = [path for path in sources if path.is_dir()]
-    if folders and len(folders) < len(sources):
-        file = next(path for path in sources if path not in folders)
-        raise CommandError(f"expected files only or folders only, got {folders[0]}/ and {file}")
-    if resume and not folders:
-        raise CommandError("--resume is for folders; give folders as sources, or leave it out")
-    if not folders and ctx.get_parameter_source("suffix") is ParameterSource.COMMANDLINE:
-        raise CommandError("--format is for folders; of a single picture the name after -o decides")
     session: Session = ctx.obj
-    plugins = session.plugins
+    folders = _folders_of(sources)
+    _check_options(ctx, folders=bool(folders), resume=resume)
     with cli_errors(), quiet_decoders():
         from fusionlab.fusion import Fusion
         from fusionlab.plugins.factory import build_backbone, default_backbone
         from fusionlab.runs.file_fusion import FileFusion
 
+        plugins = session.plugins
         fusion = Fusion(
             build_backbone(backbone or default_backbone(strategy, plugins), plugins),
             strategy,
@@ -239,104 +230,130 @@ def fuse(
             engine=engine,
             precision=precision,
         )
-        job = FileFusion(
+        file_fusion = FileFusion(
             fusion,
             plugins,
             depth=int(depth) if depth else None,  # type: ignore[arg-type]  # click has checked it
             resize=resize,
             record=record,
-            maps=save_weights,
+            weights_folder=save_weights,
             max_pixels=max_pixels or None,
         )
-        facts = {
-            "method": job.describe()["method"],
-            "preset": preset,
-            "range": fusion.range_policy,
-            "color": color,
-            "scale": " ".join(map(str, fusion.scale)),
-            "device": str(fusion.device),
-        }
+        facts = _facts(fusion, session, preset)
         if not folders:
-            output = output or Path("fused.png")
-            facts |= _fuse_files(job, sources, output, overwrite)
+            facts |= _fuse_files(file_fusion, sources, output or Path("fused.png"), overwrite)
             if not as_json:
                 size = f"{facts.pop('width')}x{facts.pop('height')}"
                 facts |= {"sources": f"{len(sources)} of {size}", "warnings": None}
             show_facts(facts, as_json=as_json)
             return
-        from fusionlab.imaging.writing import FORMATS
         from fusionlab.runs.folder_run import FolderRun
-        from fusionlab.runs.image_sets import find_image_set
 
-        output = output or Path("fused")
-        if output.suffix.lower() in FORMATS and not output.is_dir():
-            raise CommandError(
-                f"the sources are folders, so the output is one, too; got the file name {output}; "
-                f"write -o {output.with_suffix('')}/, and choose the kind of file with --format"
-            )
-        run = FolderRun(job, output, f".{suffix}", resume=resume, overwrite=overwrite)
-        entries = find_image_set(sources)
-        if not as_json:
-            show_facts(facts, as_json=False)
-        counts = _fuse_folders(run, entries, facts, as_json=as_json)
+        folder = _output_folder(output)
+        run = FolderRun(file_fusion, folder, f".{suffix}", resume=resume, overwrite=overwrite)
+        counts = _fuse_folders(run, sources, facts, as_json=as_json)
         done = counts["fused"] + counts["skipped"]
         ctx.exit(0 if not counts["failed"] else 1 if done else 2)
 
 
+def _folders_of(sources: tuple[Path, ...]) -> list[Path]:
+    """Return those sources that are folders: all of them or none."""
+    if missing := next((path for path in sources if not os.path.lexists(path)), None):
+        raise CommandError(f"{missing} does not exist")
+    folders = [path for path in sources if path.is_dir()]
+    if folders and len(folders) < len(sources):
+        file = next(path for path in sources if path not in folders)
+        raise CommandError(f"expected files only or folders only, got {folders[0]}/ and {file}")
+    return folders
+
+
+def _check_options(ctx: click.Context, *, folders: bool, resume: bool) -> None:
+    """Refuse options that are for folders where the sources are files."""
+    if folders:
+        return
+    if resume:
+        raise CommandError("--resume is for folders; give folders as sources, or omit it")
+    if ctx.get_parameter_source("suffix") is ParameterSource.COMMANDLINE:
+        raise CommandError("--format is for folders; a single image has the format of its -o name")
+
+
+def _output_folder(output: Path | None) -> Path:
+    from fusionlab.imaging.writing import FORMATS
+
+    output = output or Path("fused")
+    if output.suffix.lower() in FORMATS and not output.is_dir():
+        raise CommandError(
+            f"the sources are folders, so the output must be one, too; got the file name {output}; "
+            f"write -o {output.with_suffix('')}/, and choose the format with --format"
+        )
+    return output
+
+
+def _facts(fusion: Fusion, session: Session, preset: str | None) -> dict[str, Any]:
+    """Return the settings to print."""
+    from fusionlab.plugins.factory import method_id
+
+    return {
+        "method": method_id(fusion.backbone, fusion.strategy, session.plugins),
+        "preset": preset,
+        "range": fusion.range_policy,
+        "color": fusion.color,
+        "scale": " ".join(map(str, fusion.scale)),
+        "device": str(fusion.device),
+    }
+
+
 def _fuse_files(
-    job: FileFusion, paths: tuple[Path, ...], output: Path, overwrite: bool
+    file_fusion: FileFusion, paths: tuple[Path, ...], output: Path, overwrite: bool
 ) -> dict[str, Any]:
-    """Fuse files to a file, and return what there is to say about it."""
+    """Fuse files to a file, and return the facts to print."""
     from fusionlab.storage.atomic import atomic_write_all, make_folder
 
-    job.check(output, paths, overwrite=overwrite)
-    sources = job.load(paths)
+    destination = file_fusion.plan(output, paths)
+    destination.check(paths, overwrite=overwrite)
+    sources = file_fusion.load(paths)
     with on_terminal("fusing") as progress:
-        product = job.fuse(sources, output, progress)
-    files = job.encode(product)
-    if job.maps is not None:
-        make_folder(job.maps)
+        product = file_fusion.fuse(sources, destination, progress)
+    files = file_fusion.encode(product)
+    if file_fusion.weights_folder is not None:
+        make_folder(file_fusion.weights_folder)
     with atomic_write_all(files):
         pass
     for note in product.notes:
         warn(note)
     height, width = product.fused.image.shape[:2]
-    _, *others = files
     return {
         "depth": 8 * product.fused.image.dtype.itemsize,
         "width": width,
         "height": height,
         "sources": [str(path) for path in paths],
-        "weights": [str(path) for path in others if path.suffix == ".png"],
-        "record": next((str(path) for path in others if path.suffix == ".json"), None),
+        "weights": [str(path) for path in destination.weight_maps],
+        "record": str(destination.record) if destination.record else None,
         "output": str(output),
         "warnings": product.notes,
     }
 
 
 def _fuse_folders(
-    run: FolderRun, entries: list[ImageSetItem], facts: dict[str, Any], *, as_json: bool
+    run: FolderRun, folders: tuple[Path, ...], facts: dict[str, Any], *, as_json: bool
 ) -> dict[str, int]:
-    """Fuse an image set, tell what becomes of each entry, and count it."""
+    """Fuse an image set, print the outcome of each item, and return how many there are of each."""
     from time import perf_counter
 
+    from fusionlab.runs.image_sets import find_image_set
+
+    items = find_image_set(folders)
+    if not as_json:
+        show_facts(facts, as_json=False)
     started = perf_counter()
     counts = dict.fromkeys(("fused", "skipped", "failed"), 0)
-    silent = as_json or sys.stdout.isatty()  # a terminal has the bar
     stopped = False
     try:
         with on_terminal("fusing") as progress:
-            for outcome in run.run(entries):
+            for outcome in run.run(items):
                 counts[outcome.status] += 1
-                progress(sum(counts.values()), len(entries))
-                if as_json:
-                    click.echo(json.dumps(_line_of(outcome)))
-                for note in outcome.notes:
-                    warn(note)
-                if outcome.problem:
-                    click.echo(f"failed: {outcome.problem}", err=True)
-                elif not silent:
-                    click.echo(f"{outcome.status:<8} {outcome.output}")
+                progress(sum(counts.values()), len(items))
+                _show_outcome(outcome, as_json=as_json)
     except KeyboardInterrupt:
         stopped = True
     seconds = perf_counter() - started
@@ -346,30 +363,35 @@ def _fuse_folders(
         click.echo(json.dumps({"summary": {**facts, **counts, "stopped": stopped, **time}}))
     if stopped:
         raise CommandInterrupted(
-            f"stopped after {sum(counts.values())} of {len(entries)}; what is there is complete, "
-            "go on with --resume"
+            f"stopped after {sum(counts.values())} of {len(items)}; the files written "
+            "are complete, continue with --resume"
         )
-    if as_json:
-        return counts
-    told = ", ".join(f"{number} {status}" for status, number in counts.items())
-    rate = f", {counts['fused'] / seconds:.2f} pictures/s" if counts["fused"] else ""
-    show_facts(
-        {
-            "summary": f"{told}, of {len(entries)}",
-            "time": f"{seconds:.1f} s{rate} (fusing {spent['fuse']:.1f} s; at the same time "
-            f"reading {spent['read']:.1f} s, writing {spent['write']:.1f} s)",
+    if not as_json:
+        total = ", ".join(f"{number} {status}" for status, number in counts.items())
+        rate = f", {counts['fused'] / seconds:.2f} images/s" if counts["fused"] else ""
+        summary = {
+            "summary": f"{total}, of {len(items)}",
+            "time": f"{seconds:.1f} s{rate} (fusing {spent['fuse']:.1f} s; in parallel, reading "
+            f"{spent['read']:.1f} s and writing {spent['write']:.1f} s)",
             "output": f"{run.folder}/",
-        },
-        as_json=False,
-    )
+        }
+        show_facts(summary, as_json=False)
     return counts
 
 
-def _line_of(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "stem": outcome.stem,
-        "status": outcome.status,
-        "output": None if outcome.problem else str(outcome.output),
-        "problem": outcome.problem or None,
-        "warnings": outcome.notes,
-    }
+def _show_outcome(outcome: ItemOutcome, *, as_json: bool) -> None:
+    if as_json:
+        line = {
+            "stem": outcome.stem,
+            "status": outcome.status,
+            "output": None if outcome.problem else str(outcome.output),
+            "problem": outcome.problem or None,
+            "warnings": outcome.notes,
+        }
+        click.echo(json.dumps(line))
+    for note in outcome.notes:
+        warn(note)
+    if outcome.problem:
+        click.echo(f"failed: {outcome.problem}", err=True)
+    elif not as_json and not sys.stdout.isatty():  # a terminal has the progress bar
+        click.echo(f"{outcome.status:<8} {outcome.output}")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.color import luminance
-from fusionlab.imaging.range_policy import GRAY_LEVELS, whole
+from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
 from fusionlab.imaging.scale import Scale
 
 FULL = Scale()
@@ -31,7 +31,7 @@ def gray(pixels: NDArray[Any]) -> NDArray[Any]:
     planes = torch.from_numpy(pixels.astype(np.float64)).movedim(-1, 0)[None]
     luma = luminance(planes)[0, 0]
     if np.issubdtype(pixels.dtype, np.integer):
-        luma = whole(luma)
+        luma = round_half_up(luma)
     return luma.numpy().astype(pixels.dtype)
 
 

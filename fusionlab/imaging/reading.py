@@ -5,12 +5,12 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging import raster, tiff
-from fusionlab.imaging.decoded import Decoded, SizeCheck, UnsupportedImage
+from fusionlab.imaging import pillow_formats, tiff
+from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.rows import Rows
 from fusionlab.storage.hashing import sha256_of_bytes, sha256_of_file
 
@@ -24,11 +24,11 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 """What counts as an image when a folder is searched; what is in a file decides its content."""
 
 _DECODERS: dict[bytes, Callable[[bytes, SizeCheck], Decoded]] = {
-    raster.PNG_SIGNATURE: raster.decode,
-    b"\xff\xd8\xff": raster.decode,  # JPEG
-    b"BM": raster.decode,
-    b"GIF8": raster.decode,
-    b"RIFF": raster.decode,  # WebP
+    pillow_formats.PNG_SIGNATURE: pillow_formats.decode,
+    b"\xff\xd8\xff": pillow_formats.decode,  # JPEG
+    b"BM": pillow_formats.decode,
+    b"GIF8": pillow_formats.decode,
+    b"RIFF": pillow_formats.decode,  # WebP
     b"II*\0": tiff.decode,
     b"MM\0*": tiff.decode,
     b"II+\0": tiff.decode,  # BigTIFF
@@ -48,7 +48,11 @@ class LoadedImage:
     sha256: str
     """Of the file."""
     notes: tuple[str, ...] = ()
-    """What was left out, each a sentence that begins with the name."""
+    """What the user should know, such as what was ignored; sentences that begin with the name."""
+
+    def with_note(self, note: str) -> LoadedImage:
+        """Return the image with a further note."""
+        return replace(self, notes=(*self.notes, note))
 
 
 def read_image(path: Path, max_pixels: int | None = MAX_PIXELS) -> LoadedImage:
@@ -122,7 +126,9 @@ def _size_check(name: str, max_pixels: int | None) -> SizeCheck:
         if max_pixels is not None and width * height > max_pixels:
             raise FusionlabError(
                 f"{name} claims {width}x{height} pixels, more than the limit of {max_pixels}; if "
-                "that is right, raise the limit (--max-pixels)"
+                "that is correct, raise the limit",
+                code="too-many-pixels",
+                option="max_pixels",
             )
 
     return check_size

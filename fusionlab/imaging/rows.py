@@ -54,7 +54,7 @@ class Rows(Protocol):
         """Return the whole image."""
 
 
-class RowSource(ABC):
+class BaseRows(ABC):
     """What all `Rows` share that are no arrays: they say how rows are read, slices come from here.
 
     Args:
@@ -97,7 +97,7 @@ class RowSource(ABC):
         """Return the rows from `top` to `bottom`, excluded: an array of its own."""
 
 
-class InMemoryRows(RowSource):
+class InMemoryRows(BaseRows):
     """Rows in memory, appended downwards."""
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
@@ -116,7 +116,7 @@ class InMemoryRows(RowSource):
         return self.pixels[top:bottom]
 
 
-class OnDiskRows(RowSource):
+class OnDiskRows(BaseRows):
     """Rows in a temporary file: appended downwards, then read as often as need be.
 
         with OnDiskRows((height, width), np.float32) as rows:

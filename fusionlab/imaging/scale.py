@@ -1,8 +1,8 @@
 """Input scale: which values of a source become black and white before it is encoded.
 
-Pictures fill the range of their type, measurements do not: the counts of a thermal camera
-may take up half a percent of 16 bits. What is done about it changes the result as much as a
-strategy does, so it is an explicit setting of every source:
+Photographs fill the range of their type, measurements do not: the counts of a thermal camera
+may take up half a percent of 16 bits. The scale changes the result as much as the strategy does,
+so it is an explicit setting of every source:
 
 * `full`: the range of the integer type, or 0..1 for floats;
 * `minmax`: from the smallest to the largest value of the image;
@@ -10,7 +10,7 @@ strategy does, so it is an explicit setting of every source:
 * `LO,HI`: between two fixed values, in the units of the source, so that a series of images
   keeps one scale and does not flicker.
 
-Values beyond black and white are cut off.
+Values below black and above white are clipped.
 """
 
 from __future__ import annotations
@@ -29,15 +29,18 @@ from torch import Tensor
 from fusionlab.errors import FusionlabError
 
 WHITE = {torch.uint8: 255, torch.uint16: 65535}
-"""The integer types that have an agreed white, from shallow to deep, and its value."""
+"""Integer type -> value of white, for the types that have one by convention, by bit depth."""
 
-FLOAT = torch.float32
-"""What everything is computed in."""
+COMPUTE_DTYPE = torch.float32
+"""The dtype of the planes that backbones and strategies compute with."""
+
+Parts = Callable[[], Iterable[Tensor]]
+"""Yields images `(N, C, h, w)` in parts, such as bands of rows, each time it is called."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How one source is scaled; `parse` and `str` are its text on the command line."""
+    """How one source is scaled; `parse` reads its text form, `str` writes it."""
 
     kind: Literal["full", "minmax", "percentile", "fixed"] = "full"
     low: float = 0
@@ -50,7 +53,7 @@ class Scale:
         """Read `full`, `minmax`, `percentile`, `percentile=1,99` or `LO,HI`.
 
         Raises:
-            FusionlabError: it is none of these, or its limits are not in order.
+            FusionlabError: the text is none of these, or LOW is not below HIGH.
         """
         if text in ("full", "minmax"):
             return cls(text)  # type: ignore[arg-type]  # narrowed by the line above
@@ -67,7 +70,8 @@ class Scale:
             return cls("fixed", low, high)
         raise FusionlabError(
             "a scale must be full, minmax, percentile=LOW,HIGH within 0..100, or LO,HI with LO "
-            f"below HI; got {text!r}"
+            f"below HI; got {text!r}",
+            code="scale-syntax",
         )
 
     def __str__(self) -> str:
@@ -76,62 +80,70 @@ class Scale:
         return {"percentile": f"percentile={limits}", "fixed": limits}.get(self.kind, self.kind)
 
     def limits(self, images: Tensor, name: str) -> Tensor:
-        """Return what becomes black and what becomes white, per image.
+        """Return the values that become black and white, per image.
 
         Args:
             images: `(N, C, H, W)` of any real dtype; the channels share their limits.
-            name: what an error calls them.
+            name: of the source, for error messages.
 
         Returns:
             `(N, 2)`, float64, in the units of the images.
 
         Raises:
-            FusionlabError: a value is NaN or infinite; or, for `full`, the type has no agreed
-                white or floats lie outside 0..1.
+            FusionlabError: a value is NaN or infinite; or, for `full`, the type has no white by
+                convention or floats lie outside 0..1.
         """
-        return self.limits_of(lambda: (images,), len(images), images.dtype, name)
+        return self.measure(lambda: (images,), len(images), images.dtype, name)[0]
 
-    def limits_of(
-        self, parts: Callable[[], Iterable[Tensor]], count: int, dtype: torch.dtype, name: str
-    ) -> Tensor:
-        """Return the limits of images that come in parts; see `limits`.
+    def measure(
+        self, parts: Parts, count: int, dtype: torch.dtype, name: str
+    ) -> tuple[Tensor, Tensor]:
+        """Return the limits of images that come in parts, and their extremes.
 
         Args:
-            parts: gives them, `(count, C, h, w)` each, as often as it is called.
+            parts: yields the images, `(count, C, h, w)` each.
             count: how many images there are.
-            dtype: of them.
-            name: what an error calls them.
+            dtype: of the images.
+            name: of the source, for error messages.
+
+        Returns:
+            The limits, see `limits`; and the smallest and largest value of each image, `(count, 2)`
+            in float64, NaN where the limits do not require looking at the values.
+
+        Raises:
+            FusionlabError: as `limits`.
         """
         if self.kind == "full" and dtype in WHITE:
-            return torch.tensor([[0, WHITE[dtype]]] * count, dtype=torch.float64)
-        found = [self._limits(parts, number, name) for number in range(count)]
-        return torch.tensor(found, dtype=torch.float64)
+            limits = torch.tensor([[0, WHITE[dtype]]] * count, dtype=torch.float64)
+            return limits, torch.full_like(limits, math.nan)
+        extremes = [_extremes(parts, number, name) for number in range(count)]
+        pairs = [
+            self._limits(parts, number, dtype, *extremes[number], name) for number in range(count)
+        ]
+        return torch.tensor(pairs, dtype=torch.float64), torch.tensor(extremes, dtype=torch.float64)
 
     def _limits(
-        self, parts: Callable[[], Iterable[Tensor]], number: int, name: str
+        self,
+        parts: Parts,
+        number: int,
+        dtype: torch.dtype,
+        minimum: float,
+        maximum: float,
+        name: str,
     ) -> tuple[float, float]:
-        """Return the limits of one image of a batch."""
-        least, most, bad, size = math.inf, -math.inf, 0, 0
-        for part in parts():
-            values = _values(part[number])
-            bad += values.size - int(np.isfinite(values).sum())
-            size += values.size
-            least, most = min(least, float(values.min())), max(most, float(values.max()))
-        if bad:
+        """Return the limits of one image of a batch, whose extremes are known."""
+        if self.kind in ("minmax", "percentile") and not math.isfinite(maximum - minimum):
             raise FusionlabError(
-                f"{name} holds NaN or infinity at {bad} of {size} values; replace "
-                "them by numbers first"
-            )
-        if self.kind in ("minmax", "percentile") and not math.isfinite(most - least):
-            raise FusionlabError(
-                f"{name} holds values from {least:.6g} to {most:.6g}, more than a scale can span; "
-                "choose limits: LO,HI"
+                f"{name} has values from {minimum:.6g} to {maximum:.6g}, a range too large for the "
+                "scale; choose fixed limits LO,HI",
+                code="range-overflow",
+                option="scale",
             )
         match self.kind:
             case "full":
-                return _full(part.dtype, least, most, name)
+                return full_range(dtype, minimum, maximum, name)
             case "minmax":
-                return least, most
+                return minimum, maximum
             case "percentile":
                 images = (_values(part[number]) for part in parts())
                 low, high = _percentiles(images, (self.low, self.high))
@@ -140,28 +152,51 @@ class Scale:
                 return self.low, self.high
 
     def apply(self, images: Tensor, limits: Tensor) -> Tensor:
-        """Scale images `(N, C, H, W)` to float32 in 0..1; an image of one value becomes black."""
+        """Scale images `(N, C, H, W)` to float32 in 0..1 with limits `(N, 2)`.
+
+        An image with a single value becomes black.
+        """
         if self.kind == "full":
             return images.float() / WHITE.get(images.dtype, 1)
         low, high = limits.to(images.device).T[..., None, None, None]  # (N, 1, 1, 1) each
-        # float32 holds 16-bit counts exactly; larger numbers lose their differences in it
+        # float32 holds 16-bit counts exactly; larger numbers would lose their differences in it
         wide: Tensor = images.double() if images.dtype.itemsize > 2 else images.float()
         span = (high - low).to(wide)
         unit = (wide - low.to(wide)) / torch.where(span > 0, span, 1)
-        # between equal limits lies nothing: what is above them is white
-        scaled: Tensor = torch.where(span > 0, unit.clamp(0, 1), unit > 0).to(FLOAT)
+        # equal limits have no values between them: everything above is white
+        scaled: Tensor = torch.where(span > 0, unit.clamp(0, 1), unit > 0).to(COMPUTE_DTYPE)
         return scaled
 
 
+def _extremes(parts: Parts, number: int, name: str) -> tuple[float, float]:
+    """Return the smallest and the largest value of one image of a batch."""
+    minimum, maximum, not_finite, size = math.inf, -math.inf, 0, 0
+    for part in parts():
+        values = _values(part[number])
+        not_finite += values.size - int(np.isfinite(values).sum())
+        size += values.size
+        minimum, maximum = min(minimum, float(values.min())), max(maximum, float(values.max()))
+    if not_finite:
+        raise FusionlabError(
+            f"{name} holds NaN or infinity at {not_finite} of {size} values; replace them by "
+            "numbers first",
+            code="not-finite",
+        )
+    return minimum, maximum
+
+
 def _values(image: Tensor) -> NDArray[Any]:
-    if image.dtype == torch.bfloat16:  # numpy has no such type; nothing is lost
+    if image.dtype == torch.bfloat16:  # numpy has no such type; the conversion is exact
         image = image.float()
     values: NDArray[Any] = image.detach().cpu().numpy()
     return values
 
 
 def _percentiles(parts: Iterable[NDArray[Any]], percents: Sequence[float]) -> list[float]:
-    """Return percentiles of all values, linear between two of them; counted where they are few."""
+    """Return percentiles of all values, with linear interpolation.
+
+    Integers of up to 16 bits are counted in a histogram instead of sorted.
+    """
     rest = iter(parts)
     first = next(rest)
     if first.dtype.kind == "f" or first.dtype.itemsize > 2:
@@ -171,50 +206,71 @@ def _percentiles(parts: Iterable[NDArray[Any]], percents: Sequence[float]) -> li
     counts = np.zeros(int(np.iinfo(first.dtype).max) - lowest + 1, np.int64)
     for part in chain((first,), rest):
         counts += np.bincount(part.ravel().astype(np.int64) - lowest, minlength=len(counts))
-    upto = counts.cumsum()
-    found = []
+    cumulative = counts.cumsum()
+    values = []
     for percent in percents:
-        place = percent / 100 * (upto[-1] - 1)
-        below, above = np.searchsorted(upto, (math.floor(place), math.ceil(place)), side="right")
-        found.append(float(lowest + below + (above - below) * (place - math.floor(place))))
-    return found
+        rank = percent / 100 * (cumulative[-1] - 1)
+        ranks = (math.floor(rank), math.ceil(rank))
+        below, above = np.searchsorted(cumulative, ranks, side="right")
+        values.append(float(lowest + below + (above - below) * (rank - math.floor(rank))))
+    return values
 
 
-def _full(dtype: torch.dtype, least: float, most: float, name: str) -> tuple[float, float]:
-    """Return the limits of a type that has no agreed white, or refuse to guess them."""
+def full_range(
+    dtype: torch.dtype, minimum: float, maximum: float, name: str
+) -> tuple[float, float]:
+    """Return the values of black and white of a type by convention.
+
+    Args:
+        dtype: of the image.
+        minimum: its smallest value.
+        maximum: its largest value.
+        name: of the source, for error messages.
+
+    Raises:
+        FusionlabError: the type has none, or floats lie outside 0..1 or are NaN.
+    """
+    if dtype in WHITE:
+        return 0, WHITE[dtype]
     if not dtype.is_floating_point:
         raise FusionlabError(
-            f"{name} is {str(dtype).removeprefix('torch.')}, which has no agreed white; choose "
-            "its scale: minmax, percentile or LO,HI"
+            f"{name} has values of the type {str(dtype).removeprefix('torch.')}, which has no "
+            "white by convention; choose a scale: minmax, percentile or LO,HI",
+            code="no-white",
+            option="scale",
         )
-    if least < 0 or most > 1:
+    if not (minimum >= 0 and maximum <= 1):  # false for NaN, too
         raise FusionlabError(
-            f"{name} must hold floats in 0..1, got values from {least:.6g} to {most:.6g}; choose "
-            "its scale: minmax, percentile or LO,HI"
+            f"{name} must hold floats in 0..1, got values from {minimum:.6g} to {maximum:.6g}; "
+            "choose a scale: minmax, percentile or LO,HI",
+            code="float-range",
+            option="scale",
         )
     return 0, 1
 
 
 def parse_scales(scale: str | Scale | Sequence[str | Scale]) -> tuple[Scale, ...]:
-    """Read one scale, or several: one a source.
+    """Parse one scale, or several: one per source.
 
     Raises:
-        FusionlabError: one of them is no scale, or there is none.
+        FusionlabError: a text is not a scale, or the sequence is empty.
     """
-    given = [scale] if isinstance(scale, str) or not isinstance(scale, Sequence) else scale
-    if not given:
-        raise FusionlabError("expected a scale, got none")
-    return tuple(Scale.parse(str(one)) for one in given)
+    scales = [scale] if isinstance(scale, str) or not isinstance(scale, Sequence) else scale
+    if not scales:
+        raise FusionlabError("expected a scale, got none", code="scale-syntax", option="scale")
+    return tuple(Scale.parse(str(text)) for text in scales)
 
 
 def scales_for(scales: Sequence[Scale], k: int) -> list[Scale]:
-    """Return one scale for each of k sources; a single one counts for all.
+    """Return one scale for each of k sources; a single scale applies to all.
 
     Raises:
-        FusionlabError: their number is neither one nor k.
+        FusionlabError: their number is neither 1 nor k.
     """
     if len(scales) not in (1, k):
         raise FusionlabError(
-            f"expected one scale for all {k} sources or one for each, got {len(scales)}"
+            f"expected one scale for all {k} sources or one for each, got {len(scales)}",
+            code="number-of-scales",
+            option="scale",
         )
     return list(scales) * (k if len(scales) == 1 else 1)

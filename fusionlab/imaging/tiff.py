@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, PREDICTOR, TIFF
 
-from fusionlab.imaging.decoded import Decoded, SizeCheck, UnsupportedImage, frames_left_out
+from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage, frames_left_out
 from fusionlab.imaging.rows import Rows, bands
 from fusionlab.imaging.tiff_rows import TiffRows, is_plain
 

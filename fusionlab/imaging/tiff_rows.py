@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tifffile import PHOTOMETRIC
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.rows import RowSource, fill
+from fusionlab.imaging.rows import BaseRows, fill
 
 GROUP_BYTES = 2**23
 """Strips are decoded together until they make up 8 MiB: 32 of them, as most programs cut them,
@@ -60,7 +60,7 @@ def _segment_row(page: tifffile.TiffPage) -> int:
     return page.chunks[0] * prod(page.shape[1:]) * page.dtype.itemsize
 
 
-class TiffRows(RowSource):
+class TiffRows(BaseRows):
     """The rows of a page, read when they are asked for.
 
     What the last slices have needed is kept, so that slices that follow each other downwards,

@@ -1,4 +1,4 @@
-"""Writing image files: in full depth, all of a file or nothing, nothing overwritten unasked."""
+"""Write image files: which formats there are, what each can hold, and how it is encoded."""
 
 from __future__ import annotations
 
@@ -10,42 +10,44 @@ from typing import Any, BinaryIO
 
 import imageio.v3 as iio
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging import raster, tiff
+from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.rows import Rows
+from fusionlab.storage.atomic import Content
 
 
 @dataclass(frozen=True)
 class Format:
-    """What a file format can hold, and who encodes it."""
+    """What a file format can hold, and its encoder."""
 
     depths: tuple[Depth, ...]
     encode: Callable[[Rows, str], bytes]
-    """(pixels, record) -> content. A format without room for a record ignores it."""
+    """(pixels, record) -> content. A format that cannot store a record ignores it."""
     write: Callable[[BinaryIO, Rows, str], None] | None = None
-    """(file, pixels, record): writes the same content, and holds a few rows at a time; None where
-    the format is encoded as a whole."""
+    """(file, pixels, record): writes the same content with only a few rows in memory; None where
+    the format must be encoded as a whole."""
     lossless: bool = True
 
     def nearest(self, depth: Depth) -> Depth:
-        """Return the depth that keeps most of `depth`."""
+        """Return the depth of this format that preserves most of `depth`."""
         return min(self.depths, key=lambda held: (held < depth, abs(held - depth)))
 
 
-def _by_pillow(pixels: Rows, _: str, extension: str, **options: Any) -> bytes:
+def _encode_with_pillow(pixels: Rows, _: str, extension: str, **options: Any) -> bytes:
     content: Any = iio.imwrite(
         "<bytes>", np.asarray(pixels), extension=extension, plugin="pillow", **options
     )
     return bytes(content)
 
 
-_PNG = Format((8, 16), raster.encode_png)
+_PNG = Format((8, 16), pillow_formats.encode_png)
 _JPEG = Format(
-    (8,), partial(_by_pillow, extension=".jpg", quality=95, subsampling=0), lossless=False
+    (8,), partial(_encode_with_pillow, extension=".jpg", quality=95, subsampling=0), lossless=False
 )
-_BMP = Format((8,), partial(_by_pillow, extension=".bmp"))
+_BMP = Format((8,), partial(_encode_with_pillow, extension=".bmp"))
 _TIFF = Format((8, 16, 32), tiff.encode, tiff.write)
 
 FORMATS = {
@@ -56,41 +58,68 @@ FORMATS = {
     ".tif": _TIFF,
     ".tiff": _TIFF,
 }
-"""Suffix -> format. To read is more: see `fusionlab.imaging.reading`."""
+"""Suffix -> format. More formats can be read: see `fusionlab.imaging.reading`."""
 
 
 def format_of(path: Path) -> Format:
-    """Return the format that a name asks for.
+    """Return the format that the suffix of a file name selects.
 
     Raises:
-        FusionlabError: its suffix is none that can be written.
+        FusionlabError: no format with this suffix can be written (code `output-format`).
     """
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:
         raise FusionlabError(
-            f"cannot write {path}: the name must end in one of {', '.join(FORMATS)}"
+            f"cannot write {path}: the name must end in one of {', '.join(FORMATS)}",
+            code="output-format",
+            path=path,
         ) from None
 
 
-def check_writable(path: Path, *, overwrite: bool) -> None:
-    """Raise `FusionlabError` if `path` cannot be written: asked before the work, not after it.
+def encode_image(pixels: Rows, path: Path, output_format: Format, record: str = "") -> Content:
+    """Return the content of an image file.
+
+    Rows of a file are encoded only when the content is written, if the format allows it.
 
     Args:
-        path: the file to be written.
-        overwrite: whether it may exist already.
+        pixels: an array, or rows of a file.
+        path: of the image, for error messages.
+        output_format: of the file.
+        record: text to store in the file, in ASCII.
+
+    Raises:
+        FusionlabError: the image does not fit into the format (code `encoding`).
     """
-    try:
-        there = path.is_symlink() or path.exists()
-        if there and not path.resolve().is_file():
-            kind = "a folder" if path.is_dir() else "not a file"
-            raise FusionlabError(f"cannot write {path}: it is {kind}; choose another name")
-        if not path.parent.is_dir():
-            raise FusionlabError(
-                f"cannot write {path}: the folder {path.parent} does not exist; make it first"
-            )
-    except (OSError, RuntimeError) as error:  # a name too long, a loop of links
-        reason = getattr(error, "strerror", None) or error
-        raise FusionlabError(f"cannot write {path}: {reason}") from error
-    if there and not overwrite:
-        raise FusionlabError(f"{path} exists already; choose another name or use --overwrite")
+    write = output_format.write
+    if write is None or isinstance(pixels, np.ndarray):
+        try:
+            return output_format.encode(pixels, record)
+        except Exception as error:
+            raise _encoding_error(path, error) from error
+
+    def write_rows(file: BinaryIO) -> None:
+        try:
+            write(file, pixels, record)
+        except (FusionlabError, OSError):  # unreadable rows, or a full disk
+            raise
+        except Exception as error:
+            raise _encoding_error(path, error) from error
+
+    return write_rows
+
+
+def encode_weight_map(weights: Rows) -> bytes:
+    """Encode a weight map `(H, W)` or `(H, W, 3)` of floats in 0..1 as an 8-bit PNG."""
+    levels: NDArray[Any] = np.clip(weights, 0, 1) * 255 + 0.5
+    return pillow_formats.encode_png(levels.astype(np.uint8))
+
+
+def _encoding_error(path: Path, error: Exception) -> FusionlabError:
+    """Wrap any exception of an encoder: JPEG, for example, is limited to sides of 65,535 pixels."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return FusionlabError(
+        f"cannot write {path}: {reason}; choose another format, such as .tif",
+        code="encoding",
+        path=path,
+    )

@@ -1,4 +1,4 @@
-"""Fuse an image set into a folder: reading, computing and writing overlap, and runs resume."""
+"""Fuse an image set into a folder: reading, fusing and writing overlap, and runs can be resumed."""
 
 from __future__ import annotations
 
@@ -13,265 +13,299 @@ from time import perf_counter
 from typing import Literal
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.writing import check_writable
-from fusionlab.runs.file_fusion import FileFusion, Product, Sources, alike
+from fusionlab.imaging.reading import LoadedImage
+from fusionlab.runs.destination import Destination, check_writable
+from fusionlab.runs.file_fusion import FileFusion, Product, same_layout
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.runs.manifest import RunManifest
 from fusionlab.runs.read_ahead import read_ahead
 from fusionlab.storage.atomic import atomic_write_all, make_folder, remove_partial
 from fusionlab.storage.hashing import sha256_of_file, sha256_of_json
 
-AHEAD = 3
-"""How many fusions are read before their turn, and how many wait to be written, at least."""
+MIN_READ_AHEAD = 3
+"""At least this many items are read ahead, and as many may wait to be written."""
 
-MOST_AHEAD = 64
-"""Even where thousands of tiny images are fused in one go, somebody waits for the outcomes."""
+MAX_READ_AHEAD = 64
+"""At most this many items are read ahead, so that outcomes keep coming for tiny images, too."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one entry of an image set."""
+class ItemOutcome:
+    """What became of one item of an image set."""
 
     stem: str
     status: Literal["fused", "skipped", "failed"]
     output: Path
     problem: str = ""
-    """Why it failed, a sentence."""
+    """Why it failed, a sentence that begins with the stem."""
     notes: tuple[str, ...] = ()
 
 
 @dataclass
-class Seconds:
-    """Where the time goes. Reading and writing happen while the fusion computes."""
+class Timings:
+    """Seconds per activity. Reading and writing happen while the fusion computes."""
 
     read: float = 0
     fuse: float = 0
     write: float = 0
     waited: float = 0
-    """For reading: what overlapping could not hide."""
+    """For reading, where it did not overlap with fusing."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """An item of the image set, and where its files go."""
+
+    item: ImageSetItem
+    destination: Destination
+
+    def outcome(
+        self,
+        status: Literal["fused", "skipped", "failed"],
+        error: FusionlabError | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> ItemOutcome:
+        """Return the outcome of the item; an error is prefixed with the stem."""
+        problem = self.item.problem or (f"{self.item.stem}: {error}" if error else "")
+        return ItemOutcome(self.item.stem, status, self.destination.image, problem, notes)
+
+
+_Loaded = list[LoadedImage]
+_Group = list[tuple[_Task, _Loaded]]
 
 
 @dataclass
 class FolderRun:
-    """Fuses the entries of an image set, each into a file named after its stem.
+    """Fuses the items of an image set, each into a file named after its stem.
 
-    An entry that cannot be read or fused fails by itself; an output folder that cannot be
-    written ends the run.
+    An item that cannot be read or fused fails by itself; an output folder that cannot be written
+    ends the run.
 
     Args:
-        job: what is done to each entry.
-        folder: where the pictures go; made if it is not there.
+        file_fusion: fuses each item.
+        folder: where the images go; made if it does not exist.
         suffix: their format, for example `.png`.
-        resume: leave out what an earlier run with these settings and sources has finished.
-        overwrite: replace files that are there.
+        resume: skip the items that an earlier run with these settings and sources has finished.
+        overwrite: replace existing files.
     """
 
-    job: FileFusion
+    file_fusion: FileFusion
     folder: Path
     suffix: str = ".png"
     resume: bool = False
     overwrite: bool = False
-    seconds: Seconds = field(default_factory=Seconds)
-    _ahead: int = field(default=AHEAD, init=False)
+    seconds: Timings = field(default_factory=Timings)
+    _read_ahead: int = field(default=MIN_READ_AHEAD, init=False)
 
-    def run(self, entries: Sequence[ImageSetItem]) -> Iterator[Outcome]:
-        """Fuse all entries, in their order.
+    def run(self, items: Sequence[ImageSetItem]) -> Iterator[ItemOutcome]:
+        """Fuse all items, in order.
 
         Raises:
-            FusionlabError: files are in the way, or the folder cannot be written.
+            FusionlabError: files exist already, or the folder cannot be written.
         """
         manifest = RunManifest(self.folder)
-        self._check(entries, manifest)
+        tasks = [
+            _Task(item, self.file_fusion.plan(self._output(item), item.sources)) for item in items
+        ]
+        self._check(tasks, manifest)
         self._prepare()
         manifest.tidy()
-        settings = sha256_of_json({**self.job.describe(), "depth": self.job.depth})
+        settings = sha256_of_json({**self.file_fusion.settings, "depth": self.file_fusion.depth})
         reader = ThreadPoolExecutor(2, "read")
         writer = ThreadPoolExecutor(1, "write")
-        writes: deque[Future[Outcome]] = deque()
+        writes: deque[Future[ItemOutcome]] = deque()
         try:
-            reads = self._reads(entries, manifest, settings, reader)
-            for entry, outcome in self._fused(self._groups(reads)):
-                if isinstance(outcome, Outcome):
-                    while writes:  # keep the order of the entries
+            reads = read_ahead(
+                tasks,
+                lambda task: reader.submit(self._read, task, manifest, settings),
+                lambda: self._read_ahead,
+            )
+            for task, result in self._fused(self._grouped(reads)):
+                if isinstance(result, ItemOutcome):
+                    while writes:  # keep the order of the items
                         yield writes.popleft().result()
-                    yield outcome
+                    yield result
                     continue
-                writes.append(writer.submit(self._write, entry, outcome, manifest, settings))
-                if len(writes) > self._ahead:
+                writes.append(writer.submit(self._write, task, result, manifest, settings))
+                if len(writes) > self._read_ahead:
                     yield writes.popleft().result()
             while writes:
                 yield writes.popleft().result()
-        except KeyboardInterrupt:  # what has been fused is worth its few milliseconds
+        except KeyboardInterrupt:  # writing what has been fused takes only milliseconds
             while writes:
                 yield writes.popleft().result()
             raise
-        finally:  # also when the caller stops asking, and at Ctrl-C
+        finally:  # also when the caller stops iterating, and at Ctrl-C
             reader.shutdown(cancel_futures=True)
             writer.shutdown(cancel_futures=True)
         manifest.tidy()
 
-    def output(self, entry: ImageSetItem) -> Path:
-        """Return where the picture of an entry goes."""
-        return self.folder / f"{entry.stem}{self.suffix}"
+    def _output(self, item: ImageSetItem) -> Path:
+        return self.folder / f"{item.stem}{self.suffix}"
 
-    def _check(self, entries: Sequence[ImageSetItem], manifest: RunManifest) -> None:
-        """Refuse to replace sources, and what no earlier run of ours has written."""
-        sources = [source for entry in entries for source in entry.sources]
-        places = {os.path.realpath(source.parent) for source in sources}
-        for folder in filter(None, (self.folder, self.job.maps)):
-            if os.path.realpath(folder) in places:
+    @property
+    def _folders(self) -> list[Path]:
+        weights_folder = self.file_fusion.weights_folder
+        return [self.folder, *([] if weights_folder is None else [weights_folder])]
+
+    def _check(self, tasks: Sequence[_Task], manifest: RunManifest) -> None:
+        """Refuse to replace sources, and files that earlier runs have not written."""
+        sources = [source for task in tasks for source in task.item.sources]
+        source_folders = {os.path.realpath(source.parent) for source in sources}
+        for folder in self._folders:
+            if os.path.realpath(folder) in source_folders:
                 raise FusionlabError(
-                    f"{folder} holds sources; choose another folder for the results"
+                    f"{folder} holds sources; choose another folder for the results",
+                    code="output-is-source",
+                    path=folder,
                 )
-        originals = set(map(os.path.realpath, sources))
-        strange = []
-        for entry in entries:
-            for path in self.job.outputs(self.output(entry), entry.sources):
-                if entry.problem or not os.path.lexists(path):
+        real_sources = set(map(os.path.realpath, sources))
+        unknown = []
+        for task in tasks:
+            for path in task.destination.files:
+                if task.item.problem or not os.path.lexists(path):
                     continue
-                if os.path.realpath(path) in originals:
-                    raise FusionlabError(f"{path} is a link to a source; remove it first")
+                if os.path.realpath(path) in real_sources:
+                    raise FusionlabError(
+                        f"{path} is a link to a source; remove it first",
+                        code="output-is-source",
+                        path=path,
+                    )
                 check_writable(path, overwrite=True)
-                if not (self.resume and manifest.has_file(entry.stem, path)):
-                    strange.append(path.name)
-        if strange and not self.overwrite:
-            told = f"{self.folder} holds {len(strange)} of the files to be written already, such "
-            if self.resume:
-                raise FusionlabError(
-                    f"{told}as {strange[0]}, which no earlier run has noted; add --overwrite to "
-                    "replace them, or choose another folder"
-                )
-            raise FusionlabError(
-                f"{told}as {strange[0]}; use --resume to go on with an interrupted run, "
-                "--overwrite to replace them"
+                if not (self.resume and manifest.has_file(task.item.stem, path)):
+                    unknown.append(path)
+        if unknown and not self.overwrite:
+            raise self._existing_files_error(unknown)
+
+    def _existing_files_error(self, files: Sequence[Path]) -> FusionlabError:
+        existing = (
+            f"{self.folder} already contains {len(files)} of the files to be written, such as "
+            f"{files[0].name}"
+        )
+        if self.resume:
+            return FusionlabError(
+                f"{existing}, which no earlier run has recorded; choose another folder, or allow "
+                "overwriting as well",
+                code="exists",
+                option="overwrite",
+                path=files[0],
             )
+        return FusionlabError(
+            f"{existing}; allow overwriting to replace them, or resume an interrupted run",
+            code="exists",
+            option="resume",
+            path=files[0],
+        )
 
     def _prepare(self) -> None:
-        for folder in filter(None, (self.folder, self.job.maps)):
+        for folder in self._folders:
             make_folder(folder)
             if self.resume:
                 remove_partial(folder)
 
-    def _reads(
-        self,
-        entries: Sequence[ImageSetItem],
-        manifest: RunManifest,
-        settings: str,
-        reader: ThreadPoolExecutor,
-    ) -> Iterator[tuple[ImageSetItem, Future[tuple[Sources | None, float]]]]:
-        """Read ahead of the fusion, but never more than a few entries."""
-        return read_ahead(
-            entries,
-            lambda entry: reader.submit(self._read, entry, manifest, settings),
-            lambda: self._ahead,
-        )
-
     def _read(
-        self, entry: ImageSetItem, manifest: RunManifest, settings: str
-    ) -> tuple[Sources | None, float]:
-        """Read the sources of an entry, or None if it is finished; and tell the seconds taken."""
-        if entry.problem:
-            raise FusionlabError(entry.problem)
+        self, task: _Task, manifest: RunManifest, settings: str
+    ) -> tuple[_Loaded | None, float]:
+        """Return the sources of an item, or None if it is finished, and the seconds taken."""
+        item = task.item
+        if item.problem:
+            raise FusionlabError(item.problem)
         started = perf_counter()
         if self.resume:
-            hashes = [_sha256(path) for path in entry.sources]
-            outputs = self.job.outputs(self.output(entry), entry.sources)
-            if manifest.is_finished(entry.stem, _key(settings, hashes), outputs):
+            hashes = [_sha256_of_source(path) for path in item.sources]
+            if manifest.is_finished(item.stem, _key(settings, hashes), task.destination.files):
                 return None, perf_counter() - started
-        sources = self.job.load(entry.sources)
+        sources = self.file_fusion.load(item.sources)
         return sources, perf_counter() - started
 
-    def _groups(
-        self, reads: Iterator[tuple[ImageSetItem, Future[tuple[Sources | None, float]]]]
-    ) -> Iterator[list[tuple[ImageSetItem, Sources]] | tuple[ImageSetItem, Outcome]]:
-        """Put together what is fused in one go: small images that follow each other and are alike.
+    def _grouped(
+        self, reads: Iterator[tuple[_Task, Future[tuple[_Loaded | None, float]]]]
+    ) -> Iterator[_Group | tuple[_Task, ItemOutcome]]:
+        """Collect consecutive small images of the same layout, which are fused in one batch.
 
-        What has failed already, and what is there already, comes in between, in its place.
+        Items that have failed or are finished are yielded in between, in their order.
         """
-        group: list[tuple[ImageSetItem, Sources]] = []
-        for entry, reading in reads:
-            found = self._received(entry, reading)
-            if group and (isinstance(found, Outcome) or not alike(group[0][1], found)):
+        group: _Group = []
+        for task, future in reads:
+            result = self._wait_for(task, future)
+            if group and (isinstance(result, ItemOutcome) or not same_layout(group[0][1], result)):
                 yield group
                 group = []
-            if isinstance(found, Outcome):
-                yield entry, found
+            if isinstance(result, ItemOutcome):
+                yield task, result
                 continue
-            group.append((entry, found))
-            most = self.job.at_once(found)
-            self._ahead = min(max(self._ahead, 2 * most), MOST_AHEAD)
-            if len(group) >= most:
+            group.append((task, result))
+            batch_size = self.file_fusion.batch_size(result)
+            self._read_ahead = min(max(self._read_ahead, 2 * batch_size), MAX_READ_AHEAD)
+            if len(group) >= batch_size:
                 yield group
                 group = []
         if group:
             yield group
 
-    def _received(
-        self, entry: ImageSetItem, reading: Future[tuple[Sources | None, float]]
-    ) -> Sources | Outcome:
-        """Wait for the sources of an entry."""
-        output, started = self.output(entry), perf_counter()
+    def _wait_for(
+        self, task: _Task, future: Future[tuple[_Loaded | None, float]]
+    ) -> _Loaded | ItemOutcome:
+        """Wait for the sources of an item."""
+        started = perf_counter()
         try:
-            sources, seconds = reading.result()
+            sources, seconds = future.result()
         except FusionlabError as error:
-            return _failed(entry, output, error)
+            return task.outcome("failed", error)
         self.seconds.read += seconds
         self.seconds.waited += perf_counter() - started
-        return Outcome(entry.stem, "skipped", output) if sources is None else sources
+        return task.outcome("skipped") if sources is None else sources
 
     def _fused(
-        self, groups: Iterator[list[tuple[ImageSetItem, Sources]] | tuple[ImageSetItem, Outcome]]
-    ) -> Iterator[tuple[ImageSetItem, Outcome | Product]]:
-        """Fuse group by group; those of a group that fails, one by one."""
+        self, groups: Iterator[_Group | tuple[_Task, ItemOutcome]]
+    ) -> Iterator[tuple[_Task, ItemOutcome | Product]]:
+        """Fuse group by group; if a group fails, fuse its items one by one."""
         for group in groups:
             if isinstance(group, tuple):
                 yield group
                 continue
             started = perf_counter()
-            entries, several = zip(*group, strict=True)
-            found: list[Outcome | Product] = []
+            tasks, batch = zip(*group, strict=True)
+            results: list[ItemOutcome | Product] = []
             if len(group) > 1:
-                with suppress(FusionlabError):  # it will be said of the picture it is about
-                    found += self.job.fuse_alike(several, [self.output(one) for one in entries])
-            if not found:
-                found += [self._alone(entry, sources) for entry, sources in group]
+                with suppress(FusionlabError):  # raised again for the item that causes it
+                    destinations = [task.destination for task in tasks]
+                    results += self.file_fusion.fuse_batch(batch, destinations)
+            if not results:
+                results += [self._fuse_one(task, sources) for task, sources in group]
             self.seconds.fuse += perf_counter() - started
-            yield from zip(entries, found, strict=True)
+            yield from zip(tasks, results, strict=True)
 
-    def _alone(self, entry: ImageSetItem, sources: Sources) -> Outcome | Product:
-        output = self.output(entry)
+    def _fuse_one(self, task: _Task, sources: _Loaded) -> ItemOutcome | Product:
         try:
-            return self.job.fuse(sources, output)
+            return self.file_fusion.fuse(sources, task.destination)
         except FusionlabError as error:
-            return _failed(entry, output, error)
+            return task.outcome("failed", error)
 
     def _write(
-        self, entry: ImageSetItem, product: Product, manifest: RunManifest, settings: str
-    ) -> Outcome:
+        self, task: _Task, product: Product, manifest: RunManifest, settings: str
+    ) -> ItemOutcome:
         started = perf_counter()
-        output, notes = product.output, product.notes
         try:
-            files = self.job.encode(product)
-        except FusionlabError as error:  # too large for its format; the next may not be
-            return Outcome(entry.stem, "failed", output, f"{entry.stem}: {error}", notes)
-        key = _key(settings, [picture.sha256 for picture in product.sources.pictures])
+            files = self.file_fusion.encode(product)
+        except FusionlabError as error:  # too large for its format; the next item may not be
+            return task.outcome("failed", error, product.notes)
+        key = _key(settings, [image.sha256 for image in product.sources])
         with atomic_write_all(files) as written:
-            manifest.add(entry.stem, key, written)
+            manifest.add(task.item.stem, key, written)
         self.seconds.write += perf_counter() - started
-        return Outcome(entry.stem, "fused", output, notes=notes)
-
-
-def _failed(entry: ImageSetItem, output: Path, error: FusionlabError) -> Outcome:
-    return Outcome(entry.stem, "failed", output, entry.problem or f"{entry.stem}: {error}")
+        return task.outcome("fused", notes=product.notes)
 
 
 def _key(settings: str, hashes: Sequence[str]) -> str:
-    """Return what a picture is a function of."""
+    """Return a hash of everything that determines an image: its settings and sources."""
     return sha256_of_json({"settings": settings, "sources": list(hashes)})
 
 
-def _sha256(path: Path) -> str:
+def _sha256_of_source(path: Path) -> str:
     try:
         return sha256_of_file(path)
     except OSError as error:
-        raise FusionlabError(f"cannot read {path}: {error.strerror}") from error
+        raise FusionlabError(
+            f"cannot read {path}: {error.strerror}", code="unreadable", path=path
+        ) from error

@@ -18,7 +18,7 @@ import torch
 
 from fusionlab.errors import FusionlabError
 from fusionlab.fusion import Fused, Fusion
-from fusionlab.imaging import raster, tiff
+from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.imaging.reading import LoadedImage, read_image
 from fusionlab.imaging.rows import Rows, bands
 from fusionlab.parameters import Param, params_of
@@ -246,8 +246,8 @@ def _is_source(found: object) -> bool:
 def _inside(content: bytes) -> str | None:
     """Return the record inside a PNG or TIFF; None for other files, and for damaged ones."""
     try:
-        if content.startswith(raster.PNG_SIGNATURE):
-            return raster.png_record(content)
+        if content.startswith(pillow_formats.PNG_SIGNATURE):
+            return pillow_formats.png_record(content)
         return tiff.record(content)
     except Exception:  # a decoder raises what it likes
         return None

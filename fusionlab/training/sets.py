@@ -50,7 +50,7 @@ def load_subjects(
         pictures = [read_image(path) for path in entry.sources]
         names = [picture.name for picture in pictures]
         stack = Stack([picture.pixels for picture in pictures], scale, "gray", names)
-        subjects.append(Subject(entry.stem, stack.whole()[:, 0]))
+        subjects.append(Subject(entry.stem, stack.planes()[:, 0]))
         progress(number, len(entries))
     return subjects
 

@@ -176,7 +176,7 @@ def test_warnings_are_told_with_their_picture(folder):
     result = fuse("ir", "vis", "--resize", "first", "--json")
     told = [
         "vis/2.png is the same image as ir/2.png",
-        "vis/3.png is resized from 30x21 to 30x20; its sides change their proportion by 5.0%",
+        "vis/3.png is resized from 30x21 to 30x20; its aspect ratio changes by 5.0%",
     ]
     assert result.stderr.splitlines() == [f"warning: {text}" for text in told]
     rows = [json.loads(line) for line in result.stdout.splitlines()]
@@ -252,9 +252,12 @@ def test_depth_and_scale_hold_for_every_picture(folder):
         (["ir", "vis", "-o", "ir"], "ir holds sources; choose another folder for the results"),
         (["ir", "vis", "-o", "./vis/../ir"], "holds sources; choose another folder"),
         (["ir", "vis", "--save-weights", "vis"], "vis holds sources; choose another folder"),
-        (["ir", "vis", "-o", "ir/0.png"], "the sources are folders, so the output is one, too"),
-        (["ir", "vis", "-o", "there"], "there holds 1 of the files to be written already, such as"),
-        (["ir", "vis", "-o", "there", "--resume"], "which no earlier run has noted; add --overwr"),
+        (
+            ["ir", "vis", "-o", "ir/0.png"],
+            "the sources are folders, so the output must be one, too",
+        ),
+        (["ir", "vis", "-o", "there"], "there already contains 1 of the files to be written, such"),
+        (["ir", "vis", "-o", "there", "--resume"], "which no earlier run has recorded; "),
         (["ir", "vis", "--format", "gif"], "'gif' is not one of 'png', 'jpg', 'bmp', 'tif'"),
         (["ir", "vis", "--scale", "10,5"], "a scale must be full, minmax"),
         (["ir", "vis", "--strategy", "none"], "there is no strategy 'none'"),
@@ -473,7 +476,8 @@ def test_ctrl_c_ends_a_run_with_a_sentence_and_whole_pictures(here):
     assert process.returncode == 130, err
     done = [line.split()[1] for line in out.splitlines() if line.startswith("fused")]
     assert err == (
-        f"Error: stopped after {len(done)} of 30; what is there is complete, go on with --resume\n"
+        f"Error: stopped after {len(done)} of 30; the files written are complete, continue with "
+        "--resume\n"
     )
     there = sorted(Path("out").glob("*.png"))
     assert 2 <= len(there) < 30
@@ -528,19 +532,19 @@ def test_fifty_tuples_killed_twenty_times_end_with_the_same_bytes(here):
 
 
 def test_a_run_that_was_stopped_early_says_how_to_go_on(folder, monkeypatch):
-    job, count = FileFusion.fuse, itertools.count()
+    fuse_one, count = FileFusion.fuse, itertools.count()
 
     def stop(self, *args):
         if next(count) == 2:
             raise KeyboardInterrupt
-        return job(self, *args)
+        return fuse_one(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FileFusion, "at_once", lambda *_: 1)
+        patch.setattr(FileFusion, "batch_size", lambda *_: 1)
         patch.setattr(FileFusion, "fuse", stop)
         result = fuse("ir", "vis", "-o", "out", "--json")
     assert result.exit_code == 130
-    assert result.stderr.startswith("Error: stopped after 2 of 5; what is there is complete, go on")
+    assert result.stderr.startswith("Error: stopped after 2 of 5; ")
     *lines, last = map(json.loads, result.stdout.splitlines())
     assert sorted(line["output"] for line in lines) == sorted(map(str, Path("out").glob("*.png")))
     assert last["summary"]["stopped"]

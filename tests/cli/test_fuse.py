@@ -95,7 +95,7 @@ def test_weight_maps_are_written_one_a_source(folder):
         (["a.png", "cut.png"], "Error: cannot read cut.png: "),
         (["a.png", "b.png", "-o", "no/x.png"], "the folder no does not exist"),
         (["a.png", "b.png", "-o", "x.xyz"], "must end in one of .png"),
-        (["a.png", "b.png", "-o", "there.png"], "there.png exists already"),
+        (["a.png", "b.png", "-o", "there.png"], "there.png already exists"),
         (
             ["a.png", "b.png", "--strategy", "max", "--save-weights", "w"],
             "Max gives the sources no",
@@ -121,7 +121,7 @@ def test_weight_maps_are_written_one_a_source(folder):
         (["a.png", "b.png", "-o", "folder"], "must end in one of .png"),
         (["a.png", "b.png", "-o", "a.png", "--overwrite"], "a.png is the source a.png itself"),
         (["a.png", "b.png", "--max-pixels", "599"], "a.png claims 30x20 pixels, more than the"),
-        (["a.png", "b.png", "--record", "-o", "taken.png"], "taken.png.json exists already"),
+        (["a.png", "b.png", "--record", "-o", "taken.png"], "taken.png.json already exists"),
         ([], "Missing argument 'SOURCES...'"),
     ],
 )
@@ -379,8 +379,7 @@ def test_the_same_file_twice_is_fused_with_a_warning(folder):
 
 def test_resize_brings_sources_to_one_size_with_a_warning(folder):
     assert run("a.png", "small.png", "--resize", "first", "-o", "f.png").stderr == (
-        "warning: small.png is resized from 30x10 to 30x20; its sides change their proportion by "
-        "50.0%\n"
+        "warning: small.png is resized from 30x10 to 30x20; its aspect ratio changes by 50.0%\n"
     )
     assert iio.imread("f.png").shape == (20, 30)
     assert (

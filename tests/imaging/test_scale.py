@@ -134,18 +134,19 @@ def test_full_takes_floats_in_0_to_1_as_they_are(dtype):
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint32", "uint64"])
 def test_full_is_refused_where_no_white_is_agreed_and_the_remedy_named(dtype):
     message = (
-        f"^source 7 is {dtype}, which has no agreed white; choose its scale: minmax, percentile "
-        "or LO,HI$"
+        f"^source 7 has values of the type {dtype}, which has no white by convention; choose a "
+        "scale: minmax, percentile or LO,HI$"
     )
-    with pytest.raises(FusionlabError, match=message):
+    with pytest.raises(FusionlabError, match=message) as caught:
         FULL.limits(one([1, 2, 3], dtype), "source 7")
+    assert (caught.value.code, caught.value.option) == ("no-white", "scale")
 
 
 @pytest.mark.parametrize(("values", "got"), [([0, 1.5], "0 to 1.5"), ([-0.25, 1], "-0.25 to 1")])
 def test_full_is_refused_for_floats_beyond_0_to_1_and_the_remedy_named(values, got):
-    message = f"must hold floats in 0..1, got values from {got}; choose its scale: minmax, percent"
-    with pytest.raises(FusionlabError, match=message):
+    with pytest.raises(FusionlabError, match=f"must hold floats in 0..1, got .* {got};") as caught:
         FULL.limits(one(values, np.float32), "x")
+    assert (caught.value.code, caught.value.option) == ("float-range", "scale")
 
 
 # ---------------------------------------------------------------- the other kinds
@@ -326,19 +327,44 @@ def test_each_source_has_a_scale_of_its_own():
     counts = np.array([[1000, 1500, 2000]], dtype=np.int16)
     picture = np.array([[0, 51, 255]], dtype=np.uint8)
     stack = Stack([counts, picture], [MINMAX, FULL])
-    assert stack.whole().flatten().tolist() == [0, 0.5, 1, 0, np.float32(0.2), 1]
+    assert stack.planes().flatten().tolist() == [0, 0.5, 1, 0, np.float32(0.2), 1]
     assert stack.limits.tolist() == [[[1000, 2000]], [[0, 255]]]
 
 
 def test_an_error_names_the_source():
     sources = [np.zeros((2, 2)), np.full((2, 2), 3, np.int16)]
     for names, name in [((), "source 2"), (("a.tif", "b.tif"), "b.tif")]:
-        with pytest.raises(FusionlabError, match=f"^{name} is int16, which has no agreed white"):
+        with pytest.raises(FusionlabError, match=f"^{name} has values of the type int16"):
             Stack(sources, names=names)
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_the_extremes_of_a_source_are_known_once_its_planes_are_cut(kind):
+    """Those of 16 bits at full scale are seen while they are cut, a rectangle at a time."""
+    rng = np.random.default_rng(0)
+    deep = rng.integers(500, 3000, (9, 7), dtype=np.uint16)
+    sources = [deep, deep.astype(np.uint8), (deep / 3000).astype(np.float32), deep]
+    if kind == "tensor":
+        sources = [
+            torch.from_numpy(np.stack([source, source[::-1]]))[:, None] for source in sources
+        ]
+    stack = Stack(sources, [Scale(), Scale(), Scale(), Scale("percentile", 10, 90)])
+    low, high = int(deep.min()), int(deep.max())
+    for top in (0, 5):
+        for left in (0, 3):
+            stack.cut(slice(2), slice(top, top + 5), slice(left, left + 4))
+    extremes = stack.extremes.numpy()
+    floats = [np.float32(low / 3000), np.float32(high / 3000)]
+    for number in range(2 if kind == "tensor" else 1):
+        assert extremes[0, number].tolist() == [low, high]
+        assert np.isnan(extremes[1, number]).all()
+        assert extremes[2, number].tolist() == floats
+        assert extremes[3, number].tolist() == [low, high]
 
 
 @pytest.mark.parametrize("scale", ["minmax", "percentile"])
 def test_values_too_far_apart_are_refused(scale):
     images = torch.tensor([[-1.7e308, 1.7e308]], dtype=torch.float64)[None, None]
-    with pytest.raises(FusionlabError, match="^it holds values from -1.7e[+]308 to 1.7e[+]308, "):
+    with pytest.raises(FusionlabError, match="^it has values from -1.7e[+]308 to 1.7e") as caught:
         Scale.parse(scale).limits(images, "it")
+    assert (caught.value.code, caught.value.option) == ("range-overflow", "scale")

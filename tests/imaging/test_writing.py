@@ -8,11 +8,11 @@ import PIL.Image
 import pytest
 
 from fusionlab import FusionlabError
-from fusionlab.imaging import raster, rows, tiff
+from fusionlab.imaging import pillow_formats, rows, tiff
 from fusionlab.imaging.depth import DTYPES
 from fusionlab.imaging.reading import decode_image, read_image
 from fusionlab.imaging.rows import OnDiskRows
-from fusionlab.imaging.writing import FORMATS, Format, check_writable, format_of
+from fusionlab.imaging.writing import FORMATS, Format, format_of
 from fusionlab.storage.atomic import atomic_write_all
 
 RECORD = '{"method": "densefuse@1e2/mean", "name": "K\\u00f6ln"}'
@@ -111,11 +111,11 @@ def test_other_programs_read_the_same_16_bits():
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_png_with_a_record_is_sound_down_to_its_checksums(depth):
     """Pillow's `verify` reads every chunk and its checksum; `text` is the reader of iTXt."""
-    content = raster.encode_png(picture(depth, (9, 8, 3), seed=6), RECORD)
+    content = pillow_formats.encode_png(picture(depth, (9, 8, 3), seed=6), RECORD)
     with PIL.Image.open(io.BytesIO(content)) as file:
         file.verify()
     with PIL.Image.open(io.BytesIO(content)) as file:
-        assert file.text == {raster.PNG_KEYWORD: RECORD}
+        assert file.text == {pillow_formats.PNG_KEYWORD: RECORD}
 
 
 # ---------------------------------------------------------------- records
@@ -124,8 +124,8 @@ def test_a_png_with_a_record_is_sound_down_to_its_checksums(depth):
 @pytest.mark.parametrize("text", [RECORD, "größer, 更大", "x" * 2_000_000], ids=["a", "b", "c"])
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_png_gives_its_record_back(depth, text):
-    content = raster.encode_png(picture(depth, (9, 8), seed=7), text)
-    assert raster.png_record(content) == text
+    content = pillow_formats.encode_png(picture(depth, (9, 8), seed=7), text)
+    assert pillow_formats.png_record(content) == text
 
 
 @pytest.mark.parametrize("depth", [8, 16, 32])
@@ -135,14 +135,14 @@ def test_a_tiff_gives_its_record_back(depth):
 
 def test_where_no_record_was_written_there_is_none():
     gray = picture(8, (9, 8), seed=9)
-    assert raster.png_record(raster.encode_png(gray)) is None
+    assert pillow_formats.png_record(pillow_formats.encode_png(gray)) is None
     assert tiff.record(tiff.encode(gray)) is None
 
 
 def test_a_record_is_found_without_the_limit_of_pillow_and_leaves_it(monkeypatch):
-    content = raster.encode_png(picture(8, (9, 8), seed=10), RECORD)
+    content = pillow_formats.encode_png(picture(8, (9, 8), seed=10), RECORD)
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 10)
-    assert raster.png_record(content) == RECORD
+    assert pillow_formats.png_record(content) == RECORD
     assert PIL.Image.MAX_IMAGE_PIXELS == 10
 
 
@@ -218,49 +218,18 @@ def test_rather_too_deep_a_format_than_one_that_loses():
 def test_the_format_is_that_of_the_suffix_in_any_case():
     content = format_of(Path("image.PNG")).encode(picture(16, (9, 8, 3), seed=12), "")
     assert content.startswith(b"\x89PNG")
-    assert content[raster.PNG_BITS] == 16
+    assert content[pillow_formats.PNG_BITS] == 16
 
 
 @pytest.mark.parametrize("name", ["image.gif", "image.webp", "image", ".png", "image.png.json"])
 def test_a_name_that_asks_for_no_format_is_refused(name):
-    with pytest.raises(FusionlabError, match=f"cannot write {name}: .* one of .png, .jpg, .jpeg"):
+    with pytest.raises(FusionlabError, match="must end in one of .png, .jpg, .jpeg") as caught:
         format_of(Path(name))
-
-
-# ---------------------------------------------------------------- before the work
-
-
-def test_what_cannot_be_written_is_refused_beforehand(tmp_path):
-    there = tmp_path / "there.png"
-    there.touch()
-    (tmp_path / "folder.png").mkdir()
-    (tmp_path / "dangling.png").symlink_to("nowhere")
-    (tmp_path / "loop.png").symlink_to("loop.png")
-    for path, message in [
-        (tmp_path / "nowhere" / "image.png", "the folder .*/nowhere does not exist; make it first"),
-        (there / "image.png", "the folder .*/there.png does not exist|Not a directory"),
-        (tmp_path / "folder.png", "it is a folder; choose another name"),
-        (tmp_path / "dangling.png", "it is not a file; choose another name"),
-        (tmp_path / "loop.png", "cannot write .*[Ss]ymlink loop|symbolic links"),
-        (tmp_path / f"{'y' * 300}.png", "File name too long"),
-        (there, "exists already; choose another name or use --overwrite"),
-    ]:
-        with pytest.raises(FusionlabError, match=message):
-            check_writable(path, overwrite=False)
-    check_writable(there, overwrite=True)
-    check_writable(tmp_path / "new.png", overwrite=False)
-    assert there.read_bytes() == b""
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_is_never_overwritten(tmp_path, overwrite):
-    (tmp_path / "x.png").mkdir()
-    with pytest.raises(FusionlabError, match="it is a folder"):
-        check_writable(tmp_path / "x.png", overwrite=overwrite)
+    assert (caught.value.code, caught.value.path) == ("output-format", Path(name))
 
 
 @pytest.mark.parametrize(("suffix", "depth"), LOSSLESS)
-def test_an_encoded_picture_is_a_file_once_it_is_written(tmp_path, suffix, depth):
+def test_an_encoded_image_is_a_file_once_it_is_written(tmp_path, suffix, depth):
     path, pixels = tmp_path / f"image{suffix}", picture(depth, (9, 8, 3), seed=13)
     with atomic_write_all({path: format_of(path).encode(pixels, RECORD)}):
         pass

@@ -13,6 +13,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.resizing import resized
 from fusionlab.plugins.host import installed
+from fusionlab.runs.destination import Destination
 from fusionlab.runs.file_fusion import FileFusion
 
 RNG = np.random.default_rng(0)
@@ -40,23 +41,32 @@ def image(tmp_path):
     return write
 
 
-def job(strategy="mean", **settings):
+def fusing(strategy="mean", **settings):
     return FileFusion(Fusion("identity", strategy), installed(), **settings)
+
+
+def fuse(file_fusion, paths, output="fused.png"):
+    """Return the product of fusing files."""
+    return file_fusion.fuse(file_fusion.load(paths), file_fusion.plan(Path(output), paths))
 
 
 def fused(paths, output="fused.png", **settings):
     """Return (pixels, notes) of fusing files."""
-    one = job(**settings)
-    product = one.fuse(one.load(paths), Path(output))
+    product = fuse(fusing(**settings), paths, output)
     return product.fused.image, list(product.notes)
+
+
+def coded(code):
+    """Return a check of `pytest.raises` for the code of an error."""
+    return lambda error: error.code == code
 
 
 def test_the_files_of_a_product_are_those_that_were_announced(image, tmp_path):
     paths = [image("a.png"), image("b.png")]
-    one = job("l1norm", record=True, maps=tmp_path / "maps")
-    product = one.fuse(one.load(paths), tmp_path / "fused.png")
-    files = one.encode(product)
-    assert list(files) == one.outputs(tmp_path / "fused.png", paths)
+    file_fusion = fusing("l1norm", record=True, weights_folder=tmp_path / "maps")
+    product = fuse(file_fusion, paths, tmp_path / "fused.png")
+    files = file_fusion.encode(product)
+    assert list(files) == product.destination.files
     assert [path.relative_to(tmp_path).as_posix() for path in files] == [
         "fused.png",
         "fused.png.json",
@@ -67,9 +77,7 @@ def test_the_files_of_a_product_are_those_that_were_announced(image, tmp_path):
 
 def test_encoding_is_what_the_format_holds(image, tmp_path):
     paths = [image("a.png"), image("b.png")]
-    one = job()
-    product = one.fuse(one.load(paths), tmp_path / "fused.png")
-    (content,) = one.encode(product).values()
+    (content,) = fusing().encode(fuse(fusing(), paths)).values()
     expected = Fusion("identity", "mean")([iio.imread(path) for path in paths])
     assert np.array_equal(iio.imread(content), expected)
 
@@ -77,9 +85,9 @@ def test_encoding_is_what_the_format_holds(image, tmp_path):
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".PNG"])
 def test_the_same_product_gives_the_same_bytes(image, tmp_path, suffix):
     paths = [image("a.png", (12, 16, 3)), image("b.png")]
-    one = job(record=True)
+    file_fusion = fusing(record=True)
     first, second = (
-        one.encode(one.fuse(one.load(paths), tmp_path / f"fused{suffix}")) for _ in range(2)
+        file_fusion.encode(fuse(file_fusion, paths, f"fused{suffix}")) for _ in range(2)
     )
     assert first == second
 
@@ -110,7 +118,7 @@ def test_different_images_are_told_nothing_about(image):
 
 
 def test_sources_of_different_sizes_are_refused_unless_asked(image):
-    with pytest.raises(FusionlabError, match="the sources must have the same size"):
+    with pytest.raises(FusionlabError, check=coded("size-mismatch")):
         fused([image("a.png"), image("b.png", (24, 32))])
 
 
@@ -123,7 +131,7 @@ def test_sources_are_brought_to_the_size_of_one_of_them(image, resize, shape):
     same = [resized(iio.imread(path), *shape) for path in paths]
     assert np.array_equal(pixels, Fusion("identity", "mean")(same))
     assert len(notes) == 2
-    assert all("is resized from" in note and "proportion" not in note for note in notes)
+    assert all("is resized from" in note and "aspect ratio" not in note for note in notes)
 
 
 def test_a_note_tells_the_sizes_as_width_by_height(image):
@@ -136,9 +144,9 @@ def test_a_note_tells_the_sizes_as_width_by_height(image):
     [
         (200, ""),
         (201, ""),  # 0.5 %
-        (203, "; its sides change their proportion by 1.5%"),
-        (197, "; its sides change their proportion by 1.5%"),
-        (100, "; its sides change their proportion by 100.0%"),  # from 1:1 to 2:1
+        (203, "; its aspect ratio changes by 1.5%"),
+        (197, "; its aspect ratio changes by 1.5%"),
+        (100, "; its aspect ratio changes by 100.0%"),  # from 1:1 to 2:1
     ],
 )
 def test_changed_proportions_are_told_beyond_one_percent(image, width, told):
@@ -161,9 +169,9 @@ def test_sources_of_one_size_are_left_as_they_are(image):
 
 def test_a_resized_source_keeps_its_depth_and_the_hash_of_its_file(image):
     a, b = image("a.tif", (12, 16), np.uint16), image("b.tif", (24, 32), np.uint16)
-    sources = job(resize="first").load([a, b])
-    assert sources.pictures[1].pixels.dtype == np.uint16
-    assert sources.pictures[1].sha256 == read_image(b).sha256
+    sources = fusing(resize="first").load([a, b])
+    assert sources[1].pixels.dtype == np.uint16
+    assert sources[1].sha256 == read_image(b).sha256
 
 
 # --- depths
@@ -218,8 +226,9 @@ def scaled(pixels, scale):
     """Return the notes about an image beside one of noise."""
     tifffile.imwrite("x.tif", pixels)
     tifffile.imwrite("noise.tif", RNG.integers(0, 65536, pixels.shape, dtype=np.uint16))
-    one = FileFusion(Fusion("identity", "mean", scale=[scale, "full"]), installed())
-    return list(one.fuse(one.load([Path("x.tif"), Path("noise.tif")]), Path("f.tif")).notes)
+    fusion = Fusion("identity", "mean", scale=[scale, "full"])
+    paths = [Path("x.tif"), Path("noise.tif")]
+    return list(fuse(FileFusion(fusion, installed()), paths, "f.tif").notes)
 
 
 RAMP = np.arange(100, 200, dtype=np.uint16).reshape(10, 10)
@@ -237,9 +246,9 @@ SPARSE[0, :2] = 200
         (FLAT, "full", ""),
         (FLAT.astype(np.uint16), "full", ""),
         (RAMP, "minmax", ""),
-        (FLAT, "minmax", "has one value only, 77, and nothing is seen of it"),
-        (FLAT, "percentile", "has one value only, 77, and nothing is seen of it"),
-        (SPARSE, "percentile", "is cut to black and white: both ends of its scale are 0"),
+        (FLAT, "minmax", "has only one value, 77, and will contribute nothing"),
+        (FLAT, "percentile", "has only one value, 77, and will contribute nothing"),
+        (SPARSE, "percentile", "becomes only black and white: both limits of its scale are 0"),
         (SPARSE, "percentile=0,100", ""),
         (FLAT, "0,255", ""),  # of one gray, which is seen
         (FLAT, "0,50", "is all white: its values, 77 to 77, lie outside its scale, 0 to 50"),
@@ -267,14 +276,17 @@ def test_an_output_that_is_a_source_is_refused_even_with_overwrite(image, tmp_pa
     (tmp_path / "link.png").symlink_to("b.png")
     (tmp_path / "hard.png").hardlink_to(tmp_path / "a.png")
     for name in ("a.png", "b.png", "./b.png", "link.png", "hard.png"):
-        with pytest.raises(FusionlabError, match="itself; choose another name for the output"):
-            job().check(tmp_path / name, [a, b], overwrite=True)
+        destination = Destination.plan(tmp_path / name, [a, b])
+        with pytest.raises(FusionlabError, check=coded("output-is-source")):
+            destination.check([a, b], overwrite=True)
 
 
 def test_a_map_that_would_replace_a_source_is_refused(image, tmp_path):
     paths = [image("a.png"), image("fused-weights-1-a.png")]
-    with pytest.raises(FusionlabError, match=r"weights-1-a\.png is the source .* itself"):
-        job(maps=tmp_path).check(tmp_path / "fused.png", paths, overwrite=True)
+    destination = Destination.plan(tmp_path / "fused.png", paths, weights_folder=tmp_path)
+    with pytest.raises(FusionlabError, match=r"weights-1-a\.png is the source .* itself") as caught:
+        destination.check(paths, overwrite=True)
+    assert caught.value.path == tmp_path / "fused-weights-1-a.png"
 
 
 @pytest.mark.parametrize("there", ["fused.png", "fused.png.json", "maps/fused-weights-2-b.png"])
@@ -282,18 +294,23 @@ def test_any_file_in_the_way_is_refused_before_the_work(image, tmp_path, there):
     paths = [image("a.png"), image("b.png")]
     (tmp_path / "maps").mkdir()
     (tmp_path / there).touch()
-    one = job("l1norm", record=True, maps=tmp_path / "maps")
-    with pytest.raises(FusionlabError, match="exists already; choose another name or use"):
-        one.check(tmp_path / "fused.png", paths, overwrite=False)
-    one.check(tmp_path / "fused.png", paths, overwrite=True)
+    destination = Destination.plan(
+        tmp_path / "fused.png", paths, record=True, weights_folder=tmp_path / "maps"
+    )
+    with pytest.raises(FusionlabError, check=coded("exists")) as caught:
+        destination.check(paths, overwrite=False)
+    assert (caught.value.option, caught.value.path) == ("overwrite", tmp_path / there)
+    destination.check(paths, overwrite=True)
 
 
-def test_a_picture_too_large_for_its_format_is_one_sentence(image, tmp_path):
+def test_an_image_too_large_for_its_format_is_one_sentence(image, tmp_path):
     paths = [image("a.png", (1, 65_536)), image("b.png", (1, 65_536))]
-    one = job()
-    product = one.fuse(one.load(paths), tmp_path / "fused.jpg")
-    with pytest.raises(FusionlabError, match=r"cannot write .*fused\.jpg: .*; choose another"):
-        one.encode(product)
+    product = fuse(fusing(), paths, "fused.jpg")
+    with pytest.raises(
+        FusionlabError, match=r"^cannot write fused\.jpg: .*; choose another"
+    ) as caught:
+        fusing().encode(product)
+    assert caught.value.code == "encoding"
 
 
 @pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
@@ -302,16 +319,16 @@ def test_memory_that_does_not_suffice_is_one_sentence(image, monkeypatch, error)
         raise error
 
     monkeypatch.setattr(Fusion, "fuse", full)
-    with pytest.raises(FusionlabError, match=r"there is not enough memory to fuse fused\.png"):
+    with pytest.raises(FusionlabError, check=coded("out-of-memory")):
         fused([image("a.png"), image("b.png")])
 
 
 def test_a_source_that_claims_too_many_pixels_is_refused(image):
     a, b = image("a.png"), image("b.png")
-    job(max_pixels=12 * 16).load([a, b])
-    with pytest.raises(FusionlabError, match="a.png claims 16x12 pixels, more than the limit"):
-        job(max_pixels=12 * 16 - 1).load([a, b])
-    job(max_pixels=None).load([a, b])
+    fusing(max_pixels=12 * 16).load([a, b])
+    with pytest.raises(FusionlabError, check=coded("too-many-pixels")):
+        fusing(max_pixels=12 * 16 - 1).load([a, b])
+    fusing(max_pixels=None).load([a, b])
 
 
 def test_the_notes_of_the_sources_come_along(image, tmp_path):

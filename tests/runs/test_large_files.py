@@ -3,6 +3,7 @@
 import json
 import re
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from click.testing import CliRunner
 from fusionlab.cli import main
 from fusionlab.imaging import arrays
 from fusionlab.imaging.reading import read_image
-from fusionlab.imaging.rows import OnDiskRows, RowSource
+from fusionlab.imaging.rows import BaseRows, OnDiskRows
+from fusionlab.imaging.tiff_rows import TiffRows
 
 HEIGHT, WIDTH = 301, 257
 
@@ -44,8 +46,8 @@ def by_rows(monkeypatch):
     def from_now_on():
         monkeypatch.setattr("fusionlab.imaging.tiff.LARGE", 1000)
         monkeypatch.setattr("fusionlab.imaging.tiff_rows.GROUP_BYTES", 1000)  # a row of tiles
-        monkeypatch.setattr(arrays, "SPOOLED", 1000)
-        assert isinstance(read_image(Path("gray.tif")).pixels, RowSource)
+        monkeypatch.setattr(arrays, "SPOOL_BYTES", 1000)
+        assert isinstance(read_image(Path("gray.tif")).pixels, BaseRows)
 
     return from_now_on
 
@@ -75,6 +77,26 @@ def test_files_are_what_they_are_when_images_are_held_whole(folder, by_rows, opt
         outcomes.append(({path: path.read_bytes() for path in found}, result.output))
         by_rows()
     assert outcomes[0] == outcomes[1]
+
+
+def test_pixels_are_read_once_although_the_use_of_their_range_is_noted(
+    folder, by_rows, monkeypatch
+):
+    by_rows()
+    rows_read = Counter()
+    read = TiffRows._read
+
+    def counted(rows, top, bottom):
+        rows_read[rows._name] += bottom - top
+        return read(rows, top, bottom)
+
+    dark = tifffile.imread("gray.tif") // 32
+    tifffile.imwrite("dark.tif", dark, compression="adobe_deflate")
+    monkeypatch.setattr(TiffRows, "_read", counted)
+    result = fuse("gray.tif", "dark.tif", "-o", "fused.tif")
+    assert f"dark.tif uses {(dark.max() - int(dark.min())) / 65535:.1%} of its 16" in result.stderr
+    assert set(rows_read) == {"gray.tif", "dark.tif"}
+    assert max(rows_read.values()) < 1.1 * HEIGHT  # a trial row, and tiles that overlap at the end
 
 
 def test_a_result_of_rows_is_never_held_whole(folder, by_rows, monkeypatch):

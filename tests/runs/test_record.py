@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fusionlab import Card, Fusion
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging import raster, rows, tiff
+from fusionlab.imaging import pillow_formats, rows, tiff
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.rows import OnDiskRows
 from fusionlab.plugins.host import installed
@@ -55,11 +55,15 @@ def write(name, shape=(12, 16), dtype=np.uint8):
 
 def fuse(paths, output="fused.png", strategy="mean", backbone="identity", **settings):
     """Fuse files with a record, write everything, and return the record."""
-    of_files = {key: settings.pop(key) for key in ("depth", "resize", "maps") if key in settings}
+    of_files = {
+        key: settings.pop(key) for key in ("depth", "resize", "weights_folder") if key in settings
+    }
     fusion = Fusion(backbone, strategy, **settings)
-    job = FileFusion(fusion, installed(), record=True, **of_files)
-    product = job.fuse(job.load([Path(path) for path in paths]), Path(output))
-    for path, content in job.encode(product).items():
+    file_fusion = FileFusion(fusion, installed(), record=True, **of_files)
+    sources = [Path(path) for path in paths]
+    destination = file_fusion.plan(Path(output), sources)
+    product = file_fusion.fuse(file_fusion.load(sources), destination)
+    for path, content in file_fusion.encode(product).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return json.loads(path_beside(Path(output)).read_text())
@@ -241,7 +245,7 @@ def test_png_and_tiff_carry_the_record_that_lies_beside_them(suffix, depth, shap
     paths = [write("a.png", shape), write("b.png", shape)]
     record = fuse(paths, f"fused{suffix}", depth=depth)
     content = Path(f"fused{suffix}").read_bytes()
-    inside = raster.png_record(content) if suffix == ".png" else tiff.record(content)
+    inside = pillow_formats.png_record(content) if suffix == ".png" else tiff.record(content)
     assert json.loads(inside) == record
     assert inside.isascii()
     Path(f"fused{suffix}.json").unlink()

@@ -19,7 +19,7 @@ import imageio.v3 as iio
 import numpy as np
 import PIL.Image
 
-from fusionlab.imaging.decoded import Decoded, SizeCheck, UnsupportedImage
+from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.rows import Rows
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -1,0 +1,97 @@
+"""Notes: what the user should know about the sources and the result of a fusion.
+
+Each note is a complete sentence, without a full stop, that begins with the name of a file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusionlab.fusion import Fused
+from fusionlab.imaging.depth import Depth
+from fusionlab.imaging.reading import LoadedImage
+from fusionlab.imaging.scale import Scale
+
+LOW_RANGE_USE = 0.05
+"""A 16-bit source that uses less of its range than this contributes next to nothing."""
+
+
+def note_duplicates(images: Sequence[LoadedImage]) -> list[LoadedImage]:
+    """Add a note to every image that is a copy of an earlier one."""
+    first = {image.sha256: image for image in reversed(images)}
+    return [
+        image
+        if first[image.sha256] is image
+        else image.with_note(f"{image.name} is the same image as {first[image.sha256].name}")
+        for image in images
+    ]
+
+
+def note_reduced_depth(output: Path, wanted: Depth, depth: Depth) -> list[str]:
+    """Return a note if the format cannot hold the depth that was wanted."""
+    if depth == wanted:
+        return []
+    note = (
+        f"{output} is written with {_bits(depth)} instead of {_bits(wanted)}: {output.suffix} can "
+        "hold no more, .tif can"
+    )
+    return [note]
+
+
+def note_smaller_tiles(output: Path, tile: int | None) -> list[str]:
+    """Return a note if the image had to be fused in smaller tiles than planned."""
+    if not tile:
+        return []
+    note = (
+        f"{output.name} was fused in tiles of {tile} pixels because memory did not suffice for the "
+        "planned ones"
+    )
+    return [note]
+
+
+def note_unused_range(
+    images: Sequence[LoadedImage], scales: Sequence[Scale], fused: Fused[Any]
+) -> list[str]:
+    """Return a note for every source of which its scale leaves nothing, or next to nothing."""
+    notes = []
+    for image, scale, limits, extremes in zip(
+        images, scales, fused.limits[:, 0], fused.extremes[:, 0], strict=True
+    ):
+        (black, white), (minimum, maximum) = limits.tolist(), extremes.tolist()
+        note = _note_unused_range(image, scale, black, white, minimum, maximum)
+        notes += [note] if note else []
+    return notes
+
+
+def _note_unused_range(
+    image: LoadedImage, scale: Scale, black: float, white: float, minimum: float, maximum: float
+) -> str:
+    if scale.kind == "full":
+        if image.pixels.dtype != np.uint16 or math.isnan(minimum):
+            return ""  # floats were checked against 0..1, and 8 bits have no range to spare
+        share = (maximum - minimum) / (white - black)
+        if 0 < share < LOW_RANGE_USE:
+            return (
+                f"{image.name} uses {share:.1%} of its 16 bits, {minimum:g} to {maximum:g}; give "
+                "it a scale, such as minmax, to see more of it"
+            )
+    elif black == white:
+        if minimum == maximum:
+            return f"{image.name} has only one value, {minimum:g}, and will contribute nothing"
+        return f"{image.name} becomes only black and white: both limits of its scale are {black:g}"
+    elif maximum <= black or minimum >= white:
+        color = "black" if maximum <= black else "white"
+        return (
+            f"{image.name} is all {color}: its values, {minimum:g} to {maximum:g}, lie outside its "
+            f"scale, {black:g} to {white:g}"
+        )
+    return ""
+
+
+def _bits(depth: Depth) -> str:
+    return "32-bit floats" if depth == 32 else f"{depth} bits"
