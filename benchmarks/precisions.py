@@ -54,7 +54,7 @@ def decoded(
         range_policy=None,
         color="gray",
         device=device,
-        engine=engine,  # type: ignore[arg-type]
+        engine=engine,
         precision=precision,  # type: ignore[arg-type]
     )
     return [255 * np.asarray(fusion(sources), np.float32) for sources in sets]

@@ -78,7 +78,7 @@ class Variants:
             f"l1norm,r={radius}",
             range_policy=policy,
             device=self.device,
-            engine=engine,  # type: ignore[arg-type]
+            engine=engine,
             precision=precision,  # type: ignore[arg-type]
         )
 

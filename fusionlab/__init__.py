@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fusionlab.hookspecs import hookimpl
     from fusionlab.ops import box_average, normalize
     from fusionlab.plugins.host import load_plugins
-    from fusionlab.plugins.offers import BackboneRef, MetricRef, StrategyRef
+    from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.registry import Plugins
     from fusionlab.strategy import (
@@ -40,6 +40,7 @@ _HOMES = {
     "Backbone": "backbone",
     "BackboneRef": "plugins.offers",
     "Card": "checkpoint",
+    "EngineRef": "plugins.offers",
     "Features": "backbone",
     "Fused": "fusion",
     "Fusion": "fusion",
@@ -67,6 +68,7 @@ __all__ = [
     "Backbone",
     "BackboneRef",
     "Card",
+    "EngineRef",
     "Features",
     "Fused",
     "Fusion",

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from fusionlab.backbone import Backbone
 from fusionlab.checkpoint import Card
-from fusionlab.engine.build import EngineName, build_engine
+from fusionlab.engine.build import build_engine
+from fusionlab.engine.eager import Eager
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.engine.pipeline import Pipeline, attribute_errors_to
 from fusionlab.engine.precision import Precision, convolutions
@@ -87,8 +88,9 @@ class Fusion:
         tile: edge of the tiles that large images are cut into, in pixels; None derives it from
             the number of sources, what the strategy sees, and the engine. The result is the same up
             to rounding. Where the strategy needs the image in one piece, a larger image is refused.
-        engine: what runs the backbone: `eager`, `compile` or `openvino`, see docs/speed.md. The
-            result is the same up to the rounding of the precision.
+        engine: the name of the engine that runs the backbone, for example `eager`, `compile` or
+            `openvino`, see docs/speed.md; None takes the default. The result is the same up to the
+            rounding of the precision.
         precision: in which numbers: `fp32`, or faster and less precise `tf32` (CUDA), `bf16` or
             `fp16`; see `fusionlab.engine.precision`.
         networks: of a learned strategy, one for each level of the backbone, in place of those
@@ -109,7 +111,7 @@ class Fusion:
         color: Color = "per-channel",
         device: str | torch.device = "cpu",
         tile: int | None = None,
-        engine: EngineName = "eager",
+        engine: str | None = None,
         precision: Precision = "fp32",
         networks: nn.ModuleList | None = None,
     ) -> None:
@@ -149,7 +151,8 @@ class Fusion:
             )
         self.networks = (networks or nn.ModuleList()).to(self.device)
         self.backbone = backbone.freeze().to(self.device)
-        self._engine = build_engine(engine, self.backbone, self.device, precision)
+        engine = engine or installed().default("engine")
+        self._engine = build_engine(engine, self.backbone, self.device, precision, installed())
         half = self._engine.dtype != torch.float32
         self._networks = deepcopy(self.networks).to(self._engine.dtype) if half else self.networks
         self.strategy = strategy
@@ -157,7 +160,7 @@ class Fusion:
         self.scale = parse_scales(scale)
         self.color: Color = color
         self.tile = tile
-        self.engine: EngineName = engine
+        self.engine = engine
         self.precision: Precision = precision
 
     @property
@@ -265,7 +268,7 @@ class Fusion:
         pipeline = Pipeline(self._engine, self.strategy, self._networks, self.tile)
         graded = graded or any(one.requires_grad for one in self.networks.parameters())
         if graded and torch.is_grad_enabled():
-            plain = build_engine("eager", self.backbone, self.device, "fp32")
+            plain = Eager(self.backbone, self.device, "fp32")
             pipeline = replace(pipeline, engine=plain, networks=self.networks)
         with convolutions(self.device, allow_tf32=self.precision == "tf32"):
             while True:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
-    from fusionlab.plugins.offers import BackboneRef, MetricRef, StrategyRef
+    from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
     from fusionlab.plugins.presets import Preset
 
 API = 1
@@ -46,10 +46,10 @@ hookimpl = HookimplMarker("fusionlab")
 def fusionlab_defaults() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Return the names that are used when the user does not choose.
 
-    Keys: `backbone` (a name, with or without `@TAG`); `strategy` (a name); `baseline`, the
-    backbone without weights that evaluations compare every other backbone with; and `metrics`,
-    the metrics that evaluations compute, separated by spaces. If two plugins offer a default for
-    the same key, the user has to choose.
+    Keys: `backbone` (a name, with or without `@TAG`); `strategy` (a name); `engine` (a
+    name); `baseline`, the backbone without weights that evaluations compare every other backbone
+    with; and `metrics`, the metrics that evaluations compute, separated by spaces. If two plugins
+    offer a default for the same key, the user has to choose.
     """
 
 
@@ -71,6 +71,14 @@ def fusionlab_strategies() -> Iterable[StrategyRef]:  # type: ignore[empty-body]
     """List the fusion strategies that this plugin offers.
 
     Called whenever strategies are listed: say where a strategy is defined, do not import it.
+    """
+
+
+@hookspec
+def fusionlab_engines() -> Iterable[EngineRef]:  # type: ignore[empty-body]
+    """List the engines (ways to run a frozen backbone) that this plugin offers.
+
+    Called whenever engines are listed: say where an engine is defined, do not import it.
     """
 
 

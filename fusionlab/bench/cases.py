@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusionlab.engine.build import EngineName
 from fusionlab.engine.precision import Precision
 from fusionlab.fusion import Fusion
 from fusionlab.plugins.factory import build_backbone, build_strategy, split_method
@@ -35,7 +34,7 @@ class Case:
     height: int = 480
     sources: int = 2
     channels: Literal[1, 3] = 1
-    engine: EngineName = "eager"
+    engine: str = "eager"
     precision: Precision = "fp32"
 
     def fusion(self, device: str | torch.device, plugins: Plugins) -> Fusion:

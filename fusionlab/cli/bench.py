@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fusionlab.cli.options import ENGINES, PRECISIONS
+from fusionlab.cli.options import PRECISIONS, EngineName
 from fusionlab.cli.output import json_option, on_terminal, show_facts
 from fusionlab.cli.session import CommandInterrupted, Session, cli_errors
 
@@ -89,10 +89,9 @@ def _sizes(
     "--engine",
     "engines",
     multiple=True,
-    type=click.Choice(ENGINES),
-    default=["eager"],
-    show_default=True,
-    help="What runs the backbone, as for 'fuse'.",
+    type=EngineName(),
+    metavar="NAME",
+    help="Engine that runs the backbone, as for 'fuse'; repeatable.  [default: eager]",
 )
 @click.option(
     "--precision",
@@ -160,6 +159,7 @@ def bench(
         from fusionlab.fusion import available_device
 
         names = methods or (f"{plugins.default('backbone')}/{plugins.default('strategy')}",)
+        engines = engines or (plugins.default("engine"),)
         combined: Any = product(names, sizes, counts, channels, engines, precisions)
         cases = [
             Case(method, width, height, count, int(channel), engine, precision)  # type: ignore[arg-type]  # click has checked it

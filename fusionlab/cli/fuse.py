@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from fusionlab.cli.options import ENGINES, PRECISIONS, OptionWithAliases, StrategyCommand
+from fusionlab.cli.options import PRECISIONS, EngineName, OptionWithAliases, StrategyCommand
 from fusionlab.cli.output import json_option, on_terminal, show_facts, warn
 from fusionlab.cli.session import (
     CommandError,
@@ -128,12 +128,10 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 )
 @click.option(
     "--engine",
-    type=click.Choice(ENGINES),
-    default="eager",
-    show_default=True,
-    help="What runs the backbone: plain PyTorch; compiled PyTorch, for many images of one size on "
-    "CUDA; OpenVINO (pip install 'fusionlab-imaging[openvino]'), for CPUs where 'fusionlab bench' "
-    "finds it faster.",
+    type=EngineName(),
+    metavar="NAME",
+    help="Engine that runs the backbone: see 'fusionlab engines', and measure with 'fusionlab "
+    "bench'.  [default: eager]",
 )
 @click.option(
     "--precision",

@@ -62,6 +62,31 @@ def backbones(session: Session, *, as_json: bool) -> None:
 @click.command()
 @json_option
 @click.pass_obj
+def engines(session: Session, *, as_json: bool) -> None:
+    r"""List the engines that can be given to `fuse --engine`.
+
+    \b
+    Example:
+      fusionlab engines
+      fusionlab bench --engine eager --engine compile    measure them on this machine
+    """
+    show_table(
+        ("name", "summary", "plugin"),
+        (
+            (
+                registration.ref.name,
+                registration.ref.summary,
+                _origin(registration.plugin, as_json=as_json),
+            )
+            for registration in session.plugins.engines.registrations
+        ),
+        as_json=as_json,
+    )
+
+
+@click.command()
+@json_option
+@click.pass_obj
 def presets(session: Session, *, as_json: bool) -> None:
     r"""List what each plugin means by the names that `fuse` and `train` take as --preset.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from fusionlab.cli.session import CommandError, Session, cli_errors
 from fusionlab.errors import FusionlabError
@@ -15,13 +16,41 @@ if TYPE_CHECKING:
     from fusionlab.plugins.offers import StrategyRef
     from fusionlab.plugins.registry import Plugins, Registration
 
-ENGINES = ("eager", "compile", "openvino")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-"""Copies of the names in `fusionlab.engine`, which imports torch; a test compares them."""
+"""The names in `fusionlab.engine.precision`, which imports torch; a test compares them."""
 
 _CHOSEN = "fusionlab.chosen-strategy"
 _PRESETTABLE = {"backbone", "range_policy"}
 """The options of a command that a preset may set, besides those of the strategy."""
+
+
+class EngineName(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on only
+    """The name of an engine that an installed plugin offers."""
+
+    name = "engine"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or fail with the most similar one."""
+        try:
+            _session(ctx).plugins.engines.find(value)
+        except FusionlabError as error:
+            self.fail(f"{error} (see 'fusionlab engines')", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002  # the signature is click's
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Return the names that begin with `incomplete`."""
+        names = {one.ref.name for one in _session(ctx).plugins.engines.registrations}
+        return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+
+def _session(ctx: click.Context | None) -> Session:
+    """Return the session of a command; completion in the shell runs without one."""
+    return (ctx and ctx.find_object(Session)) or Session()
 
 
 class OptionWithAliases(click.Option):
@@ -102,8 +131,7 @@ class StrategyCommand(click.Command):
             if not asking_help:
                 raise
             given = {}
-        session = ctx.obj or Session()  # completion in the shell does not run the group
-        plugins: Plugins = session.plugins
+        plugins: Plugins = _session(ctx).plugins
         name = self._chosen("strategy", ctx, given)
         try:
             registration = plugins.strategies.find(name or plugins.default("strategy"))

@@ -1,37 +1,29 @@
-"""The engines there are, by name; each is imported when it is chosen."""
+"""Build an engine by name."""
 
 from __future__ import annotations
-
-from importlib import import_module
-from typing import Literal, get_args
 
 import torch
 
 from fusionlab.backbone import Backbone
 from fusionlab.engine.base import Engine
 from fusionlab.engine.precision import Precision, check_precision
-from fusionlab.errors import FusionlabError
-
-EngineName = Literal["eager", "compile", "openvino"]
-
-_CLASSES = {"eager": "eager:Eager", "compile": "compiled:Compiled", "openvino": "openvino:OpenVINO"}
+from fusionlab.plugins.factory import attribute_errors_to
+from fusionlab.plugins.registry import Plugins
 
 
 def build_engine(
-    name: EngineName, backbone: Backbone, device: torch.device, precision: Precision
+    name: str, backbone: Backbone, device: torch.device, precision: Precision, plugins: Plugins
 ) -> Engine:
-    """Build the engine that a name stands for.
+    """Build the engine `[PLUGIN:]NAME`.
 
     Raises:
-        FusionlabError: there is none of this name, or it cannot run there or in this precision.
+        FusionlabError: there is no engine of this name (code `unknown-name`), or it does not
+            support the device or the precision.
     """
-    if name not in get_args(EngineName):
-        raise FusionlabError(
-            f"the engine must be one of {', '.join(get_args(EngineName))}, got {name!r}"
-        )
+    registration = plugins.engines.find(name)
     check_precision(precision, device)
-    module, _, cls = _CLASSES[name].partition(":")
-    engine: Engine = getattr(import_module(f"fusionlab.engine.{module}"), cls)(
-        backbone, device, precision
-    )
-    return engine
+    with attribute_errors_to(registration):
+        cls = registration.ref.load()
+        if not (isinstance(cls, type) and issubclass(cls, Engine)):
+            raise TypeError(f"{registration.ref.target} is not a fusionlab.engine.base.Engine")
+        return cls(backbone, device, precision)

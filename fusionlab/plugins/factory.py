@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.nn import ModuleList
 
     from fusionlab.backbone import Backbone
-    from fusionlab.plugins.offers import BackboneRef, MetricRef, StrategyRef
+    from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
     from fusionlab.plugins.registry import Plugins, Registration
     from fusionlab.strategy import LearnedStrategy, Strategy
 
@@ -211,7 +211,10 @@ def method_id(backbone: Backbone, strategy: Strategy, plugins: Plugins) -> str:
 
 @contextmanager
 def attribute_errors_to(
-    registration: Registration[StrategyRef] | Registration[BackboneRef] | Registration[MetricRef],
+    registration: Registration[StrategyRef]
+    | Registration[BackboneRef]
+    | Registration[EngineRef]
+    | Registration[MetricRef],
 ) -> Iterator[None]:
     """Turn whatever a stranger's code raises into one sentence that names its plugin."""
     try:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from fusionlab import hookspecs
-from fusionlab.plugins.offers import BackboneRef, MetricRef, StrategyRef
+from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
 from fusionlab.plugins.presets import Preset
 from fusionlab.plugins.registry import (
     Plugin,
@@ -134,6 +134,7 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
 
     strategies = _new(plugins.strategies, call("fusionlab_strategies", StrategyRef), plugin)
     backbones = _new(plugins.backbones, call("fusionlab_backbones", BackboneRef), plugin)
+    engines = _new(plugins.engines, call("fusionlab_engines", EngineRef), plugin)
     metrics = _new(plugins.metrics, call("fusionlab_metrics", MetricRef), plugin)
     presets = call("fusionlab_presets", Preset)
     defaults: list[Mapping[str, str]] = call("fusionlab_defaults", Mapping)
@@ -143,6 +144,7 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
 
     plugins.strategies.registrations += strategies
     plugins.backbones.registrations += backbones
+    plugins.engines.registrations += engines
     plugins.metrics.registrations += metrics
     plugins.presets += [(plugin, preset) for preset in presets]
     plugins.defaults += [(plugin, k, v) for values in defaults for k, v in values.items()]

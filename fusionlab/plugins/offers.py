@@ -97,6 +97,22 @@ class BackboneRef(_CheckpointedRef):
         return _load_class(self.target, Backbone)
 
 
+@dataclass(frozen=True)
+class EngineRef(_Ref):
+    """An engine, which runs frozen backbones, that can be listed without importing it.
+
+    Args:
+        name: the name that `--engine` takes.
+        target: where the subclass of `fusionlab.engine.base.Engine` is defined,
+            `"package.module:Class"`.
+        summary: one line.
+    """
+
+    def load(self) -> Any:
+        """Import and return the class."""
+        return _attribute(self.target)
+
+
 class MetricFunction(Protocol):
     """A function that computes a metric: N images in, N numbers out."""
 

@@ -11,11 +11,11 @@ from itertools import chain
 from typing import Generic, Literal, TypeVar
 
 from fusionlab.errors import FusionlabError
-from fusionlab.plugins.offers import BackboneRef, MetricRef, StrategyRef
+from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
 from fusionlab.plugins.presets import Preset
 
 Status = Literal["ok", "broken", "blocked", "outdated"]
-Ref = TypeVar("Ref", StrategyRef, BackboneRef, MetricRef)
+Ref = TypeVar("Ref", StrategyRef, BackboneRef, EngineRef, MetricRef)
 
 
 @dataclass(frozen=True)
@@ -60,42 +60,46 @@ class Registry(Generic[Ref]):
     registrations: list[Registration[Ref]] = field(default_factory=list)
 
     def find(self, name: str) -> Registration[Ref]:
-        """Return the offer called `NAME` or `PLUGIN:NAME`; plugins are spelled as pip takes them.
+        """Return the registration of `NAME` or `PLUGIN:NAME`; PLUGIN is spelled as pip accepts it.
 
         Raises:
-            FusionlabError: nobody offers it, or several plugins do.
+            FusionlabError: no plugin offers it (code `unknown-name`), or several plugins do (code
+                `ambiguous-name`).
         """
-        plugin, colon, own = name.rpartition(":")
-        wanted = f"{normalized_name(plugin)}{colon}{own}"
-        found = [o for o in self.registrations if wanted in (o.ref.name, o.qualified)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(sorted(o.qualified for o in found))
+        plugin, colon, local_name = name.rpartition(":")
+        wanted = f"{normalized_name(plugin)}{colon}{local_name}"
+        matches = [r for r in self.registrations if wanted in (r.ref.name, r.qualified)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            choices = ", ".join(sorted(match.qualified for match in matches))
             raise FusionlabError(
-                f"the {self.kind} {name!r} is offered by several plugins; say which: {names}"
+                f"several plugins offer the {self.kind} {name!r}; choose one of: {choices}",
+                code="ambiguous-name",
             )
-        known = sorted({o.ref.name for o in self.registrations})
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
-        raise FusionlabError(f"there is no {self.kind} {name!r}; {hint}")
+        names = sorted({registration.ref.name for registration in self.registrations})
+        close = get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+        raise FusionlabError(f"there is no {self.kind} {name!r}; {hint}", code="unknown-name")
 
     def registration_of(self, cls: type) -> Registration[Ref] | None:
-        """Return who offers this class, if anybody does."""
+        """Return the registration of a class, or None."""
         for registration in self.registrations:
             module, _, attribute = registration.ref.target.partition(":")
-            # a class in use is imported already; it may have been defined in another module
+            # a class in use is imported already; it may be defined in a module other than its own
             if getattr(sys.modules.get(module), attribute, None) is cls:
                 return registration
         return None
 
     def name_of(self, cls: type) -> str:
-        """Return the shortest name that finds this class, or its own where none is offered."""
+        """Return the shortest name that finds a class; its own name if it is not registered."""
         registration = self.registration_of(cls)
-        if registration is None:
-            return cls.__qualname__
-        twins = [o for o in self.registrations if o.ref.name == registration.ref.name]
-        return registration.ref.name if len(twins) == 1 else registration.qualified
+        return cls.__qualname__ if registration is None else self.shortest_name(registration)
+
+    def shortest_name(self, registration: Registration[Ref]) -> str:
+        """Return the name of a registration, with its plugin if other plugins use the name, too."""
+        same_name = [r for r in self.registrations if r.ref.name == registration.ref.name]
+        return registration.ref.name if len(same_name) == 1 else registration.qualified
 
 
 @dataclass
@@ -105,6 +109,7 @@ class Plugins:
     loaded: list[Plugin] = field(default_factory=list)
     strategies: Registry[StrategyRef] = field(default_factory=lambda: Registry("strategy"))
     backbones: Registry[BackboneRef] = field(default_factory=lambda: Registry("backbone"))
+    engines: Registry[EngineRef] = field(default_factory=lambda: Registry("engine"))
     metrics: Registry[MetricRef] = field(default_factory=lambda: Registry("metric"))
     presets: list[tuple[str, Preset]] = field(default_factory=list)
     """(plugin, its part of a preset)"""

@@ -28,6 +28,12 @@ def test_backbones_with_their_weights():
     assert "no weights" in identity
 
 
+def test_engines_with_their_summaries():
+    eager = next(line for line in lines("engines") if line.startswith("eager"))
+    assert "PyTorch" in eager
+    assert eager.endswith("[fusionlab-imaging]")
+
+
 def test_presets_say_what_they_mean():
     text = "\n".join(lines("presets"))
     assert "range_policy=minmax" in text
@@ -37,13 +43,13 @@ def test_presets_say_what_they_mean():
 def test_plugins_say_what_became_of_them(install):
     install("lab-broken", "import nowhere_at_all")
     rows = lines("plugins")
-    assert len(rows) == 4  # strategies, encoders and metrics are three entry points
+    assert len(rows) == 5  # strategies, encoders, engines and metrics are four entry points
     assert rows[-1].startswith("lab-broken")
     assert "broken" in rows[-1]
     assert "nowhere_at_all" in rows[-1]
 
 
-@pytest.mark.parametrize("command", ["strategies", "backbones", "presets", "plugins"])
+@pytest.mark.parametrize("command", ["strategies", "backbones", "engines", "presets", "plugins"])
 def test_as_json_it_is_the_same_table(command):
     result = CliRunner().invoke(main, [command, "--json"])
     assert result.exit_code == 0

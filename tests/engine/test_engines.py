@@ -7,14 +7,18 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imageio.v3 import imread, imwrite
 
 from fusionlab import Backbone, Fusion, FusionlabError, Level
 from fusionlab.backbone import Borders
-from fusionlab.cli.options import ENGINES, PRECISIONS
-from fusionlab.engine.build import EngineName, build_engine
+from fusionlab.cli import main
+from fusionlab.cli.options import PRECISIONS
+from fusionlab.engine.build import build_engine
 from fusionlab.engine.precision import Precision, check_precision
+from fusionlab.plugins.host import installed
 from fusionlab_encoders.identity import Identity
 from fusionlab_strategies.l1norm import L1Norm
 
@@ -36,7 +40,7 @@ def engine(request, backbone):
     name, precision = request.param
     if name == "openvino":
         pytest.importorskip("openvino", reason="the extra openvino is not installed")
-    return build_engine(name, backbone, CPU, precision)
+    return build_engine(name, backbone, CPU, precision, installed())
 
 
 def picture(*shape, seed=0):
@@ -148,13 +152,52 @@ def test_what_torch_compiles_gives_the_same(backbone):
 
 
 def test_the_command_line_offers_what_there_is():
-    assert get_args(EngineName) == ENGINES
     assert get_args(Precision) == PRECISIONS
 
 
 def test_an_engine_that_is_none_is_refused():
-    with pytest.raises(FusionlabError, match="one of eager, compile, openvino, got 'warp'"):
-        Fusion(Identity(), L1Norm(), engine="warp")
+    with pytest.raises(FusionlabError, match="there is no engine 'eagre'; did you mean 'eager'"):
+        Fusion(Identity(), L1Norm(), engine="eagre")
+    result = CliRunner().invoke(main, ["fuse", "a.png", "b.png", "--engine", "eagre"])
+    assert result.exit_code == 2
+    assert "did you mean 'eager'? (see 'fusionlab engines')" in result.stderr
+
+
+HALVING = """
+    from fusionlab import EngineRef, hookimpl
+
+    @hookimpl
+    def fusionlab_engines(): return [EngineRef("half", __name__ + ":Half", "Half as bright.")]
+
+    def __getattr__(name):
+        if name != "Half": raise AttributeError(name)
+        from fusionlab.engine.eager import Eager
+        class Half(Eager):
+            def _decode(self, features, borders):
+                return super()._decode(features, borders) / 2
+        return Half
+"""
+
+
+def test_an_engine_of_a_plugin_works_like_those_that_ship(install, tmp_path):
+    install("lab-engine", HALVING)
+    sources = [np.full((8, 8), value, np.float32) for value in (0.4, 0.8)]
+    fused = Fusion("identity", "mean", engine="half", range_policy=None)(sources)
+    np.testing.assert_allclose(fused, 0.3, atol=1e-6)
+    for name in "ab":
+        imwrite(tmp_path / f"{name}.png", np.full((8, 8), 100, np.uint8))
+    arguments = ["fuse", *(str(tmp_path / f"{name}.png") for name in "ab")]
+    output = tmp_path / "fused.png"
+    options = ["--backbone", "identity", "--strategy", "mean", "--engine", "half"]
+    result = CliRunner().invoke(main, [*arguments, *options, "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    assert (imread(output) == 50).all()
+
+
+def test_an_engine_that_is_no_engine_is_refused_with_its_plugin(install):
+    install("lab-engine", HALVING.replace("(Eager)", "").replace("def _decode", "def unused"))
+    with pytest.raises(FusionlabError, match="lab-engine:half cannot be used: TypeError"):
+        Fusion(Identity(), L1Norm(), engine="half")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +218,7 @@ def test_openvino_computes_in_two_precisions_and_on_the_cpu():
     with pytest.raises(FusionlabError, match="computes in fp32 or bf16, got fp16"):
         Fusion(Identity(), L1Norm(), engine="openvino", precision="fp16")
     with pytest.raises(FusionlabError, match="runs on the cpu, got the device meta"):
-        build_engine("openvino", Identity(), torch.device("meta"), "fp32")
+        build_engine("openvino", Identity(), torch.device("meta"), "fp32", installed())
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch):

@@ -128,7 +128,7 @@ def test_what_ships_is_blocked_like_any_other():
 def test_two_plugins_may_offer_the_same_name_if_the_user_says_which(install):
     install("lab-one", GOOD)
     install("lab-two", GOOD)
-    with pytest.raises(FusionlabError, match="say which: lab-one:mine, lab-two:mine"):
+    with pytest.raises(FusionlabError, match="choose one of: lab-one:mine, lab-two:mine"):
         installed().strategies.find("mine")
     assert installed().strategies.find("lab-two:mine").plugin == "lab-two"
     assert Fusion("identity", "lab-two:mine").method == "identity/lab-two:mine,level=2"
