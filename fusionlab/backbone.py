@@ -1,12 +1,11 @@
-"""What a backbone is: a frozen encoder and decoder.
+"""The base class of backbones: a frozen encoder and decoder.
 
 A backbone turns images into features and features back into images. It is trained once
-(`fusionlab.training`), frozen, and never touched by a fusion: the rule in the middle is
-the only thing that changes from one experiment to the next.
+(`fusionlab.training`), frozen, and never changed by a fusion: only the strategy differs from one
+experiment to the next.
 
-Large images are encoded and decoded in tiles. What a tile gives near a side that is not a border
-of the image is not what the whole image would give there, and is left out: `encode_tile` and
-`decode_tile`.
+Large images are encoded and decoded in tiles. Near a side of a tile that is not a border of the
+image, the maps differ from those of the whole image; `encode_tile` and `decode_tile` crop them.
 """
 
 from __future__ import annotations
@@ -19,32 +18,33 @@ from typing import ClassVar, Literal, NamedTuple, Self
 from torch import Tensor, nn
 
 from fusionlab.checkpoint import Card, load_weights
+from fusionlab.errors import FusionlabError
 
 Features = tuple[Tensor, ...]
 """What an encoder returns: one `(M, C, h, w)` tensor per level, finest first."""
 
 
 class Borders(NamedTuple):
-    """Which sides of a tile are borders of the image; beyond the others, the image goes on."""
+    """Which sides of a tile are borders of the image; beyond the others the image continues."""
 
     top: bool = True
     left: bool = True
     bottom: bool = True
     right: bool = True
 
-    def trimmed(self, maps: Tensor, margin: int) -> Tensor:
-        """Cut a margin from maps `(..., h, w)`, on the sides that are no borders."""
+    def trimmed(self, maps: Tensor, halo: int) -> Tensor:
+        """Crop a halo from maps `(..., h, w)`, on the sides that are not borders."""
         height, width = maps.shape[-2:]
         return maps[
             ...,
-            0 if self.top else margin : height if self.bottom else height - margin,
-            0 if self.left else margin : width if self.right else width - margin,
+            0 if self.top else halo : height if self.bottom else height - halo,
+            0 if self.left else halo : width if self.right else width - halo,
         ]
 
-    def size(self, maps: Tensor, margin: int) -> tuple[int, int]:
+    def size(self, maps: Tensor, halo: int) -> tuple[int, int]:
         """Return the height and width that `trimmed` leaves."""
         height, width = maps.shape[-2:]
-        top, left, bottom, right = (0 if border else margin for border in self)
+        top, left, bottom, right = (0 if border else halo for border in self)
         return height - top - bottom, width - left - right
 
 
@@ -64,92 +64,124 @@ class Level:
 class Backbone(nn.Module, ABC):
     """A frozen encoder and decoder.
 
-    Callers pass images in 0..1; a backbone may use another scale internally (both shipped ones
-    work in gray levels, 0..255). Subclasses declare `levels`, `receptive_field`, and a
-    `size_divisor` if their strides require image sizes divisible by it. With a correct
-    `receptive_field`, a tile gives the result of the whole image, up to rounding.
+    Callers pass images in 0..1; a backbone may use another scale internally. Subclasses declare
+    `levels`, `receptive_field`, and a `size_divisor` if their strides require it. With a correct
+    `receptive_field`, tiles give the result of the whole image, up to rounding.
 
-    A backbone stays a plain module: gradients reach the sources and the strategy through it,
-    while its own parameters are frozen by `freeze`.
+    A backbone is a plain module: gradients flow through it to the sources and the strategy, while
+    `freeze` stops those of its own parameters.
+
+    Test a backbone of your own with `fusionlab.testing.BackboneLaws`.
     """
 
     levels: ClassVar[tuple[Level, ...]]
-    receptive_field: tuple[int, int]
-    """How many image pixels away the encoder sees from a feature, and the decoder from a pixel.
+    receptive_field: tuple[int, int] | None
+    """The receptive field as a radius, in image pixels: how far from a feature the encoder sees,
+    and how far from an image pixel the decoder sees. None: the whole image.
 
-    Tiles begin and end at multiples of `size_divisor`; what lies within the same block counts as no
-    pixel away."""
+    Tiles begin and end at multiples of `size_divisor`, so the radius counts from the edge of a
+    block of that size. With None an image is never cut, and very large ones are refused."""
     size_divisor: ClassVar[int] = 1
     """Height and width of an image must be multiples of this; the pipeline pads and crops."""
     trainable: ClassVar[bool] = False
-    """Whether `fusionlab train` can train it: it has parameters, and random ones at first."""
+    """Whether `fusionlab train` can train it: it has parameters, initialized at random."""
     domain: ClassVar[Literal["features", "pixels"]] = "features"
     """What `encode` returns: features, or the image itself (`"pixels"`), as one channel of gray
-    levels 0..255 at full resolution. Pixel strategies run on the latter only."""
+    levels 0..255 at full resolution. Pixel strategies run only on the latter."""
 
     card: Card | None = None
     """The card of the loaded weights; None for random weights, or where there are none."""
 
     @abstractmethod
     def encode(self, images: Tensor) -> Features:
-        """Turn images `(M, 1, H, W)` in 0..1 into features, one tensor per level."""
+        """Encode images `(M, 1, H, W)` in 0..1 into features, one tensor per level."""
 
     @abstractmethod
     def decode(self, features: Features) -> Tensor:
-        """Turn features back into images `(M, 1, H, W)` in 0..1; they may overshoot."""
+        """Decode features into images `(M, 1, H, W)` in 0..1; they may overshoot."""
 
     def encode_tile(self, images: Tensor, borders: Borders) -> Features:
-        """Encode a tile of larger images, and leave out what the rest of them would change.
+        """Encode a tile of larger images, and crop what the pixels around it would change.
 
-        The margin that is left out is as wide as the encoder's reach. A backbone that knows how
-        may compute it no further than it is needed; else everything is encoded, and trimmed.
+        The cropped halo is as wide as the receptive field of the encoder, rounded up to a multiple
+        of `size_divisor`. By default the whole tile is encoded and then cropped. A backbone may
+        override this to crop after every layer.
         """
-        margin = self.halos(0)[0]
+        encoder_halo, _, _ = self.halos(0)
         return tuple(
-            borders.trimmed(maps, margin // level.stride)
+            borders.trimmed(maps, encoder_halo // level.stride)
             for maps, level in zip(self.encode(images), self.levels, strict=True)
         )
 
     def decode_tile(self, features: Features, borders: Borders) -> Tensor:
-        """Decode a tile of larger features, likewise."""
-        return borders.trimmed(self.decode(features), self.halos(0)[2])
+        """Decode a tile of larger features, and crop what the features around it would change."""
+        _, _, decoder_halo = self.halos(0)
+        return borders.trimmed(self.decode(features), decoder_halo)
 
     def halos(self, support: int) -> tuple[int, int, int]:
-        """Return how wide a margin encoder, strategy and decoder need, in image pixels.
+        """Return the width of the halos of encoder, strategy and decoder, in image pixels.
+
+        They are multiples of `size_divisor`. All are 0 where the receptive field is None.
 
         Args:
-            support: how many feature pixels away the strategy looks.
+            support: of the strategy, in feature pixels.
         """
+        if self.receptive_field is None:
+            return 0, 0, 0
         encoder, decoder = self.receptive_field
         coarsest = max(level.stride for level in self.levels)
-        widths = encoder, support * coarsest, decoder
-        one, two, three = (-(-width // self.size_divisor) * self.size_divisor for width in widths)
-        return one, two, three
+        return (
+            self._rounded_up(encoder),
+            self._rounded_up(support * coarsest),
+            self._rounded_up(decoder),
+        )
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise `FusionlabError` unless images of this size can be encoded as they are.
+
+        The pipeline extends images; training does not.
+        """
+        divisor = self.size_divisor
+        for edge in (height, width):
+            if edge % divisor or not edge:
+                raise FusionlabError(
+                    f"the backbone {type(self).__name__} takes images whose edges are multiples of "
+                    f"{divisor}, got {width}x{height}; the nearest to {edge} is "
+                    f"{max(1, round(edge / divisor)) * divisor}",
+                    code="size-divisor",
+                )
 
     def __init_subclass__(cls) -> None:
-        """Let nobody inherit tiles that do not fit: who changes `encode` changes its tiles, too."""
+        """Reset inherited tile methods when a subclass overrides `encode` or `decode`."""
         super().__init_subclass__()
         for name in ("encode", "decode"):
-            tile = f"{name}_tile"
-            # who comes first, the class itself or one of those it inherits from
-            first = next(one.__dict__ for one in cls.__mro__ if {name, tile} & one.__dict__.keys())
-            if tile not in first:
-                setattr(cls, tile, getattr(Backbone, tile))
+            tile_name = f"{name}_tile"
+            # the first class, in the order of inheritance, that defines one of the two
+            definition = next(
+                parent.__dict__
+                for parent in cls.__mro__
+                if {name, tile_name} & parent.__dict__.keys()
+            )
+            if tile_name not in definition:
+                setattr(cls, tile_name, getattr(Backbone, tile_name))
+
+    def _rounded_up(self, pixels: int) -> int:
+        return -(-pixels // self.size_divisor) * self.size_divisor
 
     def forward(self, images: Tensor) -> Tensor:
-        """Encode and decode: what training minimizes the error of."""
+        """Encode and decode images; training minimizes the error of this."""
         return self.decode(self.encode(images))
 
     def freeze(self) -> Self:
-        """Switch to evaluation and stop gradients to the parameters; return self."""
+        """Switch to evaluation mode and stop gradients to the parameters; return self."""
         return self.eval().requires_grad_(False)
 
     def load_checkpoint(self, weights: Path) -> Self:
         """Load a safetensors file, check it against its card, and freeze; return self.
 
         Raises:
-            FusionlabError: the file is missing or damaged, differs from the SHA-256 in its
-                card, or holds the weights of another network.
+            FusionlabError: the file is missing or damaged, its SHA-256 differs from that in its
+                card, or it holds the weights of another network.
         """
         self.card = load_weights(self, weights)
         return self.freeze()

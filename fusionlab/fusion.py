@@ -15,7 +15,8 @@ from fusionlab.checkpoint import Card
 from fusionlab.engine.build import build_engine
 from fusionlab.engine.eager import Eager
 from fusionlab.engine.feature_cache import FeatureCache
-from fusionlab.engine.pipeline import Pipeline, attribute_errors_to
+from fusionlab.engine.merging import attribute_errors_to
+from fusionlab.engine.pipeline import Pipeline
 from fusionlab.engine.precision import Precision, convolutions
 from fusionlab.engine.tiling import SMALLEST_EDGE, images_at_once
 from fusionlab.errors import FusionlabError
@@ -123,6 +124,7 @@ class Fusion:
             plugins = installed()
             backbone = build_backbone(backbone or default_backbone(strategy, plugins), plugins)
         _check_domains(backbone, strategy)
+        _check_shared_weights(strategy)
         if not hasattr(backbone, "receptive_field"):
             raise FusionlabError(
                 f"the backbone {type(backbone).__name__} does not say how far it sees; give it a "
@@ -275,10 +277,10 @@ class Fusion:
                 try:
                     return run(pipeline)
                 except torch.OutOfMemoryError:
-                    smaller = pipeline.edge(k) // 2
-                    if self._in_one_piece or smaller < SMALLEST_EDGE:
+                    edge = pipeline.edge(k)
+                    if self._in_one_piece or edge is None or edge // 2 < SMALLEST_EDGE:
                         raise
-                    pipeline = replace(pipeline, tile=smaller)
+                    pipeline = replace(pipeline, tile=edge // 2)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
 
@@ -317,6 +319,12 @@ class _Stacked:
     def cut(self, images: slice, rows: slice, columns: slice) -> Tensor:
         return self.planes[:, images, :, rows, columns].float()
 
+    def cut_luminance(self, images: slice, rows: slice, columns: slice) -> Tensor:
+        return self.cut(images, rows, columns)
+
+    def cut_color(self, images: slice, rows: slice, columns: slice) -> None:  # noqa: ARG002
+        return None
+
 
 def _check_kinds(backbone: object, strategy: object, range_policy: object, color: object) -> None:
     """Refuse what cannot be meant, before anything is loaded for it."""
@@ -349,6 +357,18 @@ def _check_domains(backbone: Backbone, strategy: Strategy) -> None:
             f"{type(backbone).__name__}; leave out the backbone",
             code="pixel-strategy",
             option="backbone",
+        )
+
+
+def _check_shared_weights(strategy: Strategy) -> None:
+    """Refuse a strategy that shares weights and overrides the sum that they are used in."""
+    if not (isinstance(strategy, WeightedStrategy) and strategy.shares_weights):
+        return
+    if type(strategy).fuse is not WeightedStrategy.fuse:
+        raise FusionlabError(
+            f"the strategy {type(strategy).__name__} shares its weights between the color channels "
+            "and must not override `fuse`; override `weighted_sum` or `weights`",
+            code="shared-weights",
         )
 
 

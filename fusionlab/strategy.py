@@ -1,8 +1,8 @@
-"""What a fusion strategy is: the rule that merges the features of k sources into one.
+"""The base classes of strategies: fusion rules that merge the features of k sources into one.
 
-A strategy is a frozen dataclass whose annotated fields are its parameters; the command line,
-the checks and the law suite all read them from there. Most rules give every source a weight
-and derive from `WeightedStrategy`:
+A strategy is a frozen dataclass whose annotated fields are its parameters. The command line,
+the checks and the law suite all read them from there. Most strategies weight the sources and
+derive from `WeightedStrategy`:
 
     @dataclass(frozen=True)
     class Mean(WeightedStrategy):
@@ -22,9 +22,10 @@ A module with strategies imports torch inside its methods (or under `TYPE_CHECKI
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from annotated_types import Interval
@@ -39,11 +40,11 @@ if TYPE_CHECKING:
     from fusionlab.backbone import Level
 
 Statistics = Mapping[str, "Tensor"]
-"""What a rule knows of a whole image: sums, counts, maxima, each a tensor under a name."""
+"""Named tensors that describe a whole image: sums, counts, maxima."""
 
 
 class Law(Enum):
-    """What a rule may claim, and what every rule owes; `fusionlab.testing` tests both."""
+    """Properties that strategies declare or must have; `fusionlab.testing` tests them."""
 
     PERMUTATION = "the order of the sources does not matter"
     IDEMPOTENCE = "k copies of one source give that source back"
@@ -80,19 +81,20 @@ CLAIMS = frozenset(
         Law.DOMINANCE,
     }
 )
-"""The laws that are a matter of the rule; all others every rule owes."""
+"""The laws that a strategy may declare; all others are required of every strategy."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything a rule may look at besides the features, so that `fuse` never changes.
+    """Everything a strategy may look at besides the features.
 
-    A large image is fused in tiles; all of this is about the tile that is being fused, except
-    for the statistics.
+    A large image is fused in tiles. All of this describes the tile that is being fused, except the
+    statistics.
     """
 
     sources: Tensor
-    """The sources at this place, `(k, N, 1, H, W)` in 0..1, at image resolution."""
+    """The gray sources at this place, `(k, N, 1, H, W)` in 0..1, at image resolution: one channel
+    where color is fused channel by channel, else the luminance."""
     level: int = 0
     """Which level of the backbone the features are of; 0 is the finest."""
     stride: int = 1
@@ -102,36 +104,47 @@ class Scene:
     left: int = 0
     """Column of this tile's first pixel in the whole image."""
     height: int | None = None
-    """Rows of the whole image, extended to the multiple that the backbone needs."""
+    """Rows of the whole image, extended to a multiple of the backbone's size divisor."""
     width: int | None = None
     """Columns of the whole image, likewise. None, for both: the tile is the whole image."""
-    kept: tuple[int, int, int, int] | None = None
-    """Top, left, bottom and right of what this tile answers for, in its own image pixels: the
-    rest belongs to its neighbors. None: all of it."""
+    valid_box: tuple[int, int, int, int] | None = None
+    """Top, left, bottom and right of this tile without its halo, in its own image pixels: the
+    halo belongs to its neighbors. None: there is no halo."""
     statistics: Statistics | None = None
-    """What the rule has gathered over all tiles of the image; None where it is not cut."""
+    """The strategy's statistics of all tiles of the image; None where the image is not cut."""
     network: nn.Module | None = None
-    """The trained network of a learned rule for this level."""
+    """The trained network of a learned strategy for this level."""
+    read_color: Callable[[], Tensor | None] | None = None
+    """Reads `color_sources`."""
+
+    @cached_property
+    def color_sources(self) -> Tensor | None:
+        """The sources in color at this place, `(k, N, 3, H, W)` in 0..1; None where all are gray.
+
+        Gray sources beside color have three equal channels. Where color is fused channel by
+        channel, the three planes of an image have the same color sources: all N planes are here.
+        """
+        return self.read_color() if self.read_color is not None else None
 
     def valid_region(self, maps: Tensor) -> Tensor:
-        """Cut maps `(..., h, w)` to what this tile answers for.
+        """Crop the halo of the tile from maps `(..., h, w)`.
 
-        Sums of that over all tiles count every pixel once. The maps are as fine as the features
-        or as the sources.
+        Sums of the remaining parts over all tiles count every pixel once. The maps have the
+        resolution of the features or of the sources.
         """
-        if self.kept is None:
+        if self.valid_box is None:
             return maps
         step = self.sources.shape[-1] // maps.shape[-1]
-        top, left, bottom, right = (edge // step for edge in self.kept)
+        top, left, bottom, right = (edge // step for edge in self.valid_box)
         return maps[..., top:bottom, left:right]
 
 
 @dataclass(frozen=True)
 class Strategy(ABC):
-    """A rule that merges the features of several sources into one.
+    """A fusion rule: merges the features of several sources into those of one image.
 
     Raises:
-        FusionlabError: when built with a parameter out of its bounds.
+        FusionlabError: a parameter is out of its bounds.
     """
 
     min_k: ClassVar[int] = 2
@@ -149,45 +162,46 @@ class Strategy(ABC):
 
     @property
     def support(self) -> int | None:
-        """How many feature pixels away the rule looks; None: it needs the image in one piece.
+        """How many feature pixels away the strategy looks; None: it needs the whole image at once.
 
-        0 for a rule that treats every pixel by itself, r for a window of half-width r. What a
-        rule looks at through its `statistics` does not count. A rule that says nothing is never
+        0 for a strategy that treats every pixel by itself, r for a window of half-width r. What it
+        looks at through its `statistics` does not count. With None, the default, images are never
         cut into tiles: correct, but bounded by memory.
         """
         return None
 
     @property
     def laws(self) -> frozenset[Law]:
-        """The laws this instance obeys; they may depend on its parameters."""
+        """The laws that this instance declares; they may depend on its parameters."""
         return frozenset()
 
     def statistics(self, features: Tensor, scene: Scene) -> Statistics:  # noqa: ARG002  # for others
-        """Return what the rule needs to know of the whole image, of this tile.
+        """Return this tile's part of what the strategy needs to know about the whole image.
 
-        For rules that look at the whole image and can be cut into tiles all the same: in a first
-        pass the pipeline gathers this over all tiles, merges it, and hands it to `fuse` as
-        `scene.statistics`. Use `scene.valid_region` to count every pixel once, float64 to add up
-        many, and `image_statistics` in `fuse`, which works for whole images, too.
+        For strategies that look at the whole image and can still be cut into tiles: in a first
+        pass the pipeline gathers the statistics of all tiles, merges them, and passes them to
+        `fuse` as `scene.statistics`. Use `scene.valid_region` to count every pixel once, and
+        float64 for sums over many. Call `image_statistics` in `fuse`; it also works for images that
+        are not cut.
 
         Returns:
-            Tensors under names, which `merge` merges; nothing for rules that are local.
+            Named tensors, which `merge` merges; empty for local strategies.
         """
         return {}
 
     def merge(self, one: Statistics, other: Statistics) -> Statistics:
-        """Merge the statistics of two parts of an image: add them up, unless you say otherwise."""
+        """Merge the statistics of two parts of an image; by default, add them."""
         return {name: one[name] + other[name] for name in one}
 
     def image_statistics(self, features: Tensor, scene: Scene) -> Statistics:
-        """Return the statistics of the whole image: those gathered, or those of what is here."""
+        """Return the statistics of the whole image, whether it was cut into tiles or not."""
         if scene.statistics is not None:
             return scene.statistics
         return self.statistics(features, scene)
 
     @property
     def two_pass(self) -> bool:
-        """Whether the rule has statistics, so that tiles take two passes."""
+        """Whether the strategy has statistics, so that tiles take two passes."""
         return type(self).statistics is not Strategy.statistics
 
     @abstractmethod
@@ -195,21 +209,30 @@ class Strategy(ABC):
         """Merge features `(k, N, C, h, w)` of one level into `(N, C, h, w)`.
 
         Must not change `features`, must treat the N images of a batch independently, and must
-        be differentiable wherever the rule is.
+        be differentiable wherever the formula is.
         """
 
 
 @dataclass(frozen=True)
 class WeightedStrategy(Strategy):
-    """A rule that gives each source a weight: f = sum_i w_i phi_i.
+    """A strategy that weights the sources: f = sum_i w_i phi_i.
 
     The weights are not negative and sum to one over k, so the result is a convex combination
     of the sources: idempotence and convexity follow.
     """
 
+    shares_weights: ClassVar[bool] = False
+    """Whether the color channels of an image share one set of weights.
+
+    Then, where color is fused channel by channel, the weights are computed once from the luminance:
+    `features` are those of the luminance, `(k, N, C, h, w)` with one plane per image,
+    `scene.sources` is the luminance itself, and `scene.color_sources` the N color images. The
+    weights are applied to the features of all three channels, by `weighted_sum`; `fuse` is not
+    called. Gray images, and the modes that fuse only the luminance, are not affected."""
+
     @property
     def laws(self) -> frozenset[Law]:
-        """What follows from the weights alone; add what your activity brings."""
+        """The laws that follow from the weights alone; add those of your weights."""
         return frozenset({Law.IDEMPOTENCE, Law.CONVEXITY})
 
     @abstractmethod
@@ -222,17 +245,26 @@ class WeightedStrategy(Strategy):
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weighted sum of the features, in their dtype."""
+        return self.weighted_sum(features, self.weights(features, scene))
+
+    @staticmethod
+    def weighted_sum(features: Tensor, weights: Tensor) -> Tensor:
+        """Return sum_i w_i phi_i, `(N, C, h, w)` in the dtype of the features.
+
+        Args:
+            features: `(k, N, C, h, w)`.
+            weights: broadcastable to the features.
+        """
         import torch
 
-        weights = self.weights(features, scene).expand_as(features)
         precise = torch.promote_types(features.dtype, torch.float32)
-        # source by source: a sum over k takes ten times as long where the channels come last in
-        # memory, and puts them first
-        pairs = zip(features.to(precise), weights, strict=True)
-        one, weight = next(pairs)
-        fused: Tensor = one * weight
-        for one, weight in pairs:
-            fused = torch.addcmul(fused, one, weight)
+        # source by source: a sum over k takes ten times as long for channels-last tensors, and
+        # returns them in the other layout
+        pairs = zip(features.to(precise), weights.expand_as(features), strict=True)
+        source, weight = next(pairs)
+        fused: Tensor = source * weight
+        for source, weight in pairs:
+            fused = torch.addcmul(fused, source, weight)
         return fused.to(features.dtype)
 
 
@@ -297,12 +329,12 @@ class ActivityStrategy(WeightedStrategy):
 
 @dataclass(frozen=True)
 class LearnedStrategy(Strategy):
-    """A rule with networks, trained on the features of one backbone.
+    """A strategy with networks, trained on the features of one backbone.
 
-    The dataclass stays what every rule is, a configuration. A network for each level of the
-    backbone is built from it; they belong to the pipeline, which loads their weights and hands
-    them over as `scene.network`. `fusionlab train-strategy NAME` trains them and writes weights
-    and card; its package offers them as `StrategyRef(..., checkpoints={TAG: PATH})`.
+    The dataclass is the configuration, as for every strategy. One network per level of the backbone
+    is built from it. The networks belong to the pipeline, which loads their weights and passes them
+    as `scene.network`. A training (`fusionlab.training`) writes weights and card; the package of
+    the strategy offers them as `StrategyRef(..., checkpoints={TAG: PATH})`.
 
     Raises:
         FusionlabError: as for any strategy.
@@ -328,25 +360,26 @@ class LearnedStrategy(Strategy):
         merged: Sequence[Tensor],
         features: Sequence[Tensor],
     ) -> Mapping[str, Tensor]:
-        """Return the terms, scalars under names, whose sum a training makes small.
+        """Return named scalars, whose sum a training minimizes.
 
         Args:
             fused: the decoded images, `(N, 1, H, W)`, around 0..1.
             sources: `(k, N, 1, H, W)` in 0..1.
-            merged: what the networks gave, `(N, C, h, w)` for each level.
-            features: what they were given, `(k, N, C, h, w)` for each level.
+            merged: the outputs of the networks, `(N, C, h, w)` for each level.
+            features: their inputs, `(k, N, C, h, w)` for each level.
         """
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
         """Merge features with the network of the scene.
 
         Raises:
-            FusionlabError: there is none: the rule was called outside the pipeline.
+            FusionlabError: the scene has none, because this was called outside the pipeline.
         """
         if scene.network is None:
             raise FusionlabError(
                 f"{type(self).__name__} needs its trained networks; fuse with a Fusion, which "
-                "loads them"
+                "loads them",
+                code="no-network",
             )
         merged: Tensor = scene.network(features)
         return merged.to(features.dtype)  # autocast narrows what layers return

@@ -178,7 +178,9 @@ def test_a_strategy_that_returns_the_wrong_shape_is_told_so():
         def fuse(self, features, scene):
             return features
 
-    with pytest.raises(FusionlabError, match=r"Wrong must make \(1, 1, 20, 30\) torch.float32"):
+    with pytest.raises(
+        FusionlabError, match=r"Wrong must merge .* into \(1, 1, 20, 30\) torch.float32"
+    ):
         Fusion(Identity(), Wrong())(images())
 
 
@@ -187,7 +189,7 @@ def test_a_strategy_that_returns_the_wrong_shape_is_told_so():
     [
         (lambda f: f[0].double(), "got .1, 1, 20, 30. torch.float64 on cpu"),
         (lambda f: None, "got NoneType"),
-        (lambda f: f[0] * float("nan"), "Odd gave values that are not finite"),
+        (lambda f: f[0] * float("nan"), "Odd returned values that are not finite"),
         (lambda f: 1 / 0, "Odd failed: ZeroDivisionError: division by zero"),
     ],
 )
@@ -766,7 +768,7 @@ def test_a_strategy_that_declares_no_support_sees_the_whole_image(tile):
 def test_what_cannot_be_cut_is_refused_with_the_bytes_it_would_take(monkeypatch, densefuse):
     with pytest.raises(FusionlabError, match=r"2 sources of 60x40 .* \(19200 bytes\).*tile of 60"):
         Fusion(Identity(), Whole(), tile=32)(images(2, 40, 60))
-    monkeypatch.setattr("fusionlab.engine.pipeline.WHOLE_BYTES", 2 * 64 * 4 * 40 * 60)
+    monkeypatch.setattr("fusionlab.engine.pipeline.MAX_UNTILED_BYTES", 2 * 64 * 4 * 40 * 60)
     Fusion(densefuse, Whole())(images(2, 40, 60))
     with pytest.raises(FusionlabError, match="needs the whole image at once"):
         Fusion(densefuse, Whole())(images(2, 40, 61))
@@ -812,7 +814,7 @@ def test_two_passes_are_made_only_where_an_image_is_cut():
     sources = images(2, 40, 40)
     fusion = Fusion(Identity(), Share(), tile=20)
     fusion.fuse(
-        sources, progress=lambda *call: calls.append(call), feature_cache=FeatureCache(most=0)
+        sources, progress=lambda *call: calls.append(call), feature_cache=FeatureCache(max_bytes=0)
     )
     assert calls == [(n, 8) for n in range(1, 9)]
     assert Share.seen == [(20, 20)] * 4
@@ -850,7 +852,7 @@ def test_features_that_are_needed_twice_are_kept_if_they_are_small():
     fusion = Fusion(Identity(), Share(), tile=20)
     kept = fusion.fuse(sources, progress=lambda *call: calls.append(call)).image
     assert calls == [(n, 12) for n in range(1, 13)]
-    assert np.array_equal(kept, fusion.fuse(sources, feature_cache=FeatureCache(most=0)).image)
+    assert np.array_equal(kept, fusion.fuse(sources, feature_cache=FeatureCache(max_bytes=0)).image)
 
 
 def test_many_images_are_fused_in_portions_and_none_is_lost():
@@ -922,7 +924,7 @@ def test_large_color_images_in_one_piece_are_fused_plane_by_plane(monkeypatch):
 
     sources = images(2, 200, 200, channels=3)
     small = Fusion(Identity(), Whole())(sources)
-    monkeypatch.setattr("fusionlab.engine.pipeline.MOST_BYTES", 1000)
+    monkeypatch.setattr("fusionlab.engine.tiled_run.CACHE_BYTES", 1000)
     assert np.array_equal(Fusion(Identity(), Whole())(sources), small)
     assert seen == [3, 1, 1, 1]
 

@@ -1,8 +1,8 @@
-"""What an engine is: it runs a frozen backbone on tiles, without gradients.
+"""The base class of engines: they run a frozen backbone on tiles, without gradients.
 
-Strategies stay ordinary PyTorch; an engine only makes the features that they merge, and the
-picture of what they have merged. Where gradients are asked for, the backbone itself computes, in
-float32: an engine gives what the backbone gives, to the rounding of its precision.
+Strategies remain ordinary PyTorch. An engine only computes the features that they merge, and
+decodes the merged features. Where gradients are needed, the backbone itself computes, in float32.
+An engine returns what the backbone returns, up to the rounding of its precision.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from torch import Tensor
 from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engine.precision import DTYPES, Precision
 
+FEWEST_VALUES = 64
+"""Fewest float32 values that count for a pixel. The maps between the layers of a backbone, and what
+a strategy allocates, are not declared; they are taken to be at least this."""
+
 
 class Engine(ABC):
     """Runs a backbone.
@@ -23,16 +27,17 @@ class Engine(ABC):
     Args:
         backbone: frozen, on the device; never changed.
         device: where to compute.
-        precision: in which numbers; see `fusionlab.engine.precision`.
+        precision: numerical precision; see `fusionlab.engine.precision`.
 
     Raises:
-        FusionlabError: it cannot run there, or not in this precision.
+        FusionlabError: the engine does not support the device or the precision.
     """
 
-    on_cpu: ClassVar[int] = 2 * 128**2
-    """How many pixels of tiles are best encoded at once: their maps lie in the cache."""
-    on_gpu: ClassVar[int] = 2**22
-    """Likewise: enough to keep it busy, and 1 GiB of 64 maps in float32."""
+    cpu_bytes: ClassVar[int] = 2**23
+    """Size of the features, in float32, that are best encoded at once on a CPU: they fit into its
+    cache. Of 64 full-resolution maps these are two tiles of 128x128."""
+    gpu_bytes: ClassVar[int] = 2**30
+    """Likewise on a GPU: enough to keep it busy. Of 64 full-resolution maps 2^22 pixels."""
 
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         self.backbone = backbone
@@ -43,7 +48,9 @@ class Engine(ABC):
     @property
     def pixels_at_once(self) -> int:
         """How many pixels, over all images, are best encoded at once."""
-        return self.on_cpu if self.device.type == "cpu" else self.on_gpu
+        values = sum(level.channels / level.stride**2 for level in self.backbone.levels)
+        budget = self.cpu_bytes if self.device.type == "cpu" else self.gpu_bytes
+        return max(1, int(budget / (4 * max(FEWEST_VALUES, values))))
 
     def encode(self, images: Tensor, borders: Borders) -> Features:
         """Encode a tile, float32 images `(M, 1, h, w)` in 0..1; see `Backbone.encode_tile`."""

@@ -1,9 +1,12 @@
-"""Features of whole images that are kept: for rules that look twice, and for several rules.
+"""A cache of the features of whole images, for two-pass strategies and for several strategies.
 
-They take 64 times the memory of the image, so they are kept for small images only.
+With 64 full-resolution maps, features take 64 times the memory of the image, so only those of small
+images are kept.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,110 +16,141 @@ from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engine.base import Engine
 from fusionlab.engine.tiling import plan
 
-MOST_BYTES = 2**28
-"""How large the features of an image may be to be kept, unless the caller allows more."""
+CACHE_BYTES = 2**28
+"""Default capacity of a cache, and largest size of the features of an image that are kept."""
 
-Key = tuple[type, str, bool]
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """The features of some planes, and what they depend on."""
+
+    backbone: Backbone
+    engine: type[Engine]
+    precision: str
+    inference: bool
+    """Whether they were computed in inference mode: such tensors cannot be used outside it."""
+    planes: Tensor
+    features: Features
+
+    @property
+    def bytes(self) -> int:
+        return sum(level.numel() * level.element_size() for level in self.features)
+
+    def fits(self, engine: Engine, planes: Tensor) -> bool:
+        """Return whether these are the features that an engine would compute of some planes."""
+        return (
+            self.backbone is engine.backbone
+            and self.engine is type(engine)
+            and self.precision == engine.precision
+            and self.inference == torch.is_inference_mode_enabled()
+            and self.planes.shape == planes.shape
+            and torch.equal(self.planes, planes)
+        )
 
 
 class FeatureCache:
     """The features of images, each encoded once.
 
-    An image is recognized by its pixels and the engine's backbone, so that the result is what it
-    would be without this. Features that gradients shall flow through belong to one call, and are
-    not kept.
+    An image is recognized by its pixels and the engine's backbone, so results are the same with and
+    without a cache. Features that gradients flow through belong to one call and are not kept.
 
     Args:
-        most: how many bytes are kept, but one image in any case; the oldest go first.
+        max_bytes: capacity; the oldest entries are dropped first, and one is always kept.
     """
 
-    def __init__(self, most: int = MOST_BYTES) -> None:
-        self.most = most
-        self._kept: list[tuple[Backbone, Key, Tensor, Features]] = []
+    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self._entries: list[_Entry] = []
 
-    def of(self, engine: Engine, planes: Tensor, edge: int) -> Features:
+    def of(self, engine: Engine, planes: Tensor, edge: int | None) -> Features:
         """Return the features of planes `(k, n, 1, H, W)`, `(k * n, C, h, w)` for each level.
 
         Args:
-            engine: who encodes.
-            planes: in 0..1.
-            edge: of the tiles in which they are encoded.
+            engine: encodes the planes if their features are not kept.
+            planes: images in 0..1.
+            edge: of the tiles in which they are encoded; None: in one piece.
         """
         if planes.requires_grad:
-            return _encoded(engine, planes, edge)
-        # tensors of the inference mode are of no use outside it
-        key = type(engine), engine.precision, torch.is_inference_mode_enabled()
-        found = (
-            features
-            for backbone, owner, seen, features in self._kept
-            if backbone is engine.backbone and owner == key and _equal(seen, planes)
-        )
-        if known := next(found, None):
-            return known
+            return _encode_tiled(engine, planes, edge)
+        kept = (entry.features for entry in self._entries if entry.fits(engine, planes))
+        if features := next(kept, None):
+            return features
         size = feature_bytes(engine, planes.shape[:2].numel(), *planes.shape[-2:])
-        while self._kept and sum(map(_bytes, self._kept)) + size > self.most:
-            self._kept.pop(0)  # first, so that both never stand in memory
-        features = _encoded(engine, planes, edge)
-        # a copy: the planes may be the caller's own, who may write to them
-        self._kept.append((engine.backbone, key, planes.clone(), features))
+        while self._entries and sum(entry.bytes for entry in self._entries) + size > self.max_bytes:
+            self._entries.pop(0)  # before encoding, so that both are never in memory
+        features = _encode_tiled(engine, planes, edge)
+        inference = torch.is_inference_mode_enabled()
+        # a clone, because the caller may write to the planes later
+        self._entries.append(
+            _Entry(
+                engine.backbone, type(engine), engine.precision, inference, planes.clone(), features
+            )
+        )
         return features
 
 
 def encode_distinct(engine: Engine, images: Tensor, borders: Borders) -> Features:
-    """Encode images `(M, 1, h, w)`, those that are equal once, as many at once as suit the engine.
+    """Encode images `(M, 1, h, w)`, equal ones once, as many at a time as suit the engine.
 
-    A gray source beside color stands for all three channels, and so does a gray picture that is
-    stored as RGB. On a GPU all are encoded: batches of other sizes may take other kernels there,
-    and nothing shall depend on what is equal by chance.
+    A gray source beside color stands for all three channels, and so does a gray image that is
+    stored as RGB. On a GPU all are encoded: other batch sizes may use other kernels there, and the
+    result must not depend on which images happen to be equal.
     """
     if images.requires_grad and torch.is_grad_enabled():
         return engine.encode(images, borders)
     firsts = index = list(range(len(images)))
     if images.device.type == "cpu":
         firsts, index = _distinct(images)
-    # at least two at a time: engines may have another way, and other rounding, for one
+    # at least two at a time: engines may round differently for a single image
     parts = min(round(len(firsts) * images[0].numel() / engine.pixels_at_once), len(firsts) // 2)
     if len(firsts) == len(images) and parts <= 1:
         return engine.encode(images, borders)
-    found = [
-        engine.encode(images[some.tolist()], borders)
-        for some in np.array_split(firsts, max(1, parts))
+    encoded = [
+        engine.encode(images[part.tolist()], borders)
+        for part in np.array_split(firsts, max(1, parts))
     ]
-    whole = (torch.cat(level) if len(found) > 1 else level[0] for level in zip(*found, strict=True))
-    return tuple(level[index] if len(firsts) < len(images) else level for level in whole)
+    levels = (
+        torch.cat(level) if len(encoded) > 1 else level[0] for level in zip(*encoded, strict=True)
+    )
+    return tuple(level[index] if len(firsts) < len(images) else level for level in levels)
 
 
 def feature_bytes(engine: Engine, images: int, height: int, width: int) -> int:
-    """Return how large the features of so many images are."""
-    samples = sum(level.channels / level.stride**2 for level in engine.backbone.levels)
-    return int(engine.dtype.itemsize * images * height * width * samples)
+    """Return the size in bytes of the features of so many images."""
+    values = sum(level.channels / level.stride**2 for level in engine.backbone.levels)
+    return int(engine.dtype.itemsize * images * height * width * values)
 
 
 def _distinct(images: Tensor) -> tuple[list[int], list[int]]:
-    """Return which images come first of their like, and for each image which of them it equals."""
+    """Find equal images.
+
+    Returns:
+        The numbers of the images that are the first of their kind, and for each image the position
+        of the one it equals among them.
+    """
     sums = images.flatten(1).sum(dim=1).tolist()
     firsts: list[int] = []
     index = []
     for number, total in enumerate(sums):
-        alike = (
-            place
-            for place, first in enumerate(firsts)
+        equal = (
+            position
+            for position, first in enumerate(firsts)
             if sums[first] == total and torch.equal(images[first], images[number])
         )
-        place = next(alike, len(firsts))
-        if place == len(firsts):
+        position = next(equal, len(firsts))
+        if position == len(firsts):
             firsts.append(number)
-        index.append(place)
+        index.append(position)
     return firsts, index
 
 
-def _encoded(engine: Engine, planes: Tensor, edge: int) -> Features:
-    """Encode planes tile by tile, and put their features together."""
+def _encode_tiled(engine: Engine, planes: Tensor, edge: int | None) -> Features:
+    """Encode planes tile by tile, and assemble their features."""
     backbone, (height, width) = engine.backbone, planes.shape[-2:]
     images = planes.flatten(0, 1)
-    margin = backbone.halos(0)[0]
+    encoder_halo, _, _ = backbone.halos(0)
     whole: list[Tensor] = []
-    rows = plan(height, width, edge, (margin, 0, 0), backbone.size_divisor)
+    rows = plan(height, width, edge, (encoder_halo, 0, 0), backbone.size_divisor)
     tiles = [tile for row in rows for tile in row]
     for tile in tiles:
         outer = images[..., *tile.outer.slices].to(engine.device)
@@ -125,23 +159,15 @@ def _encoded(engine: Engine, planes: Tensor, edge: int) -> Features:
             return features
         for number, (maps, level) in enumerate(zip(features, backbone.levels, strict=True)):
             if len(whole) <= number:
-                whole.append(_room(maps, height // level.stride, width // level.stride))
-            kept = tile.inner.within(tile.encoded).divided(level.stride)
-            whole[number][..., *tile.inner.divided(level.stride).slices] = maps[..., *kept.slices]
+                whole.append(_empty_like(maps, height // level.stride, width // level.stride))
+            valid = tile.inner.within(tile.encoded).divided(level.stride)
+            whole[number][..., *tile.inner.divided(level.stride).slices] = maps[..., *valid.slices]
     return tuple(whole)
 
 
-def _room(like: Tensor, height: int, width: int) -> Tensor:
-    """Return an empty tensor for maps of another size, in the same layout."""
-    last = like.is_contiguous(memory_format=torch.channels_last)
+def _empty_like(maps: Tensor, height: int, width: int) -> Tensor:
+    """Return uninitialized maps of another size in the same memory layout."""
+    last = maps.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format
-    shape = *like.shape[:2], height, width
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one, other)
-
-
-def _bytes(kept: tuple[Backbone, Key, Tensor, Features]) -> int:
-    return sum(level.numel() * level.element_size() for level in kept[-1])
+    shape = *maps.shape[:2], height, width
+    return torch.empty(shape, dtype=maps.dtype, device=maps.device, memory_format=layout)

@@ -1,8 +1,8 @@
-"""Exact tiles: fuse an image of any size piece by piece, with the result of the whole.
+"""Exact tiles: fuse an image of any size piece by piece, with the result of the whole image.
 
-A tile begins with a margin, as wide as a result pixel can see; encoder, strategy and decoder cut
-off what they have spoiled of it, each its own part. Which tiles there are depends on shapes and
-settings alone, never on free memory, so the same input always takes the same path.
+A tile is cut with a halo as wide as the receptive field of a result pixel. Encoder, strategy and
+decoder each crop the part of the halo that they have made invalid. The tile plan depends on shapes
+and settings alone, never on free memory, so the same input always takes the same path.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from typing import NamedTuple
 from fusionlab.backbone import WHOLE, Borders
 
 SMALLEST_EDGE = 64
-"""Tiles by default are at least this large: the margins of smaller ones are most of the work."""
+"""Smallest default edge of a tile, in pixels: the halos of smaller tiles are most of the work."""
 
-STEP = 16
-"""Edges of tiles by default are multiples of this, as long as a vector of the processor."""
+EDGE_STEP = 16
+"""Default edges of tiles are multiples of this, the length of a vector of the processor."""
+
+SMALL_HALO = 8
+"""Backbone halo, encoder and decoder together, that the smallest tiles bear: they then encode at
+most (64 + 16)^2 / 64^2 = 1.6 pixels per image pixel."""
 
 
 class Box(NamedTuple):
@@ -34,8 +38,13 @@ class Box(NamedTuple):
         """The rows and columns, to index the last two axes of a tensor."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.bottom - self.top, self.right - self.left
+
     def within(self, outer: Box) -> Box:
-        """Return this box in the coordinates of another around it."""
+        """Return this box in the coordinates of another one around it."""
         top, left, *_ = outer
         return Box(self.top - top, self.left - left, self.bottom - top, self.right - left)
 
@@ -43,12 +52,12 @@ class Box(NamedTuple):
         """Return this box in pixels that are `stride` times as large."""
         return Box(*(edge // stride for edge in self))
 
-    def trimmed(self, margin: int, borders: Borders) -> Box:
-        """Return what remains without a margin on the sides that are no borders."""
+    def trimmed(self, halo: int, borders: Borders) -> Box:
+        """Return this box without a halo on the sides that are not borders of the image."""
         signs = (1, 1, -1, -1)
         return Box(
             *(
-                edge if border else edge + sign * margin
+                edge if border else edge + sign * halo
                 for edge, sign, border in zip(self, signs, borders, strict=True)
             )
         )
@@ -56,20 +65,20 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile on its way through the pipeline, in image coordinates."""
+    """The boxes of one tile at each stage of the pipeline, in image coordinates."""
 
     inner: Box
-    """What of the result it answers for."""
+    """The part of the result that this tile yields."""
     outer: Box
-    """What of the sources it sees."""
+    """The part of the sources that it reads."""
     encoded: Box
-    """What its features cover."""
+    """The part that its features cover."""
     merged: Box
-    """What remains of them behind the strategy."""
+    """The part that remains valid after the strategy."""
     decoded: Box
-    """What is decoded of that: `inner`, or a little more at the borders of the image."""
+    """The part that is decoded: `inner`, or a little more at the borders of the image."""
     borders: Borders
-    """Which sides of `outer`, and of all that is cut from it, are borders of the image."""
+    """Which sides of `outer`, and of all boxes cut from it, are borders of the image."""
 
     @classmethod
     def whole(cls, height: int, width: int) -> Tile:
@@ -78,16 +87,22 @@ class Tile:
         return cls(box, box, box, box, box, WHOLE)
 
 
-def tile_edge(k: int, pixels: int, support: int) -> int:
-    """Return the edge of tiles: as many pixels as suit the engine, but mostly not margin.
+def tile_edge(k: int, pixels: int, strategy_halo: int, backbone_halo: int = 0) -> int:
+    """Return the default edge of tiles, without their halos.
+
+    A tile has as many pixels as suit the engine, and is large enough that its halos are the smaller
+    part of the work. An edge of 4 strategy halos encodes at most (4 + 2)^2 / 4^2 = 2.25 pixels per
+    image pixel, an edge of 6 wide backbone halos about (6 + 2)^2 / 6^2 = 1.8.
 
     Args:
         k: sources per image.
         pixels: how many suit the engine, over all sources.
-        support: of the strategy, in image pixels.
+        strategy_halo: of the strategy, in image pixels.
+        backbone_halo: of encoder and decoder together, in image pixels.
     """
-    edge = isqrt(pixels // k) // STEP * STEP
-    return max(SMALLEST_EDGE, edge, 4 * support)
+    edge = isqrt(pixels // k) // EDGE_STEP * EDGE_STEP
+    extra = 6 * max(0, backbone_halo - SMALL_HALO)
+    return max(SMALLEST_EDGE, edge, 4 * strategy_halo + extra)
 
 
 def images_at_once(k: int, height: int, width: int, pixels: int) -> int:
@@ -106,50 +121,50 @@ def plan(
     height: int,
     width: int,
     edge: int | None,
-    margins: tuple[int, int, int] = (0, 0, 0),
-    multiple: int = 1,
+    halos: tuple[int, int, int] = (0, 0, 0),
+    size_divisor: int = 1,
 ) -> list[list[Tile]]:
     """Cut an image into tiles of about the same size.
 
     Args:
         height: rows of the image, a multiple of `size_divisor`.
         width: columns of the image, likewise.
-        edge: largest edge of a tile without its margins; None keeps the image whole.
-        margins: what encoder, strategy and decoder cut off; multiples of `size_divisor`.
-        multiple: all tiles begin and end at multiples of this.
+        edge: largest edge of a tile without its halos; None keeps the image whole.
+        halos: what encoder, strategy and decoder crop; multiples of `size_divisor`.
+        size_divisor: all tiles begin and end at multiples of this.
 
     Returns:
         Rows of tiles in reading order whose `inner` boxes cover the image once.
     """
     if edge is None:
         return [[Tile.whole(height, width)]]
-    rows, columns = _cuts(height, edge, multiple), _cuts(width, edge, multiple)
+    rows, columns = _cuts(height, edge, size_divisor), _cuts(width, edge, size_divisor)
     return [
         [
-            _tile(Box(top, left, bottom, right), height, width, margins)
+            _tile(Box(top, left, bottom, right), height, width, halos)
             for left, right in pairwise(columns)
         ]
         for top, bottom in pairwise(rows)
     ]
 
 
-def _tile(inner: Box, height: int, width: int, margins: tuple[int, int, int]) -> Tile:
-    margin = sum(margins)
+def _tile(inner: Box, height: int, width: int, halos: tuple[int, int, int]) -> Tile:
+    halo = sum(halos)
     outer = Box(
-        max(0, inner.top - margin),
-        max(0, inner.left - margin),
-        min(height, inner.bottom + margin),
-        min(width, inner.right + margin),
+        max(0, inner.top - halo),
+        max(0, inner.left - halo),
+        min(height, inner.bottom + halo),
+        min(width, inner.right + halo),
     )
     borders = Borders(outer.top == 0, outer.left == 0, outer.bottom == height, outer.right == width)
-    encoder, strategy, decoder = margins
+    encoder, strategy, decoder = halos
     encoded = outer.trimmed(encoder, borders)
     merged = encoded.trimmed(strategy, borders)
     return Tile(inner, outer, encoded, merged, merged.trimmed(decoder, borders), borders)
 
 
-def _cuts(length: int, edge: int, multiple: int) -> list[int]:
-    """Divide 0..length evenly into as few stretches of at most `edge` as possible."""
-    units, most = length // multiple, max(1, edge // multiple)
-    count = -(-units // most)
-    return [round(units * i / count) * multiple for i in range(count + 1)]
+def _cuts(length: int, edge: int, size_divisor: int) -> list[int]:
+    """Divide 0..length evenly into as few intervals of at most `edge` as possible."""
+    units, units_per_tile = length // size_divisor, max(1, edge // size_divisor)
+    count = -(-units // units_per_tile)
+    return [round(units * i / count) * size_divisor for i in range(count + 1)]

@@ -70,6 +70,7 @@ class Stack:
         self._scales = scales_for(scale, k)
         self._color: Color = color
         channels = max(source.channels for source in self._sources)
+        self._channels = channels
         self.group: int = channels if color == "per-channel" else 1
         """How many consecutive planes belong to one image."""
         height, width = self._sources[0].size
@@ -101,6 +102,20 @@ class Stack:
             gray = unit if self._color == "per-channel" else luminance(unit)
             planes.append(gray.expand(-1, self.group, -1, -1).flatten(0, 1)[images])
         return torch.stack(planes).unsqueeze(2)
+
+    def cut_luminance(self, images: slice, rows: slice, columns: slice) -> Tensor:
+        """Return a part of the luminance of some images, `(k, n, 1, h, w)`, float32 in 0..1."""
+        return torch.stack([luminance(unit)[images] for unit in self._units(rows, columns)])
+
+    def cut_color(self, images: slice, rows: slice, columns: slice) -> Tensor | None:
+        """Return a part of some images in color, `(k, n, 3, h, w)`; None if all are gray.
+
+        Float32 in 0..1; a gray source beside color has three equal channels.
+        """
+        if self._channels == 1:
+            return None
+        units = self._units(rows, columns)
+        return torch.stack([unit[images].expand(-1, 3, -1, -1) for unit in units])
 
     def planes(self) -> Tensor:
         """Return all planes, `(k, N, 1, H, W)`."""

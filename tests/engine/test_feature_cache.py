@@ -67,7 +67,7 @@ def test_engines_do_not_share(engine, counting):
 
 def test_no_more_is_kept_than_allowed(counting):
     """Room for one of the images."""
-    kept = FeatureCache(most=feature_bytes(counting, 2, 20, 20))
+    kept = FeatureCache(max_bytes=feature_bytes(counting, 2, 20, 20))
     for seed in (0, 1, 0, 0):
         kept.of(counting, planes(2, 1, 1, 20, 20, seed=seed), 64)
     assert counting.count == 3 * 2
@@ -146,7 +146,7 @@ def test_gradients_reach_the_sources_past_features_that_are_kept(engine, first):
 
 def test_room_is_made_before_an_image_is_encoded(counting):
     """Else twice as much would be in memory as is allowed."""
-    kept = FeatureCache(most=feature_bytes(counting, 2, 20, 20))
+    kept = FeatureCache(max_bytes=feature_bytes(counting, 2, 20, 20))
     kept.of(counting, planes(2, 1, 1, 20, 20), 64)
     gone = weakref.ref(kept.of(counting, planes(2, 1, 1, 20, 20), 64)[0])
     seen = []

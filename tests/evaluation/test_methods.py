@@ -72,7 +72,7 @@ def test_strategies_share_the_encodings_of_an_image(image_set, monkeypatch):
     names = ["densefuse@1e2/addition", "densefuse@1e2/max", "densefuse@1e2/l1norm,r=3"]
     methods = [m for m in build_methods(names, installed()) if m.baseline]
     assert len({id(method.fusion.backbone) for method in methods}) == 1
-    alone = [method.picture(subject(image_set), FeatureCache(most=0)) for method in methods]
+    alone = [method.picture(subject(image_set), FeatureCache(max_bytes=0)) for method in methods]
     calls, encode = [], Eager.encode
     monkeypatch.setattr(Eager, "encode", lambda *args: calls.append(1) or encode(*args))
     shared = FeatureCache()

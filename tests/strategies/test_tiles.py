@@ -45,7 +45,9 @@ def fused(backbone, rule, sources, tile, policy):
     """Fuse; None where the rule refuses such a picture: it must do so in one piece, too."""
     strategy = build_strategy(rule, installed())
     fusion = Fusion(backbone, strategy, range_policy=policy, tile=tile)
-    kept = FeatureCache(most=0)  # small images would be encoded whole for rules that look twice
+    kept = FeatureCache(
+        max_bytes=0
+    )  # small images would be encoded whole for rules that look twice
     try:
         return fusion.fuse(sources, feature_cache=kept).image
     except FusionlabError:

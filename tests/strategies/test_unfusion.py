@@ -144,7 +144,7 @@ def test_tiles_that_overlap_count_every_pixel_once(norm):
     """Columns 0 to 5 and 2 to 7, each for its half of the image."""
     features, rule = torch.randn(2, 1, 3, 4, 8), UNFusion(norm)
     parts = [
-        rule.statistics(tile, Scene(sources=tile[:, :, :1], kept=kept))
+        rule.statistics(tile, Scene(sources=tile[:, :, :1], valid_box=kept))
         for tile, kept in (
             (features[..., :6], (0, 0, 4, 4)),
             (features[..., 2:], (0, 2, 4, 6)),

@@ -1,0 +1,121 @@
+"""Apply a strategy to the features of a tile, and check what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fusionlab.errors import FusionlabError
+from fusionlab.plugins.host import in_one_line
+from fusionlab.strategy import Scene, Statistics, Strategy, WeightedStrategy
+
+
+class LevelInput(NamedTuple):
+    """What a strategy is given for one tile at one level."""
+
+    features: Tensor
+    """The features to merge, `(k, n, C, h, w)` of n planes."""
+    guide: Tensor
+    """The features that the strategy looks at. They are `features` itself, except where the color
+    channels share weights: then those of the luminance, `(k, m, C, h, w)` of m images."""
+    scene: Scene
+    """The scene that goes with `guide`."""
+    images: Tensor | None
+    """Which of the m images each of the n planes belongs to; None where `guide` is `features`."""
+
+
+class Merger:
+    """Applies a strategy.
+
+    Args:
+        strategy: merges the features.
+        weight_maps: also return the weights as maps.
+    """
+
+    def __init__(self, strategy: Strategy, *, weight_maps: bool) -> None:
+        self.strategy = strategy
+        self.weight_maps = weight_maps and isinstance(strategy, WeightedStrategy)
+
+    def gather(self, level: LevelInput, gathered: Statistics | None) -> Statistics:
+        """Return the statistics gathered so far together with those of one more tile."""
+        with attribute_errors_to(self.strategy):
+            statistics = self.strategy.statistics(level.guide, level.scene)
+            if gathered is None:
+                return statistics
+            return self.strategy.merge(gathered, statistics)
+
+    def merge(self, level: LevelInput) -> tuple[Tensor, Tensor]:
+        """Merge the features of one level.
+
+        Returns:
+            The merged features `(n, C, h, w)`, and at level 0 the weight maps `(k, n, 1, H, W)` at
+            image resolution, or `(0, n, 1, H, W)` where they were not asked for.
+
+        Raises:
+            FusionlabError: the strategy failed, or returned another shape, dtype or device.
+        """
+        weights = self._weights(level)
+        with attribute_errors_to(self.strategy):
+            if level.images is None:
+                merged = self.strategy.fuse(level.features, level.scene)
+            else:
+                assert isinstance(self.strategy, WeightedStrategy)
+                assert weights is not None
+                merged = self.strategy.weighted_sum(level.features, weights)
+        self._check(merged, level.features)
+        return merged, self._maps(weights, level)
+
+    def _weights(self, level: LevelInput) -> Tensor | None:
+        """Return the weights of the planes where they are needed besides the merged features."""
+        shared = level.images is not None
+        wanted = shared or (self.weight_maps and level.scene.level == 0)
+        if not (wanted and isinstance(self.strategy, WeightedStrategy)):
+            return None
+        with attribute_errors_to(self.strategy):
+            weights = self.strategy.weights(level.guide, level.scene).expand_as(level.guide)
+        return weights if level.images is None else weights[:, level.images]
+
+    def _maps(self, weights: Tensor | None, level: LevelInput) -> Tensor:
+        """Average weights over the channels, and enlarge them to image resolution."""
+        scene = level.scene
+        if weights is None or not self.weight_maps:
+            height, width = scene.sources.shape[-2:]
+            return scene.sources.new_empty(0, level.features.shape[1], 1, height, width)
+        maps: Tensor = weights.mean(dim=2, keepdim=True, dtype=torch.float32)
+        for axis in (-2, -1):
+            maps = maps.repeat_interleave(scene.stride, dim=axis)
+        return maps.to(scene.sources)
+
+    def _check(self, merged: object, features: Tensor) -> None:
+        expected = features.shape[1:], features.dtype, features.device
+        if isinstance(merged, Tensor) and (merged.shape, merged.dtype, merged.device) == expected:
+            return
+        raise FusionlabError(
+            f"the strategy {type(self.strategy).__name__} must merge {_description(features)} into "
+            f"{_description(features[0])}, got {_description(merged)}",
+            code="strategy-result",
+        )
+
+
+@contextmanager
+def attribute_errors_to(strategy: Strategy) -> Iterator[None]:
+    """Turn what a strategy raises into an error that names it; the cause stays attached."""
+    try:
+        yield
+    except (FusionlabError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise FusionlabError(
+            f"the strategy {type(strategy).__name__} failed: {in_one_line(error)}",
+            code="strategy-failed",
+        ) from error
+
+
+def _description(features: object) -> str:
+    if not isinstance(features, Tensor):
+        return type(features).__name__
+    return f"{tuple(features.shape)} {features.dtype} on {features.device}"
