@@ -1,7 +1,7 @@
-"""Contrast: how much the fused image varies, at a distance or from pixel to pixel.
+"""Contrast: how much the fused image varies, overall or from pixel to pixel.
 
-All but the last look at the fused image alone. They reward noise as much as detail, and say
-something only of methods that add none.
+All but the last depend on the fused image only. They reward noise as much as detail, so they are
+meaningful only for methods that add no noise.
 
     SD   = standard deviation of the gray levels
     SF   = sqrt(mean square of the steps to the right + the same downwards)
@@ -9,7 +9,8 @@ something only of methods that add none.
     EI   = mean magnitude of the Sobel gradient
     Q_SF = (SF of the fused image - SF of the sources) / SF of the sources
 
-Where programs differ is in what a sum over pixels or steps is divided by, and at the border.
+Programs differ in the number that a sum over pixels or differences is divided by, and at the
+border.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch.nn.functional import pad
 from fusionlab.metrics.inputs import checked
 
 DIAGONAL = 0.5**0.5
-"""What the square of a step along a diagonal weighs: the inverse of its length."""
+"""Weight of a squared difference along a diagonal: the inverse of the distance."""
 
 
 def standard_deviation(
@@ -31,13 +32,13 @@ def standard_deviation(
     sources: Tensor,
     convention: str = "default",
 ) -> Tensor:
-    """Standard deviation of the fused image (SD), in gray levels.
+    """Compute the standard deviation of the fused image (SD), in gray levels.
 
     SD = sqrt(1/(H W) sum_xy (F - mean F)^2): that of the population.
 
     Args:
         fused: `(N, H, W)` in 0..255.
-        sources: `(k, N, H, W)` likewise, any k; not looked at.
+        sources: `(k, N, H, W)` in 0..255, any k; ignored.
         convention: `vifb` (where it is called variance) and `tang` compute the same.
 
     Returns:
@@ -47,24 +48,24 @@ def standard_deviation(
         FusionlabError: the images do not fit together.
 
     Reference: Ma, Ma and Li 2019, doi:10.1016/j.inffus.2018.02.004. (Most papers cite one on
-    sensors of glass fiber, doi:10.1088/0957-0233/8/4/002, which does not define it.)
+    fiber-optic sensors, doi:10.1088/0957-0233/8/4/002, which does not define it.)
     """
     images = checked("SD", fused, sources, convention)
     return images.fused.flatten(1).std(dim=1, correction=0)
 
 
 def spatial_frequency(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Spatial frequency of the fused image (SF), in gray levels.
+    """Compute the spatial frequency of the fused image (SF), in gray levels.
 
-    SF = sqrt(RF^2 + CF^2), where RF^2 is the sum of the squared steps from each pixel to the one at
-    its right, CF^2 the same downwards, each divided by the number of pixels H W, though there
-    are a few steps less.
+    SF = sqrt(RF^2 + CF^2), where RF^2 is the sum of the squared differences between horizontal
+    neighbors and CF^2 that between vertical neighbors, each divided by the number of pixels H W
+    (slightly more than the number of differences).
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 2x2.
-        sources: `(k, N, H, W)` likewise, any k; not looked at.
-        convention: `vifb` computes the same. `tang`: each sum is divided by its number of steps,
-            H (W - 1) and (H - 1) W, which gives a little more.
+        sources: `(k, N, H, W)` in 0..255, any k; ignored.
+        convention: `vifb` computes the same. `tang`: each sum is divided by its number of
+            differences, H (W - 1) and (H - 1) W, which gives slightly larger values.
 
     Returns:
         `(N,)`, float64, gray levels, from 0 to 255 sqrt(2).
@@ -83,14 +84,14 @@ def spatial_frequency(fused: Tensor, sources: Tensor, convention: str = "default
 
 
 def average_gradient(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Average gradient of the fused image (AG), in gray levels per pixel.
+    """Compute the average gradient of the fused image (AG), in gray levels per pixel.
 
     AG = 1/(H W) sum_xy sqrt((Fx^2 + Fy^2) / 2) with central differences, Fx = (F(x+1) - F(x-1))/2,
-    and the one difference there is at the border.
+    and one-sided differences at the border.
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 2x2.
-        sources: `(k, N, H, W)` likewise, any k; not looked at.
+        sources: `(k, N, H, W)` in 0..255, any k; ignored.
         convention: `vifb` and `tang`: the sum over H W pixels is divided by (H - 1)(W - 1).
 
     Returns:
@@ -100,7 +101,7 @@ def average_gradient(fused: Tensor, sources: Tensor, convention: str = "default"
         FusionlabError: the images do not fit together, or are too small.
 
     Reference: Cui et al. 2015, doi:10.1016/j.optcom.2014.12.032, who print forward differences
-    and divide by (H - 1)(W - 1). The programs that published tables come from take central ones,
+    and divide by (H - 1)(W - 1). The programs behind published tables use central differences,
     and so do we.
     """
     images = checked("AG", fused, sources, convention).fused
@@ -117,14 +118,14 @@ def edge_intensity(
     sources: Tensor,
     convention: str = "default",
 ) -> Tensor:
-    """Edge intensity of the fused image (EI), in gray levels.
+    """Compute the edge intensity of the fused image (EI), in gray levels.
 
     EI = mean over all pixels of sqrt(Sx^2 + Sy^2), with the Sobel filters [1 2 1]^T [-1 0 1] and
-    its transpose, not normalized: a ramp of one level per pixel has 8. The border is repeated.
+    its transpose, not normalized: a ramp of one level per pixel has 8. Border pixels are repeated.
 
     Args:
         fused: `(N, H, W)` in 0..255.
-        sources: `(k, N, H, W)` likewise, any k; not looked at.
+        sources: `(k, N, H, W)` in 0..255, any k; ignored.
         convention: `vifb` computes the same.
 
     Returns:
@@ -149,16 +150,16 @@ def spatial_frequency_error(
     sources: Tensor,
     convention: str = "default",
 ) -> Tensor:
-    """Ratio of the error of spatial frequency (Q_SF): 0 is ideal.
+    """Compute the ratio of spatial frequency error (Q_SF); 0 is ideal.
 
-    Q_SF = (SF_F - SF_R) / SF_R. The spatial frequency SF_F of the fused image takes in the steps
-    along both diagonals, too:
+    Q_SF = (SF_F - SF_R) / SF_R. The spatial frequency SF_F of the fused image includes the
+    differences along both diagonals:
 
         SF^2 = 1/(H W) [sum right^2 + sum down^2 + (sum diagonal^2 + sum antidiagonal^2) / sqrt 2]
 
-    SF_R is the same with, at each place, the largest step that any source makes there. Negative
-    values: detail of the sources is lost; positive ones: the fused image has noise or edges that
-    no source has. A constant image has -1; infinite or nan where all sources are constant.
+    SF_R uses the largest difference of any source at each position. A negative value means that
+    detail of the sources is lost, a positive one that the fused image has noise or edges that no
+    source has. A constant fused image has -1. Infinite or nan if all sources are constant.
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 2x2.
@@ -175,14 +176,14 @@ def spatial_frequency_error(
     """
     images = checked("Q_SF", fused, sources, convention)
     pixels = images.fused[0].numel()
-    mine = _frequency(_steps(images.fused), pixels)
-    largest = ((weight, step.abs().amax(dim=0)) for weight, step in _steps(images.sources))
-    theirs = _frequency(largest, pixels)
-    return (mine - theirs) / theirs
+    of_fused = _frequency(_differences(images.fused), pixels)
+    largest = ((weight, step.abs().amax(dim=0)) for weight, step in _differences(images.sources))
+    of_sources = _frequency(largest, pixels)
+    return (of_fused - of_sources) / of_sources
 
 
-def _steps(images: Tensor) -> Iterator[tuple[float, Tensor]]:
-    """Yield a weight and the steps to the neighbor at the right, below and on both diagonals."""
+def _differences(images: Tensor) -> Iterator[tuple[float, Tensor]]:
+    """Yield a weight and the differences: to the right, down and along both diagonals."""
     yield 1, images.diff(dim=-1)
     yield 1, images.diff(dim=-2)
     yield DIAGONAL, images[..., 1:, 1:] - images[..., :-1, :-1]
@@ -190,6 +191,6 @@ def _steps(images: Tensor) -> Iterator[tuple[float, Tensor]]:
 
 
 def _frequency(steps: Iterable[tuple[float, Tensor]], pixels: int) -> Tensor:
-    """Return the root of the weighted sum of squared steps per pixel, `(N,)`."""
+    """Return the root of the weighted sum of squared differences per pixel, `(N,)`."""
     sums = [weight * step.square().sum(dim=(-2, -1)) for weight, step in steps]
     return (torch.stack(sums).sum(dim=0) / pixels).sqrt()

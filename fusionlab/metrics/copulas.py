@@ -1,11 +1,11 @@
-"""How much two windows tell about each other, by a joint distribution made up from their own.
+"""Mutual information of two windows, from a joint distribution constructed from their marginals.
 
-The fast FMI of Haghighat and Razian 2014 takes a 3x3 window x for the distribution p of a
-variable on 1..9, one value for each of its pixels, column after column. The mutual information
-of two such variables needs their joint distribution, of which two windows say nothing. It is
-made up after Nelsen: a mix of the product of both distributions (independence) and of one of
-Frechet's bounds (the strongest dependence that p and q allow), by as much as makes the
-correlation of the variables the c that p and q have as lists of nine numbers:
+The fast FMI of Haghighat and Razian 2014 interprets a 3x3 window x as the distribution p of a
+variable on 1..9, one value per pixel in column-major order. The mutual information of two such
+variables needs their joint distribution, which the windows do not determine. It is constructed as
+Nelsen proposed: a mixture of the product of both distributions (independence) and of one of the
+Frechet bounds (the strongest dependence that p and q allow), such that the correlation of the
+variables is c, the correlation of p and q as lists of nine numbers:
 
     p_i = (x_i - min x) / sum_i (x_i - min x)     1/9 in a window of a single value
     c   = Pearson correlation of p and q          0 where a window is of a single value
@@ -18,14 +18,14 @@ correlation of the variables the c that p and q have as lists of nine numbers:
     value = 2 (H(p) + H(q) - H(j)) / (H(p) + H(q))    1 where both windows are equal, to the bit;
                                                       0 where both entropies are 0
 
-c is no correlation of the variables, so nothing confines phi to 0..1: some j may be negative,
-for which the programs take the real part of the complex logarithm, that of |j|; and the value
-of a window may lie below 0 or above 1.
+c is not a correlation of the variables, so phi is not confined to 0..1. Some j may be negative;
+for these the programs take the real part of the complex logarithm, log |j|. The value of a window
+may be below 0 or above 1.
 
-What this file does in another way, with the same result: the lower bound of p and q is the upper
-bound of p and of q read backwards, so that one formula serves both; covariances are sums of
-M_ij - P_i Q_j (Hoeffding), variances those of a distribution and itself; logarithms are natural
-ones, as the base cancels.
+This file computes the same values differently: the lower bound of p and q is the upper bound of p
+and the reversed q, so that one formula serves both; covariances are sums of M_ij - P_i Q_j
+(Hoeffding), and a variance is the covariance of a distribution with itself; logarithms are natural,
+as the base cancels.
 
 References: M. Haghighat, M. A. Razian, "Fast-FMI: non-reference image fusion metric", AICT 2014,
 pp. 1-3, and their program fmi.m; R. B. Nelsen, "Discrete bivariate distributions with given
@@ -44,21 +44,21 @@ SIDE = 3
 PIXELS = SIDE * SIDE
 
 NO_SPREAD = 1e-8
-"""Below this variance a distribution counts as lying on a single value.
+"""Variance below which a distribution counts as concentrated on a single value.
 
-The programs compare with 0. Between 0 and this, phi is a ratio of differences that float64 does
-not resolve, and their values of such windows are rounding noise.
+The programs compare with 0. Between 0 and this threshold, phi is a ratio of differences that
+float64 does not resolve, and their values for such windows are rounding noise.
 """
 
-WINDOWS_AT_ONCE = 1 << 11
-"""How many windows a processor judges in one go: what fits into its cache."""
+CPU_BATCH = 1 << 11
+"""Windows per batch on a CPU: what fits into its cache."""
 
-WINDOWS_ON_DEVICE = 1 << 16
-"""Likewise for an accelerator, which is to be kept busy; takes some 250 MB."""
+ACCELERATOR_BATCH = 1 << 16
+"""Windows per batch on an accelerator, enough to keep it busy; takes about 250 MB."""
 
 
 class Variables(NamedTuple):
-    """The distributions of n windows on 1..9, for each of some images."""
+    """The distributions of n windows on 1..9, for several images."""
 
     pdf: Tensor  # (9, images, n)
     cdf: Tensor  # (10, images, n), from 0 to 1
@@ -68,20 +68,20 @@ class Variables(NamedTuple):
 
 
 def mean_information(fused: Tensor, sources: Tensor) -> Tensor:
-    """Average what all 3x3 windows tell about those of the sources, at the same places.
+    """Average the information of each 3x3 window and the same window of each source.
 
     Args:
         fused: the features `(H, W)` of the fused image, float64, both edges at least 3.
         sources: those of its sources, `(k, H, W)`.
 
     Returns:
-        The mean `()` over all windows and sources of the value that this module defines.
+        The mean `()` of the value defined by this module, over all windows and sources.
     """
     features = torch.cat([fused[None], sources])
     height, width = (edge - SIDE + 1 for edge in fused.shape)
-    at_once = WINDOWS_AT_ONCE if fused.device.type == "cpu" else WINDOWS_ON_DEVICE
-    columns = min(width, at_once)
-    rows = max(1, at_once // columns)
+    batch = CPU_BATCH if fused.device.type == "cpu" else ACCELERATOR_BATCH
+    columns = min(width, batch)
+    rows = max(1, batch // columns)
     total = features.new_zeros(())
     for top in range(0, height, rows):
         for left in range(0, width, columns):
@@ -91,7 +91,7 @@ def mean_information(fused: Tensor, sources: Tensor) -> Tensor:
 
 
 def _windows(features: Tensor) -> Tensor:
-    """Return all 3x3 windows `(9, images, n)` of `(images, H, W)`, column after column."""
+    """Return all 3x3 windows `(9, images, n)` of `(images, H, W)`, in column-major order."""
     height, width = (edge - SIDE + 1 for edge in features.shape[-2:])
     shifted = [
         features[:, row : row + height, column : column + width]
@@ -102,7 +102,7 @@ def _windows(features: Tensor) -> Tensor:
 
 
 def _information(windows: Tensor) -> Tensor:
-    """Return `(images - 1, n)`: what the first image's windows tell about each other image's."""
+    """Return the information `(images - 1, n)` of the first image's windows with each other's."""
     equal = (windows[:, 1:] == windows[:, :1]).all(dim=0)
     variables = _variables(windows)
     correlations = _correlations(variables.pdf)
@@ -115,7 +115,7 @@ def _information(windows: Tensor) -> Tensor:
 
 
 def _variables(windows: Tensor) -> Variables:
-    """Take windows `(9, images, n)` for distributions; the windows are overwritten."""
+    """Turn windows `(9, images, n)` into distributions, overwriting the windows."""
     low, high = windows.amin(dim=0), windows.amax(dim=0)
     pdf = windows.sub_(low).masked_fill_(low == high, 1)
     pdf /= pdf.sum(dim=0)
@@ -128,7 +128,7 @@ def _variables(windows: Tensor) -> Variables:
 
 
 def _correlations(pdf: Tensor) -> Tensor:
-    """Return `(images - 1, n)`: Pearson correlations of the first image and each other."""
+    """Return the Pearson correlations `(images - 1, n)` of the first image and each other."""
     deviations = pdf - 1 / PIXELS
     products = (deviations[:, 1:] * deviations[:, :1]).sum(dim=0)
     squares = deviations.square_().sum(dim=0)
@@ -136,12 +136,12 @@ def _correlations(pdf: Tensor) -> Tensor:
 
 
 def _joint_entropy(variables: Variables, source: int, c: Tensor) -> Tensor:
-    """Return the entropies `(n,)` of the first image's windows and a source's, jointly."""
+    """Return the joint entropies `(n,)` of the first image's windows and a source's."""
     pdf, cdf, area, variance, _ = variables
-    backwards = c < 0
-    q = torch.where(backwards, pdf[:, source].flip(0), pdf[:, source])
-    cdf_q = torch.where(backwards, 1 - cdf[:, source].flip(0), cdf[:, source])
-    area_q = torch.where(backwards, PIXELS + 1 - area[source], area[source])
+    reverse = c < 0
+    q = torch.where(reverse, pdf[:, source].flip(0), pdf[:, source])
+    cdf_q = torch.where(reverse, 1 - cdf[:, source].flip(0), cdf[:, source])
+    area_q = torch.where(reverse, PIXELS + 1 - area[source], area[source])
 
     bound = torch.minimum(cdf[:, None, 0], cdf_q)  # (10, 10, n)
     covariance = bound.flatten(0, 1).sum(dim=0) - area[0] * area_q

@@ -8,8 +8,8 @@
 
 with corr the correlation of Pearson over all pixels. Gray levels run from 0 to 255.
 
-Where programs differ: both that print a PSNR are wrong. VIFB divides the square root of the sum of
-squares by the number of pixels and takes that for the mean square, Linfeng Tang's code has images
+Where programs differ: both programs with a PSNR are wrong. VIFB divides the square root of the sum
+of squares by the number of pixels and uses that as the mean square; Linfeng Tang's code uses images
 in 0..1 for the error but in 0..255 for the peak.
 """
 
@@ -23,19 +23,19 @@ from torch import Tensor
 from fusionlab.metrics.inputs import WHITE, Images, checked
 
 FLAT = 1e-9
-"""Gray levels: whatever varies by less does so by rounding."""
+"""Gray levels: an image whose range is smaller counts as constant (rounding)."""
 
 
 def mean_square_error(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Mean squared error of the fused image against each source (MSE), averaged; lower is better.
+    """Average the mean squared error against each source (MSE); lower is better.
 
-    MSE = 1/k sum_S 1/(H W) sum_xy (F - S)^2. The least possible value is not 0, unless the sources
-    are equal: the mean of the sources has it, whatever it looks like.
+    MSE = 1/k sum_S 1/(H W) sum_xy (F - S)^2. Unless the sources are equal, the minimum is not 0;
+    the mean of the sources reaches it, regardless of its visual quality.
 
     Args:
         fused: `(N, H, W)` in 0..255.
         sources: `(k, N, H, W)` likewise, any k.
-        convention: `tang`: of images in 0..1, by a factor of 255^2 smaller.
+        convention: `tang`: of images in 0..1, smaller by a factor of 255^2.
 
     Returns:
         `(N,)`, float64, gray levels squared, in 0..65025.
@@ -50,7 +50,7 @@ def mean_square_error(fused: Tensor, sources: Tensor, convention: str = "default
 
 
 def root_mean_square_error(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Root of the mean squared error (RMSE), in gray levels; lower is better.
+    """Compute the root mean squared error (RMSE), in gray levels; lower is better.
 
     RMSE = sqrt(MSE): with several sources the root of the average, not the average of the roots.
 
@@ -58,7 +58,7 @@ def root_mean_square_error(fused: Tensor, sources: Tensor, convention: str = "de
         fused: `(N, H, W)` in 0..255.
         sources: `(k, N, H, W)` likewise, any k.
         convention: `vifb`: the mean over the sources of sqrt(sum_xy (F - S)^2) / (H W). It
-            shrinks as the images grow: 4 times as many pixels, half the error.
+            decreases with image size: 4 times as many pixels, half the error.
 
     Returns:
         `(N,)`, float64, gray levels, in 0..255.
@@ -77,17 +77,17 @@ def root_mean_square_error(fused: Tensor, sources: Tensor, convention: str = "de
 def peak_signal_to_noise_ratio(
     fused: Tensor, sources: Tensor, convention: str = "default"
 ) -> Tensor:
-    """Peak signal-to-noise ratio (PSNR), in dB.
+    """Compute the peak signal-to-noise ratio (PSNR), in dB.
 
-    PSNR = 20 log10 (255 / RMSE), with the errors against all sources averaged before the logarithm
-    is taken. Infinite where the fused image equals every source.
+    PSNR = 20 log10 (255 / RMSE), with the errors against all sources averaged before the logarithm.
+    Infinite if the fused image equals every source.
 
     Args:
         fused: `(N, H, W)` in 0..255.
         sources: `(k, N, H, W)` likewise, any k.
-        convention: `vifb`: with the square root of VIFB's RMSE for the RMSE, some 30 dB more, the
-            more the larger the image. `tang`: with an RMSE in 0..1 and a peak of 255, by
-            20 log10 255 = 48.13 dB more.
+        convention: `vifb`: with the square root of VIFB's RMSE as the RMSE, about 30 dB higher,
+            and higher for larger images. `tang`: with an RMSE in 0..1 and a peak of 255, higher by
+            20 log10 255 = 48.13 dB.
 
     Returns:
         `(N,)`, float64, dB, from 0 to infinity.
@@ -109,10 +109,10 @@ def correlation(
     sources: Tensor,
     convention: str = "default",
 ) -> Tensor:
-    """Correlation of the fused image with each source (CC), averaged.
+    """Average the correlation of the fused image with each source (CC).
 
-    CC = 1/k sum_S corr(F, S), the correlation of Pearson over all pixels; nan where the fused
-    image or a source is constant.
+    CC = 1/k sum_S corr(F, S), Pearson's correlation over all pixels; nan if the fused image or a
+    source is constant.
 
     Args:
         fused: `(N, H, W)` in 0..255.
@@ -136,12 +136,12 @@ def sum_of_correlations(
     sources: Tensor,
     convention: str = "default",
 ) -> Tensor:
-    """Sum of the correlations of differences (SCD).
+    """Compute the sum of the correlations of differences (SCD).
 
-    SCD = corr(F - B, A) + corr(F - A, B): what is left of the fused image when one source is taken
-    away should look like the other one. Defined for two sources. Nan where the fused image differs
-    from a source by a constant, or where a source is constant. A constant fused image gets
-    -2 corr(A, B), which may be the best value of all.
+    SCD = corr(F - B, A) + corr(F - A, B): the fused image minus one source should resemble the
+    other source. Defined for two sources. Nan if the fused image differs from a source by a
+    constant, or if a source is constant. A constant fused image gets -2 corr(A, B), which may be
+    the highest value of all.
 
     Args:
         fused: `(N, H, W)` in 0..255.
@@ -156,8 +156,8 @@ def sum_of_correlations(
 
     Reference: Aslantas and Bendes 2015, doi:10.1016/j.aeue.2015.09.004.
     """
-    mine, (a, b) = checked("SCD", fused, sources, convention)
-    return _pearson(mine - b, a) + _pearson(mine - a, b)
+    fused, (a, b) = checked("SCD", fused, sources, convention)
+    return _pearson(fused - b, a) + _pearson(fused - a, b)
 
 
 def _squares(images: Images) -> Tensor:
@@ -166,17 +166,17 @@ def _squares(images: Images) -> Tensor:
 
 
 def _vifb_error(images: Images) -> Tensor:
-    """Return what VIFB calls the mean squared error, averaged over the sources: `(N,)`."""
+    """Return what VIFB calls the mean squared error, averaged over the sources, `(N,)`."""
     pixels = images.fused[0].numel()
     return (_squares(images) / pixels).sqrt().mean(dim=0)
 
 
-def _pearson(one: Tensor, other: Tensor) -> Tensor:
+def _pearson(x: Tensor, y: Tensor) -> Tensor:
     """Return the correlation `(N,)` of images `(N, H, W)`; nan where one is constant."""
-    flat = (_range(one) < FLAT) | (_range(other) < FLAT)
-    one, other = (x - x.mean(dim=(-2, -1), keepdim=True) for x in (one, other))
-    energies = one.square().sum(dim=(-2, -1)) * other.square().sum(dim=(-2, -1))
-    value = (one * other).sum(dim=(-2, -1)) / energies.sqrt()
+    flat = (_range(x) < FLAT) | (_range(y) < FLAT)
+    x, y = (images - images.mean(dim=(-2, -1), keepdim=True) for images in (x, y))
+    energies = x.square().sum(dim=(-2, -1)) * y.square().sum(dim=(-2, -1))
+    value = (x * y).sum(dim=(-2, -1)) / energies.sqrt()
     return value.clamp(-1, 1).masked_fill(flat, nan)
 
 

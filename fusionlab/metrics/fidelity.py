@@ -1,25 +1,25 @@
-"""Visual information fidelity: how much of what an eye learns from a source it learns from F.
+"""Visual information fidelity: the fraction of a source's visual information that F preserves.
 
-A source S is a random signal, and an eye a channel that adds noise of variance n to it. The fused
-image F is S sent through another channel first, with a gain g and noise of variance v, both
+A source S is modeled as a random signal, and the eye as a channel that adds noise of variance n.
+The fused image F is S after a distortion channel with gain g and noise of variance v, both
 estimated in the window around each pixel:
 
-    g     = max(cov(S, F) / var(S), 0)             how much contrast is left
-    v     = var(F) - g cov(S, F)                   what in F does not come from S
-    kept  = log10(1 + g^2 var(S) / (v + n))        what the eye learns of S from F
-    whole = log10(1 + var(S) / n)                  what it learns from S itself
+    g     = max(cov(S, F) / var(S), 0)             remaining contrast
+    v     = var(F) - g cov(S, F)                   part of F that does not come from S
+    kept  = log10(1 + g^2 var(S) / (v + n))        information about S that the eye gets from F
+    whole = log10(1 + var(S) / n)                  information that it gets from S itself
 
 There are four bands, with Gaussian windows of 17, 9, 5 and 3 pixels, sigma = size / 5, that lie
-inside the image. From band to band the images are smoothed with the window of the next one, and
-of the pixels inside, every second is kept, from the first on. Where their number is even, the
-last one is left out, so that a mirrored image can have another value.
+inside the image. From band to band the images are smoothed with the window of the next band and
+subsampled: every second pixel is kept, starting with the first. If their number is even the last
+pixel is dropped, so that a mirrored image can have a different value.
 
-The VIF of 2006 is defined on wavelets; what everybody computes is its inventors' simplification
-for pixels, `vifp_mscale`. Since n is given in squared gray levels, images in 0..1 give other
-numbers, as they do in some programs.
+The VIF of 2006 is defined on wavelets; programs compute the authors' simplification for pixels,
+`vifp_mscale`. Since n is given in squared gray levels, programs that use images in 0..1 give
+different values.
 
-Before anything else the middle of its range is taken from each image. That changes nothing but the
-rounding: a constant image has variance 0, not 1e-11.
+The midpoint of its range is subtracted from each image first. That only affects rounding: a
+constant image has variance 0, not 1e-11.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ WINDOWS = (17, 9, 5, 3)
 NOISE_VIF = 2.0
 NOISE_VIFF = 0.005 * 255**2
 FLAT = 1e-10
-"""A variance below it counts as none, in squared gray levels, as in both programs."""
+"""Variance below which a window counts as flat, in squared gray levels, as in both programs."""
 
 BANDS_VIFF = (1 / 2.15, 0.0, 0.15 / 2.15, 1 / 2.15)
 TINY_VIFF = 1e-7
 
 
 def vif(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Return the visual information fidelity of each source in the fused image, summed.
+    """Sum the visual information fidelity of each source in the fused image (VIF).
 
         VIF = sum over sources ( sum of kept / sum of whole ),   n = 2
 
@@ -58,16 +58,16 @@ def vif(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
 
     Returns:
         `(N,)`, float64: 0 for a constant fused image; 1 for each source that is equal to it, more
-        if its contrast is raised. Nan if a source is constant: there is nothing to learn from it.
+        if its contrast is increased. Nan if a source is constant, because it has no information.
 
-    Sheikh and Bovik compare two images; to sum over the sources is the custom of image fusion.
-    Papers that take the mean print this value divided by k.
+    Sheikh and Bovik compare two images; the sum over the sources is the convention of image fusion.
+    Papers that use the mean print this value divided by k.
 
     Raises:
         FusionlabError: the images do not fit together, or are too small.
 
-    Reference: Sheikh and Bovik 2006, doi:10.1109/TIP.2005.859378; of pixels as in their program
-    `vifp_mscale`.
+    Reference: Sheikh and Bovik 2006, doi:10.1109/TIP.2005.859378; in the pixel domain as in their
+    program `vifp_mscale`.
     """
     images = checked("VIF", fused, sources, convention)
     kept = whole = images.sources.new_zeros(())
@@ -79,25 +79,25 @@ def vif(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
 
 
 def viff(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Return the visual information fidelity for fusion: of one source in each window.
+    """Compute the visual information fidelity for fusion (VIFF), with one source per window.
 
         VIFF = sum over bands b of p_b sum(kept + 1e-7) / sum(whole + 1e-7)
         p = (1, 0, 0.15, 1) / 2.15,   n = 0.005 * 255^2
 
-    In each window one source counts: that with the smallest gain, because it has the most contrast
-    or because F lost it. A source that is flat there has gain 0 and counts, though there is
-    nothing in it to keep; so the window hardly matters, whatever the other sources show. Where
-    gains are equal, the last of these sources counts. That matters where F is flat, or the inverse
-    of all sources: all gains are 0, and VIFF depends on the order of the sources.
+    In each window only the source with the smallest gain counts: it has the most contrast, or F
+    lost it. A source that is flat there has gain 0 and is chosen although it has no information, so
+    that the window has almost no weight, whatever the other sources show. Of sources with equal
+    gains the last one counts. Where F is flat, or anticorrelated with all sources, all gains are 0
+    and VIFF depends on the order of the sources.
 
     Args:
         fused: `(N, H, W)`, gray levels 0..255, both edges at least 41 pixels.
-        sources: `(k, N, H, W)` likewise; more than two compete in the same way.
-        convention: there is but one.
+        sources: `(k, N, H, W)` likewise; the smallest gain is taken over all k.
+        convention: only the default.
 
     Returns:
         `(N,)`, float64: 1 if all sources are equal to the fused image, more if its contrast is
-        raised, near 0 if it is constant.
+        increased, near 0 if it is constant.
 
     Raises:
         FusionlabError: the images do not fit together, or are too small.
@@ -115,7 +115,7 @@ def viff(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
 
 
 class _Band(NamedTuple):
-    """The images in one band, and the window that looks at them."""
+    """The images in one band, and its window."""
 
     fused: Tensor
     sources: Tensor
@@ -123,7 +123,7 @@ class _Band(NamedTuple):
 
 
 class _Information(NamedTuple):
-    """What each window says of each source, `(k, N, h, w)`."""
+    """Gain and information per window and source, `(k, N, h, w)`; see the module docstring."""
 
     gain: Tensor
     kept: Tensor
@@ -161,22 +161,22 @@ def _information(band: _Band, noise: float) -> _Information:
     variance_s = variance_s.masked_fill(flat, 0)
     gain = (covariance / (variance_s + FLAT)).masked_fill(flat | (variance_f < FLAT), 0)
     gain = gain.clamp(min=0)
-    rest = (variance_f - gain * covariance).clamp(min=FLAT)
+    residual = (variance_f - gain * covariance).clamp(min=FLAT)
     return _Information(
         gain,
-        torch.log10(1 + gain.square() * variance_s / (rest + noise)),
+        torch.log10(1 + gain.square() * variance_s / (residual + noise)),
         torch.log10(1 + variance_s / noise),
     )
 
 
 def _of_smallest_gain(information: _Information) -> tuple[Tensor, Tensor]:
-    """Return `kept` and `whole` `(N, h, w)` of the source that each window counts for."""
-    *others, (smallest, kept, whole) = zip(*information, strict=True)
-    for gain, its_kept, its_whole in reversed(others):
+    """Return `kept` and `whole` `(N, h, w)` of the source with the smallest gain per window."""
+    *earlier, (smallest, kept, whole) = zip(*information, strict=True)
+    for gain, source_kept, source_whole in reversed(earlier):
         smaller = gain < smallest
         smallest = torch.where(smaller, gain, smallest)
-        kept = torch.where(smaller, its_kept, kept)
-        whole = torch.where(smaller, its_whole, whole)
+        kept = torch.where(smaller, source_kept, kept)
+        whole = torch.where(smaller, source_whole, whole)
     return kept, whole
 
 

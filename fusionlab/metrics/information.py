@@ -1,19 +1,18 @@
-"""Information: how much there is in an image, and how much of it comes from the sources.
+"""Information: how much an image contains, and how much of it comes from the sources.
 
-What counts is how often each whole gray level 0..255 occurs. p(i) is the share of the pixels
-that have level i, p(i, j) the share of those with level i in one image and j in the other:
+All metrics are computed from histograms of integer gray levels 0..255. p(i) is the fraction of the
+pixels with level i, p(i, j) the fraction with level i in one image and j in the other:
 
     H(X)     = - sum_i p(i) log2 p(i)                               entropy, bits
     I(X, Y)  = sum_ij p(i, j) log2 [p(i, j) / (p(i) p(j))]          mutual information, bits
 
-A constant image holds no information and shares none: both are exactly zero, not a rest of
-rounding.
+For a constant image both are exactly zero, not a rounding residue.
 
-Where programs differ: VIFB takes natural logarithms; Linfeng Tang's code mixes up levels 254 and
-255 in joint histograms; the toolbox of Liu et al. cannot judge constant images, and mixes up the
-images in its Tsallis entropy. VIFB and Liu et al. stretch each image to 0..255 before they count.
-That makes no difference to anything above: a stretch of whole levels keeps different levels
-different, and which level it is does not matter.
+Where programs differ: VIFB uses natural logarithms; Linfeng Tang's code merges levels 254 and 255
+in joint histograms; the toolbox of Liu et al. cannot score constant images and exchanges the images
+in its Tsallis entropy. VIFB and Liu et al. apply min-max normalization to 0..255 before they count.
+That does not change the quantities above, because it maps different integer levels to different
+levels.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from fusionlab.metrics.inputs import LEVELS, WHITE, checked, quantized
 
-NAVA = 0.43137
+ORDER = 0.43137
 """The order q of the Tsallis entropies in Q_TE, as chosen by Nava et al."""
 
 # ------------------------------------------------------------------ the metrics
@@ -37,14 +36,14 @@ def entropy(
     sources: Tensor,
     convention: str = "default",
 ) -> Tensor:
-    """Entropy of the fused image (EN): H(F), in bits per pixel.
+    """Compute the entropy of the fused image (EN), H(F), in bits per pixel.
 
-    0 for a constant image, 8 where all levels are equally frequent. It looks at the fused image
-    alone, and noise raises it.
+    It is 0 for a constant image and 8 if all levels are equally frequent. It depends on the fused
+    image only, and noise increases it.
 
     Args:
-        fused: `(N, H, W)` in 0..255; rounded to whole levels.
-        sources: `(k, N, H, W)` likewise; not looked at.
+        fused: `(N, H, W)` in 0..255; rounded to integer levels.
+        sources: `(k, N, H, W)` in 0..255; ignored.
         convention: `paper`, `vifb` and `tang` compute the same.
 
     Returns:
@@ -56,24 +55,23 @@ def entropy(
     Reference: Roberts, van Aardt and Ahmed 2008, Journal of Applied Remote Sensing 2(1), 023522.
     """
     images = checked("EN", fused, sources, convention)
-    return _bits(_shares(quantized(images.fused)))
+    return _bits(_histogram(quantized(images.fused)))
 
 
 def mutual_information(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Mutual information of the fused image and each source (MI), summed, in bits.
+    """Sum the mutual information of the fused image and each source (MI), in bits.
 
-    MI = I(A, F) + I(B, F); the sum over all sources where there are more than two. It is not
-    bounded by the information of the sources taken together: what they have in common counts
-    twice.
+    MI = I(A, F) + I(B, F), the sum over all sources for k > 2. It is not bounded by the joint
+    information of the sources: what they have in common counts twice.
 
-    The "MI" of the authors of DenseFuse is not offered: their program always gives 2 H(F).
+    The "MI" of the authors of DenseFuse is not offered: their program always returns 2 H(F).
 
     Args:
-        fused: `(N, H, W)` in 0..255; rounded to whole levels.
-        sources: `(k, N, H, W)` likewise.
-        convention: `vifb`: in nats instead of bits, by a factor ln 2 smaller. `tang`: levels 254
-            and 255 are one in the joint histograms, but two in the entropies, so that images
-            with both share more than they should.
+        fused: `(N, H, W)` in 0..255; rounded to integer levels.
+        sources: `(k, N, H, W)` in 0..255, likewise.
+        convention: `vifb`: in nats instead of bits, smaller by a factor ln 2. `tang`: levels 254
+            and 255 share a bin in the joint histograms but not in the entropies, so that images
+            with both levels score too high.
 
     Returns:
         `(N,)`, float64, from 0 to 8 k.
@@ -98,16 +96,16 @@ def mutual_information(fused: Tensor, sources: Tensor, convention: str = "defaul
 def normalized_mutual_information(
     fused: Tensor, sources: Tensor, convention: str = "default"
 ) -> Tensor:
-    """Mutual information, each in proportion to the entropies (NMI, Q_MI).
+    """Sum the mutual information with each source, normalized by the entropies (NMI, Q_MI).
 
-    NMI = 2 [I(A, F) / (H(A) + H(F)) + I(B, F) / (H(B) + H(F))]; the sum over all sources where
-    there are more than two. 1 for each source that the fused image equals. A fused image and a
-    source that are both constant share no information, and count 0.
+    NMI = 2 [I(A, F) / (H(A) + H(F)) + I(B, F) / (H(B) + H(F))], the sum over all sources for k > 2.
+    A source that equals the fused image counts 1. If the fused image and a source are both
+    constant, that source counts 0.
 
     Args:
-        fused: `(N, H, W)` in 0..255; rounded to whole levels.
-        sources: `(k, N, H, W)` likewise.
-        convention: `liu`: nan where an image is constant, but not black (divides by zero).
+        fused: `(N, H, W)` in 0..255; rounded to integer levels.
+        sources: `(k, N, H, W)` in 0..255, likewise.
+        convention: `liu`: nan if an image is constant but not black (division by zero).
 
     Returns:
         `(N,)`, float64, from 0 to k.
@@ -118,12 +116,13 @@ def normalized_mutual_information(
     Reference: Hossny et al. 2008, doi:10.1049/el:20081754.
     """
     images = checked("NMI", fused, sources, convention)
-    levels, parts = quantized(images.fused), quantized(images.sources)
-    mine = _bits(_shares(levels))
-    total = torch.zeros_like(mine)
-    for source in parts:
-        total += 2 * _ratio(_mutual(_joint(source, levels)), _bits(_shares(source)) + mine)
-    return _refused(total, levels, parts) if convention == "liu" else total
+    fused_levels, source_levels = quantized(images.fused), quantized(images.sources)
+    fused_entropy = _bits(_histogram(fused_levels))
+    total = torch.zeros_like(fused_entropy)
+    for source in source_levels:
+        entropies = _bits(_histogram(source)) + fused_entropy
+        total += 2 * _ratio(_mutual(_joint(source, fused_levels)), entropies)
+    return _nan_if_constant(total, fused_levels, source_levels) if convention == "liu" else total
 
 
 def cross_entropy(
@@ -131,20 +130,20 @@ def cross_entropy(
     sources: Tensor,
     convention: str = "default",
 ) -> Tensor:
-    """Cross entropy of each source and the fused image (CE), averaged, in bits; lower is better.
+    """Average the cross entropy of each source and the fused image (CE), in bits; lower is better.
 
     CE = mean over the sources S of  sum_i p_S(i) log2 [p_S(i) / p_F(i)], over the levels that
-    both images have. 0 where the fused image has the histogram of every source.
+    occur in both images. It is 0 if the fused image has the histogram of every source.
 
-    What the field calls cross entropy is the Kullback-Leibler divergence of the histograms, but
-    for the levels that the fused image lacks. There the divergence is infinite, which nearly
-    every fused image would be; published values leave such levels out, and so does this. The
-    price: CE does not see what is missing. It can be negative, and a constant image, which lacks
-    all levels but one, is among the best.
+    The fusion literature calls this cross entropy; it is the Kullback-Leibler divergence of the
+    histograms, except for the levels that the fused image lacks. With these the divergence would be
+    infinite for nearly every fused image; published values skip them, and so does this function.
+    As a consequence CE ignores missing levels: it can be negative, and a constant image, which
+    lacks all levels but one, gets one of the best values.
 
     Args:
-        fused: `(N, H, W)` in 0..255; rounded to whole levels.
-        sources: `(k, N, H, W)` likewise, any k.
+        fused: `(N, H, W)` in 0..255; rounded to integer levels.
+        sources: `(k, N, H, W)` in 0..255, likewise, any k.
         convention: `vifb` computes the same.
 
     Returns:
@@ -156,29 +155,29 @@ def cross_entropy(
     Reference: Bulanon et al. 2009, doi:10.1016/j.biosystemseng.2009.02.009.
     """
     images = checked("CE", fused, sources, convention)
-    mine = _shares(quantized(images.fused))
-    theirs = torch.stack([_shares(source) for source in quantized(images.sources)])
-    terms = torch.xlogy(theirs, theirs / mine).where((theirs > 0) & (mine > 0), 0)
+    of_fused = _histogram(quantized(images.fused))
+    of_sources = torch.stack([_histogram(source) for source in quantized(images.sources)])
+    terms = torch.xlogy(of_sources, of_sources / of_fused)
+    terms = terms.where((of_sources > 0) & (of_fused > 0), 0)
     return terms.sum(dim=-1).mean(dim=0) / log(2)
 
 
 def nonlinear_correlation(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Nonlinear correlation information entropy of all images together (Q_NCIE).
+    """Compute the nonlinear correlation information entropy of all images together (Q_NCIE).
 
-    The images, K = k + 1 with the fused one, have the matrix of correlations R: 1 on the
-    diagonal, I(X, Y) / 8 elsewhere, which is mutual information in logarithms to the base 256.
-    With its eigenvalues l_1 .. l_K
+    The K = k + 1 images (sources and fused image) have a correlation matrix R with 1 on the
+    diagonal and I(X, Y) / 8 elsewhere, the mutual information with base-256 logarithms. With its
+    eigenvalues l_1 .. l_K
 
         Q_NCIE = 1 + sum_n (l_n / K) log256 (l_n / K)
 
-    from 1 - log256 K (0.8019 for two sources), where no two images share any information, to 1.
-    What the sources share with each other counts, too. More than two sources make the matrix
-    larger, and the values smaller.
+    It ranges from 1 - log256 K (0.8019 for two sources), if no two images share any information,
+    to 1. Information shared between sources counts, too. With more sources values are lower.
 
     Args:
-        fused: `(N, H, W)` in 0..255; rounded to whole levels.
-        sources: `(k, N, H, W)` likewise.
-        convention: `liu`: nan where an image is constant, but not black (divides by zero).
+        fused: `(N, H, W)` in 0..255; rounded to integer levels.
+        sources: `(k, N, H, W)` in 0..255, likewise.
+        convention: `liu`: nan if an image is constant but not black (division by zero).
 
     Returns:
         `(N,)`, float64, in 0..1.
@@ -191,20 +190,21 @@ def nonlinear_correlation(fused: Tensor, sources: Tensor, convention: str = "def
     nonlinear correlation measure for multivariable data set", Physica D 200(3-4), pp. 287-295.
     """
     images = checked("Q_NCIE", fused, sources, convention)
-    levels, parts = quantized(images.fused), quantized(images.sources)
-    everything = [*parts, levels]
-    size = len(everything)
-    matrix = torch.eye(size, dtype=torch.float64, device=levels.device).repeat(len(levels), 1, 1)
-    for (row, one), (column, other) in combinations(enumerate(everything), 2):
-        matrix[:, row, column] = matrix[:, column, row] = _mutual(_joint(one, other)) / 8
+    fused_levels, source_levels = quantized(images.fused), quantized(images.sources)
+    all_levels = [*source_levels, fused_levels]
+    size = len(all_levels)
+    identity = torch.eye(size, dtype=torch.float64, device=fused_levels.device)
+    matrix = identity.repeat(len(fused_levels), 1, 1)
+    for (row, x), (column, y) in combinations(enumerate(all_levels), 2):
+        matrix[:, row, column] = matrix[:, column, row] = _mutual(_joint(x, y)) / 8
     # rounding may leave a zero eigenvalue slightly below zero
     weights = torch.linalg.eigvalsh(matrix).clamp(min=0) / size
     value = 1 - torch.special.entr(weights).sum(dim=-1) / log(LEVELS)
-    return _refused(value, levels, parts) if convention == "liu" else value
+    return _nan_if_constant(value, fused_levels, source_levels) if convention == "liu" else value
 
 
 def tsallis_information(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Mutual information after Tsallis, normalized (Q_TE).
+    """Compute the normalized Tsallis mutual information (Q_TE).
 
     With the Tsallis entropy and mutual information of order q = 0.43137
 
@@ -213,16 +213,16 @@ def tsallis_information(fused: Tensor, sources: Tensor, convention: str = "defau
 
         Q_TE = [I_q(A, F) + I_q(B, F)] / [H_q(A) + H_q(B) - I_q(A, B)]
 
-    0 where the fused image is constant, or both sources are. Defined for two sources.
+    It is 0 if the fused image or both sources are constant. Defined for two sources.
 
     Args:
-        fused: `(N, H, W)` in 0..255; rounded to whole levels.
-        sources: `(2, N, H, W)` likewise.
-        convention: `liu`: as the toolbox computes it, which is something else. The marginals are
-            exchanged: p(i, j) meets p_Y(i) p_X(j), so that the value depends on which levels an
-            image has, and the images are stretched to 0..255 for it; H_q is the Shannon entropy
-            to the power of q; and I_q(A, B) is added instead of subtracted. Nan where an image
-            is constant, but not black (divides by zero).
+        fused: `(N, H, W)` in 0..255; rounded to integer levels.
+        sources: `(2, N, H, W)` in 0..255, likewise.
+        convention: `liu`: what the toolbox computes, which is a different quantity. The marginals
+            are exchanged: p(i, j) is compared with p_Y(i) p_X(j), so that the value depends on
+            which levels an image has, and each image is min-max normalized to 0..255 first; H_q is
+            the Shannon entropy to the power of q; and I_q(A, B) is added instead of subtracted.
+            Nan if an image is constant but not black (division by zero).
 
     Returns:
         `(N,)`, float64, in 0..2.
@@ -236,100 +236,101 @@ def tsallis_information(fused: Tensor, sources: Tensor, convention: str = "defau
     Eq. 8 of Liu et al. 2012, doi:10.1109/TPAMI.2011.109.
     """
     images = checked("Q_TE", fused, sources, convention)
-    levels, parts = quantized(images.fused), quantized(images.sources)
+    fused_levels, source_levels = quantized(images.fused), quantized(images.sources)
     if convention == "liu":
-        return _refused(_tsallis_liu(_stretched(levels), *_stretched(parts)), levels, parts)
-    a, b = parts
-    transferred = _tsallis(_joint(a, levels)) + _tsallis(_joint(b, levels))
-    entropies = sum(((_shares(x) ** NAVA).sum(dim=-1) - 1) / (1 - NAVA) for x in parts)
+        value = _tsallis_liu(_minmax_normalized(fused_levels), *_minmax_normalized(source_levels))
+        return _nan_if_constant(value, fused_levels, source_levels)
+    a, b = source_levels
+    transferred = _tsallis(_joint(a, fused_levels)) + _tsallis(_joint(b, fused_levels))
+    entropies = sum(((_histogram(x) ** ORDER).sum(dim=-1) - 1) / (1 - ORDER) for x in (a, b))
     return _ratio(transferred, entropies - _tsallis(_joint(a, b)))
 
 
-# ------------------------------------------------------------------ counting
+# ------------------------------------------------------------------ histograms
 
 
-def _counts(values: Tensor, kinds: int) -> Tensor:
-    """Count how often each of 0 .. kinds - 1 occurs in each image `(N, H, W)`: `(N, kinds)`."""
-    first = kinds * torch.arange(len(values), device=values.device).view(-1, 1, 1)
-    counts = torch.bincount((values + first).flatten(), minlength=len(values) * kinds)
-    return counts.view(-1, kinds).double()
+def _counts(values: Tensor, bins: int) -> Tensor:
+    """Count the occurrences of 0 .. bins - 1 in each image `(N, H, W)`: `(N, bins)`."""
+    offsets = bins * torch.arange(len(values), device=values.device).view(-1, 1, 1)
+    counts = torch.bincount((values + offsets).flatten(), minlength=len(values) * bins)
+    return counts.view(-1, bins).double()
 
 
-def _joint(one: Tensor, other: Tensor) -> Tensor:
-    """Count how often levels meet: `(N, 256, 256)`, the level of `one` chooses the row."""
-    return _counts(LEVELS * one + other, LEVELS**2).view(-1, LEVELS, LEVELS)
+def _joint(rows: Tensor, columns: Tensor) -> Tensor:
+    """Count the pairs of levels of two images: `(N, 256, 256)`."""
+    return _counts(LEVELS * rows + columns, LEVELS**2).view(-1, LEVELS, LEVELS)
 
 
-def _shares(levels: Tensor) -> Tensor:
-    """Return the share of the pixels that each level has, `(N, 256)`."""
+def _histogram(levels: Tensor) -> Tensor:
+    """Return the fraction of the pixels with each level, `(N, 256)`."""
     return _counts(levels, LEVELS) / levels[0].numel()
 
 
 def _normalized(joint: Tensor) -> Tensor:
-    """Return the share of the pixels that each pair of levels has, `(N, 65536)`."""
+    """Return the fraction of the pixels with each pair of levels, `(N, 65536)`."""
     pairs = joint.flatten(1)
     return pairs / pairs.sum(dim=1, keepdim=True)
 
 
-def _bits(shares: Tensor) -> Tensor:
-    """Return the entropy `(N,)` of shares `(N, kinds)`, in bits."""
-    nats: Tensor = torch.special.entr(shares).sum(dim=-1)
+def _bits(histogram: Tensor) -> Tensor:
+    """Return the entropy `(N,)` of histograms `(N, bins)`, in bits."""
+    nats: Tensor = torch.special.entr(histogram).sum(dim=-1)
     return nats / log(2)
 
 
-# ------------------------------------------------------------------ what images share
+# ------------------------------------------------------------------ mutual information
 
 
-def _surprise(joint: Tensor) -> Tensor:
-    """Return p(i, j) / (p(i) p(j)), `(N, 256, 256)`; 1 where the two levels never meet.
+def _dependence(joint: Tensor) -> Tensor:
+    """Return p(i, j) / (p(i) p(j)), `(N, 256, 256)`; 1 for pairs of levels that do not occur.
 
-    Exactly 1 where they meet as often as by chance: all that is divided are whole numbers.
+    It is exactly 1 for pairs as frequent as under independence: all operands are integers.
     """
     pixels = joint.sum(dim=(1, 2), keepdim=True)
-    by_chance = joint.sum(dim=2, keepdim=True) * joint.sum(dim=1, keepdim=True)
-    return (joint * pixels / by_chance).where(joint > 0, 1)
+    independent = joint.sum(dim=2, keepdim=True) * joint.sum(dim=1, keepdim=True)
+    return (joint * pixels / independent).where(joint > 0, 1)
 
 
 def _mutual(joint: Tensor) -> Tensor:
     """Return the mutual information `(N,)` in bits."""
-    return (_normalized(joint) * _surprise(joint).flatten(1).log2()).sum(dim=1)
+    return (_normalized(joint) * _dependence(joint).flatten(1).log2()).sum(dim=1)
 
 
 def _tsallis(joint: Tensor) -> Tensor:
     """Return the mutual information `(N,)` of order q, with p^q r^(1-q) = p (p/r)^(q-1)."""
-    lost: Tensor = 1 - _surprise(joint).flatten(1) ** (NAVA - 1)
-    return (_normalized(joint) * lost).sum(dim=1) / (1 - NAVA)
+    terms: Tensor = 1 - _dependence(joint).flatten(1) ** (ORDER - 1)
+    return (_normalized(joint) * terms).sum(dim=1) / (1 - ORDER)
 
 
-def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Divide; nothing of nothing is nothing."""
-    return part / whole.where(whole > 0, 1)
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Divide, with 0 / 0 = 0."""
+    return numerator / denominator.where(denominator > 0, 1)
 
 
 # ------------------------------------------------------------------ the toolbox of Liu et al.
 
 
-def _stretched(levels: Tensor) -> Tensor:
-    """Stretch the levels of each image to 0..255, and round; a constant image becomes black."""
+def _minmax_normalized(levels: Tensor) -> Tensor:
+    """Normalize the levels of each image to 0..255 and round; a constant image becomes black."""
     low, high = levels.amin(dim=(-2, -1), keepdim=True), levels.amax(dim=(-2, -1), keepdim=True)
     return quantized((levels - low) / (high - low).clamp(min=1) * WHITE)
 
 
-def _refused(values: Tensor, fused: Tensor, sources: Tensor) -> Tensor:
-    """Return nan where the stretch divides zero by zero: constant images, but for black ones."""
+def _nan_if_constant(values: Tensor, fused: Tensor, sources: Tensor) -> Tensor:
+    """Return nan where an image is constant but not black: the normalization divides 0 by 0."""
     low, high = torch.cat([sources, fused[None]]).flatten(2).aminmax(dim=2)
     return values.masked_fill(((low == high) & (high > 0)).any(dim=0), nan)
 
 
 def _tsallis_liu(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return Q_TE of stretched levels `(N, H, W)` as the toolbox computes it."""
-    entropies = _bits(_shares(a)) ** NAVA + _bits(_shares(b)) ** NAVA
+    """Return Q_TE of normalized levels `(N, H, W)` as the toolbox computes it."""
+    entropies = _bits(_histogram(a)) ** ORDER + _bits(_histogram(b)) ** ORDER
     return (_exchanged(a, fused) + _exchanged(b, fused)) / (entropies + _exchanged(a, b))
 
 
-def _exchanged(one: Tensor, other: Tensor) -> Tensor:
+def _exchanged(x: Tensor, y: Tensor) -> Tensor:
     """Return the mutual information of order q with the two marginals exchanged."""
-    by_chance = _shares(other)[:, :, None] * _shares(one)[:, None, :]
-    terms = _normalized(_joint(one, other)) ** NAVA * by_chance.flatten(1) ** (1 - NAVA)
-    lost: Tensor = 1 - terms.sum(dim=1)
-    return lost / (1 - NAVA)
+    independent = _histogram(y)[:, :, None] * _histogram(x)[:, None, :]
+    terms = _normalized(_joint(x, y)) ** ORDER * independent.flatten(1) ** (1 - ORDER)
+    information: Tensor = 1 - terms.sum(dim=1)
+    return information / (1 - ORDER)

@@ -1,11 +1,11 @@
-"""What every metric does first: check the images, and bring them to one dtype.
+"""Input validation for metrics: check the images and convert them to float64.
 
-Everything is computed in float64. The programs that metrics come from do, several definitions
-compare numbers for equality or divide by differences of large sums, and a value that depends on
-the dtype of its input would be one more definition.
+All metrics compute in float64. The original programs do, several definitions compare numbers for
+equality or divide by differences of large sums, and a value should not depend on the dtype of its
+input.
 
-The unit is the gray level, 0..255, whatever the depth of the files: 16-bit values are divided by
-257 and keep their fractions, except where a definition counts gray levels (`quantized`).
+The unit is the gray level, 0..255, whatever the bit depth of the files: 16-bit values are divided
+by 257 and keep their fractions, except where a definition counts gray levels (`quantized`).
 """
 
 from __future__ import annotations
@@ -75,5 +75,5 @@ def checked(name: str, fused: Tensor, sources: Tensor, convention: str = "defaul
 
 
 def quantized(images: Tensor) -> Tensor:
-    """Round to whole gray levels, halves upwards, int64: for definitions that count them."""
+    """Round half up to integer gray levels, int64, for definitions that count them."""
     return torch.floor(images + 0.5).long()

@@ -1,24 +1,24 @@
-"""Features found by phase congruency: Q_P of Zhao, Laganiere and Liu 2007.
+"""Features from phase congruency: Q_P of Zhao, Laganiere and Liu 2007.
 
-Edges, lines and corners are where the waves that an image is made of are in phase. Phase
-congruency measures that, whatever the contrast (Kovesi 1999, 2003). Each image is filtered by
-log-Gabor wavelets of 4 scales s in 6 directions o; with the complex responses r_so and their
-mean phase u_o = sum_s r_so / |sum_s r_so|,
+At edges, lines and corners the Fourier components of an image are in phase. Phase congruency
+measures that independently of contrast (Kovesi 1999, 2003). Each image is filtered by log-Gabor
+wavelets of 4 scales s in 6 directions o; with the complex responses r_so and their mean phase
+u_o = sum_s r_so / |sum_s r_so|,
 
 e_o = w_o max(sum_s (Re r_so u_o* - |Im r_so u_o*|) - T_o, 0)     energy in phase, above noise
 a_o = sum_s |r_so|                                                amplitude
 p   = sum_o e_o / sum_o a_o                                       phase congruency
 
-where the threshold T_o is estimated from the median response at the finest scale, and w_o falls
-where few scales respond. Of p_o = e_o / a_o, a vector at the angle of o, the moments
+where the threshold T_o is estimated from the median response at the finest scale, and w_o is small
+where few scales respond. With p_o = e_o / a_o as a vector at the angle of o, the moments
 
 M, m = (c + a +- sqrt(b^2 + (a - c)^2)) / 2
 a, b, c = sum_o (p_o cos o)^2, 2 sum_o p_o^2 cos o sin o, sum_o (p_o sin o)^2, each over 6/2
 
-say how much edge (M) and how much corner (m) there is.
+measure edge strength (M) and corner strength (m).
 
-The maps p, M and m of each source, and of a source chosen pixel by pixel for its larger p, are
-compared with those of the fused image by their local correlation. The best of them counts.
+The maps p, M and m of each source, and of a composite that takes each pixel from the source with
+the larger p, are compared with those of the fused image by local correlation. The best one counts.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ ANGULAR = math.pi / DIRECTIONS / 1.2  # standard deviation over angles
 CUTOFF, ORDER = 0.45, 15  # of the Butterworth low-pass that keeps to the disc of frequencies
 
 # phase congruency
-DEVIATIONS = 2.0  # of the noise above its mean, where the threshold lies
-OVERESTIMATED = 1.7  # by so much, of this measure of congruency
-LEAST_WIDTH, SHARPNESS = 0.5, 10.0  # of the sigmoid that weights by the number of scales
+DEVIATIONS = 2.0  # standard deviations of the noise between its mean and the threshold
+NOISE_OVERESTIMATION = 1.7  # factor by which this estimate exceeds the noise energy
+MIN_WIDTH, SHARPNESS = 0.5, 10.0  # of the sigmoid that weights by the number of scales
 EPSILON = 1e-4  # gray levels; in the moments, without unit
 
 # the comparison
@@ -55,33 +55,32 @@ C = 1e-4
 
 
 def q_p(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Local correlation of phase congruency and its two moments, their product; at most 1.
+    """Compute the local correlation of phase congruency and its moments (Q_P); at most 1.
 
     Q_P = P_p P_M P_m, where P_x is the average, over the pixels at which any source has a feature
     (p > 0.1), of
 
-        max_i (cov(x_i, x_F) + C) / (s(x_i) s(x_F) + C)        i = each source, and the chosen one;
+        max_i (cov(x_i, x_F) + C) / (s(x_i) s(x_F) + C)        i = each source and the composite;
                                                                0 where i has no feature
 
     in Gaussian windows of 11x11 (sigma 1.5, zeros beyond the border), C = 0.0001. The maps of the
-    sources are cut to their features before, that of the fused image is not: even the only source
-    itself does not reach 1 (0.92 to 0.96 for photographs).
+    sources, but not that of the fused image, are set to zero outside their features. Even a fused
+    image that equals its only source therefore does not reach 1 (0.92 to 0.96 for photographs).
 
-    Two things to know. A flat fused image gets nearly 1: it has no features to correlate, and
-    C / C is 1. And the Nyquist frequency of an even edge belongs to one of two directions, so that
-    a mirrored scene differs by 1e-4 or so; at odd edges it does not.
+    A flat fused image gets almost 1: it has no features to correlate, and C / C is 1. The Nyquist
+    frequency of an even edge is assigned to one of two directions, so that a mirrored scene differs
+    by about 1e-4; at odd edges it does not.
 
     Args:
         fused: `(N, H, W)` in 0..255, both edges at least 11.
-        sources: `(k, N, H, W)` likewise. More than two are judged together: the best of all
-            counts, and one is chosen among all.
-        convention: `liu` reproduces the toolbox of Liu et al. 2012: on photographs smaller by 1
-            to 11 %. It is built on an early phase congruency with two mistakes that Kovesi put
-            right later: b of the moments is a quarter of what it should be, which lets slanting
-            edges pass for corners; and at odd edges the low-pass filter lies one frequency off.
+        sources: `(k, N, H, W)` in 0..255; maximum and composite are taken over all k.
+        convention: `liu` reproduces the toolbox of Liu et al. 2012, 1 to 11 % lower on photographs.
+            It uses an early phase congruency with two bugs that Kovesi fixed later: b of the
+            moments is a quarter of the correct value, so that oblique edges are taken for corners;
+            and at odd edges the low-pass filter is off by one frequency.
 
     Returns:
-        `(N,)`; nan where no source has a feature.
+        `(N,)`; nan if no source has a feature.
 
     Raises:
         FusionlabError: the shapes do not fit, or an image is too small.
@@ -97,7 +96,7 @@ def q_p(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     early = convention == "liu"
     wavelets = _wavelets(height, width, fused, early=early)
     values = []
-    for image, scene in zip(fused, sources.unbind(dim=1), strict=True):  # bounds the memory
+    for image, scene in zip(fused, sources.unbind(dim=1), strict=True):  # one by one: memory
         maps = _features(torch.stack([image, *scene]), wavelets, early=early)
         values.append(_agreement(maps[0], maps[1:]))
     return torch.stack(values)
@@ -109,8 +108,8 @@ def q_p(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
 def _agreement(fused: Tensor, sources: Tensor) -> Tensor:
     """Return Q_P of the maps `(3, H, W)` of the fused image and `(k, 3, H, W)` of its sources."""
     strongest = sources[:, :1].argmax(dim=0, keepdim=True)
-    chosen = sources.gather(0, strongest.expand(1, *fused.shape))
-    candidates = torch.cat([sources, chosen])
+    composite = sources.gather(0, strongest.expand(1, *fused.shape))
+    candidates = torch.cat([sources, composite])
     feature = candidates[:, :1] > FEATURE
     correlation = _correlation(candidates * feature, fused) * feature
     best = correlation.amax(dim=0).sum(dim=(1, 2)) / feature[-1].sum()
@@ -131,18 +130,18 @@ def _correlation(maps: Tensor, fused: Tensor) -> Tensor:
 
 
 class _Wavelets(NamedTuple):
-    """The filters in the frequency domain, origin in the corner, as factors."""
+    """The factors of the filters in the frequency domain, with the origin in the corner."""
 
     radial: Tensor
-    """(SCALES, H, W), log-Gabor and low-pass."""
+    """(SCALES, H, W), log-Gabor times low-pass."""
 
     angle: Tensor
-    """(H, W), of each frequency."""
+    """(H, W), the angle of each frequency."""
 
     def toward(self, direction: float) -> Tensor:
-        """Return the filters `(SCALES, H, W)` of one direction; they have one side only."""
-        turn = self.angle - direction
-        distance = torch.atan2(torch.sin(turn), torch.cos(turn))
+        """Return the one-sided filters `(SCALES, H, W)` of one direction."""
+        difference = self.angle - direction
+        distance = torch.atan2(torch.sin(difference), torch.cos(difference))
         return self.radial * torch.exp(-(distance**2) / (2 * ANGULAR**2))
 
 
@@ -151,20 +150,20 @@ def _wavelets(height: int, width: int, like: Tensor, *, early: bool) -> _Wavelet
         torch.arange(edge, dtype=like.dtype, device=like.device) - edge // 2
         for edge in (height, width)
     )
-    # odd edges have no Nyquist frequency: there, the outermost takes its place at 0.5
+    # An odd edge has no Nyquist frequency: its highest frequency is set to 0.5 instead.
     y = ifftshift(rows)[:, None] / (height - height % 2)
     x = ifftshift(columns) / (width - width % 2)
     radius = torch.hypot(y, x)
     low_pass = _butterworth(
         torch.hypot(fftshift(rows)[:, None] / height, fftshift(columns) / width)
-        if early  # at odd edges, fftshift puts the origin last and not first
+        if early  # at odd edges fftshift, unlike ifftshift, puts the origin last
         else radius
     )
-    radius[0, 0] = 1  # its logarithm is not used
+    radius[0, 0] = 1  # avoids log(0); the result is overwritten below
     wavelengths = WAVELENGTH * STEP ** torch.arange(SCALES, dtype=like.dtype, device=like.device)
     octaves = torch.log(radius * wavelengths[:, None, None]) / math.log(BANDWIDTH)
     radial = torch.exp(-(octaves**2) / 2) * low_pass
-    radial[:, 0, 0] = 0  # the mean gray level has no phase
+    radial[:, 0, 0] = 0  # remove the mean gray level
     return _Wavelets(radial, torch.atan2(-y, x))
 
 
@@ -185,7 +184,7 @@ def _features(images: Tensor, wavelets: _Wavelets, *, early: bool) -> Tensor:
             energy, amplitude = _congruent(spectrum, filters, gain)
             energies.add_(energy)
             amplitudes.add_(amplitude)
-            # without any response there is no energy either, and 0 / 0 is to be 0
+            # without a response the energy is 0 as well, and 0 / 0 must be 0
             square = energy.div_(amplitude.clamp_(min=torch.finfo(amplitude.dtype).tiny)).square_()
             a.add_(square, alpha=cosine**2)
             b.add_(square, alpha=cosine * sine * (0.5 if early else 2))
@@ -204,32 +203,32 @@ def _congruent(spectrum: Tensor, filters: Tensor, gain: Tensor) -> tuple[Tensor,
     total = responses.sum(dim=0)
     length = total.abs()
     phase = total / (length + EPSILON)
-    along = length.square() / (length + EPSILON)  # of the responses, summed
-    across = (responses * phase.conj()).imag.abs().sum(dim=0)
-    energy = along - across - _median(amplitudes[0].square()).sqrt() * gain
+    in_phase = length.square() / (length + EPSILON)
+    out_of_phase = (responses * phase.conj()).imag.abs().sum(dim=0)
+    energy = in_phase - out_of_phase - _median(amplitudes[0].square()).sqrt() * gain
     amplitude = amplitudes.sum(dim=0)
     width = amplitude / (amplitudes.amax(dim=0) + EPSILON) / SCALES
-    weight = torch.sigmoid(SHARPNESS * (width - LEAST_WIDTH))
+    weight = torch.sigmoid(SHARPNESS * (width - MIN_WIDTH))
     return weight * energy.clamp(min=0), amplitude
 
 
 def _noise_gain(filters: Tensor) -> Tensor:
-    """Return T_o, the energy that noise alone stays below, where the median response is 1.
+    """Return the noise threshold T_o for a median response of 1 at the finest scale.
 
-    That median is taken at the finest scale, which is held to be little but noise with Rayleigh
-    distributed amplitudes: its square tells the power of the noise. What that power amounts to
-    over all scales is the energy of the summed even filters, here by Parseval's theorem.
+    Responses at the finest scale are assumed to be mostly noise with Rayleigh distributed
+    amplitudes, so that the squared median gives the noise power. The noise energy over all scales
+    follows from the energy of the summed even filters, computed by Parseval's theorem.
     """
     power = 1 / math.log(2) / filters[0].square().sum()
     summed = filters.sum(dim=0)
     opposite = summed.flip(0, 1).roll((1, 1), (0, 1))  # the filter at the negative frequency
     rayleigh = (power * ((summed + opposite) / 2).square().sum()).sqrt()
     mean, deviation = math.sqrt(math.pi / 2), math.sqrt(2 - math.pi / 2)
-    return rayleigh * (mean + DEVIATIONS * deviation) / OVERESTIMATED
+    return rayleigh * (mean + DEVIATIONS * deviation) / NOISE_OVERESTIMATION
 
 
 def _median(values: Tensor) -> Tensor:
-    """Return the median; of an even number, the mean of the two in the middle."""
+    """Return the median; for an even count, the mean of the two middle values."""
     flat = values.flatten()
     lower, upper = (len(flat) + 1) // 2, len(flat) // 2 + 1
     return (flat.kthvalue(lower).values + flat.kthvalue(upper).values) / 2

@@ -1,16 +1,16 @@
-"""Edges at several scales: Q_M of Wang and Liu 2008.
+"""Edge preservation at several scales: Q_M of Wang and Liu 2008.
 
-The images are split into bands by a Haar pyramid of two levels. At each level
+A Haar pyramid splits the images into bands at two levels. At each level
 
-W_i = H_i^2 + V_i^2 + D_i^2                         energy of source i, coefficient by coefficient
-E_i = e^-|H_i - H_F| + e^-|V_i - V_F| + e^-|D_i - D_F|      what the fused image kept of it
+W_i = H_i^2 + V_i^2 + D_i^2                         energy of source i at each coefficient
+E_i = e^-|H_i - H_F| + e^-|V_i - V_F| + e^-|D_i - D_F|      how much of it the fused image preserves
 Q_s = sum_i sum E_i W_i / sum_i sum W_i
 
-and Q_M = Q_1^(2/3) Q_2^(1/3), the finer level first.
+and Q_M = Q_1^(2/3) Q_2^(1/3), with level 1 the finer one.
 
-The exponential knows no unit: a coefficient that is one gray level off counts 0.37, one that is
-five levels off 0.007. The metric therefore rewards pixels that are copied from a source, and next
-to nothing else.
+The exponential has no scale parameter: a coefficient that is off by one gray level counts 0.37,
+one that is off by five counts 0.007. The metric therefore rewards pixels copied from a source and
+almost nothing else.
 """
 
 from __future__ import annotations
@@ -23,22 +23,21 @@ from torch import Tensor
 from fusionlab.metrics.inputs import checked
 
 EXPONENTS = (2 / 3, 1 / 3)
-"""How much each level counts, finest first."""
+"""Exponent of each level, finest first."""
 
 
 def q_m(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Edge preservation over two levels of a Haar pyramid, 0..3; 3 if every source is kept whole.
+    """Compute the edge preservation over two levels of a Haar pyramid (Q_M), in 0..3.
 
-    The three bands are added, not averaged, hence the 3. Haar coefficients are those of an
-    orthonormal transform of gray levels 0..255: (a + b - c - d)/2 of each 2x2 block. Of a level
-    with an odd edge the last row or column is left out.
+    3 means that every source is preserved completely: the three bands are added, not averaged.
+    Haar coefficients are those of an orthonormal transform of gray levels 0..255: (a + b - c - d)/2
+    of each 2x2 block. The last row or column of a level with an odd edge is dropped.
 
     Args:
         fused: `(N, H, W)` in 0..255, both edges at least 4.
-        sources: `(k, N, H, W)` likewise. More than two are judged together: the sums above run
-            over all of them.
-        convention: `liu` is the default: the toolbox of Liu et al. is the public program of this
-            metric.
+        sources: `(k, N, H, W)` in 0..255. With more than two, the sums above run over all of them.
+        convention: `liu` is the same as the default: the toolbox of Liu et al. is the public
+            program for this metric.
 
     Returns:
         `(N,)`; nan where no source has any detail at one of the levels.
@@ -55,20 +54,20 @@ def q_m(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     quality = fused.new_ones(len(fused))
     for exponent in EXPONENTS:
         images, details = _haar(images)
-        quality = quality * _preserved(details) ** exponent
+        quality = quality * _preservation(details) ** exponent
     return quality
 
 
-def _preserved(details: Tensor) -> Tensor:
+def _preservation(details: Tensor) -> Tensor:
     """Return Q_s `(N,)` of the bands `(3, 1 + k, N, h, w)`, the fused image before its sources."""
     fused, sources = details[:, :1], details[:, 1:]
     energy = sources.square().sum(dim=0)
-    kept = torch.exp(-(sources - fused).abs()).sum(dim=0)
-    return (kept * energy).sum(dim=(0, 2, 3)) / energy.sum(dim=(0, 2, 3))
+    preservation = torch.exp(-(sources - fused).abs()).sum(dim=0)
+    return (preservation * energy).sum(dim=(0, 2, 3)) / energy.sum(dim=(0, 2, 3))
 
 
 def _haar(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the low band `(..., h, w)` and the three others `(3, ..., h, w)` of `(..., H, W)`."""
+    """Split `(..., H, W)` into the low band `(..., h, w)` and the detail bands `(3, ..., h, w)`."""
     low, high = _sum_and_difference(images, -2)
     low_low, low_high = _sum_and_difference(low, -1)
     high_low, high_high = _sum_and_difference(high, -1)
@@ -76,7 +75,7 @@ def _haar(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sum_and_difference(images: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Return both bands of an orthonormal Haar step along one axis; an odd last one is dropped."""
+    """Return both bands of an orthonormal Haar step along one axis, dropping an odd last entry."""
     pairs = images.shape[dim] // 2
     first, second = images.narrow(dim, 0, 2 * pairs).unflatten(dim, (pairs, 2)).unbind(dim)
     return (first + second) / math.sqrt(2), (first - second) / math.sqrt(2)

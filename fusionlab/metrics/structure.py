@@ -1,4 +1,4 @@
-"""Structural similarity: how alike the fused image and each source are, window by window.
+"""Structural similarity of the fused image and each source in sliding windows.
 
 In a window, x and y have means mx, my, variances vx, vy and a covariance vxy:
 
@@ -7,73 +7,66 @@ In a window, x and y have means mx, my, variances vx, vy and a covariance vxy:
     SSIM(x, y) = l cs                                    Q0(x, y): the same with C1 = C2 = 0
 
     SSIM, SSIM_a   mean over windows and sources of SSIM(S, F)
-    MS_SSIM_Wang   the same at five scales, multiplied
+    MS_SSIM_Wang   product over five scales
     Q_S            mean over windows of sum_S w_S Q0(S, F), w_S = the source's share of variance
-    Q_W            the same, but windows count as much as the most varied source varies in them
+    Q_W            Q_S with windows weighted by the largest variance of a source
     Q_C            mean over windows of w Q0(A, F) + (1 - w) Q0(B, F), w = A's share of covariance
-    Q_Y            like Q_S where A and B are alike, max(SSIM(A, F), SSIM(B, F)) elsewhere
+    Q_Y            like Q_S where A and B are similar, max(SSIM(A, F), SSIM(B, F)) elsewhere
 
-Where programs differ: in the border (only windows inside the image, or the last pixel repeated),
-in the range that the constants are made for, and in whether they sum or average over the sources.
-The toolbox of Liu et al. computes Q_S and Q_W with SSIM in place of Q0, and in Q_C and Q_Y, where
-its constants are all but zero, leaves windows without contrast to rounding.
+Programs differ in the border (only windows inside the image, or edge pixels repeated), in the data
+range of the constants, and in whether they sum or average over the sources. The toolbox of Liu et
+al. computes Q_S and Q_W with SSIM in place of Q0; in Q_C and Q_Y its constants are almost zero, so
+that rounding decides the value of flat windows.
 
-Here a window is flat if its variance is at most 1e-13 of its squared mean; variance and
-covariances are then zero, and a quotient 0/0 means what its definition tends to: nothing differs,
-so the similarity is 1; nothing distinguishes the sources, so they weigh the same.
+Here a window is flat if its variance is at most 1e-13 of its squared mean. Its variance and
+covariances are set to zero, and 0/0 is replaced by the limit: a similarity of 1, or equal weights
+of the sources.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from math import exp, fsum
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
 
 from fusionlab.metrics.inputs import WHITE, Images, checked
-from fusionlab.metrics.windows import Border, box, gaussian, separable
-
-WINDOW = 11
-SIGMA = 1.5
-"""Wang's window. Liu's toolbox refuses smaller images even where its own window is smaller."""
-
-K1, K2 = 0.01, 0.03
-C1, C2 = (K1 * WHITE) ** 2, (K2 * WHITE) ** 2
+from fusionlab.metrics.moments import (
+    C1,
+    C2,
+    K1,
+    K2,
+    SIGMA,
+    SMALL_WINDOW,
+    WINDOW,
+    moments,
+    moments_of_octave,
+    pyramid,
+    scenes,
+)
+from fusionlab.metrics.windows import Border, box, gaussian
 
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""How much each scale of MS_SSIM_Wang weighs, from fine to coarse."""
+"""Weight of each scale of MS_SSIM_Wang, fine to coarse."""
 
 BLOCK = 8
-"""The window of Wang's and Bovik's quality index Q0."""
+"""The window of the quality index Q0 of Wang and Bovik."""
 
-SMALL_WINDOW = 7
 SMALL_C = 2e-16
-"""The window and both constants of Q_Y, and of Liu's Q_C."""
+"""Both constants of Q_Y, and of Liu's Q_C."""
 
-ALIKE = 0.75
-"""From which SSIM on Q_Y takes two sources to show the same."""
-
-FLAT = 1e-13
-"""Of the squared mean of a window: variance up to here is rounding.
-
-That leaves some 1e-15 where all pixels are equal. The least that two levels of 16 bits can make,
-one pixel in the corner of the 7x7 window, is 3e-13 on white.
-"""
+SIMILAR_SOURCES = 0.75
+"""SSIM from which Q_Y treats two sources as similar."""
 
 CANCELED = 1e-9
-"""Up to this part of their sizes, the sum of two covariances is rounding.
+"""Largest sum of two covariances that counts as zero, relative to their absolute values.
 
-With images of 8 bits it is exactly zero, or at least 7e-9 of them.
+With 8-bit images the sum is exactly zero or at least 7e-9.
 """
 
 # ------------------------------------------------------------------ the metrics
 
 
 def ssim(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Structural similarity of the fused image with each source (SSIM), averaged.
+    """Average the structural similarity of the fused image with each source (SSIM).
 
     SSIM = 1/k sum_S mean over windows of l(S, F) cs(S, F), in Gaussian windows of 11x11 pixels,
     sigma 1.5, that lie inside the image; C1 = (0.01 L)^2, C2 = (0.03 L)^2, L = 255.
@@ -81,9 +74,9 @@ def ssim(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     Args:
         fused: `(N, H, W)` in 0..255, at least 11x11.
         sources: `(k, N, H, W)` likewise, any k.
-        convention: `vifb`: the sum over the sources, in -2..2 for two. `tang`: L = 1, though gray
-            levels run to 255, which leaves nothing to damp the noise of even areas; and the last
-            pixel repeated at the border.
+        convention: `vifb`: the sum over the sources, in -2..2 for two. `tang`: L = 1 although gray
+            levels go up to 255, so that the constants do not suppress noise in uniform areas; edge
+            pixels are repeated beyond the border.
 
     Returns:
         `(N,)`, float64, in -1..1; 1 where all images are equal.
@@ -105,11 +98,11 @@ def ssim_average(
     sources: Tensor,
     convention: str = "default",
 ) -> Tensor:
-    """Average structural similarity, as in the paper on DenseFuse (SSIM_a).
+    """Average the structural similarity with each source as DenseFuse does (SSIM_a).
 
-    As SSIM, but in a window around every pixel of the image, the last pixel being repeated beyond
-    the border: so does `ssim` of MATLAB, which the authors call. Of a single source it is the SSIM
-    with this one.
+    Unlike SSIM, every pixel of the image is the center of a window; edge pixels are repeated beyond
+    the border, as in MATLAB's `ssim`, which the authors call. With a single source it is the SSIM
+    with that source.
 
     The mean over the 20 pairs of Table II is 0.73186 for "addition" and 0.71901 for "l1-norm" at
     lambda = 100, to all digits printed.
@@ -135,19 +128,19 @@ def ms_ssim_wang(
     sources: Tensor,
     convention: str = "default",
 ) -> Tensor:
-    """Multi-scale structural similarity of Wang et al. with each source, averaged (MS_SSIM_Wang).
+    """Average the multi-scale structural similarity with each source (MS_SSIM_Wang).
 
     MS-SSIM(S, F) = mean(l_5 cs_5)^w_5 prod_{j=1..4} mean(cs_j)^w_j with the published weights,
-    0.0448 to 0.1333. In each scale windows and constants are those of SSIM; the next one is the
-    mean of 2x2 pixels, where an odd edge repeats its last one. A scale whose mean is negative
+    0.0448 to 0.1333. Windows and constants are those of SSIM at each scale; each scale averages 2x2
+    pixels of the one before, and an odd edge repeats its last pixel. A scale whose mean is negative
     counts 0, since its power is not a real number.
 
-    What papers on fusion print as MS-SSIM is mostly something else: see MS_SSIM.
+    What fusion papers print as MS-SSIM is mostly a different metric: see MS_SSIM.
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 176x176: 11 pixels in the coarsest scale.
         sources: `(k, N, H, W)` likewise, any k.
-        convention: no other is known.
+        convention: only the default.
 
     Returns:
         `(N,)`, float64, in 0..1; 1 where all images are equal.
@@ -156,22 +149,21 @@ def ms_ssim_wang(
         FusionlabError: the images do not fit together, or are too small.
 
     Reference: Wang, Simoncelli and Bovik 2003, Eq. 7, doi:10.1109/ACSSC.2003.1292216. Scales,
-    border and the order of mean and power are those of their program. pytorch-msssim agrees where
-    edges are multiples of 16, and adds black pixels where one is odd. torchmetrics drops odd
-    pixels, and mirrors the coarsest scale at its border: images of 176 to 256 pixels differed by
-    0.02 to 0.2.
+    border and the order of mean and power are those of their program. pytorch-msssim agrees if the
+    edges are multiples of 16, and pads odd edges with black. torchmetrics drops odd pixels and
+    mirrors the border of the coarsest scale: images of 176 to 256 pixels differed by 0.02 to 0.2.
     """
     images = checked("MS_SSIM_Wang", fused, sources, convention)
     return torch.stack([_multi_scale(scene).mean() for scene in scenes(images)])
 
 
 def piella_similarity(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Fusion quality index of Piella and Heijmans (Q_S).
+    """Compute the fusion quality index of Piella and Heijmans (Q_S).
 
     Q_S = mean over windows of sum_S w_S Q0(S, F), where w_S is the share of source S in the sum of
-    the sources' variances; with Q0 in windows of 8x8 pixels, as Wang and Bovik define it. The sum
-    runs over all sources; the paper prints it for two. Where all sources are flat they weigh
-    the same.
+    the sources' variances, and Q0 uses windows of 8x8 pixels as defined by Wang and Bovik. The sum
+    runs over all sources; the paper prints it for two. Where all sources are flat they have equal
+    weights.
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 11x11.
@@ -192,17 +184,17 @@ def piella_similarity(fused: Tensor, sources: Tensor, convention: str = "default
 
 
 def piella_weighted(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Weighted fusion quality index of Piella and Heijmans (Q_W).
+    """Compute the weighted fusion quality index of Piella and Heijmans (Q_W).
 
     Q_W = sum over windows of c sum_S w_S Q0(S, F) with the weights w_S of Q_S, and c proportional
-    to the greatest variance that a source has in the window, summing to one. Where all sources are
-    flat everywhere, windows weigh the same.
+    to the largest variance of a source in the window, summing to one. If all sources are flat
+    everywhere, all windows have equal weights.
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 11x11.
         sources: `(k, N, H, W)` likewise, any k.
-        convention: `liu`: SSIM with its constants and its Gaussian window in place of Q0, and
-            windows where all sources are flat count as if they had a variance of 1/2.
+        convention: `liu`: SSIM with its constants and its Gaussian window in place of Q0; windows
+            where all sources are flat count as if they had a variance of 1/2.
 
     Returns:
         `(N,)`, float64, in -1..1; 1 where all images are equal.
@@ -217,24 +209,24 @@ def piella_weighted(fused: Tensor, sources: Tensor, convention: str = "default")
 
 
 def cvejic(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Similarity-based fusion quality of Cvejic et al. (Q_C).
+    """Compute the similarity-based fusion quality of Cvejic et al. (Q_C).
 
-    Q_C = mean over windows of w Q0(A, F) + (1 - w) Q0(B, F) with w = vAF / (vAF + vBF), brought
-    into 0..1; in windows of 8x8 pixels. Where the two covariances cancel, w = 1/2.
+    Q_C = mean over windows of w Q0(A, F) + (1 - w) Q0(B, F) with w = vAF / (vAF + vBF), clamped to
+    0..1; in windows of 8x8 pixels. Where the two covariances cancel, w = 1/2.
 
-    With covariances of opposite signs w can be the weight of the source that the fused image
-    contradicts: such is the definition.
+    By this definition, if the covariances have opposite signs, w can favor the source that is
+    anticorrelated with the fused image.
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 11x11.
         sources: `(2, N, H, W)` likewise.
-        convention: `liu`: a Gaussian window, 7x7 with sigma 1.5, and all but vanishing constants.
-            Instead of the weight, what it weighs is set: to 0 where w < 0, to 1 where w > 1.
-            Hence the value depends on the order of the sources (infrared comes first). nan where
-            vAF + vBF = 0 in a single window, as for a constant fused image. Where an image is
-            flat, a rest of rounding decides which of these happens: we round as GNU Octave
-            does. MATLAB adds up in another order, which changes the value by up to 3e-4 for
-            images with some flat windows.
+        convention: `liu`: a Gaussian window, 7x7 with sigma 1.5, and almost vanishing constants.
+            Instead of clamping w, the value of a window is set to 0 where w < 0 and to 1 where
+            w > 1, so that it depends on the order of the sources (infrared comes first). nan if
+            vAF + vBF = 0 in any window, as for a constant fused image. Where an image is flat,
+            rounding decides between these cases: we round as GNU Octave does. MATLAB sums in a
+            different order, which changes the value by up to 3e-4 for images with some flat
+            windows.
 
     Returns:
         `(N,)`, float64, in -1..1; 1 where all images are equal.
@@ -250,18 +242,18 @@ def cvejic(fused: Tensor, sources: Tensor, convention: str = "default") -> Tenso
 
 
 def yang(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-    """Fusion quality of Yang et al., which tells common from complementary windows (Q_Y).
+    """Compute the fusion quality of Yang et al. (Q_Y).
 
-    Q_Y = mean over windows of w_A SSIM(A, F) + w_B SSIM(B, F) where SSIM(A, B) >= 0.75, with each
-    source's share of the variance for its weight, and of max(SSIM(A, F), SSIM(B, F)) elsewhere. In
-    Gaussian windows of 7x7 pixels, sigma 1.5, with C1 = C2 = 2e-16. Where both sources are flat
-    they weigh the same.
+    Q_Y = mean over windows of w_A SSIM(A, F) + w_B SSIM(B, F) where SSIM(A, B) >= 0.75, with the
+    shares of variance as weights, and of max(SSIM(A, F), SSIM(B, F)) elsewhere. It uses Gaussian
+    windows of 7x7 pixels, sigma 1.5, and C1 = C2 = 2e-16. Where both sources are flat they have
+    equal weights.
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 11x11.
         sources: `(2, N, H, W)` likewise.
-        convention: `liu`: the same, but a rest of rounding decides where an image is flat: it is
-            that of GNU Octave, see Q_C. nan where both sources are constant.
+        convention: `liu`: the same, but where an image is flat, rounding decides the value, here
+            that of GNU Octave, see Q_C. nan if both sources are constant.
 
     Returns:
         `(N,)`, float64, in -1..1; 1 where all images are equal.
@@ -275,89 +267,11 @@ def yang(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     return torch.stack([_yang(scene, convention) for scene in scenes(images)])
 
 
-# ------------------------------------------------------------------ windows
-
-
-class Moments(NamedTuple):
-    """The means `(m, h, w)` of m images in every window, and covariances `(h, w)` of pairs."""
-
-    mean: Tensor
-    covariance: dict[tuple[int, int], Tensor]
-
-    def luminance(self, i: int, j: int, constant: float) -> Tensor:
-        """How alike the means are."""
-        x, y = self.mean[i], self.mean[j]
-        return _likeness(x * y, x.square() + y.square(), constant)
-
-    def structure(self, i: int, j: int, constant: float) -> Tensor:
-        """How alike contrast and structure are."""
-        both = self.covariance[i, i] + self.covariance[j, j]
-        return _likeness(self.covariance[i, j], both, constant)
-
-    def similarity(self, i: int, j: int, c1: float = 0, c2: float = 0) -> Tensor:
-        """Return SSIM, or Q0 without the constants."""
-        return self.luminance(i, j, c1) * self.structure(i, j, c2)
-
-
-def moments(
-    images: Tensor, pairs: Iterable[tuple[int, int]], weights: Tensor, border: Border = "valid"
-) -> Moments:
-    """Return the means of images `(m, H, W)` and their covariances, in windows of these weights.
-
-    Args:
-        images: in gray levels.
-        pairs: of which images covariances are wanted; each one's with itself have to be among them.
-        weights: `(size,)`, see `separable`. If they are whole numbers, no precision is lost on
-            images of whole levels: variances are zero, and covariances cancel, exactly.
-        border: see `separable`.
-    """
-    wanted = list(pairs)
-    products = [images[i] * images[j] for i, j in wanted]
-    sums = separable(torch.stack([*images, *products]), weights, border)
-    total = weights.sum() ** 2
-    mean = sums[: len(images)] / total
-    covariance = {
-        (i, j): (total * product - sums[i] * sums[j]) / total**2
-        for (i, j), product in zip(wanted, sums[len(images) :], strict=True)
-    }
-    flat = [covariance[i, i] <= FLAT * mean[i].square() for i in range(len(images))]
-    return Moments(
-        mean,
-        {(i, j): value.masked_fill(flat[i] | flat[j], 0) for (i, j), value in covariance.items()},
-    )
-
-
-def scenes(images: Images) -> Tensor:
-    """Return each fused image followed by its sources, `(N, 1 + k, H, W)`.
-
-    Metrics judge one after another: memory then depends on the size of an image only.
-    """
-    return torch.cat([images.fused[None], images.sources]).transpose(0, 1)
-
-
-def pyramid(images: Tensor, levels: int) -> Iterator[Tensor]:
-    """Yield images `(m, H, W)` in `levels` scales, each half as large as the one before.
-
-    What comes next is the mean of 2x2 pixels, where an odd edge repeats its last one.
-    """
-    yield images
-    for _ in range(levels - 1):
-        height, width = images.shape[-2:]
-        images = avg_pool2d(pad(images, (0, width % 2, 0, height % 2), mode="replicate"), 2)
-        yield images
-
-
-# ------------------------------------------------------------------ how they are computed
-
-
-def _likeness(product: Tensor, squares: Tensor, constant: float) -> Tensor:
-    """Return (2 xy + C) / (x^2 + y^2 + C): 1 where nothing differs."""
-    below = squares + constant
-    return torch.where(below == 0, 1, (2 * product + constant) / below)
+# ------------------------------------------------------------------ implementation
 
 
 def _with_fused(count: int) -> list[tuple[int, int]]:
-    """Of which of `count` images covariances are wanted: the first one, fused, with all others."""
+    """Return the pairs of the fused image, index 0, with each of `count - 1` sources."""
     return [(i, i) for i in range(count)] + [(0, i) for i in range(1, count)]
 
 
@@ -367,66 +281,66 @@ def _ssim(images: Images, border: Border, white: float = WHITE) -> Tensor:
     c1, c2 = (K1 * white) ** 2, (K2 * white) ** 2
     values = []
     for scene in scenes(images):
-        seen = moments(scene, _with_fused(len(scene)), weights, border)
-        maps = [seen.similarity(0, i, c1, c2) for i in range(1, len(scene))]
+        local = moments(scene, _with_fused(len(scene)), weights, border)
+        maps = [local.similarity(0, i, c1, c2) for i in range(1, len(scene))]
         values.append(torch.stack(maps).mean(dim=(-2, -1)))
     return torch.stack(values)
 
 
 def _multi_scale(scene: Tensor) -> Tensor:
     """Return the MS-SSIM `(k,)` with each source."""
-    weights, others = gaussian(WINDOW, SIGMA, scene), range(1, len(scene))
-    value = scene.new_ones(len(others))
+    weights, sources = gaussian(WINDOW, SIGMA, scene), range(1, len(scene))
+    value = scene.new_ones(len(sources))
     for level, scale in enumerate(pyramid(scene, len(SCALES))):
-        seen = moments(scale, _with_fused(len(scene)), weights)
-        maps = [seen.structure(0, i, C2) for i in others]
+        local = moments(scale, _with_fused(len(scene)), weights)
+        maps = [local.structure(0, i, C2) for i in sources]
         if level == len(SCALES) - 1:
-            maps = [seen.similarity(0, i, C1, C2) for i in others]
+            maps = [local.similarity(0, i, C1, C2) for i in sources]
         value *= torch.stack(maps).mean(dim=(-2, -1)).clamp(min=0) ** SCALES[level]
     return value
 
 
 def _piella(scene: Tensor, convention: str) -> tuple[Tensor, Tensor]:
-    """Return the weighted similarity in each window, and the greatest variance of a source."""
-    pairs, others = _with_fused(len(scene)), range(1, len(scene))
+    """Return the weighted similarity in each window, and the largest variance of a source."""
+    pairs, sources = _with_fused(len(scene)), range(1, len(scene))
     if convention == "liu":
-        seen = moments(scene, pairs, gaussian(WINDOW, SIGMA, scene))
-        maps = torch.stack([seen.similarity(0, i, C1, C2) for i in others])
+        local = moments(scene, pairs, gaussian(WINDOW, SIGMA, scene))
+        maps = torch.stack([local.similarity(0, i, C1, C2) for i in sources])
     else:
-        seen = moments(scene, pairs, box(BLOCK, scene))
-        maps = torch.stack([seen.similarity(0, i) for i in others])
-    variances = torch.stack([seen.covariance[i, i] for i in others])
+        local = moments(scene, pairs, box(BLOCK, scene))
+        maps = torch.stack([local.similarity(0, i) for i in sources])
+    variances = torch.stack([local.covariance[i, i] for i in sources])
     if convention == "liu":
         variances = variances.masked_fill(variances.sum(dim=0) == 0, 0.5)
     return (_shares(variances) * maps).sum(dim=0), variances.amax(dim=0)
 
 
 def _weighted(maps: Tensor, salience: Tensor) -> Tensor:
-    """Return the mean of a map, weighted; the plain mean if no weight is left."""
+    """Return the weighted mean of a map, or the mean if all weights are zero."""
     total = salience.sum()
     return torch.where(total == 0, maps.mean(), (salience * maps).sum() / total)
 
 
 def _shares(parts: Tensor) -> Tensor:
-    """Divide `(k, h, w)` by the sums over k; where there is nothing to share, in equal parts."""
+    """Divide `(k, h, w)` by the sum over k; where it is zero, return 1 / k."""
     total = parts.sum(dim=0)
     return torch.where(total == 0, 1 / len(parts), parts / total)
 
 
 def _cvejic(scene: Tensor) -> Tensor:
-    seen = moments(scene, _with_fused(3), box(BLOCK, scene))
-    first, second = seen.covariance[0, 1], seen.covariance[0, 2]
+    local = moments(scene, _with_fused(3), box(BLOCK, scene))
+    first, second = local.covariance[0, 1], local.covariance[0, 2]
     total = first + second
     canceled = total.abs() <= CANCELED * (first.abs() + second.abs())
     share = torch.where(canceled, 0.5, first / total).clamp(0, 1)
-    return (share * seen.similarity(0, 1) + (1 - share) * seen.similarity(0, 2)).mean()
+    return (share * local.similarity(0, 1) + (1 - share) * local.similarity(0, 2)).mean()
 
 
 def _cvejic_of_liu(scene: Tensor) -> Tensor:
-    seen = _moments_of_octave(scene, _with_fused(3))
-    first, second = seen.covariance[0, 1], seen.covariance[0, 2]
+    local = moments_of_octave(scene, _with_fused(3))
+    first, second = local.covariance[0, 1], local.covariance[0, 2]
     share = first / (first + second)
-    a, b = (seen.similarity(0, i, SMALL_C, SMALL_C) for i in (1, 2))
+    a, b = (local.similarity(0, i, SMALL_C, SMALL_C) for i in (1, 2))
     value = share * a + (1 - share) * b
     return value.masked_fill(share < 0, 0).masked_fill(share > 1, 1).mean()
 
@@ -434,51 +348,12 @@ def _cvejic_of_liu(scene: Tensor) -> Tensor:
 def _yang(scene: Tensor, convention: str) -> Tensor:
     pairs = [*_with_fused(3), (1, 2)]
     if convention == "liu":
-        seen = _moments_of_octave(scene, pairs)
-        first, second = seen.covariance[1, 1], seen.covariance[2, 2]
+        local = moments_of_octave(scene, pairs)
+        first, second = local.covariance[1, 1], local.covariance[2, 2]
         shares = torch.stack([first, second]) / (first + second)
     else:
-        seen = moments(scene, pairs, gaussian(SMALL_WINDOW, SIGMA, scene))
-        shares = _shares(torch.stack([seen.covariance[1, 1], seen.covariance[2, 2]]))
-    maps = torch.stack([seen.similarity(0, i, SMALL_C, SMALL_C) for i in (1, 2)])
-    alike = seen.similarity(1, 2, SMALL_C, SMALL_C) >= ALIKE
-    return torch.where(alike, (shares * maps).sum(dim=0), maps.amax(dim=0)).mean()
-
-
-# ------------------------------------------------------------------ to the last bit
-
-
-def _moments_of_octave(images: Tensor, pairs: Iterable[tuple[int, int]]) -> Moments:
-    """Return the moments in windows of 7x7, with the rounding errors of GNU Octave's `conv2`.
-
-    Only images of a single value are spared: they have no variance.
-    """
-    flat = [bool(image.amin() == image.amax()) for image in images]
-    mean = torch.stack([_filtered(image) for image in images])
-    return Moments(
-        mean,
-        {
-            (i, j): torch.zeros_like(mean[i])
-            if flat[i] or flat[j]
-            else _filtered(images[i] * images[j]) - mean[i] * mean[j]
-            for i, j in pairs
-        },
-    )
-
-
-def _filtered(image: Tensor) -> Tensor:
-    """Weigh the neighborhood of each pixel of `(H, W)`, adding up in the order of GNU Octave.
-
-    That is column by column from the last to the first, each from the last row to the first. The
-    weights are made without torch, whose `exp` may differ in its last bit between devices.
-    """
-    size = SMALL_WINDOW
-    offsets = range(-(size // 2), size // 2 + 1)
-    bell = [[exp(-(x * x + y * y) / (2 * SIGMA**2)) for x in offsets] for y in offsets]
-    total = fsum(weight for row in bell for weight in row)
-    height, width = image.shape[0] - size + 1, image.shape[1] - size + 1
-    result = image.new_zeros(height, width)
-    for x in reversed(range(size)):
-        for y in reversed(range(size)):
-            result += image[y : y + height, x : x + width] * (bell[y][x] / total)
-    return result
+        local = moments(scene, pairs, gaussian(SMALL_WINDOW, SIGMA, scene))
+        shares = _shares(torch.stack([local.covariance[1, 1], local.covariance[2, 2]]))
+    maps = torch.stack([local.similarity(0, i, SMALL_C, SMALL_C) for i in (1, 2)])
+    similar = local.similarity(1, 2, SMALL_C, SMALL_C) >= SIMILAR_SOURCES
+    return torch.where(similar, (shares * maps).sum(dim=0), maps.amax(dim=0)).mean()

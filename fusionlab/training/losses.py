@@ -12,13 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from fusionlab.metrics.moments import C1, C2, SIGMA, WINDOW
+from fusionlab.metrics.windows import gaussian
 from fusionlab.training.settings import PixelLoss, StructureLoss
 
 DATA_RANGE = 255.0
-WINDOW = 11
-SIGMA = 1.5
-C1 = (0.01 * DATA_RANGE) ** 2
-C2 = (0.03 * DATA_RANGE) ** 2
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -104,8 +102,7 @@ def _averaging(images: Tensor, edge: int) -> Tensor:
     At the sizes of training a product of matrices takes a third of the time of libraries that
     convolve, though most of what it multiplies is zero (`benchmarks/training.py`).
     """
-    taps = torch.arange(WINDOW, device=images.device, dtype=images.dtype) - WINDOW // 2
-    window = torch.exp(-(taps**2) / (2 * SIGMA**2))
-    window = torch.cat([window / window.sum(), window.new_zeros(edge - WINDOW + 1)])
+    window = gaussian(WINDOW, SIGMA, images)
+    window = torch.cat([window, window.new_zeros(edge - WINDOW + 1)])
     # each row is the one above, moved on by one: written one after another, rows of one more
     return window.repeat(edge - WINDOW + 1)[: (edge - WINDOW + 1) * edge].view(-1, edge)

@@ -39,7 +39,7 @@ def golden(ref, convention: str, differing: list[str]) -> dict[str, list]:
     reference, values = REFERENCES.get(text), {}
     for name in RECIPES:
         images = image_set(name)
-        if min(images.fused.shape) < ref.least:
+        if min(images.fused.shape) < ref.min_size:
             continue
         value, program = ours(ref, convention, name), PINNED
         if reference and (not reference.sets or name in reference.sets):

@@ -176,7 +176,7 @@ def test_a_window_may_tell_less_than_nothing_or_more_than_all():
 def test_how_many_windows_are_judged_at_once_does_not_matter(monkeypatch, at_once):
     fused, *sources = torch.rand(3, 9, 12, generator=torch.Generator().manual_seed(0)).double()
     whole = mean_information(fused, torch.stack(sources))
-    monkeypatch.setattr(copulas, "WINDOWS_AT_ONCE", at_once)
+    monkeypatch.setattr(copulas, "CPU_BATCH", at_once)
     assert torch.allclose(mean_information(fused, torch.stack(sources)), whole, rtol=1e-14)
 
 

@@ -13,10 +13,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from skimage.metrics import structural_similarity
 
 from fusionlab.errors import FusionlabError
+from fusionlab.metrics.moments import _filtered, moments
 from fusionlab.metrics.structure import (
-    _filtered,
     cvejic,
-    moments,
     ms_ssim_wang,
     piella_similarity,
     piella_weighted,
