@@ -17,7 +17,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from fusionlab.evaluation.measures import Measure
+from fusionlab.evaluation.metric import Metric
 from fusionlab.plugins.host import installed
 
 OCTAVE = {
@@ -67,13 +67,13 @@ def main() -> None:
     plugins = installed()
 
     def time(names: list[str], height: int, width: int) -> float:
-        measures = [Measure.find(name, plugins) for name in names]
+        measures = [Metric.find(name, plugins) for name in names]
         pair = images(height, width, args.batch, args.device)
         return seconds(lambda: [m(*pair) for m in measures], args.device, args.runs) / args.batch
 
     where = f"{args.threads} threads" if args.device == "cpu" else torch.cuda.get_device_name()
     print(f"{where}, torch {torch.__version__}, batch {args.batch}; seconds per pair\n")
-    paper = [Measure.find(name, plugins).name for name in plugins.preset_metrics("paper")]
+    paper = [Metric.find(name, plugins).name for name in plugins.preset_metrics("paper")]
     print("| 270x360 | ours, s | the authors' code, s | ratio |\n|---|---|---|---|")
     for name in paper:
         ours = time([name], 270, 360)

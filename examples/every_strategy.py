@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from fusionlab.evaluation.measures import find_measures
+from fusionlab.evaluation.rendering import to_text
+from fusionlab.evaluation.run import Evaluation
 from matplotlib.figure import Figure
 
 from fusionlab import Backbone, Fusion, FusionlabError, Plugins, Strategy, load_plugins
 from fusionlab.engine.feature_cache import FeatureCache
-from fusionlab.evaluation.measures import find_measures
 from fusionlab.evaluation.methods import FusionMethod
-from fusionlab.evaluation.rendering import to_text
 from fusionlab.evaluation.report import Report
-from fusionlab.evaluation.run import Evaluation
 from fusionlab.imaging.reading import read_image
 from fusionlab.plugins.factory import build_strategy
 from fusionlab.runs.image_sets import ImageSetItem, find_image_set

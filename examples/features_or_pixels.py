@@ -11,14 +11,14 @@ baseline backbone, which changes nothing. All rows are stretched (`minmax`), so 
 import argparse
 from pathlib import Path
 
+from fusionlab.evaluation.measures import find_measures
+from fusionlab.evaluation.rendering import to_text
+from fusionlab.evaluation.run import Evaluation
 from tabulate import tabulate
 
 from fusionlab import FusionlabError, load_plugins
-from fusionlab.evaluation.measures import find_measures
 from fusionlab.evaluation.methods import build_methods
-from fusionlab.evaluation.rendering import to_text
 from fusionlab.evaluation.report import Report
-from fusionlab.evaluation.run import Evaluation
 from fusionlab.runs.image_sets import find_image_set
 
 DETAILS = Path(__file__).parent / "images" / "details"

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fusionlab.evaluation.metric_input import gray_levels
 from tabulate import tabulate
 from torch import Tensor
 
 from fusionlab import Fusion, FusionlabError, Scene, Strategy, load_plugins
 from fusionlab.evaluation.methods import Subject
-from fusionlab.evaluation.metric_input import gray_levels
 from fusionlab.imaging.reading import read_image
 from fusionlab.plugins.factory import build_strategy
 from fusionlab.runs.image_sets import ImageSetItem, find_image_set

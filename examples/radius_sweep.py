@@ -11,14 +11,14 @@ policy `auto` means for this rule.
 import argparse
 from pathlib import Path
 
+from fusionlab.evaluation.measures import find_measures
+from fusionlab.evaluation.rendering import to_text
+from fusionlab.evaluation.run import Evaluation
 from matplotlib.figure import Figure
 
 from fusionlab import Fusion, FusionlabError, load_plugins
-from fusionlab.evaluation.measures import find_measures
 from fusionlab.evaluation.methods import FusionMethod
-from fusionlab.evaluation.rendering import to_text
 from fusionlab.evaluation.report import Report
-from fusionlab.evaluation.run import Evaluation
 from fusionlab.runs.image_sets import find_image_set
 
 DETAILS = Path(__file__).parent / "images" / "details"

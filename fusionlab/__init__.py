@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from fusionlab.backbone import Backbone, Features, Level
     from fusionlab.checkpoint import Card
     from fusionlab.errors import FusionlabError
+    from fusionlab.evaluation.comparisons import Comparison
+    from fusionlab.evaluation.evaluate import evaluate
+    from fusionlab.evaluation.report import Report
+    from fusionlab.evaluation.score import score
     from fusionlab.fusion import Fused, Fusion
     from fusionlab.hookspecs import hookimpl
     from fusionlab.ops import box_average, normalize
@@ -41,6 +45,7 @@ _HOMES = {
     "BackboneRef": "plugins.offers",
     "Card": "checkpoint",
     "EngineRef": "plugins.offers",
+    "Comparison": "evaluation.comparisons",
     "Features": "backbone",
     "Fused": "fusion",
     "Fusion": "fusion",
@@ -51,15 +56,18 @@ _HOMES = {
     "MetricRef": "plugins.offers",
     "Plugins": "plugins.registry",
     "Preset": "plugins.presets",
+    "Report": "evaluation.report",
     "Scene": "strategy",
     "Statistics": "strategy",
     "Strategy": "strategy",
     "StrategyRef": "plugins.offers",
     "WeightedStrategy": "strategy",
+    "evaluate": "evaluation.evaluate",
     "hookimpl": "hookspecs",
     "load_plugins": "plugins.host",
     "normalize": "ops",
     "box_average": "ops",
+    "score": "evaluation.score",
 }
 
 __version__ = "0.1.0"
@@ -68,6 +76,7 @@ __all__ = [
     "Backbone",
     "BackboneRef",
     "Card",
+    "Comparison",
     "EngineRef",
     "Features",
     "Fused",
@@ -79,15 +88,18 @@ __all__ = [
     "MetricRef",
     "Plugins",
     "Preset",
+    "Report",
     "Scene",
     "Statistics",
     "Strategy",
     "StrategyRef",
     "WeightedStrategy",
     "box_average",
+    "evaluate",
     "hookimpl",
     "load_plugins",
     "normalize",
+    "score",
 ]
 
 

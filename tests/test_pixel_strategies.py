@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from fusionlab import Fusion, FusionlabError, Strategy
 from fusionlab.cli import main
-from fusionlab.evaluation.methods import build_methods
+from fusionlab.evaluation.methods import MethodBuilder
 from fusionlab.plugins.host import installed
 from fusionlab_encoders.densefuse import DenseFuse
 from fusionlab_encoders.identity import Identity
@@ -160,14 +160,14 @@ def test_fuse_takes_the_baseline_backbone_and_records_it(plugin, files, sources)
     "name", ["sharper", "sharper,gain=2", "identity/sharper", "pixel-plugin:sharper"]
 )
 def test_a_table_has_one_row_for_it_and_no_gain_over_the_baseline(plugin, name):
-    rows = build_methods([name], installed())
+    rows = MethodBuilder(installed()).build(name)
     assert [row.baseline for row in rows] == [None]
     assert rows[0].label.startswith("identity/sharper")
 
 
 def test_a_table_refuses_it_on_learned_features(plugin):
     with pytest.raises(FusionlabError) as error:
-        build_methods(["densefuse/sharper"], installed())
+        MethodBuilder(installed()).build("densefuse/sharper")
     assert error.value.code == "pixel-strategy"
 
 

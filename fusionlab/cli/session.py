@@ -61,8 +61,17 @@ def cli_errors() -> Iterator[None]:
 
 
 def _for_command_line(error: FusionlabError) -> str:
-    """Return the message of an error, with the command-line option that it concerns."""
-    return f"{error} (--{error.option.replace('_', '-')})" if error.option else str(error)
+    """Return the message of an error, with the command-line option that it concerns.
+
+    That is the option with the name of the error's keyword argument, however it is spelled.
+    """
+    if not error.option:
+        return str(error)
+    spelled = f"--{error.option.replace('_', '-')}"
+    context = click.get_current_context(silent=True)
+    params = context.command.get_params(context) if context else []
+    names = [name for param in params if param.name == error.option for name in param.opts]
+    return f"{error} ({next((name for name in names if name.startswith('--')), spelled)})"
 
 
 @contextmanager

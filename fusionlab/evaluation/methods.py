@@ -1,86 +1,70 @@
-"""The rows of a table: methods that fuse here and now, and folders of other people's results."""
+"""The rows of a table: methods that are run here, each with the row of its baseline."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from fusionlab.backbone import Backbone
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.metric_input import gray
-from fusionlab.evaluation.provenance import code_of
+from fusionlab.evaluation.code_hash import module_sha256
+from fusionlab.evaluation.result_folder import FolderMethod, parse_result_folder
+from fusionlab.evaluation.sample import Sample
 from fusionlab.fusion import Fusion
 from fusionlab.imaging.range_policy import RangePolicy
-from fusionlab.imaging.reading import SUFFIXES, LoadedImage, read_image
 from fusionlab.imaging.scale import Scale
 from fusionlab.parameters import params_of
-from fusionlab.plugins.factory import build_backbone, build_strategy, method_id, split_method
+from fusionlab.plugins.factory import (
+    build_backbone,
+    build_strategy,
+    default_backbone,
+    method_id,
+    split_method,
+)
 from fusionlab.plugins.registry import Plugins
-from fusionlab.runs.image_sets import images_by_stem
 from fusionlab.runs.record import describe_method
+from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.strategy import LearnedStrategy, Strategy
 
-
-@dataclass(frozen=True)
-class Subject:
-    """The sources of one image of a set, gray, and who they are."""
-
-    stem: str
-    sources: tuple[NDArray[Any], ...]
-    names: tuple[str, ...]
-    sha256: tuple[str, ...]
-
-    @classmethod
-    def of(cls, stem: str, pictures: Sequence[LoadedImage]) -> Subject:
-        """Take the gray images of pictures of one size.
-
-        Raises:
-            FusionlabError: their sizes differ.
-        """
-        sizes = [picture.pixels.shape[:2] for picture in pictures]
-        if len(set(sizes)) > 1:
-            found = ", ".join(f"{width}x{height}" for height, width in sizes)
-            raise FusionlabError(f"the images must have the same size, got {found}")
-        return cls(
-            stem,
-            tuple(gray(np.asarray(picture.pixels)) for picture in pictures),
-            tuple(picture.name for picture in pictures),
-            tuple(picture.sha256 for picture in pictures),
-        )
+MethodLike = str | Strategy | Fusion | Path
+"""What `evaluate` takes for one row: a name, a strategy, a fusion, or a folder of results."""
 
 
 class Method(Protocol):
-    """Anything that has one gray picture for every subject."""
+    """Anything that has one gray image for every sample."""
 
     @property
     def label(self) -> str:
-        """What the row is called."""
+        """The name of the row."""
 
     @property
     def baseline(self) -> str | None:
-        """The label of the row it is compared with: the same strategy on the baseline backbone."""
+        """The label of the same strategy on the baseline backbone, if there is such a row."""
 
     def describe(self) -> dict[str, Any]:
-        """Everything its pictures depend on, as plain JSON."""
+        """Return everything that its images depend on, as plain JSON."""
 
-    def fingerprint(self, stem: str) -> str:
-        """Return what tells apart two states of its result for a subject, besides `describe`."""
+    def fingerprint(self, sample: str) -> str:
+        """Return what distinguishes two states of its result besides `describe`."""
 
-    def picture(self, subject: Subject, feature_cache: FeatureCache) -> NDArray[Any]:
-        """Return the picture `(H, W)` as it is or would be written, or raise FusionlabError."""
+    def image(self, sample: Sample, feature_cache: FeatureCache) -> NDArray[Any]:
+        """Return the image `(H, W)` as it is or would be written.
+
+        Raises:
+            FusionlabError: it cannot be made or read.
+        """
 
 
 @dataclass(frozen=True)
 class FusionMethod:
-    """A backbone and a strategy, fused here."""
+    """A backbone and a strategy that are run here."""
 
     label: str
     fusion: Fusion
@@ -88,190 +72,217 @@ class FusionMethod:
     baseline: str | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Return what a record says of the fusion, and the state of the code that does it."""
-        parts = type(self.fusion.backbone), type(self.fusion.strategy)
+        """Return what a record says about the fusion, and the hashes of its code.
+
+        Weights that have no card, as in a network that a script has just trained, are hashed.
+        """
+        fusion = self.fusion
+        parts = type(fusion.backbone), type(fusion.strategy)
+        without_card = [
+            *([fusion.backbone] if fusion.backbone.card is None else []),
+            *([fusion.networks] if fusion.card is None else []),
+        ]
+        states = [_state_sha256(module) for module in without_card if module.state_dict()]
         return {
-            **describe_method(self.fusion, self.plugins),
-            "code": [code_of(part.__module__) for part in parts],
+            **describe_method(fusion, self.plugins),
+            **({"states": states} if states else {}),
+            "code": [module_sha256(part.__module__) for part in parts],
         }
 
-    def fingerprint(self, stem: str) -> str:  # noqa: ARG002  # it all stands in `describe`
-        """Return nothing: the result is a function of settings and sources."""
+    def fingerprint(self, sample: str) -> str:  # noqa: ARG002  # `describe` says it all
+        """Return an empty text: settings and sources determine the result."""
         return ""
 
-    def picture(self, subject: Subject, feature_cache: FeatureCache) -> NDArray[Any]:
+    def image(self, sample: Sample, feature_cache: FeatureCache) -> NDArray[Any]:
         """Fuse the gray sources, at the depth of the deepest."""
         with torch.no_grad():
             return self.fusion.fuse(
-                list(subject.sources), names=subject.names, feature_cache=feature_cache
+                list(sample.sources), names=sample.source_names, feature_cache=feature_cache
             ).image
 
 
 @dataclass(frozen=True)
-class FolderMethod:
-    """A folder with one result for every subject, made by whatever program.
+class MethodBuilder:
+    """Build the rows of a table, with the settings that they share.
 
     Args:
-        label: what the row is called.
-        names: how the files are called, `{}` for the stem, in words for an error.
-        files: stem -> the files there are for it.
-    """
-
-    label: str
-    names: str
-    files: Mapping[str, Sequence[Path]]
-    baseline: str | None = None
-
-    @classmethod
-    def parse(cls, text: str, stems: Sequence[str]) -> FolderMethod:
-        """Read `NAME=DIR`, or `NAME=DIR/before{}after` where the names hold more than the stem.
-
-        Args:
-            text: as a user gives it; a suffix of an image at its end has to be met.
-            stems: of the image set.
-
-        Raises:
-            FusionlabError: it is neither, the folder is not there, or has no result at all.
-        """
-        label, equals, place = text.partition("=")
-        if not (equals and place and label.isprintable() and label.strip()):
-            raise FusionlabError(
-                f"expected NAME=DIR, or NAME=DIR/fused_{{}}_x with {{}} for the stem; got {text!r}"
-            )
-        path, pattern = Path(place), "{}"
-        if "{}" in path.name:
-            path, pattern = path.parent, path.name
-        suffix = next((suffix for suffix in SUFFIXES if pattern.lower().endswith(suffix)), "")
-        before, _, after = pattern[: len(pattern) - len(suffix)].partition("{}")
-        if not path.is_dir():
-            raise FusionlabError(f"{path} is not a folder; {label} needs one with its results")
-        found = images_by_stem(path)
-        files = {
-            stem: [
-                file
-                for file in found.get(f"{before}{stem}{after}", [])
-                if not suffix or file.suffix.lower() == suffix
-            ]
-            for stem in stems
-        }
-        names = str(path / (pattern if suffix else f"{pattern}.*"))
-        if not any(files.values()):
-            raise FusionlabError(
-                f"{label} has no result for any image of the set; expected files called {names}, "
-                f"{{}} being {stems[0]} and so on"
-            )
-        return cls(label, names, files)
-
-    def describe(self) -> dict[str, Any]:
-        """Return how the files are called."""
-        return {"method": self.label, "names": Path(self.names).name}
-
-    def fingerprint(self, stem: str) -> str:
-        """Return the SHA-256 of the file."""
-        try:
-            return hashlib.sha256(self._file(stem).read_bytes()).hexdigest()
-        except OSError as error:
-            raise FusionlabError(f"cannot read {error.filename}: {error.strerror}") from error
-
-    def picture(self, subject: Subject, feature_cache: FeatureCache) -> NDArray[Any]:  # noqa: ARG002
-        """Read the result for a subject.
-
-        Raises:
-            FusionlabError: there is none, it cannot be read, or it has another size.
-        """
-        path = self._file(subject.stem)
-        image = gray(np.asarray(read_image(path).pixels))
-        if image.shape != subject.sources[0].shape:
-            (height, width), (rows, columns) = image.shape, subject.sources[0].shape
-            raise FusionlabError(
-                f"{path} has {width}x{height} pixels, its sources {columns}x{rows}; a result is "
-                "judged at the size of its sources"
-            )
-        return image
-
-    def _file(self, stem: str) -> Path:
-        found = self.files[stem]
-        if len(found) != 1:
-            there = ", ".join(file.name for file in found) or "none"
-            raise FusionlabError(f"expected one image {self.names} for {stem}, found {there}")
-        return found[0]
-
-
-def build_methods(
-    names: Sequence[str],
-    plugins: Plugins,
-    *,
-    preset: str | None = None,
-    range_policy: RangePolicy = "minmax",
-    scale: Sequence[str | Scale] = ("full",),
-    device: str = "cpu",
-) -> list[FusionMethod]:
-    """Build the methods that `BACKBONE[@TAG]/STRATEGY[,name=value,...]` name, and their baselines.
-
-    Every learned backbone brings along a row of the same strategy on the baseline backbone: what
-    the network adds to the rule alone, its lift.
-
-    Args:
-        names: the methods; a name given twice counts once.
-        plugins: who offers what.
+        plugins: the plugins that offer strategies and backbones.
         preset: replaces the defaults of the strategies' parameters.
         range_policy: one for all rows.
         scale: which values of the sources are black and white, as for a `Fusion`.
         device: where to compute.
+        baselines: add a row for the same strategy on the baseline backbone to every strategy on a
+            learned backbone. The difference is the gain of the network over the strategy alone.
 
     Raises:
-        FusionlabError: a name is unknown, or the range policy is not one for all rows.
+        FusionlabError: the range policy depends on the strategy (code `range-policy`).
     """
-    if range_policy not in get_args(RangePolicy):
-        raise FusionlabError(
-            f"the rows of a table need one range policy, clip or minmax; got {range_policy!r}, "
-            "which depends on the strategy"
-        )
-    backbones: dict[str, Backbone] = {}  # by name: strategies share them, and their feature_cache
 
-    def backbone_called(name: str) -> Backbone:
-        if name not in backbones:
-            backbones[name] = build_backbone(name, plugins)
-        return backbones[name]
+    plugins: Plugins
+    preset: str | None = None
+    range_policy: RangePolicy = "minmax"
+    scale: Sequence[str | Scale] = ("full",)
+    device: str | torch.device = "cpu"
+    baselines: bool = True
 
-    def method(backbone: Backbone, strategy: Strategy, base: Backbone | None) -> FusionMethod:
-        fusion = Fusion(
+    def __post_init__(self) -> None:
+        if self.range_policy not in get_args(RangePolicy):
+            raise FusionlabError(
+                f"a table needs one range policy for all rows, clip or minmax; got "
+                f"{self.range_policy!r}, which depends on the strategy",
+                code="range-policy",
+                option="range_policy",
+            )
+
+    def build(
+        self,
+        methods: MethodLike | Mapping[str, MethodLike] | Sequence[Any],
+        samples: Sequence[str] = (),
+    ) -> list[Method]:
+        """Build rows, in their order; rows of baselines come last, and equal rows count once.
+
+        Args:
+            methods: one method, several, or label -> method; mappings may stand in a sequence.
+            samples: names of the samples, to find the results in folders.
+
+        Raises:
+            FusionlabError: a method is unknown or cannot be built, a folder has no results, or two
+                different rows have one label (code `duplicate-label`).
+        """
+        backbones: dict[str, Backbone] = {}  # by name: rows share them, and the feature cache
+        rows: list[Method] = []
+        baselines: list[Method] = []
+        for given_label, method in _labeled(methods):
+            if isinstance(method, Path):
+                rows.append(FolderMethod.find(given_label or method.name, method, samples))
+                continue
+            fusion = self._fusion(method, backbones)
+            baseline = self._baseline(fusion, backbones)
+            if baseline is not None:
+                baselines.append(baseline)
+            label = given_label or _label(fusion.backbone, fusion.strategy, self.plugins)
+            rows.append(
+                FusionMethod(label, fusion, self.plugins, baseline.label if baseline else None)
+            )
+        return _unique([*rows, *baselines])
+
+    def _fusion(self, method: str | Strategy | Fusion, backbones: dict[str, Backbone]) -> Fusion:
+        """Build the fusion of one row with the settings of the table."""
+        more: dict[str, Any] = {}
+        backbone: str | Backbone
+        if isinstance(method, Fusion):
+            backbone, strategy = method.backbone, method.strategy
+            more = {"tile": method.tile, "engine": method.engine, "precision": method.precision}
+            if isinstance(strategy, LearnedStrategy):
+                more["networks"] = method.networks
+        elif isinstance(method, Strategy):
+            backbone, strategy = default_backbone(method, self.plugins), method
+        else:
+            backbone, text = split_method(method, self.plugins)
+            strategy = self._strategy(text)
+        if isinstance(backbone, str):
+            backbone = self._shared(backbone, backbones)
+        return Fusion(
             backbone,
             strategy,
-            range_policy=range_policy,
-            scale=scale,
+            range_policy=self.range_policy,
+            scale=self.scale,
             color="gray",
-            device=device,
+            device=self.device,
+            **more,
         )
-        baseline = None if base is None else _label(base, strategy, plugins)
-        return FusionMethod(_label(backbone, fusion.strategy, plugins), fusion, plugins, baseline)
 
-    methods, baselines = [], []
-    for name in names:
-        left, right = split_method(name, plugins)
-        strategy = _strategy(right, plugins, preset)
-        backbone = backbone_called(left)
-        base = None
-        # a backbone that has learned something; networks know the features of theirs only
-        if backbone.card is not None and not isinstance(strategy, LearnedStrategy):
-            base = backbone_called(plugins.default("baseline"))
-            baselines.append(method(base, strategy, None))
-        methods.append(method(backbone, strategy, base))
-    return list({one.label: one for one in (*methods, *baselines)}.values())
+    def _strategy(self, text: str) -> Strategy:
+        """Build a strategy, with the parameters of the preset where `text` does not give them."""
+        if self.preset is None:
+            return build_strategy(text, self.plugins)
+        registration = self.plugins.strategies.find(text.partition(",")[0])
+        defaults = self.plugins.preset_parameters(self.preset, registration)
+        return build_strategy(text, self.plugins, defaults)
+
+    def _baseline(self, fusion: Fusion, backbones: dict[str, Backbone]) -> FusionMethod | None:
+        """Build the row of the same strategy on the baseline backbone, if it has a meaning.
+
+        It has none if the backbone has learned nothing, for pixel strategies, and for learned
+        strategies, whose networks know only the features that they were trained on.
+        """
+        strategy = fusion.strategy
+        learned = isinstance(strategy, LearnedStrategy)
+        if not self.baselines or fusion.backbone.card is None or learned:
+            return None
+        backbone = self._shared(self.plugins.default("baseline"), backbones)
+        baseline = Fusion(
+            backbone,
+            strategy,
+            range_policy=self.range_policy,
+            scale=self.scale,
+            color="gray",
+            device=self.device,
+        )
+        return FusionMethod(_label(backbone, strategy, self.plugins), baseline, self.plugins)
+
+    def _shared(self, name: str, backbones: dict[str, Backbone]) -> Backbone:
+        if name not in backbones:
+            backbones[name] = build_backbone(name, self.plugins)
+        return backbones[name]
 
 
-def _strategy(text: str, plugins: Plugins, preset: str | None) -> Strategy:
-    """Build a strategy, with the parameters of a preset where `text` does not give them."""
-    if preset is None:
-        return build_strategy(text, plugins)
-    registration = plugins.strategies.find(text.partition(",")[0])
-    return build_strategy(text, plugins, plugins.preset_parameters(preset, registration))
+def _labeled(
+    methods: MethodLike | Mapping[str, MethodLike] | Sequence[Any],
+) -> list[tuple[str, MethodLike]]:
+    """Return (label, method) pairs; the label is empty where none is given."""
+    if isinstance(methods, Mapping):
+        return list(methods.items())
+    if isinstance(methods, str):
+        before_equals = methods.partition("=")[0]
+        if "=" in methods and "," not in before_equals and "/" not in before_equals:
+            return [parse_result_folder(methods)]  # a parameter would stand behind a comma
+        return [("", methods)]
+    if isinstance(methods, Path | Strategy | Fusion):
+        return [("", methods)]
+    if isinstance(methods, Sequence):
+        return [pair for method in methods for pair in _labeled(method)]
+    raise FusionlabError(
+        "a method must be a name, a Strategy, a Fusion, or the Path of a folder of results, got "
+        f"{methods!r}",
+        code="not-a-method",
+    )
+
+
+def _unique(rows: Sequence[Method]) -> list[Method]:
+    """Return rows, each method once; refuse two different methods of one label."""
+    by_label: dict[str, Method] = {}
+    for row in rows:
+        first = by_label.setdefault(row.label, row)
+        if first is not row and not _same_method(first, row):
+            raise FusionlabError(
+                f"two rows are called {row.label!r}; choose another name", code="duplicate-label"
+            )
+    return list(by_label.values())
+
+
+def _same_method(first: Method, second: Method) -> bool:
+    """Return whether two rows of one label are the same backbone and strategy."""
+    if not (isinstance(first, FusionMethod) and isinstance(second, FusionMethod)):
+        return False
+    return first.describe() == second.describe()
+
+
+def _state_sha256(module: nn.Module) -> str:
+    """Return the SHA-256 of the names and values of all parameters and buffers."""
+    state = module.state_dict()
+    parts = (
+        part
+        for name, tensor in state.items()
+        for part in (name.encode(), tensor.detach().cpu().contiguous().numpy().tobytes())
+    )
+    return sha256_of_parts(parts)
 
 
 def _label(backbone: Backbone, strategy: Strategy, plugins: Plugins) -> str:
     """Return the name of a method without the parameters that have their default."""
-    left, _, right = method_id(backbone, strategy, plugins).rpartition("/")
-    return f"{left}/{','.join([right.partition(',')[0], *_changed(strategy)])}"
+    backbone_name, _, strategy_name = method_id(backbone, strategy, plugins).rpartition("/")
+    return f"{backbone_name}/{','.join([strategy_name.partition(',')[0], *_changed(strategy)])}"
 
 
 def _changed(strategy: Strategy) -> list[str]:

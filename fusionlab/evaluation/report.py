@@ -1,22 +1,18 @@
-"""The report of an evaluation: its tables, and every value behind them as CSV and JSON."""
+"""The report of an evaluation: its tables, and every value behind them."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.comparisons import Comparison, compare
 from fusionlab.evaluation.methods import Method
-from fusionlab.evaluation.provenance import code_of, libraries
-from fusionlab.evaluation.rendering import to_latex, to_markdown
-from fusionlab.evaluation.scores import Outcome, Scores, as_json
-from fusionlab.evaluation.statistics import Comparison, compare
+from fusionlab.evaluation.report_files import markdown_text, report_files
+from fusionlab.evaluation.scores import ScoreRow, Scores
+from fusionlab.evaluation.table_formats import to_text
 from fusionlab.evaluation.tables import (
     Table,
     differences_table,
@@ -24,169 +20,157 @@ from fusionlab.evaluation.tables import (
     means_table,
     published_table,
 )
+from fusionlab.storage.atomic import atomic_write_all, make_folder
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Report:
-    """What an evaluation found.
+    """The result of an evaluation: `print(report)` shows its tables, and notebooks do so, too.
 
     Args:
         methods: the rows.
         scores: the values.
-        outcomes: what became of every image, for the problems.
+        rows: the scores of each method and sample, with their problems.
         settings: what all rows share, for the head of the tables.
         published: rows of a published table to print beside ours.
-        unlike: why these do not compare with ours, a sentence; empty if they do.
-        against: label of a row that every other is compared with.
+        published_note: a sentence that says why these do not compare with ours; empty if they do.
+        against: label of a row that every other row is compared with.
         digits: decimals shown.
+        unsaved: a sentence that says what could not be written into the output folder.
     """
 
     def __init__(
         self,
         methods: Sequence[Method],
         scores: Scores,
-        outcomes: Sequence[Outcome],
+        rows: Sequence[ScoreRow],
         settings: Mapping[str, str],
         *,
         published: Mapping[str, Mapping[str, float]] | None = None,
-        unlike: str = "",
+        published_note: str = "",
         against: str | None = None,
         digits: int = 4,
+        unsaved: str = "",
     ) -> None:
         self.methods = methods
         self.scores = scores
+        self.rows = rows
         self.settings = settings
-        # a source that cannot be read is one problem, not one of each row
-        self.problems = list(dict.fromkeys(o.problem for o in outcomes if o.problem))
-        self._published = published or {}
-        self._unlike = unlike
-        self._against = against
-        self._digits = digits
-        self.lift = compare(
+        self.published = published or {}
+        self.published_note = published_note
+        self.against = against
+        self.digits = digits
+        self.unsaved = unsaved
+        """What could not be written into the output folder, one sentence; empty if all was."""
+        self.gains: list[Comparison] = compare(
             scores, [(row.label, row.baseline) for row in methods if row.baseline is not None]
         )
-        self.duels = compare(
-            scores, [(row, against) for row in scores.methods if against and row != against]
+        """The gain of each learned backbone: its rows against the same strategies on pixels."""
+        self.differences: list[Comparison] = compare(
+            scores, [(label, against) for label in scores.methods if against and label != against]
         )
+        """Every row against the row `against`."""
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """All comparisons: the gains over the baseline, and the differences from `against`."""
+        return [*self.gains, *self.differences]
+
+    @property
+    def problems(self) -> list[str]:
+        """Sentences that say why values are missing, each of them once."""
+        return list(dict.fromkeys(row.problem for row in self.rows if row.problem))
+
+    @property
+    def means(self) -> dict[str, dict[str, float]]:
+        """Method -> metric -> mean over the images that all methods have a value for, or nan."""
+        means = self.scores.means().tolist()
+        return {
+            label: dict(zip(self._metric_names, row, strict=True))
+            for label, row in zip(self.scores.methods, means, strict=True)
+        }
+
+    @property
+    def values(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Method -> name of the image -> metric -> value; nan where there is none."""
+        values: list[list[list[float]]] = self.scores.values.tolist()  # noqa: PD011  # an array
+        return {
+            label: {
+                sample: dict(zip(self._metric_names, row, strict=True))
+                for sample, row in zip(self.scores.samples, rows, strict=True)
+            }
+            for label, rows in zip(self.scores.methods, values, strict=True)
+        }
 
     @cached_property
     def tables(self) -> list[Table]:
         """The tables, the means first."""
-        measures, digits = self.scores.measures, self._digits
+        metrics, digits = self.scores.metrics, self.digits
         tables = [means_table(self.scores, digits)]
-        if self.lift:
-            tables.append(differences_table("Lift over the baseline", self.lift, measures, digits))
-        if self.duels:
-            title = f"Against {self._against}"
-            tables.append(differences_table(title, self.duels, measures, digits))
-        if self._published:
-            tables.append(published_table(self._published, measures, digits, self._unlike))
-            if not self._unlike and self._published.keys() & set(self.scores.methods):
-                tables.append(distances_table(self.scores, self._published, digits))
+        if self.gains:
+            title = "Gain over the baseline"
+            tables.append(differences_table(title, self.gains, metrics, digits))
+        if self.differences:
+            title = f"Against {self.against}"
+            tables.append(differences_table(title, self.differences, metrics, digits))
+        if self.published:
+            tables.append(published_table(self.published, metrics, digits, self.published_note))
+            if not self.published_note and self.published.keys() & set(self.scores.methods):
+                tables.append(distances_table(self.scores, self.published, digits))
         return tables
 
-    def files(self, folder: Path) -> dict[Path, bytes]:
-        """Return the files of the report and their content."""
-        texts = {
-            "table.md": self._markdown(),
-            "table.tex": "\n\n".join(map(to_latex, self.tables)) + "\n",
-            "means.csv": self._means_csv(),
-            "comparisons.csv": self._comparisons_csv(),
-            "images.csv": self._images_csv(),
-            "evaluation.json": self.to_json(),
-        }
-        # a file name may hold bytes that are no text
-        return {
-            folder / name: text.encode(errors="backslashreplace") for name, text in texts.items()
-        }
+    def write(self, folder: str | Path) -> None:
+        """Write table.md, table.tex, means.csv, comparisons.csv, images.csv and evaluation.json.
 
-    def to_json(self) -> str:
-        """Return everything: settings, metrics, the value of every image, means, comparisons."""
-        scores = self.scores
-        means, spreads, ranks = scores.means(), scores.spreads(), scores.ranks()
-        names = [measure.name for measure in scores.measures]
+        Existing files of these names are replaced, all of them or none.
 
-        def row(values: Any) -> dict[str, float | None]:
-            return as_json(dict(zip(names, values.tolist(), strict=True)))
+        Raises:
+            FusionlabError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        make_folder(folder)
+        with atomic_write_all(report_files(self, folder)):
+            pass
 
-        found = {
-            "settings": dict(self.settings),
-            "libraries": libraries(),
-            "metrics": {
-                measure.name: {
-                    "summary": measure.ref.summary,
-                    "higher_is_better": measure.ref.higher_is_better,
-                    "sources": measure.ref.sources,
-                    "reference": measure.ref.reference,
-                    "plugin": measure.registration.plugin,
-                    "code": code_of(measure.ref.target.partition(":")[0]),
-                    "images": used,
-                }
-                for measure, used in zip(scores.measures, scores.used, strict=True)
-            },
-            "images": scores.stems,
-            "methods": {
-                method.label: {
-                    "made": method.describe(),
-                    "mean": row(means[i]),
-                    "deviation": row(spreads[i]),
-                    "rank": row(ranks[i]),
-                    "values": {s: row(scores.values[i, j]) for j, s in enumerate(scores.stems)},
-                }
-                for i, method in enumerate(self.methods)
-            },
-            "comparisons": [as_json(asdict(one)) for one in (*self.lift, *self.duels)],
-            "published": {name: dict(row) for name, row in self._published.items()},
-            "published_unlike": self._unlike,
-            "problems": self.problems,
-        }
-        return json.dumps(found, indent=1, allow_nan=False) + "\n"
+    def to_pandas(self) -> DataFrame:
+        """Return a pandas data frame with the columns method, image, metric and value.
 
-    def _markdown(self) -> str:
-        """Return the tables under their settings."""
-        facts = [f"* {name}: {value}" for name, value in self.settings.items()]
-        problems = [f"* no score: {problem}" for problem in self.problems]
-        head = "\n".join(["# Evaluation", "", *facts, *problems])
-        return "\n\n".join([head, *map(to_markdown, self.tables)]) + "\n"
-
-    def _means_csv(self) -> str:
-        """Return a line for each method and metric: mean, deviation, rank, images."""
-        scores = self.scores
-        means, spreads, ranks = scores.means(), scores.spreads(), scores.ranks()
+        Raises:
+            FusionlabError: pandas is not installed (code `no-pandas`).
+        """
+        try:
+            from pandas import DataFrame
+        except ModuleNotFoundError:
+            raise FusionlabError(
+                "to_pandas needs pandas, which is not installed; install it with pip, or use "
+                "`values`",
+                code="no-pandas",
+            ) from None
         rows = [
-            (method, measure.name, scores.used[j], means[i, j], spreads[i, j], ranks[i, j])
-            for i, method in enumerate(scores.methods)
-            for j, measure in enumerate(scores.measures)
+            (label, sample, metric, value)
+            for label, samples in self.values.items()
+            for sample, values in samples.items()
+            for metric, value in values.items()
         ]
-        return _csv(["method", "metric", "images", "mean", "deviation", "rank"], rows)
+        return DataFrame(rows, columns=["method", "image", "metric", "value"])
 
-    def _comparisons_csv(self) -> str:
-        """Return a line for each comparison: with the baseline, and with the row asked for."""
-        rows = [asdict(one) for one in (*self.lift, *self.duels)]
-        heads = [field.name for field in fields(Comparison)]
-        return _csv(heads, [[row[head] for head in heads] for row in rows])
+    def __str__(self) -> str:
+        facts = "\n".join(f"{name}: {value}" for name, value in self.settings.items())
+        problems = "\n".join(f"no score: {problem}" for problem in self.problems)
+        tables = map(to_text, self.tables)
+        return "\n\n".join(part for part in (facts, problems, *tables) if part)
 
-    def _images_csv(self) -> str:
-        """Return a line for each method and image, a column for each metric."""
+    def __repr__(self) -> str:
         scores = self.scores
-        rows = [
-            (method, stem, *scores.values[i, j])
-            for i, method in enumerate(scores.methods)
-            for j, stem in enumerate(scores.stems)
-        ]
-        return _csv(["method", "image", *(measure.name for measure in scores.measures)], rows)
+        counts = len(scores.methods), len(scores.samples), len(scores.metrics)
+        return "<Report: {} methods, {} images, {} metrics>".format(*counts)
 
+    def _repr_markdown_(self) -> str:
+        """Return the tables as Markdown, for notebooks."""
+        return markdown_text(self)
 
-def _csv(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return CSV with ten digits; what is not known stays empty."""
-
-    def show(value: object) -> object:
-        if not isinstance(value, float):
-            return value
-        return "" if math.isnan(value) else f"{value:.10g}"
-
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(heads)
-    for row in rows:
-        writer.writerow([show(value) for value in row])
-    return file.getvalue()
+    @property
+    def _metric_names(self) -> list[str]:
+        return [metric.name for metric in self.scores.metrics]

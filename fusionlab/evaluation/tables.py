@@ -1,4 +1,4 @@
-"""Tables as data: what stands in them, apart from how they are printed."""
+"""Tables as data: their cells, marks and notes, independent of how they are printed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionlab.evaluation.measures import Measure
-from fusionlab.evaluation.scores import Scores, direction_of
-from fusionlab.evaluation.statistics import ALPHA, Comparison, smallest_p
+from fusionlab.evaluation.comparisons import ALPHA, Comparison, smallest_p
+from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.scores import Scores
 
-UNKNOWN = "-"
+MISSING = "-"
 LARGE = 100
+"""Columns with values of this size have two decimals fewer."""
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
+Mark = Literal["", "best", "second"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,14 @@ class Cell:
     """One entry of a table."""
 
     text: str = ""
-    below: str = ""
-    """The spread or the interval: smaller, in a second line where there is room."""
-    mark: Literal["", "best", "second"] = ""
+    detail: str = ""
+    """The deviation or the interval: smaller, in a second line where there is room."""
+    mark: Mark = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under their heads, the first column the name of the row."""
+    """Rows of cells under their heads; the first column is the name of the row."""
 
     title: str
     heads: tuple[str, ...]
@@ -40,125 +42,120 @@ class Table:
 
 
 def means_table(scores: Scores, digits: int) -> Table:
-    """Return means and spreads, the best and the second of each metric marked, and mean ranks.
+    """Return means and deviations, the best and second of each metric marked, and mean ranks.
 
     The last column is the mean of a method's ranks over the metrics that have a direction.
     """
-    means, spreads = scores.means(), scores.spreads()
-    texts, deviations = _numbers(means, digits), _numbers(spreads, digits, like=means)
-    marks = _marks(means, texts, scores.measures)
-    ranks = _overall(scores)
+    means = scores.means()
+    texts = _format(means, digits)
+    deviations = _format(scores.deviations(), digits, decimals_of=means)
+    marks = _marks(means, texts, scores.metrics)
+    ranks = _mean_ranks(scores)
     rows = [
         (
             Cell(label),
             *(
-                Cell(text, "" if deviation == UNKNOWN else f"±{deviation}", mark)
+                Cell(text, "" if deviation == MISSING else f"±{deviation}", mark)
                 for text, deviation, mark in zip(texts[i], deviations[i], marks[i], strict=True)
             ),
-            Cell(UNKNOWN if math.isnan(ranks[i]) else f"{ranks[i]:.2f}"),
+            Cell(MISSING if math.isnan(ranks[i]) else f"{ranks[i]:.2f}"),
         )
         for i, label in enumerate(scores.methods)
     ]
     return Table(
         "Means over the images, ± their standard deviation",
-        ("method", *map(_head, scores.measures), "rank ↓"),
+        ("method", *map(_head, scores.metrics), "rank ↓"),
         tuple(rows),
-        tuple(_notes(scores)),
+        (_count_note(scores),),
     )
 
 
 def differences_table(
-    title: str, comparisons: Sequence[Comparison], measures: Sequence[Measure], digits: int
+    title: str, comparisons: Sequence[Comparison], metrics: Sequence[Metric], digits: int
 ) -> Table:
-    """Return mean differences with their intervals; `*` marks those that chance hardly explains.
+    """Return mean differences with their intervals; `*` marks those that are significant.
 
     Args:
         title: of the table.
-        comparisons: as `compare` gives them: pair after pair, the measures of each in order.
-        measures: the columns.
+        comparisons: as `compare` returns them: pair after pair, the metrics of each in order.
+        metrics: the columns.
         digits: decimals shown.
     """
-    count = len(measures)
-    pairs = [(one.method, one.against) for one in comparisons[::count]]
-    limits = np.array([[one.difference, one.low, one.high] for one in comparisons])
-    differences, lows, highs = limits.reshape(len(pairs), count, 3).transpose(2, 0, 1)
-    texts = _numbers(differences, digits, sign="+")
-    least, most = (_numbers(ends, digits, like=differences, sign="+") for ends in (lows, highs))
+    count = len(metrics)
+    pairs = [(comparison.method, comparison.against) for comparison in comparisons[::count]]
+    values = np.array([[entry.difference, entry.low, entry.high] for entry in comparisons])
+    differences, lows, highs = values.reshape(len(pairs), count, 3).transpose(2, 0, 1)
+    texts = _format(differences, digits, sign="+")
+    low_texts = _format(lows, digits, decimals_of=differences, sign="+")
+    high_texts = _format(highs, digits, decimals_of=differences, sign="+")
     rows = []
     for i, (method, against) in enumerate(pairs):
         cells = [
             Cell(
                 f"{texts[i][j]}{'*' if comparisons[i * count + j].significant else ''}",
-                "" if least[i][j] == UNKNOWN else f"{least[i][j]}..{most[i][j]}",
+                "" if low_texts[i][j] == MISSING else f"{low_texts[i][j]}..{high_texts[i][j]}",
             )
             for j in range(count)
         ]
         rows.append((Cell(method), Cell(against), *cells))
-    tests = sum(not math.isnan(one.p) for one in comparisons)
-    note = (
-        "Mean differences over the same images with their 95 % bootstrap interval; * p < 0.05 "
-        f"(Wilcoxon signed-rank, Holm's correction for {tests} tests)."
-    )
-    notes = [note]
-    images = max((one.images for one in comparisons), default=0)
-    if images and tests * smallest_p(images) >= ALPHA:
-        notes.append(
-            f"No difference over {images} images can have a star among {tests} tests, however "
-            "large; take more images, or fewer metrics."
-        )
-    return Table(title, ("method", "against", *map(_head, measures)), tuple(rows), tuple(notes))
+    heads = ("method", "against", *map(_head, metrics))
+    return Table(title, heads, tuple(rows), _difference_notes(comparisons))
 
 
 def published_table(
     rows: Mapping[str, Mapping[str, float]],
-    measures: Sequence[Measure],
+    metrics: Sequence[Metric],
     digits: int,
     note: str = "",
 ) -> Table:
     """Return the rows of a published table, in our columns."""
-    values = np.array([[row.get(m.name, math.nan) for m in measures] for row in rows.values()])
-    texts = _numbers(values, digits)
+    values = np.array(
+        [[row.get(metric.name, math.nan) for metric in metrics] for row in rows.values()]
+    )
+    texts = _format(values, digits)
     return Table(
         "Published",
-        ("method", *map(_head, measures)),
+        ("method", *map(_head, metrics)),
         tuple((Cell(label), *map(Cell, texts[i])) for i, label in enumerate(rows)),
         (note,) if note else (),
     )
 
 
 def distances_table(scores: Scores, rows: Mapping[str, Mapping[str, float]], digits: int) -> Table:
-    """Return how far our means are from the published ones of the same methods."""
+    """Return the distances of our means from the published ones of the same methods."""
     labels = [label for label in scores.methods if label in rows]
-    theirs = [[rows[label].get(m.name, math.nan) for m in scores.measures] for label in labels]
-    ours = scores.means()[[scores.methods.index(label) for label in labels]]
-    texts = _numbers(ours - np.array(theirs).reshape(ours.shape), digits, sign="+")
+    published = np.array(
+        [[rows[label].get(metric.name, math.nan) for metric in scores.metrics] for label in labels]
+    )
+    means = scores.means()[[scores.methods.index(label) for label in labels]]
+    texts = _format(means - published.reshape(means.shape), digits, sign="+")
     return Table(
         "Distance of our rows from the published ones",
-        ("method", *(measure.name for measure in scores.measures)),
+        ("method", *(metric.name for metric in scores.metrics)),
         tuple((Cell(label), *map(Cell, texts[i])) for i, label in enumerate(labels)),
     )
 
 
-def _head(measure: Measure) -> str:
-    return f"{measure.name}{ARROWS[direction_of(measure)]}"
+def _head(metric: Metric) -> str:
+    return f"{metric.name}{ARROWS[metric.direction]}"
 
 
-def _overall(scores: Scores) -> list[float]:
-    """Return the mean of a method's ranks over the metrics that know better from worse."""
-    known = [column for column in scores.ranks().T if not np.isnan(column).any()]
-    return np.mean(known, axis=0).tolist() if known else [math.nan] * len(scores.methods)
+def _mean_ranks(scores: Scores) -> list[float]:
+    """Return the mean of a method's ranks over the metrics that have a direction."""
+    columns = [column for column in scores.ranks().T if not np.isnan(column).any()]
+    return np.mean(columns, axis=0).tolist() if columns else [math.nan] * len(scores.methods)
 
 
 def _marks(
-    means: NDArray[np.float64], texts: list[list[str]], measures: Sequence[Measure]
-) -> list[list[Literal["", "best", "second"]]]:
-    """Mark the best and the second of each column; what is printed alike shares its mark."""
-    marks: list[list[Literal["", "best", "second"]]] = [["" for _ in measures] for _ in means]
-    for column, measure in enumerate(measures):
-        better = direction_of(measure) * means[:, column]
-        order = [row for row in np.argsort(-better) if np.isfinite(better[row])]
+    means: NDArray[np.float64], texts: list[list[str]], metrics: Sequence[Metric]
+) -> list[list[Mark]]:
+    """Mark the best and the second of each column; equal printed values share a mark."""
+    marks: list[list[Mark]] = [["" for _ in metrics] for _ in means]
+    for column, metric in enumerate(metrics):
+        merit = metric.direction * means[:, column]
+        order = [row for row in np.argsort(-merit) if np.isfinite(merit[row])]
         printed = list(dict.fromkeys(texts[row][column] for row in order))
-        if len(printed) < 2 or not direction_of(measure):
+        if len(printed) < 2 or not metric.direction:
             continue
         for row in order:
             if texts[row][column] == printed[0]:
@@ -168,45 +165,65 @@ def _marks(
     return marks
 
 
-def _notes(scores: Scores) -> list[str]:
-    """Say over how many images the means are, where it is not all of them."""
-    total = len(scores.stems)
+def _count_note(scores: Scores) -> str:
+    """Return how many images the means are over."""
+    total = len(scores.samples)
     images = f"{total} image{'' if total == 1 else 's'}"
-    short = [
-        f"{measure.name} {used}"
-        for measure, used in zip(scores.measures, scores.used, strict=True)
-        if used < total
+    incomplete = [
+        f"{metric.name} {count}"
+        for metric, count in zip(scores.metrics, scores.counts, strict=True)
+        if count < total
     ]
-    if not short:
-        return [f"{images}."]
-    counts = ", ".join(short)
-    return [f"{images}; a mean is over those that every method has a value for: {counts}."]
+    if not incomplete:
+        return f"{images}."
+    return (
+        f"{images}; means are over those with a value from every method: {', '.join(incomplete)}."
+    )
 
 
-def _numbers(
+def _difference_notes(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """Return how the differences were tested, and whether any could be significant."""
+    tests = sum(not math.isnan(comparison.p) for comparison in comparisons)
+    note = (
+        "Mean differences over the same images with their 95 % bootstrap interval; * p < 0.05 "
+        f"(Wilcoxon signed-rank, Holm's correction for {tests} tests)."
+    )
+    images = max((comparison.images for comparison in comparisons), default=0)
+    if not images or tests * smallest_p(images) < ALPHA:
+        return (note,)
+    return (
+        note,
+        (
+            f"No difference over {images} images can be significant among {tests} tests, however "
+            "large; take more images, or fewer metrics."
+        ),
+    )
+
+
+def _format(
     values: NDArray[np.float64],
     digits: int,
     *,
-    like: NDArray[np.float64] | None = None,
+    decimals_of: NDArray[np.float64] | None = None,
     sign: str = "",
 ) -> list[list[str]]:
-    """Return values as text, each column with the same decimals: fewer where it has large ones.
+    """Return values as text, each column with the same decimals: fewer if it has large values.
 
     Args:
         values: `(rows, columns)`.
         digits: decimals of columns with values below 100.
-        like: take the decimals of these instead, so that a spread has those of its mean.
+        decimals_of: take the decimals of these instead, so that a deviation has those of its mean.
         sign: `+` for differences.
     """
-    model = np.abs(values if like is None else like)
+    magnitudes = np.abs(values if decimals_of is None else decimals_of)
     texts = []
     for row in values:
         cells = []
         for column, value in enumerate(row):
-            large = np.nanmax(model[:, column], initial=0) >= LARGE
+            large = np.nanmax(magnitudes[:, column], initial=0) >= LARGE
             text = f"{value:{sign}.{max(0, digits - 2) if large else digits}f}"
             if float(text) == 0 and text.startswith("-"):
                 text = f"{sign}{text[1:]}"  # a rounded zero has no sign
-            cells.append(UNKNOWN if math.isnan(value) else text)
+            cells.append(MISSING if math.isnan(value) else text)
         texts.append(cells)
     return texts

@@ -27,7 +27,7 @@ def run(*args):
     return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
-def test_a_table_with_the_lift_of_a_learned_backbone(image_set):
+def test_a_table_with_the_gain_of_a_learned_backbone(image_set):
     result = run("evaluate", "set", "--method", "densefuse@1e2/mean", "--metrics", "EN,SD")
     assert result.exit_code == 0, result.output
     assert "densefuse@1e2/mean" in result.stdout
@@ -35,7 +35,7 @@ def test_a_table_with_the_lift_of_a_learned_backbone(image_set):
     assert "EN ↑" in result.stdout
     assert "range   minmax" in result.stdout
     assert "luminance 0.299 R + 0.587 G + 0.114 B" in result.stdout
-    assert "Lift over the baseline" in result.stdout
+    assert "Gain over the baseline" in result.stdout
 
 
 def test_the_files_are_written_and_a_second_run_asks(image_set):
@@ -54,7 +54,7 @@ def test_the_files_are_written_and_a_second_run_asks(image_set):
     }
     second = run(*args)
     assert second.exit_code == 2
-    assert "--resume to go on with it" in second.stderr
+    assert "(--resume)" in second.stderr
     first = (image_set.parent / "out" / "evaluation.json").read_bytes()
     resumed = run(*args, "--resume")
     assert resumed.exit_code == 0
@@ -97,7 +97,7 @@ def test_a_bad_image_is_told_and_costs_exit_code_1(image_set):
     result = run("evaluate", "set", "--method", "identity/mean", "--metrics", "EN")
     assert result.exit_code == 1
     assert "warning: no score: 3: cannot read set/a/3.png" in result.stderr
-    assert "over those that every method has a value for: EN 5" in result.stdout
+    assert "over those with a value from every method: EN 5" in result.stdout
 
 
 def test_a_preset_brings_methods_metrics_and_published_rows(image_set):
@@ -114,13 +114,13 @@ def test_a_preset_brings_methods_metrics_and_published_rows(image_set):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["set"], "nothing to evaluate: add --method, --fused or --preset"),
+        (["set"], "nothing to evaluate"),
         (["set", "--method", "addition"], "BACKBONE[@TAG]/STRATEGY"),
         (["set", "--method", "identity/nothing"], "there is no strategy 'nothing'"),
-        (["set", "--method", "identity/mean", "--range", "auto"], "need one range policy"),
+        (["set", "--method", "identity/mean", "--range", "auto"], "(--range)"),
         (["set", "--method", "identity/mean", "--metrics", "Qbf"], "there is no metric 'Qbf'"),
         (["set", "--method", "identity/mean", "--against", "me"], "there is no row 'me'"),
-        (["set", "--method", "identity/mean", "--resume"], "add -o FOLDER"),
+        (["set", "--method", "identity/mean", "--resume"], "(--output)"),
         (["set", "--fused", "x=set/a", "--fused", "x=set/b"], "two rows are called 'x'"),
         (["set", "--fused", "x=missing"], "missing is not a folder"),
         (["set", "--fused", "x=set"], "x has no result for any image of the set"),
@@ -170,16 +170,27 @@ def test_a_rival_of_a_default_metric_does_not_break_the_defaults(image_set, inst
     assert "fusionlab-imaging:EN" in result.stdout
 
 
-def test_ctrl_c_says_how_to_go_on(image_set, monkeypatch):
-    from fusionlab.evaluation.run import Evaluation
+def test_ctrl_c_says_how_to_resume(image_set, monkeypatch):
+    from fusionlab.evaluation.scoring import ScoringRun
 
-    def stopped(self, entries):
-        raise KeyboardInterrupt
+    run_all = ScoringRun.run
 
-    monkeypatch.setattr(Evaluation, "run", stopped)
-    result = run("evaluate", "set", "--method", "identity/mean", "--metrics", "EN", "-o", "out")
+    def stopped(self, items):
+        for number, row in enumerate(run_all(self, items)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield row
+
+    monkeypatch.setattr(ScoringRun, "run", stopped)
+    command = ["evaluate", "set", "--method", "identity/mean", "--metrics", "EN", "--jobs", "1"]
+    result = run(*command, "-o", "out")
     assert result.exit_code == 130
-    assert "stopped after 0 of 6 rows of scores; go on with --resume" in result.stderr
+    assert "rows of scores; continue with --resume" in result.stderr
+    monkeypatch.undo()
+    monkeypatch.chdir(image_set.parent)
+    resumed = run(*command, "-o", "out", "--resume")
+    assert resumed.exit_code == 0
+    assert "rows of scores come from the earlier run" in resumed.stderr
 
 
 def test_score_prints_a_line_for_each_metric(image_set):

@@ -1,26 +1,31 @@
-"""The rows of a table: how they are named, what they make, and what they refuse."""
+"""The rows of a table that are fused here: their names, images, baselines, and refusals."""
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from fusionlab import Fusion, FusionlabError
+from fusionlab import Fusion, FusionlabError, Strategy
 from fusionlab.engine.eager import Eager
 from fusionlab.engine.feature_cache import FeatureCache
-from fusionlab.evaluation.methods import FolderMethod, Subject, build_methods
+from fusionlab.evaluation.methods import MethodBuilder
+from fusionlab.evaluation.sample import Sample
 from fusionlab.imaging.reading import read_image
 from fusionlab.plugins.host import installed
 
 
-def subject(image_set, stem="one"):
-    return Subject.of(stem, [read_image(image_set / letter / f"{stem}.png") for letter in "ab"])
+def read_sample(image_set, name="one"):
+    images = [read_image(image_set / letter / f"{name}.png") for letter in "ab"]
+    return Sample.from_images(name, images)
+
+
+def build(methods, **settings):
+    return MethodBuilder(installed(), **settings).build(methods)
 
 
 def labels(*names, **settings):
-    return [(m.label, m.baseline) for m in build_methods(names, installed(), **settings)]
+    return [(m.label, m.baseline) for m in build(names, **settings)]
 
 
-def test_a_learned_backbone_brings_its_baseline_along():
+def test_a_learned_backbone_adds_a_row_for_its_baseline():
     assert labels("densefuse@1e2/l1norm,r=0") == [
         ("densefuse@1e2/l1norm,r=0", "identity/l1norm,r=0"),
         ("identity/l1norm,r=0", None),
@@ -46,102 +51,107 @@ def test_a_preset_replaces_defaults_and_explicit_parameters_win():
     assert labels("identity/l1norm,r=3", preset="paper") == [("identity/l1norm,r=3", None)]
 
 
+def test_baselines_can_be_left_out():
+    assert labels("densefuse@1e2/mean", baselines=False) == [("densefuse@1e2/mean", None)]
+
+
 def test_a_range_policy_that_depends_on_the_strategy_is_refused():
-    with pytest.raises(FusionlabError, match="need one range policy, clip or minmax; got 'auto'"):
-        build_methods(["identity/mean"], installed(), range_policy="auto")
+    with pytest.raises(FusionlabError) as refused:
+        build("identity/mean", range_policy="auto")
+    assert (refused.value.code, refused.value.option) == ("range-policy", "range_policy")
 
 
 def test_a_method_without_a_slash_is_refused():
     with pytest.raises(FusionlabError, match="BACKBONE.*/STRATEGY.*got 'addition'"):
-        build_methods(["addition"], installed())
+        build("addition")
 
 
-def test_the_picture_is_the_one_that_would_be_written(image_set):
-    (method,) = build_methods(["identity/addition"], installed())
-    one = subject(image_set)
-    sums = one.sources[0].astype(int) + one.sources[1]
+def test_what_is_not_a_method_is_refused():
+    with pytest.raises(FusionlabError) as refused:
+        build(["identity/mean", 3])
+    assert refused.value.code == "not-a-method"
+
+
+def test_the_image_is_the_one_that_would_be_written(image_set):
+    (method,) = build("identity/addition")
+    sample = read_sample(image_set)
+    sums = sample.sources[0].astype(int) + sample.sources[1]
     low, high = sums.min(), sums.max()
     expected = np.floor(255 * (sums - low) / (high - low) + 0.5)
-    found = method.picture(one, FeatureCache())
-    assert found.dtype == np.uint8
-    assert np.array_equal(found, expected)
+    image = method.image(sample, FeatureCache())
+    assert image.dtype == np.uint8
+    assert np.array_equal(image, expected)
 
 
-def test_strategies_share_the_encodings_of_an_image(image_set, monkeypatch):
-    """Also those that look further than others; and no bit changes."""
+def test_strategies_share_the_features_of_an_image(image_set, monkeypatch):
+    """Also those with a larger support than others; and no bit changes."""
     names = ["densefuse@1e2/addition", "densefuse@1e2/max", "densefuse@1e2/l1norm,r=3"]
-    methods = [m for m in build_methods(names, installed()) if m.baseline]
+    methods = build(names, baselines=False)
     assert len({id(method.fusion.backbone) for method in methods}) == 1
-    alone = [method.picture(subject(image_set), FeatureCache(max_bytes=0)) for method in methods]
+    sample = read_sample(image_set)
+    separate = [method.image(sample, FeatureCache(0)) for method in methods]
     calls, encode = [], Eager.encode
     monkeypatch.setattr(Eager, "encode", lambda *args: calls.append(1) or encode(*args))
-    shared = FeatureCache()
-    pictures = [method.picture(subject(image_set), shared) for method in methods]
+    cache = FeatureCache()
+    shared = [method.image(sample, cache) for method in methods]
     assert len(calls) == 1
-    assert all(np.array_equal(a, b) for a, b in zip(alone, pictures, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(separate, shared, strict=True))
 
 
-STEMS = ["one", "two", "three"]
+class First(Strategy):
+    """Take the first source."""
+
+    support = 0
+
+    def fuse(self, features, scene):
+        return features[0]
 
 
-@pytest.fixture
-def results(tmp_path):
-    """A folder with results called as somebody else calls them."""
-    folder = tmp_path / "results"
-    folder.mkdir()
-    for name, level in (("fused_one_cbf.bmp", 1), ("one.png", 2), ("one.bmp", 3)):
-        iio.imwrite(folder / name, np.full((24, 30), level, dtype=np.uint8))
-    return folder
+def test_a_strategy_that_is_in_no_package_has_a_row_under_its_own_name(image_set):
+    rows = build([First()])
+    backbone = f"{Fusion().method.partition('/')[0]}/First"
+    assert [(row.label, row.baseline) for row in rows] == [
+        (backbone, "identity/First"),
+        ("identity/First", None),
+    ]
+    sample = read_sample(image_set)
+    stretched = rows[1].image(sample, FeatureCache())
+    assert np.argmax(stretched) == np.argmax(sample.sources[0])
 
 
-@pytest.mark.parametrize(
-    ("pattern", "level"),
-    [
-        ("fused_{}_cbf", 1),
-        ("fused_{}_cbf.bmp", 1),
-        ("{}.png", 2),
-        ("{}.BMP", 3),
-        ("{}e.png", None),
-    ],
-)
-def test_a_folder_of_results_is_paired_by_stem(image_set, results, pattern, level):
-    method = FolderMethod.parse(f"CBF={results}/{pattern}", ["one", "two", "on"])
-    assert method.label == "CBF"
-    one = subject(image_set, "one")
-    if level is None:  # matches another stem only
-        with pytest.raises(FusionlabError, match="found none"):
-            method.picture(one, FeatureCache())
-    else:
-        assert np.unique(method.picture(one, FeatureCache())).tolist() == [level]
+def test_a_fusion_takes_the_range_policy_and_color_of_the_table():
+    fusion = Fusion("identity", "mean", range_policy="clip", tile=64)
+    (row,) = build(fusion, range_policy="minmax")
+    settings = row.fusion.range_policy, row.fusion.color, row.fusion.tile
+    assert settings == ("minmax", "gray", 64)
+    assert row.fusion.backbone is fusion.backbone
 
 
-def test_a_result_that_is_missing_or_there_twice_is_named(image_set, results):
-    method = FolderMethod.parse(f"CBF={results}", STEMS)
-    with pytest.raises(FusionlabError, match=r"for two, found none"):
-        method.picture(subject(image_set, "two"), FeatureCache())
-    with pytest.raises(FusionlabError, match=r"for one, found one.bmp, one.png"):
-        method.picture(subject(image_set), FeatureCache())
+def test_a_mapping_gives_the_labels(image_set):
+    rows = build({"a": "identity/l1norm,r=0", "b": "identity/l1norm,r=2"})
+    assert [row.label for row in rows] == ["a", "b"]
+    assert [row.fusion.strategy.r for row in rows] == [0, 2]
 
 
-def test_a_folder_without_any_result_is_refused_at_once(results):
-    with pytest.raises(FusionlabError, match=r"x has no result for any image.*y_\{\}\.\*"):
-        FolderMethod.parse(f"x={results}/y_{{}}", STEMS)
-
-
-def test_a_result_of_another_size_is_refused(image_set, tmp_path):
-    iio.imwrite(tmp_path / "one.png", np.zeros((30, 24), dtype=np.uint8))
-    with pytest.raises(FusionlabError, match="has 24x30 pixels, its sources 30x24"):
-        FolderMethod.parse(f"x={tmp_path}", STEMS).picture(subject(image_set), FeatureCache())
-
-
-@pytest.mark.parametrize("text", ["results", "=results", "x=", "x\ny=.", "x=nowhere/at/all"])
-def test_a_folder_that_is_not_named_or_not_there_is_refused(text):
-    with pytest.raises(FusionlabError, match=r"NAME=DIR|is not a folder"):
-        FolderMethod.parse(text, STEMS)
+def test_two_different_methods_of_one_label_are_refused():
+    with pytest.raises(FusionlabError) as refused:
+        build([{"a": "identity/mean"}, {"a": "identity/max"}])
+    assert refused.value.code == "duplicate-label"
+    assert len(build([{"a": "identity/mean"}, {"a": "identity/mean"}])) == 1
 
 
 def test_the_settings_of_a_row_are_those_of_a_record():
-    (method,) = build_methods(["identity/mean"], installed(), range_policy="clip")
+    (method,) = build("identity/mean", range_policy="clip")
     assert method.describe()["range"] == "clip"
     assert method.describe()["method"] == "identity/mean"
-    assert isinstance(method.fusion, Fusion)
+
+
+def test_weights_without_a_card_are_part_of_the_description():
+    """Otherwise a network that a script trains on would reuse scores of its earlier state."""
+    fusion = Fusion("densefuse@1e2", "mean")
+    fusion.backbone.card = None
+    (row,) = build(fusion)
+    before = row.describe()
+    weight = next(fusion.backbone.parameters())
+    weight.data += 1
+    assert row.describe()["states"] != before["states"]

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionlab.evaluation.measures import Measure
-from fusionlab.evaluation.rendering import to_latex, to_markdown, to_text
+from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.report import Report
-from fusionlab.evaluation.scores import Outcome, Scores
+from fusionlab.evaluation.report_files import json_text, report_files
+from fusionlab.evaluation.scores import ScoreRow, Scores
+from fusionlab.evaluation.table_formats import to_latex, to_markdown, to_text
 from fusionlab.plugins.host import installed
 
 
@@ -31,17 +32,17 @@ class Row:
 @pytest.fixture
 def report(metrics):
     def build(rows, baselines=(), problems=(), **settings):
-        measures = [Measure.find(name, installed()) for name in ("brightness", "darkness")]
-        stems = sorted({stem for row in rows.values() for stem in row})
-        outcomes = [
-            Outcome(stem, label, dict(zip(("brightness", "darkness"), values, strict=True)))
+        columns = [Metric.find(name, installed()) for name in ("brightness", "darkness")]
+        samples = sorted({sample for row in rows.values() for sample in row})
+        score_rows = [
+            ScoreRow(sample, label, dict(zip(("brightness", "darkness"), values, strict=True)))
             for label, row in rows.items()
-            for stem, values in row.items()
+            for sample, values in row.items()
         ]
-        scores = Scores(list(rows), stems, measures, outcomes)
-        outcomes += [Outcome("bad", label, {}, problem) for label, problem in problems]
+        scores = Scores(list(rows), samples, columns, score_rows)
+        score_rows += [ScoreRow("bad", label, {}, problem) for label, problem in problems]
         methods = [Row(label, dict(baselines).get(label)) for label in rows]
-        return Report(methods, scores, outcomes, {"range": "clip"}, **settings)
+        return Report(methods, scores, score_rows, {"range": "clip"}, **settings)
 
     return build
 
@@ -61,7 +62,7 @@ def test_the_best_and_the_second_are_marked_by_direction(report):
     assert marks == [["", "second", "second", ""], ["", "best", "best", ""]]
     assert table.heads == ("method", "brightness ↑", "darkness ↓", "rank ↓")
     assert [row[1].text for row in table.rows] == ["2.0000", "2.5000"]
-    assert [row[1].below for row in table.rows] == ["±1.4142", "±0.7071"]
+    assert [row[1].detail for row in table.rows] == ["±1.4142", "±0.7071"]
     assert [row[2].text for row in table.rows] == ["300.00", "150.00"]  # large: fewer decimals
 
 
@@ -71,10 +72,10 @@ def test_a_single_row_and_equal_rows_are_not_marked(report):
         assert {cell.mark for row in table.rows for cell in row} == {""}
 
 
-def test_the_lift_is_the_difference_to_the_baseline(report):
-    found = report(TWO, {"net_a/rule": "pixels/rule"})
-    assert [table.title for table in found.tables][1] == "Lift over the baseline"
-    assert [cell.text for cell in found.tables[1].rows[0]] == [
+def test_the_gain_is_the_difference_to_the_baseline(report):
+    result = report(TWO, {"net_a/rule": "pixels/rule"})
+    assert [table.title for table in result.tables][1] == "Gain over the baseline"
+    assert [cell.text for cell in result.tables[1].rows[0]] == [
         "net_a/rule",
         "pixels/rule",
         "-0.5000",
@@ -82,16 +83,18 @@ def test_the_lift_is_the_difference_to_the_baseline(report):
     ]
 
 
-def test_it_is_said_when_no_difference_could_have_a_star(report):
+def test_a_note_says_when_no_difference_can_be_significant(report):
     few = report(TWO, {"net_a/rule": "pixels/rule"}).tables[1]
-    assert "No difference over 2 images can have a star among 2 tests" in few.notes[1]
+    assert "No difference over 2 images can be significant among 2 tests" in few.notes[1]
     rows = {label: {str(n): (n + shift, 9.0) for n in range(8)} for label, shift in NAMED}
     assert len(report(rows, {"net_a/rule": "pixels/rule"}).tables[1].notes) == 1
 
 
 def test_every_row_is_compared_with_the_one_that_is_asked_for(report):
-    found = report(TWO, against="net_a/rule")
-    assert [(one.method, one.against) for one in found.duels] == [("pixels/rule", "net_a/rule")] * 2
+    result = report(TWO, against="net_a/rule")
+    assert [(entry.method, entry.against) for entry in result.differences] == [
+        ("pixels/rule", "net_a/rule")
+    ] * 2
 
 
 def test_published_rows_stand_beside_ours_with_the_distance(report):
@@ -100,7 +103,7 @@ def test_published_rows_stand_beside_ours_with_the_distance(report):
     assert [cell.text for cell in tables["Published"].rows[0]] == ["net_a/rule", "2.2500", "-"]
     (distance,) = tables["Distance of our rows from the published ones"].rows
     assert [cell.text for cell in distance] == ["net_a/rule", "-0.2500", "-"]
-    unlike = report(TWO, published=published, unlike="Of other images.").tables
+    unlike = report(TWO, published=published, published_note="Of other images.").tables
     assert [table.title for table in unlike[1:]] == ["Published"]
     assert unlike[1].notes == ("Of other images.",)
     assert len(report(TWO, published={"CBF": {"brightness": 9.0}}).tables) == 2
@@ -110,25 +113,26 @@ def test_missing_images_are_counted_in_the_note(report):
     rows = {"m": {"a": (1.0, 2.0), "b": (math.nan, 2.0)}}
     (table,) = report(rows).tables
     assert table.notes == (
-        "2 images; a mean is over those that every method has a value for: brightness 1.",
+        "2 images; means are over those with a value from every method: brightness 1.",
     )
 
 
 def test_every_format_has_every_number(report):
-    found = report(TWO, {"net_a/rule": "pixels/rule"})
+    result = report(TWO, {"net_a/rule": "pixels/rule"})
     for render in (to_text, to_markdown, to_latex):
-        text = render(found.tables[0])
+        text = render(result.tables[0])
         for number in ("2.0000", "2.5000", "300.00", "1.4142"):
             assert number in text, render
-    assert "**2.5000** ±0.7071" in to_markdown(found.tables[0])
-    assert "<u>2.0000</u>" in to_markdown(found.tables[0])
-    assert r"\textbf{2.5000} {\small $\pm$0.7071}" in to_latex(found.tables[0])
-    assert r"\texttt{net\_a/rule}" in to_latex(found.tables[0])
-    assert "2.5000 (1)" in to_text(found.tables[0])
+    assert "**2.5000** ±0.7071" in to_markdown(result.tables[0])
+    assert "<u>2.0000</u>" in to_markdown(result.tables[0])
+    assert r"\textbf{2.5000} {\small $\pm$0.7071}" in to_latex(result.tables[0])
+    assert r"\texttt{net\_a/rule}" in to_latex(result.tables[0])
+    assert "2.5000 (1)" in to_text(result.tables[0])
 
 
 def test_the_files_hold_the_values_of_every_image(report):
-    files = report(TWO, {"net_a/rule": "pixels/rule"}, [("net_a/rule", "why")]).files(Path("out"))
+    files = report(TWO, {"net_a/rule": "pixels/rule"}, [("net_a/rule", "why")])
+    files = report_files(files, Path("out"))
     assert {path.name for path in files} == {
         "table.md",
         "table.tex",
@@ -141,8 +145,8 @@ def test_the_files_hold_the_values_of_every_image(report):
     assert [float(row["brightness"]) for row in rows] == [1, 3, 2, 3]
     means = list(csv.DictReader(io.StringIO(files[Path("out/means.csv")].decode())))
     assert [float(row["mean"]) for row in means] == [2, 300, 2.5, 150]
-    lift = list(csv.DictReader(io.StringIO(files[Path("out/comparisons.csv")].decode())))
-    assert (lift[0]["against"], lift[0]["difference"], lift[0]["low"]) == (
+    gains = list(csv.DictReader(io.StringIO(files[Path("out/comparisons.csv")].decode())))
+    assert (gains[0]["against"], gains[0]["difference"], gains[0]["low"]) == (
         "pixels/rule",
         "-0.5",
         "",
@@ -156,7 +160,7 @@ def test_the_files_hold_the_values_of_every_image(report):
 
 
 def test_json_has_null_where_nothing_is_known(report):
-    found = json.loads(report({"m": {"a": (math.nan, 2.0)}}).to_json())
+    found = json.loads(json_text(report({"m": {"a": (math.nan, 2.0)}})))
     assert found["methods"]["m"]["mean"] == {"brightness": None, "darkness": 2}
 
 
@@ -184,14 +188,14 @@ def test_a_column_has_one_number_of_decimals_and_zero_no_sign(report):
 
 
 def test_infinite_values_are_null_in_json_and_count_as_missing(report):
-    found = report({"m": {"a": (math.inf, 1.0), "b": (1.0, 1.0)}, "n": {"a": (1.0, 1.0)}})
-    assert json.loads(found.to_json())["methods"]["m"]["values"]["a"]["brightness"] is None
-    assert found.scores.used == [0, 1]
+    result = report({"m": {"a": (math.inf, 1.0), "b": (1.0, 1.0)}, "n": {"a": (1.0, 1.0)}})
+    assert json.loads(json_text(result))["methods"]["m"]["values"]["a"]["brightness"] is None
+    assert result.scores.counts == [0, 1]
 
 
-def test_a_problem_of_a_source_is_told_once(report):
-    found = report(TWO, (), [("net_a/rule", "why"), ("pixels/rule", "why")])
-    assert found.problems == ["why"]
+def test_a_problem_of_a_source_is_listed_once(report):
+    result = report(TWO, (), [("net_a/rule", "why"), ("pixels/rule", "why")])
+    assert result.problems == ["why"]
 
 
 @pytest.mark.parametrize("render", [to_markdown, to_latex])

@@ -1,66 +1,66 @@
-"""Means, spreads and ranks of a table, worked out by hand."""
+"""Means, deviations and ranks of a table, worked out by hand."""
 
 import math
 
 import numpy as np
 import pytest
 
-from fusionlab.evaluation.measures import Measure
-from fusionlab.evaluation.scores import Outcome, Scores
+from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.plugins.host import installed
 
 
 @pytest.fixture
-def measures(metrics):
-    return [Measure.find(name, installed()) for name in ("brightness", "darkness")]
+def columns(metrics):
+    return [Metric.find(name, installed()) for name in ("brightness", "darkness")]
 
 
-def scores(measures, rows):
-    """Rows: method -> image -> values of the two measures."""
-    stems = sorted({stem for row in rows.values() for stem in row})
-    outcomes = [
-        Outcome(stem, method, dict(zip(("brightness", "darkness"), values, strict=True)))
+def scores(columns, rows):
+    """Rows: method -> image -> values of the two columns."""
+    samples = sorted({sample for row in rows.values() for sample in row})
+    score_rows = [
+        ScoreRow(sample, method, dict(zip(("brightness", "darkness"), values, strict=True)))
         for method, row in rows.items()
-        for stem, values in row.items()
+        for sample, values in row.items()
     ]
-    return Scores(list(rows), stems, measures, outcomes)
+    return Scores(list(rows), samples, columns, score_rows)
 
 
-def test_means_and_spreads_are_over_the_images(measures):
-    found = scores(measures, {"m": {"a": (1, 10), "b": (3, 30)}})
+def test_means_and_deviations_are_over_the_images(columns):
+    found = scores(columns, {"m": {"a": (1, 10), "b": (3, 30)}})
     assert found.means().tolist() == [[2, 20]]
-    assert found.spreads() == pytest.approx(np.array([[math.sqrt(2), math.sqrt(200)]]))
+    assert found.deviations() == pytest.approx(np.array([[math.sqrt(2), math.sqrt(200)]]))
 
 
-def test_one_image_has_no_spread(measures):
-    assert np.isnan(scores(measures, {"m": {"a": (1, 10)}}).spreads()).all()
+def test_one_image_has_no_deviation(columns):
+    assert np.isnan(scores(columns, {"m": {"a": (1, 10)}}).deviations()).all()
 
 
-def test_an_image_that_one_method_lacks_counts_for_none(measures):
+def test_an_image_that_one_method_lacks_counts_for_none(columns):
     """Otherwise the means would be over different images, and compare these."""
     found = scores(
-        measures,
+        columns,
         {"m": {"a": (1, 10), "b": (3, 30), "c": (90, 5)}, "n": {"a": (2, 4), "b": (4, 6)}},
     )
     assert found.means().tolist() == [[2, 20], [3, 5]]
-    assert found.used == [2, 2]
+    assert found.counts == [2, 2]
 
 
-def test_an_undefined_value_leaves_the_other_metrics_alone(measures):
-    found = scores(measures, {"m": {"a": (math.nan, 10), "b": (3, 30)}})
+def test_an_undefined_value_leaves_the_other_metrics_alone(columns):
+    found = scores(columns, {"m": {"a": (math.nan, 10), "b": (3, 30)}})
     assert found.means().tolist() == [[3, 20]]
-    assert found.used == [1, 2]
+    assert found.counts == [1, 2]
 
 
-def test_without_any_complete_image_there_is_no_mean(measures):
-    found = scores(measures, {"m": {"a": (math.nan, 1)}, "n": {"a": (2, 1)}})
+def test_without_any_complete_image_there_is_no_mean(columns):
+    found = scores(columns, {"m": {"a": (math.nan, 1)}, "n": {"a": (2, 1)}})
     assert np.isnan(found.means()[:, 0]).all()
     assert np.isnan(found.ranks()[:, 0]).all()
 
 
-def test_ranks_follow_the_direction_and_ties_share(measures):
+def test_ranks_follow_the_direction_and_ties_share(columns):
     found = scores(
-        measures,
+        columns,
         {
             "m": {"a": (1, 1), "b": (5, 5)},
             "n": {"a": (2, 2), "b": (5, 5)},

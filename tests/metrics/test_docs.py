@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from fusionlab.evaluation.measures import Measure
+from fusionlab.evaluation.metric import Metric
 from fusionlab.metrics.catalog import CATALOG
 from fusionlab.plugins.host import installed
 
@@ -61,9 +61,9 @@ def test_the_docs_have_the_tables_of_the_catalog():
 def test_every_metric_of_the_defaults_and_presets_is_there():
     plugins = installed()
     for name in (*plugins.default_metrics(), *plugins.preset_metrics("paper")):
-        assert Measure.find(name, plugins)
+        assert Metric.find(name, plugins)
     rows, images = plugins.published("paper")
-    columns = [Measure.find(name, plugins).name for name in plugins.preset_metrics("paper")]
+    columns = [Metric.find(name, plugins).name for name in plugins.preset_metrics("paper")]
     assert all(list(row) == columns for row in rows.values())
     assert images == 20
 
@@ -71,7 +71,7 @@ def test_every_metric_of_the_defaults_and_presets_is_there():
 def test_the_metric_of_the_docs_works(install):
     code = DOCS.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
     install("of-the-docs", code)
-    measure = Measure.find("contrast", installed())
+    measure = Metric.find("contrast", installed())
     fused = torch.tensor([[[50.0, 150.0]], [[7.0, 7.0]]])
     assert measure(fused, fused[None]).tolist() == [0.5, 0]
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusionlab import FusionlabError
-from fusionlab.evaluation.measures import Measure
+from fusionlab.evaluation.metric import Metric
 from fusionlab.metrics.catalog import CATALOG
 from fusionlab.plugins.registry import Registration
 
 METRICS = {ref.name: ref for ref in CATALOG}
 EVERYTHING = [
-    Measure(Registration(ref, "fusionlab-imaging"), convention)
+    Metric(Registration(ref, "fusionlab-imaging"), convention)
     for ref in CATALOG
     for convention in ("default", *ref.conventions)
 ]
@@ -124,7 +124,7 @@ def test_the_order_of_the_sources_does_not_matter_where_it_is_claimed(measure):
 def test_claims_of_asymmetry_are_true():
     for ref in CATALOG:
         if not ref.symmetric:
-            measure = Measure(Registration(ref, "fusionlab-imaging"))
+            measure = Metric(Registration(ref, "fusionlab-imaging"))
             fused, sources = scene(ref.min_size)
             fused[:], sources[0] = 128, 100  # ties are where the order tells
             sources[1] = torch.where(sources[1] > 128, 140, 100).to(torch.uint8)
@@ -195,7 +195,7 @@ def test_three_sources_mean_what_the_catalog_says(measure):
 
 @pytest.mark.parametrize(("name", "ideal"), PERFECT.items())
 def test_a_fused_image_that_is_its_source_is_perfect(name, ideal):
-    measure = Measure(Registration(METRICS[name], "fusionlab-imaging"))
+    measure = Metric(Registration(METRICS[name], "fusionlab-imaging"))
     _, sources = scene(METRICS[name].min_size)
     assert measure(sources[0], sources[:1]).item() == pytest.approx(ideal, abs=1e-9)
 

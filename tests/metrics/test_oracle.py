@@ -12,7 +12,7 @@ import imageio.v3 as iio
 import pytest
 import torch
 
-from fusionlab.evaluation.measures import Measure
+from fusionlab.evaluation.metric import Metric
 from fusionlab.plugins.host import installed
 
 ORACLE = Path(__file__).parents[3] / "shared" / "oracle" / "metrics"
@@ -147,7 +147,7 @@ def images(row: Row) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize(("program", "column"), sorted(MAPPED))
 def test_a_program_of_the_field_is_reproduced(program, column, shared):
-    measure = Measure.find(MAPPED[program, column], installed())
+    measure = Metric.find(MAPPED[program, column], installed())
     mine = [
         r
         for r in rows()

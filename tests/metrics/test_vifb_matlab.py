@@ -17,7 +17,7 @@ import imageio.v3 as iio
 import pytest
 import torch
 
-from fusionlab.evaluation.measures import Measure
+from fusionlab.evaluation.metric import Metric
 from fusionlab.plugins.host import installed
 
 FOLDER = Path(__file__).parents[3] / "shared" / "oracle" / "metrics" / "vifb_matlab"
@@ -76,7 +76,7 @@ def images(triple, column):
 @cache
 def judge(triple, column):
     """Return the value of VIFB's convention: the mean over the channels."""
-    measure = Measure.find(METRICS[column], installed())
+    measure = Metric.find(METRICS[column], installed())
     return measure(*images(triple, column)).mean().item()
 
 

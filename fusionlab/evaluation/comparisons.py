@@ -1,14 +1,14 @@
-"""Whether a difference between two methods is more than chance: paired, image by image.
+"""Comparisons of two methods: is a difference more than chance? Paired, image by image.
 
-A table of means says nothing about whether another draw of images would turn it round. For two
-methods and a metric, over the same images:
+A table of means does not tell whether another draw of images would reverse it. For two methods and
+a metric, over the same images:
 
-* the mean difference, with the interval that a bootstrap over the images gives (bias-corrected
-  and accelerated, 9,999 resamples, seeded);
+* the mean difference, with the interval of a bootstrap over the images (bias-corrected and
+  accelerated, 9,999 resamples, seeded);
 * the Wilcoxon signed-rank test of no difference, two-sided; images without a difference are left
   out of it. With n images its smallest p-value is 2^(1-n): fewer than six cannot reach 0.05;
-* Holm's correction for all the tests of one table: the p-value that is printed can be compared
-  with 0.05 as it stands.
+* Holm's correction for all tests of one table, so that each printed p-value can be compared with
+  0.05 as it is.
 
 References: Wilcoxon 1945, doi:10.2307/3001968; Holm 1979, Scandinavian Journal of Statistics 6(2),
 65-70, https://www.jstor.org/stable/4615733; Efron 1987, doi:10.1080/01621459.1987.10478410. For
@@ -25,12 +25,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionlab.evaluation.scores import Scores, direction_of
+from fusionlab.evaluation.scores import Scores
 
 ALPHA = 0.05
 RESAMPLES = 9999
-FEWEST = 6
-"""Images that an interval needs: with fewer no test can reach 5 % either."""
+MIN_IMAGES = 6
+"""Images that an interval needs; with fewer, no test can reach 5 % either."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Comparison:
     """Mean of method minus against."""
     low: float
     high: float
-    """The interval of the mean difference, at 95 %."""
+    """The 95 % interval of the mean difference; nan for fewer than six images."""
     p: float
-    """Of the Wilcoxon test, after Holm's correction once the comparison stands in a table."""
+    """The p-value of the Wilcoxon test, after Holm's correction for all tests of the table."""
     better: int
-    """1 if the method has the better mean, -1 if the worse, 0 if equal or the metric cannot say."""
+    """1 if the method has the better mean, -1 if the worse, 0 if equal or without a direction."""
 
     @property
     def significant(self) -> bool:
@@ -62,51 +62,50 @@ def compare(scores: Scores, pairs: Sequence[tuple[str, str]]) -> list[Comparison
 
     Args:
         scores: the values.
-        pairs: (method, the one it is held against), labels.
+        pairs: (method, the one that it is compared with), labels.
 
     Returns:
         A comparison for each pair and metric, p-values corrected for all of them together.
     """
-    found = []
+    comparisons = []
     for method, against in pairs:
-        rows = scores.methods.index(method), scores.methods.index(against)
-        for number, measure in enumerate(scores.measures):
+        first, second = scores.methods.index(method), scores.methods.index(against)
+        for number, metric in enumerate(scores.metrics):
             column = scores.column(number)
-            differences = column[rows[0]] - column[rows[1]]
+            differences = column[first] - column[second]
             mean = float(differences.mean()) if len(differences) else math.nan
-            low, high = _interval(differences)
-            better = int(np.sign(mean)) * direction_of(measure) if len(differences) else 0
-            found.append(
+            better = int(np.sign(mean)) * metric.direction if len(differences) else 0
+            comparisons.append(
                 Comparison(
                     method,
                     against,
-                    measure.name,
+                    metric.name,
                     len(differences),
                     mean,
-                    low,
-                    high,
+                    *_interval(differences),
                     _wilcoxon(differences),
                     better,
                 )
             )
-    return [replace(one, p=p) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
+    corrected = holm([comparison.p for comparison in comparisons])
+    return [replace(comparison, p=p) for comparison, p in zip(comparisons, corrected, strict=True)]
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number, in their order; nan counts for no test.
+    """Return p-values corrected for their number, in their order; nan counts as no test.
 
     The i-th smallest of m is multiplied by m - i + 1, and none is smaller than those before it.
     """
     order = sorted((i for i, p in enumerate(values) if not math.isnan(p)), key=values.__getitem__)
-    corrected, least = list(values), 0.0
-    for place, index in enumerate(order):
-        least = max(least, min(1.0, (len(order) - place) * values[index]))
-        corrected[index] = least
+    corrected, previous = list(values), 0.0
+    for rank, index in enumerate(order):
+        previous = max(previous, min(1.0, (len(order) - rank) * values[index]))
+        corrected[index] = previous
     return corrected
 
 
 def smallest_p(images: int) -> float:
-    """Return the p-value of the signed-rank test where all of so many images agree."""
+    """Return the p-value of the signed-rank test if all of so many images agree."""
     return float(2 ** (1 - images))
 
 
@@ -114,11 +113,11 @@ def _interval(differences: NDArray[np.float64]) -> tuple[float, float]:
     """Return the bootstrap interval of the mean, nan for too few; one point if nothing varies."""
     from scipy.stats import bootstrap
 
-    if len(differences) < FEWEST:  # would look like evidence, and is none
+    if len(differences) < MIN_IMAGES:  # it would look like evidence
         return math.nan, math.nan
     if np.ptp(differences) == 0:
         return float(differences[0]), float(differences[0])
-    found = bootstrap(
+    interval = bootstrap(
         (differences,),
         np.mean,
         n_resamples=RESAMPLES,
@@ -126,11 +125,11 @@ def _interval(differences: NDArray[np.float64]) -> tuple[float, float]:
         method="BCa",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)
 
 
 def _wilcoxon(differences: NDArray[np.float64]) -> float:
-    """Return the p-value of the signed-rank test; 1 where no image differs, nan without images."""
+    """Return the p-value of the signed-rank test; 1 if no image differs, nan without images."""
     from scipy.stats import wilcoxon
 
     if len(differences) == 0:

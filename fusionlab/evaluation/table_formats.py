@@ -1,4 +1,4 @@
-"""How tables are written: as text, Markdown and LaTeX."""
+"""Write tables as text, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from tabulate import tabulate
 
 from fusionlab.evaluation.tables import Cell, Table
 
-TEXT = {"": "", "best": " (1)", "second": " (2)"}
+TEXT_MARKS = {"": "", "best": " (1)", "second": " (2)"}
 """Marks where there is no bold type."""
-
-
-LATEX = str.maketrans(
+MARKDOWN_MARKS = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
+LATEX_MARKS = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
+LATEX_ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
@@ -24,14 +24,14 @@ LATEX = str.maketrans(
         **{char: f"\\{char}" for char in "_%&#${}"},
     }
 )
-MARKDOWN = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;"})
+MARKDOWN_ESCAPES = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;"})
 
 
 def to_text(table: Table) -> str:
-    """Return a table as plain text, spreads in a second line."""
+    """Return a table as plain text, deviations and intervals in a second line."""
 
     def show(cell: Cell) -> str:
-        return f"{cell.text}{TEXT[cell.mark]}\n{cell.below}".rstrip("\n")
+        return f"{cell.text}{TEXT_MARKS[cell.mark]}\n{cell.detail}".rstrip("\n")
 
     rows = [[show(cell) for cell in row] for row in table.rows]
     grid = tabulate(rows, table.heads, tablefmt="simple", disable_numparse=True)
@@ -42,9 +42,9 @@ def to_markdown(table: Table) -> str:
     """Return a table as Markdown: the best in bold, the second underlined."""
 
     def show(cell: Cell) -> str:
-        text = cell.text.translate(MARKDOWN)
-        mean = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}[cell.mark].format(text)
-        return f"{mean} {cell.below}".rstrip()
+        text = cell.text.translate(MARKDOWN_ESCAPES)
+        marked = MARKDOWN_MARKS[cell.mark].format(text)
+        return f"{marked} {cell.detail}".rstrip()
 
     rows = [[show(cell) for cell in row] for row in table.rows]
     grid = tabulate(rows, table.heads, tablefmt="pipe", disable_numparse=True)
@@ -54,22 +54,23 @@ def to_markdown(table: Table) -> str:
 def to_latex(table: Table) -> str:
     """Return a table as a LaTeX tabular: the best in bold, the second underlined."""
 
-    def show(cell: Cell, named: bool) -> str:
-        if named:
-            return rf"\texttt{{{_escaped(cell.text)}}}"
-        text, below = (_escaped(part).replace("-", "$-$") for part in (cell.text, cell.below))
-        mean = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
-        below = rf"{{\small {below}}}" if below else ""
-        return f"{mean[cell.mark].format(text)} {below}".rstrip()
+    def show(cell: Cell, is_name: bool) -> str:
+        if is_name:
+            return rf"\texttt{{{_escape_latex(cell.text)}}}"
+        text, detail = (
+            _escape_latex(part).replace("-", "$-$") for part in (cell.text, cell.detail)
+        )
+        detail = rf"{{\small {detail}}}" if detail else ""
+        return f"{LATEX_MARKS[cell.mark].format(text)} {detail}".rstrip()
 
     names = sum(head in ("method", "against") for head in table.heads)
     rows = [[show(cell, i < names) for i, cell in enumerate(row)] for row in table.rows]
-    heads = [_escaped(head) for head in table.heads]
+    heads = [_escape_latex(head) for head in table.heads]
     grid = tabulate(rows, heads, tablefmt="latex_raw", disable_numparse=True)
     notes = [f"% {note}" for note in table.notes]
     return "\n".join([f"% {table.title}", grid, *notes])
 
 
-def _escaped(text: str) -> str:
-    """Return text as LaTeX shows it."""
-    return text.translate(LATEX)
+def _escape_latex(text: str) -> str:
+    """Escape the special characters of LaTeX."""
+    return text.translate(LATEX_ESCAPES)

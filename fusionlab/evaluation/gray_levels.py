@@ -1,8 +1,8 @@
-"""Which numbers a metric sees: one gray image of each picture, in gray levels 0..255.
+"""The input of the metrics: one gray image of each image, in gray levels 0..255.
 
-Metrics of fusion are defined on gray images. Of a color picture it is the luminance that is
-fused and judged, rounded to whole levels of its depth as a gray file would hold it; red, green
-and blue that are equal give themselves.
+Fusion metrics are defined on gray images. Of a color image the luminance is fused and scored,
+rounded to whole levels of its depth, as a gray file would hold it. If red, green and blue are
+equal, the luminance equals them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from fusionlab.imaging.color import luminance
 from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
 from fusionlab.imaging.scale import Scale
 
-FULL = Scale()
-RULE = "luminance 0.299 R + 0.587 G + 0.114 B, rounded"
-"""How color becomes gray, for the head of a table."""
+FULL_SCALE = Scale()
+LUMINANCE = "luminance 0.299 R + 0.587 G + 0.114 B, rounded"
+"""How color becomes gray, as the head of a table says it."""
 
 
-def gray(pixels: NDArray[Any]) -> NDArray[Any]:
+def to_gray(pixels: NDArray[Any]) -> NDArray[Any]:
     """Return the gray image `(H, W)` of pixels `(H, W)` or `(H, W, 3)`, in their depth."""
     if pixels.ndim == 2:
         return pixels
@@ -35,16 +35,17 @@ def gray(pixels: NDArray[Any]) -> NDArray[Any]:
     return luma.numpy().astype(pixels.dtype)
 
 
-def gray_levels(image: NDArray[Any], name: str, scale: Scale = FULL) -> Tensor:
+def to_gray_levels(image: NDArray[Any], name: str, scale: Scale = FULL_SCALE) -> Tensor:
     """Return a gray image `(H, W)` in 0..255, float64: 16 bits divided by 257, floats times 255.
 
     Args:
         image: the pixels, in the depth of the file.
-        name: what an error calls it.
-        scale: which of its values are black and white, where it is not the range of its type.
+        name: what an error calls the image.
+        scale: which values are black and white, if not the range of the type.
 
     Raises:
-        FusionlabError: the depth has no agreed white, or floats lie outside 0..1.
+        FusionlabError: the depth has no agreed white (code `no-white`), or floats lie outside 0..1
+            (code `out-of-range`).
     """
     if scale.kind != "full":
         planes = torch.from_numpy(image)[None, None]
@@ -57,8 +58,14 @@ def gray_levels(image: NDArray[Any], name: str, scale: Scale = FULL) -> Tensor:
         return levels / 257
     if not np.issubdtype(image.dtype, np.floating):
         raise FusionlabError(
-            f"{name} is {image.dtype}, which has no agreed white; choose its --scale"
+            f"{name} is {image.dtype}, which has no agreed white; choose its scale",
+            code="no-white",
+            option="scale",
         )
-    if not (levels.min() >= 0 and levels.max() <= 1):  # false for NaN, too
-        raise FusionlabError(f"{name} must hold floats in 0..1; choose its --scale, or convert it")
+    if not (levels.min() >= 0 and levels.max() <= 1):  # also refuses NaN
+        raise FusionlabError(
+            f"{name} must hold floats in 0..1; choose its scale, or convert it",
+            code="out-of-range",
+            option="scale",
+        )
     return levels * GRAY_LEVELS

@@ -7,31 +7,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusionlab.evaluation.measures import Measure
-from fusionlab.evaluation.scores import Outcome, Scores
-from fusionlab.evaluation.statistics import compare, holm
+from fusionlab.evaluation.comparisons import compare, holm
+from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.plugins.host import installed
 
 
 def comparison(metrics, ours, theirs, metric="brightness"):
-    measures = [Measure.find(metric, installed())]
-    outcomes = [
-        Outcome(str(number), label, {metric: value})
+    columns = [Metric.find(metric, installed())]
+    score_rows = [
+        ScoreRow(str(number), label, {metric: value})
         for label, values in (("ours", ours), ("theirs", theirs))
         for number, value in enumerate(values)
     ]
-    stems = [str(number) for number in range(len(ours))]
-    (one,) = compare(Scores(["ours", "theirs"], stems, measures, outcomes), [("ours", "theirs")])
-    return one
+    samples = [str(number) for number in range(len(ours))]
+    (only,) = compare(
+        Scores(["ours", "theirs"], samples, columns, score_rows), [("ours", "theirs")]
+    )
+    return only
 
 
 def test_ten_images_all_better_give_the_smallest_p_there_is(metrics):
     base = np.arange(10.0)
-    one = comparison(metrics, base + np.arange(1, 11) / 10, base)
-    assert one.p == pytest.approx(2 / 2**10)  # both signs of ten ranks
-    assert one.difference == pytest.approx(0.55)
-    assert 0.1 < one.low < 0.55 < one.high < 1
-    assert (one.better, one.significant, one.images) == (1, True, 10)
+    result = comparison(metrics, base + np.arange(1, 11) / 10, base)
+    assert result.p == pytest.approx(2 / 2**10)  # both signs of ten ranks
+    assert result.difference == pytest.approx(0.55)
+    assert 0.1 < result.low < 0.55 < result.high < 1
+    assert (result.better, result.significant, result.images) == (1, True, 10)
 
 
 def test_lower_is_better_where_the_metric_says_so(metrics):
@@ -40,9 +42,9 @@ def test_lower_is_better_where_the_metric_says_so(metrics):
 
 
 def test_five_images_can_never_be_significant(metrics):
-    one = comparison(metrics, [2, 3, 4, 5, 6], [1, 1, 1, 1, 1])
-    assert one.p == pytest.approx(2 / 2**5)
-    assert not one.significant
+    result = comparison(metrics, [2, 3, 4, 5, 6], [1, 1, 1, 1, 1])
+    assert result.p == pytest.approx(2 / 2**5)
+    assert not result.significant
 
 
 def test_a_published_example_of_the_signed_rank_test(metrics):
@@ -52,27 +54,27 @@ def test_a_published_example_of_the_signed_rank_test(metrics):
 
 
 def test_no_difference_is_no_evidence(metrics):
-    one = comparison(metrics, [1.0, 2, 3] * 2, [1.0, 2, 3] * 2)
-    assert (one.difference, one.low, one.high, one.p, one.better) == (0, 0, 0, 1, 0)
+    result = comparison(metrics, [1.0, 2, 3] * 2, [1.0, 2, 3] * 2)
+    assert (result.difference, result.low, result.high, result.p, result.better) == (0, 0, 0, 1, 0)
 
 
 def test_a_constant_difference_has_an_interval_of_one_point(metrics):
-    one = comparison(metrics, [2.0, 3, 4, 5, 6, 7], [1.0, 2, 3, 4, 5, 6])
-    assert (one.difference, one.low, one.high) == (1, 1, 1)
+    result = comparison(metrics, [2.0, 3, 4, 5, 6, 7], [1.0, 2, 3, 4, 5, 6])
+    assert (result.difference, result.low, result.high) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("images", [1, 2, 5])
 def test_a_few_images_have_no_interval(metrics, images):
-    one = comparison(metrics, [2.0 * n for n in range(images)], [1.0] * images)
-    assert math.isnan(one.low)
-    assert math.isnan(one.high)
+    result = comparison(metrics, [2.0 * n for n in range(images)], [1.0] * images)
+    assert math.isnan(result.low)
+    assert math.isnan(result.high)
 
 
 def test_images_without_a_value_leave_no_comparison(metrics):
-    one = comparison(metrics, [math.nan], [1.0])
-    assert math.isnan(one.difference)
-    assert math.isnan(one.p)
-    assert not one.significant
+    result = comparison(metrics, [math.nan], [1.0])
+    assert math.isnan(result.difference)
+    assert math.isnan(result.p)
+    assert not result.significant
 
 
 def test_the_interval_is_the_same_every_time(metrics):

@@ -1,0 +1,229 @@
+"""Evaluate methods on an image set: what `fusionlab evaluate` does, as a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.gray_levels import LUMINANCE
+from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike
+from fusionlab.evaluation.metric import choose_metrics
+from fusionlab.evaluation.report import Report
+from fusionlab.evaluation.result_folder import FolderMethod
+from fusionlab.evaluation.score_journal import check_output_folder
+from fusionlab.evaluation.scores import ScoreRow, Scores
+from fusionlab.evaluation.scoring import ScoringRun, ScoringSettings
+from fusionlab.fusion import available_device
+from fusionlab.imaging.range_policy import RangePolicy
+from fusionlab.imaging.scale import Scale, parse_scales
+from fusionlab.plugins.host import installed
+from fusionlab.plugins.registry import Plugins
+from fusionlab.runs.image_sets import find_image_set
+from fusionlab.storage.atomic import make_folder
+from fusionlab.storage.locking import exclusive_lock
+
+ImageSet = str | Path | Sequence[str | Path]
+"""A folder with sub-folders a/ b/ ..., or several folders, one for each source."""
+
+
+def evaluate(
+    image_set: ImageSet | Mapping[str, ImageSet],
+    methods: MethodLike | Mapping[str, MethodLike] | Sequence[Any] = (),
+    metrics: str | Sequence[str] | None = None,
+    *,
+    against: str | None = None,
+    preset: str | None = None,
+    range_policy: RangePolicy | None = None,
+    scale: str | Scale | Sequence[str | Scale] = "full",
+    baselines: bool = True,
+    output: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    jobs: int = 2,
+    device: str | torch.device = "cpu",
+    digits: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+    on_problem: Callable[[str], None] | None = None,
+    plugins: Plugins | None = None,
+) -> Report:
+    """Fuse an image set with every method, score the results, and compare the methods.
+
+        report = fusionlab.evaluate("set/", ["densefuse/l1norm", "densefuse/addition"], "EN,Qabf")
+        print(report)
+
+    A sample that cannot be fused or scored costs its values; `Report.problems` says why. What is
+    scored is the gray image as it would be written, see docs/evaluation.md.
+
+    Args:
+        image_set: a folder with sub-folders `a/ b/ ...` whose files are paired by stem; or several
+            folders, one for each source; or a mapping of one name to either.
+        methods: the rows, one or several: names of methods (`densefuse@1e2/l1norm,r=0`), instances
+            of `Strategy` (on their default backbone) or `Fusion` (with the range policy, scale and
+            color of the table), and folders of results made elsewhere (`"Theirs=DIR"`). A mapping
+            gives labels: label -> method, where the folder of results is a `Path`. Without any
+            method, those of the preset are taken.
+        metrics: names of metrics, `NAME[@CONVENTION]`, also separated by commas, or `"all"`; None
+            takes those of the preset, or else a metric of each family.
+        against: label or name of a row that every other row is compared with.
+        preset: takes methods, metrics, parameters and the range policy from a preset such as
+            `"paper"`, and adds its published rows; other arguments win.
+        range_policy: how results become displayable, one for all rows: `"clip"` or `"minmax"`
+            (default).
+        scale: which values of the sources are black and white, for the fusion and the metrics.
+        baselines: add the same strategy on pixels to every strategy on a learned backbone, and
+            compare the two: the gain of the network.
+        output: a folder for the files of `Report.write`, and for the scores as they come.
+        resume: reuse the scores of an earlier run in `output` where nothing has changed.
+        overwrite: replace an earlier run in `output`.
+        jobs: number of images that are worked on at the same time.
+        device: where to compute: `"cpu"`, `"cuda"`, ...
+        digits: decimals shown.
+        progress: called with (rows done, rows in all) after each method and image, from several
+            threads.
+        on_problem: called with each new problem, a sentence, as soon as it is known.
+        plugins: the plugins to use; None: all installed ones.
+
+    Raises:
+        FusionlabError: nothing could be evaluated: there is no such image set, method or metric
+            (codes `several-sets`, `nothing-to-evaluate`, `no-metrics`, `no-such-row`, and others),
+            or `output` holds an earlier run (code `earlier-run`).
+    """
+    plugins = plugins or installed()
+    settings = plugins.preset_settings(preset) if preset else {}
+    policy: Any = range_policy or settings.get("range_policy", "minmax")
+    scales = parse_scales(scale)
+    folders = _folders(image_set)
+    items = find_image_set(folders)
+    builder = MethodBuilder(plugins, preset, policy, scales, device, baselines)
+    if preset and not methods:
+        methods = plugins.preset_methods(preset)
+    rows = builder.build(methods, [item.stem for item in items])
+    against = _check_rows(rows, against, builder)
+    columns = choose_metrics(metrics, preset, plugins)
+    folder = None if output is None else Path(output)
+    if folder is not None:
+        check_output_folder(folder, resume=resume, overwrite=overwrite)
+        make_folder(folder)
+    elif resume:
+        raise FusionlabError(
+            "resuming needs the folder of the earlier run; give it as the output",
+            code="resume-without-output",
+            option="output",
+        )
+    with exclusive_lock(folder) if folder is not None else nullcontext():
+        run = ScoringRun(
+            rows,
+            columns,
+            folder,
+            resume=resume,
+            settings=ScoringSettings(scales, available_device(device)),
+            jobs=jobs,
+            progress=progress or (lambda *_: None),
+        )
+        score_rows = _reported(run, items, on_problem or (lambda _: None))
+        published, images = plugins.published(preset) if preset else ({}, 0)
+        report = Report(
+            rows,
+            Scores([row.label for row in rows], [item.stem for item in items], columns, score_rows),
+            score_rows,
+            {
+                "set": " ".join(map(str, folders)),
+                "preset": preset or "none",
+                "range": _describe_range(policy, rows),
+                "scale": " ".join(map(str, scales)),
+                "color": LUMINANCE,
+                "scored": "the images as written, in gray levels 0..255",
+            },
+            published=published,
+            published_note=_published_note(policy, settings, len(items), images),
+            against=against,
+            digits=digits,
+            unsaved=run.unsaved,
+        )
+        if folder is not None:
+            _write(report, folder)
+    return report
+
+
+def _folders(image_set: ImageSet | Mapping[str, ImageSet]) -> list[Path]:
+    """Return the folders of an image set.
+
+    Raises:
+        FusionlabError: there is more than one image set, or none.
+    """
+    if isinstance(image_set, Mapping):
+        if len(image_set) != 1:
+            raise FusionlabError(
+                f"an evaluation takes one image set, got {len(image_set)}; evaluate each of them",
+                code="several-sets",
+            )
+        (image_set,) = image_set.values()
+    if isinstance(image_set, str | Path):
+        return [Path(image_set)]
+    folders = [Path(folder) for folder in image_set]
+    if not folders:
+        raise FusionlabError("no image set is given; name a folder", code="no-set")
+    return folders
+
+
+def _check_rows(rows: Sequence[Method], against: str | None, builder: MethodBuilder) -> str | None:
+    """Check that there are rows, among them `against`; return its label."""
+    labels = [row.label for row in rows]
+    if not labels:
+        raise FusionlabError(
+            "nothing to evaluate; name a method, a folder of results or a preset",
+            code="nothing-to-evaluate",
+        )
+    if against is not None and against not in labels:
+        with suppress(FusionlabError):  # spelled in another way, with a default value perhaps
+            against = builder.build(against)[0].label
+    if against is not None and against not in labels:
+        raise FusionlabError(
+            f"there is no row {against!r} to compare with; rows: {', '.join(labels)}",
+            code="no-such-row",
+            option="against",
+        )
+    return against
+
+
+def _reported(
+    run: ScoringRun, items: Sequence[Any], on_problem: Callable[[str], None]
+) -> list[ScoreRow]:
+    """Score everything, and report each problem once."""
+    rows: list[ScoreRow] = []
+    problems: set[str] = set()
+    for row in run.run(items):
+        rows.append(row)
+        if row.problem and row.problem not in problems:
+            problems.add(row.problem)
+            on_problem(row.problem)
+    return rows
+
+
+def _describe_range(policy: str, rows: Sequence[Method]) -> str:
+    """Return the range policy of the rows that are fused here."""
+    has_files = any(isinstance(row, FolderMethod) for row in rows)
+    return f"{policy}; files as they are" if has_files else policy
+
+
+def _published_note(policy: str, settings: Mapping[str, object], items: int, images: int) -> str:
+    """Return why published rows do not compare with ours; empty if they may."""
+    if items != images:
+        return f"These are means over {images} images, ours over {items}: they do not compare."
+    published_policy = settings.get("range_policy", policy)
+    if policy != published_policy:
+        return f"These were made with the range policy {published_policy}, ours with {policy}."
+    return ""
+
+
+def _write(report: Report, folder: Path) -> None:
+    """Write a report; what has been computed is not lost if the disk is full."""
+    try:
+        report.write(folder)
+    except FusionlabError as error:
+        report.unsaved = report.unsaved or str(error)

@@ -1,0 +1,140 @@
+"""The columns of a table: metrics, found by name, each with the convention it is computed in.
+
+NAME[@CONVENTION]        Qabf, Qabf@paper, other-plugin:Qabf
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.code_hash import metric_libraries, module_sha256
+from fusionlab.plugins.factory import attribute_errors_to
+from fusionlab.plugins.offers import MetricFunction, MetricRef
+from fusionlab.plugins.registry import Plugins, Registration
+from fusionlab.storage.hashing import sha256_of_json
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric in one of its conventions, ready to score images."""
+
+    registration: Registration[MetricRef]
+    convention: str = "default"
+    ambiguous: bool = False
+    """Whether another plugin offers a metric of the same name."""
+
+    @classmethod
+    def find(cls, text: str, plugins: Plugins) -> Metric:
+        """Return the metric that `[PLUGIN:]NAME[@CONVENTION]` names.
+
+        Raises:
+            FusionlabError: there is no such metric, or it has no such convention (code
+                `unknown-convention`).
+        """
+        name, at, convention = text.partition("@")
+        registration = plugins.metrics.find(name)
+        conventions = registration.ref.conventions
+        if at and convention not in conventions:
+            raise FusionlabError(
+                f"the metric {name} has no convention {convention!r}; known: "
+                f"{', '.join(conventions) or 'none'} (without @ it is computed as defined)",
+                code="unknown-convention",
+            )
+        names = [registered.ref.name for registered in plugins.metrics.registrations]
+        ambiguous = names.count(registration.ref.name) > 1
+        return cls(registration, convention if at else "default", ambiguous)
+
+    @property
+    def ref(self) -> MetricRef:
+        """The description that its plugin gives."""
+        return self.registration.ref
+
+    @property
+    def name(self) -> str:
+        """The head of its column: `Qabf@paper`, with the plugin if several offer the name."""
+        suffix = "" if self.convention == "default" else f"@{self.convention}"
+        return f"{self.registration.qualified if self.ambiguous else self.ref.name}{suffix}"
+
+    @property
+    def direction(self) -> int:
+        """1 if higher values are better, -1 if lower values are, 0 if neither."""
+        return {True: 1, False: -1, None: 0}[self.ref.higher_is_better]
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of all that a value depends on besides the images: name, code, libraries."""
+        module, _, _ = self.ref.target.partition(":")
+        return sha256_of_json(
+            {
+                "metric": f"{self.registration.qualified}@{self.convention}",
+                "code": module_sha256(module),
+                "libraries": metric_libraries(),
+            }
+        )
+
+    def __call__(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Score fused images `(N, H, W)` of sources `(k, N, H, W)`, gray levels in 0..255.
+
+        Returns:
+            `(N,)`, float64; nan where the metric is undefined.
+
+        Raises:
+            FusionlabError: the images are too small or the sources too many for the metric, or
+                the metric of a plugin fails.
+        """
+        with attribute_errors_to(self.registration):
+            values = self._function(fused, sources, self.convention)
+            if not isinstance(values, Tensor) or values.shape != fused.shape[:1]:
+                raise TypeError(f"expected {len(fused)} values, got {values!r}")
+        return values.to(torch.float64)
+
+    def value(self, fused: Tensor, sources: Tensor) -> float:
+        """Score one image `(1, H, W)`; nan if the metric is not defined for these sources.
+
+        The images of a table have many sizes and numbers of sources; where a metric cannot be
+        computed, the value is missing, not the row.
+        """
+        too_small = min(fused.shape[-2:]) < self.ref.min_size
+        if too_small or (self.ref.sources == "pair" and len(sources) != 2):
+            return math.nan
+        return float(self(fused, sources))
+
+    @cached_property
+    def _function(self) -> MetricFunction:
+        with attribute_errors_to(self.registration):
+            return self.ref.load()
+
+
+def choose_metrics(
+    names: str | Sequence[str] | None, preset: str | None, plugins: Plugins
+) -> list[Metric]:
+    """Return the metrics of these names, each of them once.
+
+    Args:
+        names: `NAME[@CONVENTION]`, several or separated by commas or spaces; `"all"` for every
+            installed metric; None for those of the preset, or else the default metrics.
+        preset: name of a preset, or None.
+        plugins: the plugins that offer the metrics.
+
+    Raises:
+        FusionlabError: a name is unknown, or there is none (code `no-metrics`).
+    """
+    if names == "all":
+        names = [registration.qualified for registration in plugins.metrics.registrations]
+    elif isinstance(names, str):
+        names = names.replace(",", " ").split()
+    elif names is None:
+        names = (plugins.preset_metrics(preset) if preset else []) or plugins.default_metrics()
+    metrics = {metric.name: metric for metric in (Metric.find(name, plugins) for name in names)}
+    if not metrics:
+        raise FusionlabError(
+            "no metrics are given; name at least one", code="no-metrics", option="metrics"
+        )
+    return list(metrics.values())

@@ -1,0 +1,135 @@
+"""A row of a table that was made elsewhere: a folder with the fused images of any program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionlab.engine.feature_cache import FeatureCache
+from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.gray_levels import to_gray
+from fusionlab.evaluation.sample import Sample
+from fusionlab.imaging.reading import SUFFIXES, read_image
+from fusionlab.runs.image_sets import images_by_stem
+from fusionlab.storage.hashing import sha256_of_file
+
+
+def parse_result_folder(text: str) -> tuple[str, Path]:
+    """Split `NAME=DIR` into the label of the row and the folder.
+
+    Raises:
+        FusionlabError: it is something else (code `not-name-and-folder`).
+    """
+    label, equals, folder = text.partition("=")
+    if not (equals and folder and label.isprintable() and label.strip()):
+        raise FusionlabError(
+            "expected NAME=DIR, or NAME=DIR/fused_{}_x with {} for the name of the sample; "
+            f"got {text!r}",
+            code="not-name-and-folder",
+        )
+    return label, Path(folder)
+
+
+@dataclass(frozen=True)
+class FolderMethod:
+    """A folder with one fused image for each sample, made by any program.
+
+    Args:
+        label: the name of the row.
+        pattern: path of the files, `{}` for the name of the sample, as errors show it.
+        files: name of a sample -> its files, of which there should be one.
+    """
+
+    label: str
+    pattern: str
+    files: Mapping[str, Sequence[Path]]
+    baseline: str | None = None
+
+    @classmethod
+    def find(cls, label: str, folder: Path, samples: Sequence[str]) -> FolderMethod:
+        """Find the results of a folder.
+
+        Args:
+            label: the name of the row.
+            folder: the folder, or `DIR/before{}after` if file names hold more than the name of the
+                sample; if it ends in the suffix of an image, only such files count.
+            samples: names of the samples of the image set.
+
+        Raises:
+            FusionlabError: the folder does not exist (code `no-folder`) or has no result at all
+                (code `no-results`).
+        """
+        pattern = "{}"
+        if "{}" in folder.name:
+            folder, pattern = folder.parent, folder.name
+        suffix = next((suffix for suffix in SUFFIXES if pattern.lower().endswith(suffix)), "")
+        before, _, after = pattern[: len(pattern) - len(suffix)].partition("{}")
+        if not folder.is_dir():
+            raise FusionlabError(
+                f"{folder} is not a folder; {label} needs one with its results",
+                code="no-folder",
+                path=folder,
+            )
+        images = images_by_stem(folder)
+        files = {
+            sample: [
+                file
+                for file in images.get(f"{before}{sample}{after}", [])
+                if not suffix or file.suffix.lower() == suffix
+            ]
+            for sample in samples
+        }
+        shown = str(folder / (pattern if suffix else f"{pattern}.*"))
+        if not any(files.values()):
+            raise FusionlabError(
+                f"{label} has no result for any image of the set; expected files named {shown}, "
+                f"with {{}} for {samples[0]} and so on",
+                code="no-results",
+                path=folder,
+            )
+        return cls(label, shown, files)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the label and the pattern of the file names."""
+        return {"method": self.label, "names": Path(self.pattern).name}
+
+    def fingerprint(self, sample: str) -> str:
+        """Return the SHA-256 of the file."""
+        try:
+            return sha256_of_file(self._file(sample))
+        except OSError as error:
+            raise FusionlabError(f"cannot read {error.filename}: {error.strerror}") from error
+
+    def image(self, sample: Sample, feature_cache: FeatureCache) -> NDArray[Any]:  # noqa: ARG002
+        """Read the result for a sample.
+
+        Raises:
+            FusionlabError: there is none or more than one (code `not-one-result`), it cannot be
+                read, or its size is not that of the sources (code `size-mismatch`).
+        """
+        path = self._file(sample.name)
+        image = to_gray(np.asarray(read_image(path).pixels))
+        if image.shape != sample.sources[0].shape:
+            (height, width), (rows, columns) = image.shape, sample.sources[0].shape
+            raise FusionlabError(
+                f"{path} has {width}x{height} pixels, its sources {columns}x{rows}; a result is "
+                "scored at the size of its sources",
+                code="size-mismatch",
+                path=path,
+            )
+        return image
+
+    def _file(self, sample: str) -> Path:
+        files = self.files[sample]
+        if len(files) != 1:
+            names = ", ".join(file.name for file in files) or "none"
+            raise FusionlabError(
+                f"expected one image {self.pattern} for {sample}, found {names}",
+                code="not-one-result",
+            )
+        return files[0]

@@ -1,0 +1,51 @@
+"""One sample of an image set: the sources of one fusion, read and gray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.gray_levels import to_gray
+from fusionlab.imaging.reading import LoadedImage
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sources of one fusion, gray, with their file names and hashes."""
+
+    name: str
+    """The stem that the files of the sources share."""
+    sources: tuple[NDArray[Any], ...]
+    """Each `(H, W)`, in the depth of its file."""
+    source_names: tuple[str, ...]
+    sha256: tuple[str, ...]
+
+    @classmethod
+    def from_images(cls, name: str, images: Sequence[LoadedImage]) -> Sample:
+        """Convert images of one size to gray.
+
+        Raises:
+            FusionlabError: their sizes differ (code `size-mismatch`).
+        """
+        check_same_size([image.pixels.shape for image in images])
+        return cls(
+            name,
+            tuple(to_gray(np.asarray(image.pixels)) for image in images),
+            tuple(image.name for image in images),
+            tuple(image.sha256 for image in images),
+        )
+
+
+def check_same_size(shapes: Sequence[Sequence[int]]) -> None:
+    """Raise `FusionlabError` unless images of these shapes `(H, W, ...)` have one size."""
+    sizes = [tuple(shape[:2]) for shape in shapes]
+    if len(set(sizes)) > 1:
+        listed = ", ".join(f"{width}x{height}" for height, width in sizes)
+        raise FusionlabError(
+            f"the images must have the same size, got {listed}", code="size-mismatch"
+        )

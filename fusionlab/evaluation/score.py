@@ -1,0 +1,107 @@
+"""Score one fused image: what `fusionlab score` does, as a function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.gray_levels import to_gray, to_gray_levels
+from fusionlab.evaluation.metric import Metric, choose_metrics
+from fusionlab.evaluation.sample import check_same_size
+from fusionlab.fusion import available_device
+from fusionlab.imaging.reading import read_image
+from fusionlab.imaging.scale import Scale, parse_scales, scales_for
+from fusionlab.plugins.host import installed
+from fusionlab.plugins.registry import Plugins
+
+ImageLike = str | Path | NDArray[Any] | Tensor
+"""The path of a file, an array `(H, W)` or `(H, W, 3)`, or a tensor `(H, W)` or `(C, H, W)`."""
+
+
+def score(
+    fused: ImageLike,
+    sources: Sequence[ImageLike],
+    metrics: str | Sequence[str] | None = None,
+    *,
+    preset: str | None = None,
+    scale: str | Scale | Sequence[str | Scale] = "full",
+    device: str | torch.device = "cpu",
+    plugins: Plugins | None = None,
+) -> dict[str, float]:
+    """Score a fused image by its sources, all of one size.
+
+        fusionlab.score("fused.png", ["infrared.png", "visible.png"], "EN,Qabf")
+
+    Of color images the luminance is scored. 16-bit values are divided by 257, floats (0..1) are
+    multiplied by 255.
+
+    Args:
+        fused: the fused image: path, array `(H, W)` or `(H, W, 3)`, or tensor `(H, W)` or
+            `(C, H, W)` with C 1 or 3.
+        sources: its sources, likewise.
+        metrics: names of metrics, `NAME[@CONVENTION]`, also separated by commas, or `"all"`; None
+            takes those of the preset, or else a metric of each family.
+        preset: name of a preset, such as `"paper"`, that chooses the metrics.
+        scale: which values of the sources are black and white.
+        device: where to compute: `"cpu"`, `"cuda"`, ...
+        plugins: the plugins to use; None: all installed ones.
+
+    Returns:
+        Name of the metric -> value; nan where a metric is not defined: for this number of sources,
+        for so small an image, or for an image of a single value.
+
+    Raises:
+        FusionlabError: a file cannot be read, the sizes differ (code `size-mismatch`), an image is
+            of another kind (code `not-an-image`), or a metric is unknown.
+    """
+    columns = choose_metrics(metrics, preset, plugins or installed())
+    return score_by(columns, fused, sources, scale=scale, device=device)
+
+
+def score_by(
+    metrics: Sequence[Metric],
+    fused: ImageLike,
+    sources: Sequence[ImageLike],
+    *,
+    scale: str | Scale | Sequence[str | Scale] = "full",
+    device: str | torch.device = "cpu",
+) -> dict[str, float]:
+    """Score a fused image by metrics that are known already; like `score`."""
+    place = available_device(device)
+    images = [_load(fused, "the fused image")]
+    images += [_load(image, f"source {number}") for number, image in enumerate(sources, 1)]
+    if len(images) < 2:
+        raise FusionlabError("expected at least one source, got none", code="no-sources")
+    check_same_size([pixels.shape for _, pixels in images])
+    scales = [Scale(), *scales_for(parse_scales(scale), len(sources))]
+    fused_levels, *source_levels = (
+        to_gray_levels(to_gray(pixels), name, image_scale).to(place)
+        for (name, pixels), image_scale in zip(images, scales, strict=True)
+    )
+    stack = torch.stack(source_levels)[:, None]
+    return {metric.name: metric.value(fused_levels[None], stack) for metric in metrics}
+
+
+def _load(image: ImageLike, name: str) -> tuple[str, NDArray[Any]]:
+    """Return what errors call an image, and its pixels `(H, W)` or `(H, W, 3)`."""
+    if isinstance(image, str | Path):
+        return str(image), np.asarray(read_image(Path(image)).pixels)
+    if isinstance(image, Tensor):
+        pixels = image.detach().cpu().numpy()
+        pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
+        pixels = pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels
+    else:
+        pixels = np.asarray(image)
+    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or 0 in pixels.shape:
+        raise FusionlabError(
+            f"{name} must be a gray or RGB image, got the shape {tuple(image.shape)}",
+            code="not-an-image",
+        )
+    return name, pixels

@@ -1,0 +1,121 @@
+"""The scores of an output folder, so that an interrupted evaluation can be resumed.
+
+Each method and sample is a line of JSON, appended as soon as it is scored. A later run reuses it
+if its key belongs to the same method, settings, sources and versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.scores import ScoreRow
+from fusionlab.storage.atomic import make_folder
+from fusionlab.storage.journal import Journal
+
+NAME = "scores.jsonl"
+REPORT_FILES = (
+    "table.md",
+    "table.tex",
+    "means.csv",
+    "comparisons.csv",
+    "images.csv",
+    "evaluation.json",
+)
+"""The files that are written beside the scores at the end."""
+
+KnownScores = dict[tuple[str, str], dict[str, tuple[str, float]]]
+"""(key, sample) -> name of a metric -> its identity and value."""
+
+
+def check_output_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder with the scores of an earlier run unless it is clear what to do with them.
+
+    Raises:
+        FusionlabError: both options are given (code `resume-or-overwrite`), or neither although
+            there are files of an earlier run (code `earlier-run`).
+    """
+    if resume and overwrite:
+        raise FusionlabError(
+            "resume continues a run, overwrite replaces it; choose one", code="resume-or-overwrite"
+        )
+    existing = [name for name in (NAME, *REPORT_FILES) if (folder / name).exists()]
+    if existing and not (resume or overwrite):
+        raise FusionlabError(
+            f"{folder} holds {existing[0]} of an earlier run; resume it, or overwrite it",
+            code="earlier-run",
+            option="resume",
+            path=folder,
+        )
+
+
+class ScoreJournal:
+    """Scores in a folder, or nowhere.
+
+    Args:
+        folder: where the file is; None keeps nothing.
+        resume: reuse the scores of an earlier run; otherwise they are replaced, and its tables
+            removed, which would not belong to the new scores.
+
+    Raises:
+        FusionlabError: the folder cannot be used.
+    """
+
+    def __init__(self, folder: Path | None, *, resume: bool = False) -> None:
+        self._journal: Journal | None = None
+        self.known: KnownScores = {}
+        """The scores of the earlier run."""
+        if folder is None:
+            return
+        make_folder(folder)
+        self._journal = Journal(folder / NAME)
+        if resume:
+            self.known = _known(self._journal)
+            return
+        self._journal.replace([])
+        for name in REPORT_FILES:
+            (folder / name).unlink(missing_ok=True)
+
+    def append(self, key: str, row: ScoreRow, metrics: Sequence[Metric]) -> None:
+        """Append the values of a row; several threads may do so.
+
+        Raises:
+            FusionlabError: they cannot be written.
+        """
+        if self._journal is None:
+            return
+        values = {
+            metric.name: [metric.identity, row.values[metric.name]]
+            for metric in metrics
+            if metric.name in row.values
+        }
+        self._journal.append(
+            {"key": key, "image": row.sample, "method": row.method, "values": values}
+        )
+
+
+def known_values(
+    known: KnownScores, key: str, sample: str, metrics: Sequence[Metric]
+) -> dict[str, float]:
+    """Return the known values of these metrics for a method, given by its key, and a sample."""
+    values = known.get((key, sample), {})
+    return {
+        metric.name: values[metric.name][1]
+        for metric in metrics
+        if metric.name in values and values[metric.name][0] == metric.identity
+    }
+
+
+def _known(journal: Journal) -> KnownScores:
+    """Return the scores of a journal; skips lines of another form."""
+    known: KnownScores = {}
+    for line in journal.read():
+        match line:
+            case {"key": str(key), "image": str(sample), "values": dict(values)}:
+                for name, value in values.items():
+                    match value:
+                        case [str(identity), int() | float() as number]:
+                            known.setdefault((key, sample), {})[name] = identity, float(number)
+    return known

@@ -1,0 +1,213 @@
+"""Score methods on the samples of an image set: fuse or read, compute the metrics, keep the values.
+
+`score_sample` does the work on one sample, with plain data in and out. `ScoringRun` goes through
+the samples with several threads and keeps the scores in a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Lock
+
+import torch
+from torch import Tensor
+
+from fusionlab.engine.feature_cache import FeatureCache
+from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.gray_levels import LUMINANCE, to_gray_levels
+from fusionlab.evaluation.methods import Method
+from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.sample import Sample
+from fusionlab.evaluation.score_journal import KnownScores, ScoreJournal, known_values
+from fusionlab.evaluation.scores import ScoreRow
+from fusionlab.imaging.reading import MAX_PIXELS, read_image
+from fusionlab.imaging.scale import Scale, scales_for
+from fusionlab.runs.image_sets import ImageSetItem
+from fusionlab.storage.hashing import sha256_of_json
+
+FEATURE_CACHE_BYTES = 2**30
+"""Limit of the features of a sample that the strategies share: a pair of 2 megapixels."""
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """What the scores of all samples depend on besides methods and metrics.
+
+    Args:
+        scale: which values of the sources are black and white for the metrics.
+        device: where the metrics are computed.
+        max_pixels: refuse sources that claim more; None: no limit.
+    """
+
+    scale: Sequence[Scale] = (Scale(),)
+    device: str | torch.device = "cpu"
+    max_pixels: int | None = MAX_PIXELS
+
+
+def method_key(method: Method, settings: ScoringSettings) -> str:
+    """Return the SHA-256 of all that the scores of a method depend on, for any sample."""
+    scales = [str(scale) for scale in settings.scale]
+    return sha256_of_json({"method": method.describe(), "gray": LUMINANCE, "scale": scales})
+
+
+def score_sample(
+    item: ImageSetItem,
+    methods: Sequence[tuple[str, Method]],
+    metrics: Sequence[Metric],
+    settings: ScoringSettings,
+    known: KnownScores | None = None,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[str, ScoreRow]]:
+    """Score all methods on one sample, whose sources are read and encoded once.
+
+    A source that cannot be read, a result that cannot be made or read, and a metric that fails
+    raise nothing: the problem of the row says why values are missing.
+
+    Args:
+        item: the files of the sample.
+        methods: (key, method) pairs, see `method_key`.
+        metrics: the metrics to compute.
+        settings: what is shared by all samples.
+        known: the scores of an earlier run, which are not computed again.
+        stopping: whether to stop after the current metric.
+
+    Yields:
+        (key, row) for each method, where the key identifies method, settings and images.
+    """
+    try:
+        if item.problem:
+            raise FusionlabError(item.problem)  # noqa: TRY301  # ends as other problems do
+        images = [read_image(path, settings.max_pixels) for path in item.sources]
+        sample = Sample.from_images(item.stem, images)
+        sources = _source_levels(sample, settings)
+    except FusionlabError as error:
+        problem = item.problem or f"{item.stem}: {error}"
+        yield from (("", ScoreRow(item.stem, method.label, {}, problem)) for _, method in methods)
+        return
+    feature_cache = FeatureCache(FEATURE_CACHE_BYTES)
+    for method_hash, method in methods:
+        if stopping():
+            return
+        key = ""
+        try:
+            fingerprint = method.fingerprint(sample.name)
+            key = sha256_of_json(
+                {"key": method_hash, "sources": sample.sha256, "file": fingerprint}
+            )
+            values = known_values(known or {}, key, sample.name, metrics)
+            missing = [metric for metric in metrics if metric.name not in values]
+            if not missing:
+                yield key, ScoreRow(sample.name, method.label, values, reused=True)
+                continue
+            image = method.image(sample, feature_cache)
+            fused = to_gray_levels(image, f"the result of {method.label}").to(settings.device)
+            failures = _compute(missing, fused[None], sources, values, stopping)
+            row = ScoreRow(sample.name, method.label, values, "; ".join(failures))
+        except FusionlabError as error:
+            row = ScoreRow(sample.name, method.label, {}, f"{sample.name}, {method.label}: {error}")
+        yield key, row
+
+
+def _source_levels(sample: Sample, settings: ScoringSettings) -> Tensor:
+    """Return the sources `(k, 1, H, W)` as the metrics see them."""
+    scales = scales_for(settings.scale, len(sample.sources))
+    levels = [
+        to_gray_levels(image, name, scale)
+        for image, name, scale in zip(sample.sources, sample.source_names, scales, strict=True)
+    ]
+    return torch.stack(levels)[:, None].to(settings.device)
+
+
+def _compute(
+    metrics: Sequence[Metric],
+    fused: Tensor,
+    sources: Tensor,
+    values: dict[str, float],
+    stopping: Callable[[], bool],
+) -> list[str]:
+    """Add the values of metrics to `values`; return the problems of those that fail."""
+    failures = []
+    for metric in metrics:
+        if stopping():
+            break
+        try:
+            values[metric.name] = metric.value(fused, sources)
+        except FusionlabError as error:  # the metric of a plugin; a later run tries it again
+            failures.append(str(error))
+    return failures
+
+
+@dataclass
+class ScoringRun:
+    """Score methods on all samples with several threads, and keep the scores in a folder.
+
+    Args:
+        methods: the rows, see `fusionlab.evaluation.methods`.
+        metrics: the columns.
+        folder: where scores are kept as they come; None: nowhere.
+        resume: reuse the scores of an earlier run in this folder where nothing has changed.
+        settings: what is shared by all samples.
+        jobs: number of samples that are scored at the same time; each may keep 1 GiB of features.
+        progress: called with (rows done, rows in all) after each row, from several threads.
+    """
+
+    methods: Sequence[Method]
+    metrics: Sequence[Metric]
+    folder: Path | None = None
+    resume: bool = False
+    settings: ScoringSettings = field(default_factory=ScoringSettings)
+    jobs: int = 1
+    progress: Callable[[int, int], None] = lambda *_: None
+    unsaved: str = field(default="", init=False)
+    """A sentence that says why scores could not be kept any more; empty if they could."""
+    _done: int = field(default=0, init=False, repr=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
+    _stopping: Event = field(default_factory=Event, init=False, repr=False)
+
+    def run(self, items: Sequence[ImageSetItem]) -> Iterator[ScoreRow]:
+        """Score every method on every sample, samples in their order.
+
+        Raises:
+            FusionlabError: the folder cannot be used. If it cannot be written later on, the run
+                continues, and `unsaved` says so.
+        """
+        journal = ScoreJournal(self.folder, resume=self.resume)
+        methods = [(method_key(method, self.settings), method) for method in self.methods]
+        total = len(items) * len(methods)
+
+        def score(item: ImageSetItem) -> list[ScoreRow]:
+            rows = []
+            for key, row in score_sample(
+                item,
+                methods,
+                self.metrics,
+                self.settings,
+                journal.known,
+                stopping=self._stopping.is_set,
+            ):
+                if row.values and not row.reused:
+                    self._save(journal, key, row)
+                rows.append(row)
+                with self._lock:
+                    self._done += 1
+                    self.progress(self._done, total)
+            return rows
+
+        pool = ThreadPoolExecutor(self.jobs, "evaluate")
+        try:
+            for rows in pool.map(score, items):
+                yield from rows
+        finally:  # also after Ctrl-C: what has been saved stays
+            self._stopping.set()
+            pool.shutdown(cancel_futures=True)
+
+    def _save(self, journal: ScoreJournal, key: str, row: ScoreRow) -> None:
+        """Append a row to the journal; continue without it if the disk is full."""
+        try:
+            journal.append(key, row, self.metrics)
+        except FusionlabError as error:
+            self.unsaved = str(error)

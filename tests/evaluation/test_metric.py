@@ -1,0 +1,94 @@
+"""Metrics are found by name, and a stranger's is held to its contract."""
+
+import math
+
+import pytest
+import torch
+
+from fusionlab import FusionlabError
+from fusionlab.evaluation.metric import Metric, choose_metrics
+from fusionlab.plugins.host import installed
+
+FUSED = torch.full((2, 5, 7), 100.0)
+SOURCES = torch.zeros(2, 2, 5, 7)
+
+
+def test_a_strangers_metric_is_computed(metrics):
+    metric = Metric.find("brightness", installed())
+    assert metric.name == "brightness"
+    assert metric(FUSED, SOURCES).tolist() == [100, 100]
+
+
+def test_a_convention_stands_in_the_name():
+    assert Metric.find("Qabf@paper", installed()).name == "Qabf@paper"
+    assert Metric.find("fusionlab_imaging:Qabf@paper", installed()).name == "Qabf@paper"
+
+
+def test_an_unknown_metric_or_convention_is_refused_with_what_there_is(metrics):
+    with pytest.raises(FusionlabError, match="there is no metric 'brightnes'; did you mean"):
+        Metric.find("brightnes", installed())
+    with pytest.raises(FusionlabError, match="known: .*vifb") as unknown:
+        Metric.find("Qabf@vfib", installed())
+    assert unknown.value.code == "unknown-convention"
+    with pytest.raises(FusionlabError) as unknown:
+        Metric.find("brightness@paper", installed())
+    assert unknown.value.code == "unknown-convention"
+
+
+def test_a_broken_metric_is_named_with_its_plugin(metrics):
+    with pytest.raises(FusionlabError, match="by-hand:broken .* ZeroDivisionError.*by-hand"):
+        Metric.find("broken", installed())(FUSED, SOURCES)
+    with pytest.raises(FusionlabError, match="expected 2 values"):
+        Metric.find("short", installed())(FUSED, SOURCES)
+
+
+def test_a_metric_without_its_function_is_a_mistake_of_its_plugin(install):
+    install(
+        "promises",
+        """
+        from fusionlab import hookimpl
+        from fusionlab.plugins.offers import MetricRef
+        there = 3
+        @hookimpl
+        def fusionlab_metrics():
+            return [MetricRef("gone", __name__ + ":gone", ""),
+                    MetricRef("three", __name__ + ":there", "")]
+        """,
+    )
+    for name in ("gone", "three"):
+        with pytest.raises(FusionlabError, match=f"promises:{name} cannot be used"):
+            Metric.find(name, installed())(FUSED, SOURCES)
+
+
+def test_what_does_not_fit_a_metric_costs_a_value_only(metrics):
+    wide = Metric.find("wide", installed())
+    assert math.isnan(wide.value(FUSED[:1], SOURCES[:, :1]))
+    large = torch.full((1, 20, 20), 9.0)
+    assert wide.value(large, large.repeat(2, 1, 1, 1)) == 9
+    assert math.isnan(wide.value(large, large.repeat(3, 1, 1, 1)))
+
+
+def names(*args):
+    return [metric.name for metric in choose_metrics(*args, installed())]
+
+
+def test_metrics_are_named_in_a_list_or_in_one_text():
+    assert names(["EN", "Qabf@paper"], None) == ["EN", "Qabf@paper"]
+    assert names("EN,Qabf@paper", None) == names("EN Qabf@paper", None) == ["EN", "Qabf@paper"]
+    assert len(names("all", None)) == len(installed().metrics.registrations)
+
+
+def test_a_metric_named_twice_is_one_column():
+    assert names("EN,SD,EN", None) == ["EN", "SD"]
+
+
+def test_a_preset_chooses_the_metrics_if_none_are_named():
+    assert names(None, "paper")[:2] == ["EN", "Qabf@paper"]
+    assert names("SD", "paper") == ["SD"]
+    assert "VIF" in names(None, None)
+
+
+def test_an_empty_list_of_metrics_is_refused():
+    with pytest.raises(FusionlabError) as empty:
+        choose_metrics([], None, installed())
+    assert (empty.value.code, empty.value.option) == ("no-metrics", "metrics")

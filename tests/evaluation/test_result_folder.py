@@ -1,0 +1,93 @@
+"""Folders of results that other programs have made: how their files are found, and refusals."""
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from fusionlab import FusionlabError
+from fusionlab.engine.feature_cache import FeatureCache
+from fusionlab.evaluation.methods import MethodBuilder
+from fusionlab.evaluation.result_folder import FolderMethod, parse_result_folder
+from fusionlab.evaluation.sample import Sample
+from fusionlab.imaging.reading import read_image
+from fusionlab.plugins.host import installed
+
+
+def read_sample(image_set, name="one"):
+    images = [read_image(image_set / letter / f"{name}.png") for letter in "ab"]
+    return Sample.from_images(name, images)
+
+
+SAMPLES = ["one", "two", "three"]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder with results called as somebody else calls them."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for name, level in (("fused_one_cbf.bmp", 1), ("one.png", 2), ("one.bmp", 3)):
+        iio.imwrite(folder / name, np.full((24, 30), level, dtype=np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("pattern", "level"),
+    [
+        ("fused_{}_cbf", 1),
+        ("fused_{}_cbf.bmp", 1),
+        ("{}.png", 2),
+        ("{}.BMP", 3),
+        ("{}e.png", None),
+    ],
+)
+def test_a_folder_of_results_is_paired_by_stem(image_set, results, pattern, level):
+    method = FolderMethod.find("CBF", results / pattern, ["one", "two", "on"])
+    assert method.label == "CBF"
+    sample = read_sample(image_set)
+    if level is None:  # matches another sample only
+        with pytest.raises(FusionlabError, match="found none"):
+            method.image(sample, FeatureCache())
+    else:
+        assert np.unique(method.image(sample, FeatureCache())).tolist() == [level]
+
+
+def test_a_result_that_is_missing_or_ambiguous_is_named(image_set, results):
+    method = FolderMethod.find("CBF", results, SAMPLES)
+    for name, files in (("two", "none"), ("one", "one.bmp, one.png")):
+        with pytest.raises(FusionlabError, match=f"for {name}, found {files}") as refused:
+            method.image(read_sample(image_set, name), FeatureCache())
+        assert refused.value.code == "not-one-result"
+
+
+def test_a_folder_without_any_result_is_refused_at_once(results):
+    with pytest.raises(FusionlabError, match=r"y_\{\}\.\*") as refused:
+        FolderMethod.find("x", results / "y_{}", SAMPLES)
+    assert refused.value.code == "no-results"
+
+
+def test_a_folder_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(FusionlabError) as refused:
+        FolderMethod.find("x", tmp_path / "nowhere", SAMPLES)
+    assert (refused.value.code, refused.value.path) == ("no-folder", tmp_path / "nowhere")
+
+
+def test_a_result_of_another_size_is_refused(image_set, tmp_path):
+    iio.imwrite(tmp_path / "one.png", np.zeros((30, 24), dtype=np.uint8))
+    with pytest.raises(FusionlabError, match="has 24x30 pixels, its sources 30x24") as refused:
+        FolderMethod.find("x", tmp_path, SAMPLES).image(read_sample(image_set), FeatureCache())
+    assert refused.value.code == "size-mismatch"
+
+
+@pytest.mark.parametrize("text", ["results", "=results", "x=", "x\ny=."])
+def test_a_folder_needs_a_name(text):
+    with pytest.raises(FusionlabError) as refused:
+        parse_result_folder(text)
+    assert refused.value.code == "not-name-and-folder"
+
+
+@pytest.mark.parametrize("pattern", ["", "/fused_{}_cbf", "/fused_{}_cbf.bmp"])
+def test_a_folder_of_results_is_a_method_like_others(results, pattern):
+    methods = ["identity/mean", f"CBF={results}{pattern}"]
+    rows = MethodBuilder(installed()).build(methods, SAMPLES)
+    assert [row.label for row in rows] == ["identity/mean", "CBF"]

@@ -1,0 +1,67 @@
+"""`fusionlab.score`: one fused image by its sources, as files, arrays or tensors."""
+
+import math
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+
+import fusionlab
+from fusionlab import FusionlabError
+
+
+@pytest.fixture
+def images():
+    return list(np.random.default_rng(0).integers(0, 256, (3, 24, 30), dtype=np.uint8))
+
+
+def test_files_arrays_and_tensors_score_alike(images, tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        iio.imwrite(path, image)
+    color = [np.stack([image] * 3, axis=-1) for image in images]
+    tensors = [torch.from_numpy(image)[None] for image in images]
+    floats = [image / 255 for image in images]
+    expected = fusionlab.score(paths[0], paths[1:], "EN,MSE,SSIM")
+    assert list(expected) == ["EN", "MSE", "SSIM"]
+    for given in (images, color, tensors, [str(path) for path in paths]):
+        assert fusionlab.score(given[0], given[1:], "EN,MSE,SSIM") == expected
+    assert fusionlab.score(floats[0], floats[1:], ["EN", "MSE", "SSIM"]) == pytest.approx(expected)
+
+
+def test_the_default_metrics_are_those_of_the_command(images):
+    assert "Qabf" in fusionlab.score(images[0], images[1:])
+    assert list(fusionlab.score(images[0], images[1:], "EN")) == ["EN"]
+
+
+def test_a_metric_that_is_not_defined_is_nan(images):
+    assert math.isnan(fusionlab.score(images[0], [*images, images[0]], "Q_C")["Q_C"])
+
+
+def test_a_scale_applies_to_the_sources(images):
+    counts = [image.astype(np.int32) + 1000 for image in images]
+    scored = fusionlab.score(images[0], counts[1:], "MSE", scale="1000,1255")
+    expected = fusionlab.score(images[0], images[1:], "MSE")
+    assert scored == pytest.approx(expected, rel=1e-6)  # scales are applied in float32
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda image: image[:5], "size-mismatch"),
+        (lambda image: np.stack([image] * 2, axis=-1), "not-an-image"),
+        (lambda image: image.astype(np.int32), "no-white"),
+        (lambda image: image.astype(float), "out-of-range"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(images, change, code):
+    with pytest.raises(FusionlabError) as refused:
+        fusionlab.score(images[0], [images[1], change(images[2])], "EN")
+    assert refused.value.code == code
+
+
+def test_an_image_without_sources_is_refused(images):
+    with pytest.raises(FusionlabError) as refused:
+        fusionlab.score(images[0], [], "EN")
+    assert refused.value.code == "no-sources"
