@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from fusionlab.evaluation.score import score
     from fusionlab.fusion import Fused, Fusion
     from fusionlab.hookspecs import hookimpl
+    from fusionlab.imaging.reading import LoadedImage, read_image
     from fusionlab.ops import box_average, normalize
     from fusionlab.plugins.host import load_plugins
     from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.registry import Plugins
+    from fusionlab.runs.image_sets import ImageSetItem, find_image_set
     from fusionlab.strategy import (
         ActivityStrategy,
         Law,
@@ -50,9 +52,11 @@ _HOMES = {
     "Fused": "fusion",
     "Fusion": "fusion",
     "FusionlabError": "errors",
+    "ImageSetItem": "runs.image_sets",
     "Law": "strategy",
     "LearnedStrategy": "strategy",
     "Level": "backbone",
+    "LoadedImage": "imaging.reading",
     "MetricRef": "plugins.offers",
     "Plugins": "plugins.registry",
     "Preset": "plugins.presets",
@@ -63,10 +67,12 @@ _HOMES = {
     "StrategyRef": "plugins.offers",
     "WeightedStrategy": "strategy",
     "evaluate": "evaluation.evaluate",
+    "find_image_set": "runs.image_sets",
     "hookimpl": "hookspecs",
     "load_plugins": "plugins.host",
     "normalize": "ops",
     "box_average": "ops",
+    "read_image": "imaging.reading",
     "score": "evaluation.score",
 }
 
@@ -82,9 +88,11 @@ __all__ = [
     "Fused",
     "Fusion",
     "FusionlabError",
+    "ImageSetItem",
     "Law",
     "LearnedStrategy",
     "Level",
+    "LoadedImage",
     "MetricRef",
     "Plugins",
     "Preset",
@@ -96,9 +104,11 @@ __all__ = [
     "WeightedStrategy",
     "box_average",
     "evaluate",
+    "find_image_set",
     "hookimpl",
     "load_plugins",
     "normalize",
+    "read_image",
     "score",
 ]
 

@@ -73,7 +73,24 @@ def test_importing_the_package_imports_nothing_heavy():
     run_python("import sys, fusionlab; assert not {'torch', 'numpy', 'pluggy'} & set(sys.modules)")
 
 
+def test_metrics_are_found_by_name_and_imported_on_first_use():
+    run_python(
+        "import sys, fusionlab.metrics as metrics\n"
+        "from fusionlab.plugins.host import load_plugins\n"
+        "load_plugins()\n"
+        "assert {'qabf', 'ssim', 'vif'} <= set(metrics.__all__) & set(dir(metrics))\n"
+        "assert not {'torch', 'numpy'} & set(sys.modules), 'too eager'\n"
+        "from fusionlab.metrics import qabf, ssim\n"
+        "assert qabf is sys.modules['fusionlab.metrics.edges'].qabf"
+    )
+
+
 def test_every_public_name_is_there():
+    import fusionlab.metrics
+
+    assert all(callable(getattr(fusionlab.metrics, name)) for name in fusionlab.metrics.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        fusionlab.metrics.nonsense  # noqa: B018
     assert all(getattr(fusionlab, name) is not None for name in fusionlab.__all__)
     assert dir(fusionlab) == fusionlab.__all__
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):

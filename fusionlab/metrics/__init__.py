@@ -1,7 +1,7 @@
 """Metrics of fusion quality: one family a file, listed in the catalog.
 
     import torch
-    from fusionlab.metrics.edges import qabf
+    from fusionlab.metrics import qabf, ssim
 
     qabf(fused, torch.stack([infrared, visible]))          # (N,) values of N images
 
@@ -10,28 +10,48 @@ gray levels, 0..255, and returns N values in float64, on the device of the image
 called, in which direction it is better, what it does for k > 2 and which other programs it can
 reproduce stands in its entry of the catalog; see also `docs/metrics.md`.
 
-The shipped metrics register as those of a stranger's package do.
+The functions are imported on first use. The shipped metrics register as those of any plugin do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from fusionlab.hookspecs import hookimpl
 from fusionlab.metrics.catalog import CATALOG
 from fusionlab.plugins.offers import MetricRef
 from fusionlab.plugins.presets import Preset
 
+if TYPE_CHECKING:
+    from fusionlab.plugins.offers import MetricFunction
+
+_FUNCTIONS = {ref.target.partition(":")[2]: ref for ref in CATALOG}
+
+__all__ = sorted(_FUNCTIONS)  # noqa: PLE0605  # the catalog is the list
+
+
+def __getattr__(name: str) -> MetricFunction:
+    if name not in _FUNCTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    function = _FUNCTIONS[name].load()
+    globals()[name] = function
+    return function
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 @hookimpl
 def fusionlab_defaults() -> Mapping[str, str]:
-    """Say what is computed when nobody chooses: a metric of each family, all of them symmetric."""
+    """Return the metrics that are computed by default: one of each family, all symmetric."""
     return {"metrics": "EN MI SD Qabf SCD VIF SSIM MS_SSIM"}
 
 
 @hookimpl
 def fusionlab_presets() -> Sequence[Preset]:
-    """Registration the metrics of the paper, in the order of its Table II."""
+    """Return the metrics of the paper, in the order of its Table II."""
     return [
         Preset(
             name="paper",

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from time import perf_counter
+from types import ModuleType
 from typing import Any, TypeVar
 
 import pluggy
@@ -45,13 +46,23 @@ HOOK_ARGUMENTS: dict[str, dict[str, object]] = {}
 T = TypeVar("T")
 
 
+class _PluginManager(pluggy.PluginManager):
+    """A manager that finds hooks without importing what a module looks up on first use."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
+        """Return the options of a hook; names that a module only computes are no hooks."""
+        if isinstance(plugin, ModuleType) and name not in vars(plugin):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+
 def load_plugins(blocked: Iterable[str] = ()) -> Plugins:
     """Load every installed plugin except the `blocked` distributions.
 
     Errors of plugins are not raised here; see `Plugins.loaded` and `.warnings`.
     (A plugin that hangs or kills the process cannot be isolated from within it.)
     """
-    manager = pluggy.PluginManager("fusionlab")
+    manager = _PluginManager("fusionlab")
     manager.add_hookspecs(hookspecs)
     blocked_names = {normalized_name(name) for name in blocked}
     plugins = Plugins()

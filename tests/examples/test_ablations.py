@@ -105,17 +105,17 @@ def test_every_strategy_that_fits_has_a_row_and_a_column(ablate, mixed, install)
 
 def test_order_matters_to_rules_that_are_not_associative(ablate, mixed):
     output, printed = ablate(
-        "joint_or_pairwise", mixed, "--rules", "addition", "max", "mean", "l1norm"
+        "joint_or_pairwise", mixed, "--strategies", "addition", "max", "mean", "l1norm"
     )
     assert "left out: sign: it has 2 sources" in printed
     assert (output / "table.md").read_text() in printed
-    rows = {(row["rule"], row["way"]): row for row in read(output / "images.csv")}
+    rows = {(row["strategy"], row["way"]): row for row in read(output / "images.csv")}
     assert len(rows) == 8
     between = {key: float(row["between orders"]) for key, row in rows.items()}
     for rule in ("addition", "max"):  # float32 rounds sums of some 500 gray levels to 3e-5
         assert between[rule, "features"] < 1e-3
-        assert between[rule, "pictures"] > 1e-3, "the network brings nothing back exactly"
-    assert min(between["l1norm", way] for way in ("features", "pictures")) > 1
+        assert between[rule, "images"] > 1e-3, "the network brings nothing back exactly"
+    assert min(between["l1norm", way] for way in ("features", "images")) > 1
 
     # the mean of a mean and a third, less the mean of three, is (2 third - first - second) / 12
     a, b, c = (iio.imread(mixed / letter / "car.png").astype(float) for letter in "abc")
@@ -126,19 +126,19 @@ def test_order_matters_to_rules_that_are_not_associative(ablate, mixed):
 
 def test_features_and_pixels_are_counted_as_they_compare(ablate):
     output, printed = ablate(
-        "features_or_pixels", "--rules", "max", "l1norm,r=0", "--metrics", "EN,SD,SSIM"
+        "features_or_pixels", "--strategies", "max", "l1norm,r=0", "--metrics", "EN,SD,SSIM"
     )
     means = {
         (row["method"], row["metric"]): float(row["mean"]) for row in read(output / "means.csv")
     }
-    lifts = read(output / "comparisons.csv")
-    assert len(lifts) == 6
+    gains = read(output / "comparisons.csv")
+    assert len(gains) == 6
     better = {}
-    for lift in lifts:
-        features, pixels = (means[lift[row], lift["metric"]] for row in ("method", "against"))
-        assert lift["against"].startswith("identity/")
-        assert float(lift["difference"]) == pytest.approx(features - pixels, abs=1e-6)
-        better.setdefault(lift["method"], []).append(features > pixels)
+    for gain in gains:
+        features, pixels = (means[gain[row], gain["metric"]] for row in ("method", "against"))
+        assert gain["against"].startswith("identity/")
+        assert float(gain["difference"]) == pytest.approx(features - pixels, abs=1e-6)
+        better.setdefault(gain["method"], []).append(features > pixels)
     counts = {line.split()[0]: line.split()[1:] for line in printed.splitlines()[-2:]}
     for method, wins in better.items():
         assert counts[method] == [str(sum(wins)), "0", str(len(wins) - sum(wins)), "0"]

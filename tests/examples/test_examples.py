@@ -1,5 +1,7 @@
 """The examples run as they stand, and the images they use are what their script makes."""
 
+import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -54,3 +56,27 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, block):
     monkeypatch.chdir(tmp_path)
     run("-c", "\n".join(blocks[: block + 1]))
     assert (tmp_path / "fused.png").exists()
+
+
+def imported_names(path):
+    """Return (module, name) of what a script imports or reads of `fusionlab`; name may be empty."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "fusionlab":
+            yield "fusionlab", node.attr
+
+
+@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_uses_only_public_names(script):
+    public = {
+        name: set(importlib.import_module(name).__all__)
+        for name in ("fusionlab", "fusionlab.testing", "fusionlab.metrics")
+    }
+    for module, name in imported_names(script):
+        if module.partition(".")[0] == "fusionlab":
+            assert module in public, f"{script.name} imports from {module}, which is not public"
+            assert not name or name in public[module], f"{module}.{name} is not public"
