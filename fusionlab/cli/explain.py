@@ -1,8 +1,9 @@
-"""`fusionlab explain`: how a picture was made, and the command that makes it again."""
+"""`fusionlab explain`: how an image was made, and the command that makes it again."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +24,64 @@ Examples:
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def explain(file: Path, *, as_json: bool) -> None:
-    """Print how FILE was made: a picture written with --record, or its .json.
+    """Print how FILE was made: an image written with --record, or its .json.
 
-    Also says whether the picture still has the pixels that were written.
+    Also reports whether the image still has the pixels that were written.
     """
     with cli_errors(), quiet_decoders():
-        from fusionlab.runs.record import command, is_beside, read_record, unchanged
+        from fusionlab.runs.record import is_record_path, is_unchanged, read_record
 
         record = read_record(file)
-        picture = file.with_suffix("") if is_beside(file) else file
-        same = unchanged(record, picture) if picture.is_file() else None
+        image = file.with_suffix("") if is_record_path(file) else file
+        unchanged = is_unchanged(record, image) if image.is_file() else None
         if as_json:
             click.echo(json.dumps(record, indent=2))
         else:
             show_facts(_facts(record), as_json=False)
-            click.echo("\nTo make it again, where these names lead to the sources:")
-            click.echo(command(record))
-    if same is False:
-        warn(f"{picture} has been changed since: its pixels are not those of the record")
-    elif same is None:
-        warn(f"{picture} is not there, so its pixels cannot be compared with the record")
+            click.echo("\nTo make it again, with the sources at these paths:")
+            click.echo(command_of(record))
+    if unchanged is False:
+        warn(f"{image} has been changed: its pixels are not those of the record")
+    elif unchanged is None:
+        warn(f"{image} does not exist, so its pixels cannot be compared with the record")
+
+
+def command_of(record: dict[str, Any]) -> str:
+    """Return the command line that makes an image again from its sources."""
+    words = ["fusionlab", "fuse", "--backbone", _backbone(record), "--strategy", record["strategy"]]
+    parameters = dict(record["parameters"])
+    if networks := record.get("networks"):
+        tag = networks["tag"]
+        shipped = parameters["checkpoint"] == tag
+        parameters["checkpoint"] = tag if shipped else f"{tag}.safetensors"
+    for name, value in parameters.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", value]
+    words += ["--range", record["range"], "--color", record["color"]]
+    for scale in record["scale"]:
+        words += ["--scale", scale]
+    words += ["--depth", str(record["result"]["depth"])]
+    for name in ("resize", "tile"):
+        if record[name]:
+            words += [f"--{name}", str(record[name])]
+    for name in ("device", "engine", "precision"):
+        words += [f"--{name}", record[name]]
+    names = [source["name"] for source in record["sources"]]
+    words += [f"./{name}" if name.startswith("-") else name for name in names]
+    return shlex.join([*words, "-o", record["result"]["name"], "--record"])
+
+
+def _backbone(record: dict[str, Any]) -> str:
+    """Return the backbone with its weights; those that no plugin ships are given by their file."""
+    weights = record["weights"]
+    if not weights:
+        return str(record["backbone"])
+    tag = record["method"].partition("/")[0].rpartition("@")[2]
+    shipped = tag == weights["tag"]  # otherwise the method says TAG-HASH
+    return f"{record['backbone']}@{tag if shipped else weights['tag'] + '.safetensors'}"
 
 
 def _facts(record: dict[str, Any]) -> dict[str, Any]:
@@ -56,17 +95,17 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
         "resize": record["resize"],
         "device": " ".join(filter(None, (record["device"], record["gpu"]))),
         "sources": [
-            f"{source['name']}  {_size(source)}, black {source['black']:g}, white "
+            f"{source['name']}  {_describe_pixels(source)}, black {source['black']:g}, white "
             f"{source['white']:g}, SHA-256 {source['sha256'][:16]}..."
             for source in record["sources"]
         ],
-        "result": f"{result['name']}  {_size(result)}",
+        "result": f"{result['name']}  {_describe_pixels(result)}",
         "plugins": " ".join(f"{name}={number}" for name, number in record["plugins"].items()),
         "versions": " ".join(f"{name}={number}" for name, number in record["libraries"].items()),
     }
 
 
-def _size(image: dict[str, Any]) -> str:
+def _describe_pixels(image: dict[str, Any]) -> str:
     kind = "float" if image["kind"] == "float" else "bit"
     color = "gray" if image["channels"] == 1 else "RGB"
     return f"{image['width']}x{image['height']} {image['depth']}-{kind} {color}"

@@ -9,7 +9,7 @@ from typing import Self
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.writing import Format, format_of
-from fusionlab.runs.record import path_beside
+from fusionlab.runs.record import record_path
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Destination:
             for number, path in enumerate(sources, start=1)
             if weights_folder is not None
         ]
-        return cls(image, format_of(image), path_beside(image) if record else None, tuple(maps))
+        return cls(image, format_of(image), record_path(image) if record else None, tuple(maps))
 
     @property
     def files(self) -> list[Path]:

@@ -1,14 +1,13 @@
-"""Records: how a picture was made, so that anybody can make it again.
+"""Records: how an image was made, so that anybody can make it again.
 
 A record is plain JSON. It holds no time and no absolute path: the same sources, settings and
-versions give the same bytes. It lies beside the picture (`fused.png.json`), and PNG and TIFF
-carry it inside as well.
+versions give the same bytes. It is written beside the image (`fused.png.json`), and into PNG and
+TIFF files as well.
 """
 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -28,39 +27,38 @@ from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.storage.versions import library_versions
 
 LIBRARIES = ("fusionlab-imaging", "torch", "numpy", "imageio", "pillow", "tifffile", "imagecodecs")
-"""The distributions that pixels pass through."""
+"""The distributions that read, compute or write pixels."""
 
 Record = dict[str, Any]
 
 
-def path_beside(picture: Path) -> Path:
-    """Return where the record of a picture lies: `fused.png` -> `fused.png.json`."""
-    return picture.with_name(f"{picture.name}.json")
+def record_path(image: Path) -> Path:
+    """Return the path of the record beside an image: `fused.png` -> `fused.png.json`."""
+    return image.with_name(f"{image.name}.json")
 
 
-def is_beside(path: Path) -> bool:
-    """Return whether `path` is the record of a picture, not a picture."""
+def is_record_path(path: Path) -> bool:
+    """Return whether a path is that of a record, not of an image."""
     return path.suffix.lower() == ".json"
 
 
 def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
-    """Return everything about a fusion that does not depend on its sources."""
+    """Return the part of a record that does not depend on the sources."""
     backbone, strategy = fusion.backbone, fusion.strategy
-    names = plugins.backbones.name_of(type(backbone)), plugins.strategies.name_of(type(strategy))
     registrations = (
-        [o for o in plugins.backbones.registrations if names[0] in (o.ref.name, o.qualified)],
-        [o for o in plugins.strategies.registrations if names[1] in (o.ref.name, o.qualified)],
+        plugins.backbones.registration_of(type(backbone)),
+        plugins.strategies.registration_of(type(strategy)),
     )
-    used = {registration.plugin for found in registrations for registration in found[:1]}
+    used = {registration.plugin for registration in registrations if registration}
     card = fusion.card
     networks = {"networks": {"tag": card.tag, "sha256": card.sha256}} if card else {}
     return {
         "method": method_id(backbone, strategy, plugins),
-        "backbone": names[0],
+        "backbone": plugins.backbones.name_of(type(backbone)),
         "weights": backbone.card and {"tag": backbone.card.tag, "sha256": backbone.card.sha256},
-        "strategy": names[1],
+        "strategy": plugins.strategies.name_of(type(strategy)),
         "parameters": {
-            param.name: _plain(param, getattr(strategy, param.name))
+            param.name: _as_option(param, getattr(strategy, param.name))
             for param in params_of(type(strategy))
         },
         **networks,
@@ -78,124 +76,94 @@ def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
 
 
 def describe_run(
-    pictures: Sequence[LoadedImage], fused: Fused[Rows], written: Rows, output: Path
+    sources: Sequence[LoadedImage], fused: Fused[Rows], stored: Rows, output: Path
 ) -> Record:
-    """Return what only one picture has: its sources, and itself.
+    """Return the part of a record that describes the sources and the result.
 
     Args:
-        pictures: the sources as they were read.
+        sources: as they were read.
         fused: the result of the pipeline.
-        written: the pixels that a reader of `output` gets.
-        output: where the picture is written.
+        stored: the pixels that a reader of `output` gets.
+        output: where the image is written.
     """
-    names = _portable([picture.name for picture in pictures])
+    names = _portable_names([source.name for source in sources])
     return {
         "sources": [
             {
                 "name": name,
-                "sha256": picture.sha256,
-                **_shape(picture.pixels),
+                "sha256": source.sha256,
+                **_describe_pixels(source.pixels),
                 "black": float(black),
                 "white": float(white),
             }
-            for picture, name, (black, white) in zip(
-                pictures, names, fused.limits[:, 0], strict=True
-            )
+            for source, name, (black, white) in zip(sources, names, fused.limits[:, 0], strict=True)
         ],
         "result": {
             "name": output.name,
-            **_shape(written),
-            "pixels_sha256": pixels_sha256(written),
+            **_describe_pixels(stored),
+            "pixels_sha256": pixels_sha256(stored),
         },
-        **({"tile": fused.tile} if fused.tile else {}),  # memory did not suffice for the others
+        **({"tile": fused.tile} if fused.tile else {}),  # memory did not suffice for larger tiles
     }
 
 
 def to_json(record: Record, *, indent: int | None = None) -> str:
-    """Return a record as text, in ASCII: TIFF knows no other."""
+    """Return a record as ASCII text, the only kind that TIFF allows."""
     return json.dumps(record, indent=indent, ensure_ascii=True, allow_nan=False)
 
 
 def read_record(path: Path) -> Record:
-    """Return the record that a picture carries, that lies beside it, or that `path` itself is.
+    """Return the record inside an image, beside it, or in the file `path` itself.
 
     Raises:
-        FusionlabError: there is none.
+        FusionlabError: there is no record (code `no-record`), or the file cannot be read.
     """
     try:
         content = path.read_bytes()
-        record = _parsed(content if is_beside(path) else _inside(content))
-        if record is None and path_beside(path).exists():
-            record = _parsed(path_beside(path).read_bytes())
+        record = _parse(content if is_record_path(path) else _embedded_text(content))
+        if record is None and record_path(path).exists():
+            record = _parse(record_path(path).read_bytes())
     except FileNotFoundError:
-        raise FusionlabError(f"{path} does not exist") from None
+        raise FusionlabError(f"{path} does not exist", code="missing-file", path=path) from None
     except OSError as error:
-        raise FusionlabError(f"cannot read {path}: {error.strerror}") from error
+        raise FusionlabError(
+            f"cannot read {path}: {error.strerror}", code="unreadable", path=path
+        ) from error
     if record is None:
         raise FusionlabError(
-            f"{path} carries no record of fusionlab; pictures written with 'fuse --record' do"
+            f"{path} has no record of fusionlab; records are written only on request",
+            code="no-record",
+            option="record",
+            path=path,
         )
     return record
 
 
-def unchanged(record: Record, picture: Path) -> bool:
-    """Return whether a picture still has the pixels that its record describes.
+def is_unchanged(record: Record, image: Path) -> bool:
+    """Return whether an image still has the pixels that its record describes.
 
     Raises:
-        FusionlabError: the picture cannot be read.
+        FusionlabError: the image cannot be read.
     """
-    pixels = read_image(picture, max_pixels=None).pixels
+    pixels = read_image(image, max_pixels=None).pixels
     return bool(pixels_sha256(pixels) == record["result"]["pixels_sha256"])
 
 
-def command(record: Record) -> str:
-    """Return the command line that makes the picture again, given its sources."""
-    backbone = record["backbone"]
-    if weights := record["weights"]:
-        tag = record["method"].partition("/")[0].rpartition("@")[2]
-        # weights that no plugin ships are called TAG-HASH, and given by their file
-        backbone += f"@{tag if tag == weights['tag'] else weights['tag'] + '.safetensors'}"
-    words = ["fusionlab", "fuse", "--backbone", backbone, "--strategy", record["strategy"]]
-    parameters = dict(record["parameters"])
-    if networks := record.get("networks"):
-        tag = networks["tag"]
-        own = parameters["checkpoint"] != tag  # likewise
-        parameters["checkpoint"] = f"{tag}.safetensors" if own else tag
-    for name, value in parameters.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            words += [f"--{flag}", value]
-    words += ["--range", record["range"], "--color", record["color"]]
-    for scale in record["scale"]:
-        words += ["--scale", scale]
-    words += ["--depth", str(record["result"]["depth"])]
-    for name in ("resize", "tile"):
-        if record[name]:
-            words += [f"--{name}", str(record[name])]
-    for name in ("device", "engine", "precision"):
-        words += [f"--{name}", record[name]]
-    names = [source["name"] for source in record["sources"]]
-    words += [f"./{name}" if name.startswith("-") else name for name in names]
-    return shlex.join([*words, "-o", record["result"]["name"], "--record"])
-
-
 def pixels_sha256(pixels: Rows) -> str:
-    """Return the SHA-256 of pixels: row by row, channels together, little-endian."""
+    """Return the SHA-256 of pixels: row by row, channels interleaved, little-endian."""
     dtype = pixels.dtype.newbyteorder("<")
     return sha256_of_parts(np.ascontiguousarray(band, dtype).tobytes() for band in bands(pixels))
 
 
-def _parsed(text: str | bytes | None) -> Record | None:
-    """Return text as a record, if it is one."""
+def _parse(text: str | bytes | None) -> Record | None:
+    """Return the record in a text, or None if there is none."""
     try:
-        found = json.loads(text or "")
+        record = json.loads(text or "")
     except (ValueError, RecursionError):
         return None
-    if isinstance(found, dict) and "colour" in found:  # records written before the first release
-        found["color"] = found.pop("colour")
-    match found:
+    if isinstance(record, dict) and "colour" in record:  # the spelling before the first release
+        record["color"] = record.pop("colour")
+    match record:
         case {
             "method": str(),
             "backbone": str(),
@@ -216,14 +184,18 @@ def _parsed(text: str | bytes | None) -> Record | None:
             "sources": list(sources),
             "result": {"pixels_sha256": str()} as result,
         }:
-            words = all(isinstance(one, bool | str) for one in [*scales, *parameters.values()])
-            whole = words and all(map(_is_source, sources)) and _is_image(result)
-            return found if whole else None
+            options = [*scales, *parameters.values()]
+            if (
+                all(isinstance(value, bool | str) for value in options)
+                and all(map(_is_source, sources))
+                and _is_image(result)
+            ):
+                return dict(record)
     return None
 
 
-def _is_image(found: object) -> bool:
-    match found:
+def _is_image(value: object) -> bool:
+    match value:
         case {
             "name": str(),
             "width": int(),
@@ -236,24 +208,24 @@ def _is_image(found: object) -> bool:
     return False
 
 
-def _is_source(found: object) -> bool:
-    match found:
+def _is_source(value: object) -> bool:
+    match value:
         case {"sha256": str(), "black": float(), "white": float()}:
-            return _is_image(found)
+            return _is_image(value)
     return False
 
 
-def _inside(content: bytes) -> str | None:
-    """Return the record inside a PNG or TIFF; None for other files, and for damaged ones."""
+def _embedded_text(content: bytes) -> str | None:
+    """Return the text inside a PNG or TIFF; None for other files, and for damaged ones."""
     try:
         if content.startswith(pillow_formats.PNG_SIGNATURE):
             return pillow_formats.png_record(content)
         return tiff.record(content)
-    except Exception:  # a decoder raises what it likes
+    except Exception:  # decoders may raise anything
         return None
 
 
-def _shape(pixels: Rows) -> Record:
+def _describe_pixels(pixels: Rows) -> Record:
     return {
         "width": pixels.shape[1],
         "height": pixels.shape[0],
@@ -263,22 +235,22 @@ def _shape(pixels: Rows) -> Record:
     }
 
 
-def _plain(param: Param, value: object) -> bool | str:
-    """Return a value as the command line takes it: a switch, or an option with a text."""
+def _as_option(param: Param, value: object) -> bool | str:
+    """Return a value as an option takes it: a boolean for a switch, otherwise text."""
     switch = param.kind is bool and not param.many and not param.optional
     return bool(value) if switch else param.format(value)
 
 
-def _portable(names: Sequence[str]) -> list[str]:
-    """Return paths as the user gave them, unless one says where on his machine it is.
+def _portable_names(names: Sequence[str]) -> list[str]:
+    """Return paths as the user gave them, unless one reveals a location on this machine.
 
-    Then as much of the end of each as tells them apart: `ir/1.png`, `vis/1.png`.
+    In that case, keep only as many of the last parts as distinguish them: `ir/1.png`, `vis/1.png`.
     """
     paths = [PurePath(name) for name in names]
     if not any(path.is_absolute() or ".." in path.parts for path in paths):
         return [path.as_posix() for path in paths]
     parts = [tuple(p for p in path.parts if p not in (path.anchor, "..")) for path in paths]
     count = 1
-    while len({one[-count:] for one in parts}) < len(set(parts)):
+    while len({path[-count:] for path in parts}) < len(set(parts)):
         count += 1
-    return ["/".join(one[-count:]) for one in parts]
+    return ["/".join(path[-count:]) for path in parts]

@@ -11,6 +11,7 @@ import tifffile
 from click.testing import CliRunner
 
 from fusionlab.cli import main
+from fusionlab.imaging import pillow_formats, tiff
 
 RNG = np.random.default_rng(0)
 
@@ -41,9 +42,9 @@ def fuse(*args, backbone="identity"):
     return result
 
 
-def command_of(picture):
+def printed_command(image):
     """Return the words of the command that `explain` prints."""
-    result = call("explain", picture)
+    result = call("explain", image)
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     return shlex.split(result.stdout.splitlines()[-1])
@@ -68,7 +69,7 @@ def test_it_prints_what_matters(folder):
         f"plugins   fusionlab-imaging={record['plugins']['fusionlab-imaging']}",
         f"versions  {versions}",
         "",
-        "To make it again, where these names lead to the sources:",
+        "To make it again, with the sources at these paths:",
         "fusionlab fuse --backbone identity --strategy l1norm --r 2 --border inside --range clip "
         "--color per-channel --scale full --depth 8 --device cpu --engine eager --precision fp32 "
         "a.png color.png -o fused.png --record",
@@ -127,7 +128,7 @@ def test_as_json_it_prints_the_record(folder):
 def test_the_command_it_prints_makes_the_same_bytes_again(folder, monkeypatch, args):
     fuse(*args)
     picture = args[-1]
-    program, *words = command_of(f"./{picture}")
+    program, *words = printed_command(f"./{picture}")
     assert program == "fusionlab"
     names = (picture, f"{picture}.json")
     first = [Path(name).read_bytes() for name in names]
@@ -145,7 +146,7 @@ def test_the_command_it_prints_makes_the_same_bytes_again(folder, monkeypatch, a
 
 def test_the_command_makes_the_same_bytes_with_a_network_too(folder):
     fuse("--strategy", "l1norm", "color.png", "a.png", "-o", "f.png", backbone="densefuse@1e2")
-    _, *words = command_of("f.png")
+    _, *words = printed_command("f.png")
     first = [Path(name).read_bytes() for name in ("f.png", "f.png.json")]
     assert call(*words, "--overwrite").exit_code == 0
     assert [Path(name).read_bytes() for name in ("f.png", "f.png.json")] == first
@@ -153,7 +154,7 @@ def test_the_command_makes_the_same_bytes_with_a_network_too(folder):
 
 def test_a_picture_of_a_folder_run_says_how_to_make_it_alone(folder):
     fuse("ir", "vis", "-o", "out")
-    _, *words = command_of("out/x.png")
+    _, *words = printed_command("out/x.png")
     assert words[-5:] == ["ir/x.png", "vis/x.png", "-o", "x.png", "--record"]
     assert call(*words).exit_code == 0
     assert Path("x.png").read_bytes() == Path("out/x.png").read_bytes()
@@ -202,7 +203,7 @@ def test_every_type_of_parameter_survives_the_way_through_the_record(folder, ins
     ):
         fuse("--strategy", "mine", *given, "a.png", "b.png", "-o", f"{number}.png")
         first = Path(f"{number}.png").read_bytes()
-        _, *words = command_of(f"{number}.png")
+        _, *words = printed_command(f"{number}.png")
         again = call(*words, "--overwrite")
         assert again.exit_code == 0, again.output
         assert Path(f"{number}.png").read_bytes() == first
@@ -221,8 +222,7 @@ def test_changed_pixels_are_noticed(folder, suffix):
         result = call("explain", name)
         assert result.exit_code == 0
         assert result.stderr == (
-            f"warning: fused.{suffix} has been changed since: its pixels are not those of the "
-            "record\n"
+            f"warning: fused.{suffix} has been changed: its pixels are not those of the record\n"
         )
 
 
@@ -243,7 +243,7 @@ def test_a_record_alone_is_explained_without_its_picture(folder):
         assert "-o fused.png --record" in result.stdout
         name = place.removesuffix(".json")
         assert result.stderr == (
-            f"warning: {name} is not there, so its pixels cannot be compared with the record\n"
+            f"warning: {name} does not exist, so its pixels cannot be compared with the record\n"
         )
 
 
@@ -252,13 +252,112 @@ def test_a_folder_with_the_name_of_the_picture_is_not_the_picture(folder):
     Path("ir.json").write_bytes(Path("fused.png.json").read_bytes())
     result = call("explain", "ir.json")
     assert result.exit_code == 0
-    assert "warning: ir is not there" in result.stderr
+    assert "warning: ir does not exist" in result.stderr
 
 
 def test_a_picture_that_was_renamed_still_explains_itself(folder):
     fuse("a.png", "b.png")
     Path("fused.png").rename("renamed.png")
-    assert command_of("renamed.png")[-2:] == ["fused.png", "--record"]
+    assert printed_command("renamed.png")[-2:] == ["fused.png", "--record"]
+
+
+# --- the command
+
+
+def test_the_command_names_every_setting(folder):
+    Path("counts.tif").rename("-b c.tif")
+    fuse(
+        *("./-b c.tif", "large.png", "-o", "f'd.png", "--strategy", "l1norm", "--r", "2"),
+        *("--border", "reflect", "--range", "minmax", "--color", "gray", "--tile", "64"),
+        *("--scale", "percentile=2,98", "--scale", "full", "--resize", "first"),
+    )
+    assert printed_command("f'd.png") == [
+        *("fusionlab", "fuse", "--backbone", "identity", "--strategy", "l1norm"),
+        *("--r", "2", "--border", "reflect", "--range", "minmax", "--color", "gray"),
+        *("--scale", "percentile=2,98", "--scale", "full", "--depth", "16"),
+        *("--resize", "first", "--tile", "64", "--device", "cpu"),
+        *("--engine", "eager", "--precision", "fp32"),
+        *("./-b c.tif", "large.png", "-o", "f'd.png", "--record"),
+    ]
+
+
+def test_weights_that_ship_are_named_by_their_tag(folder):
+    fuse("a.png", "b.png", backbone="densefuse")
+    words = printed_command("fused.png")
+    assert words[words.index("--backbone") + 1] == "densefuse@1e3-long"
+
+
+# --- records of earlier versions
+
+
+OLD_RECORD = {
+    "method": "densefuse@1e3-long/l1norm,r=1,border=inside",
+    "backbone": "densefuse",
+    "weights": {
+        "tag": "1e3-long",
+        "sha256": "16a935da41bb6e04bed477483fb95443a7d00943809a184dc1274b2dfba77ea1",
+    },
+    "strategy": "l1norm",
+    "parameters": {"r": "1", "border": "inside"},
+    "range": "clip",
+    "colour": "luma",
+    "scale": ["full"],
+    "device": "cpu",
+    "gpu": None,
+    "tile": None,
+    "engine": "eager",
+    "precision": "fp32",
+    "plugins": {"fusionlab-imaging": "0.1.0"},
+    "libraries": {"fusionlab-imaging": "0.1.0", "torch": "2.13.0+cpu", "numpy": "2.4.6"},
+    "resize": None,
+    "sources": [
+        {
+            "name": name,
+            "sha256": "48c385413b4a0bef685c81ad79e7be217a2187b73c2f453be79777200bb4be42",
+            "width": 30,
+            "height": 20,
+            "channels": channels,
+            "depth": 8,
+            "kind": "unsigned",
+            "black": 0.0,
+            "white": 255.0,
+        }
+        for name, channels in (("color.png", 3), ("a.png", 1))
+    ],
+    "result": {
+        "name": "fused.png",
+        "width": 30,
+        "height": 20,
+        "channels": 3,
+        "depth": 8,
+        "kind": "unsigned",
+        "pixels_sha256": "53f61ad1d0c4fe1a9fb1efc8a0f3bb4a4f9ef3b9d4c5a5d1d6c9a9a1e8e2a1a0",
+    },
+}
+"""As version 0.1.0 wrote it before its release, with the British spelling of color."""
+
+
+@pytest.mark.parametrize("name", ["fused.png.json", "inside.png", "inside.tif"])
+def test_a_record_in_the_old_spelling_is_still_explained_with_its_command(folder, name):
+    text = json.dumps(OLD_RECORD)
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    Path("fused.png.json").write_text(text)
+    Path("inside.png").write_bytes(pillow_formats.encode_png(pixels, text))
+    Path("inside.tif").write_bytes(tiff.encode(pixels, text))
+    result = call("explain", name)
+    assert result.exit_code == 0
+    assert "color     luma" in result.stdout.splitlines()
+    _, *words = shlex.split(result.stdout.splitlines()[-1])
+    assert words == [
+        *("fuse", "--backbone", "densefuse@1e3-long", "--strategy", "l1norm", "--r", "1"),
+        *("--border", "inside", "--range", "clip", "--color", "luma", "--scale", "full"),
+        *("--depth", "8", "--device", "cpu", "--engine", "eager", "--precision", "fp32"),
+        *("color.png", "a.png", "-o", "fused.png", "--record"),
+    ]
+    printed = json.loads(call("explain", "--json", name).stdout)
+    assert printed == {"color": "luma", **{k: v for k, v in OLD_RECORD.items() if k != "colour"}}
+    assert call(*words).exit_code == 0
+    assert json.loads(Path("fused.png.json").read_text())["color"] == "luma"
 
 
 # --- mistakes
@@ -269,14 +368,17 @@ def test_a_picture_that_was_renamed_still_explains_itself(folder):
     [
         ("gone.png", "gone.png does not exist"),
         ("gone.png.json", "gone.png.json does not exist"),
-        ("a.png", "a.png carries no record of fusionlab; pictures written with 'fuse --record' do"),
-        ("counts.tif", "counts.tif carries no record of fusionlab"),
-        ("described.tif", "described.tif carries no record of fusionlab"),
-        ("package.json", "package.json carries no record of fusionlab"),
-        ("alike.json", "alike.json carries no record of fusionlab"),
-        ("deep.json", "deep.json carries no record of fusionlab"),
-        ("broken.json", "broken.json carries no record of fusionlab"),
-        ("empty.png", "empty.png carries no record of fusionlab"),
+        (
+            "a.png",
+            "a.png has no record of fusionlab; records are written only on request (--record)",
+        ),
+        ("counts.tif", "counts.tif has no record of fusionlab"),
+        ("described.tif", "described.tif has no record of fusionlab"),
+        ("package.json", "package.json has no record of fusionlab"),
+        ("alike.json", "alike.json has no record of fusionlab"),
+        ("deep.json", "deep.json has no record of fusionlab"),
+        ("broken.json", "broken.json has no record of fusionlab"),
+        ("empty.png", "empty.png has no record of fusionlab"),
         ("ir", "cannot read ir: Is a directory"),
         ("a.png/x.png", "cannot read a.png/x.png: Not a directory"),
     ],
