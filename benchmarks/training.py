@@ -36,10 +36,10 @@ from torch import Tensor
 from fusionlab.engine.precision import convolutions
 from fusionlab.plugins.factory import backbone_class
 from fusionlab.plugins.host import installed
-from fusionlab.training.batches import Batches
-from fusionlab.training.finding import find_images
+from fusionlab.training.data.batches import Batches
+from fusionlab.training.data.image_cache import load_images
+from fusionlab.training.data.image_files import find_images
 from fusionlab.training.losses import DATA_RANGE, mean_square, ssim_loss
-from fusionlab.training.store import load_images
 
 BATCH = 2
 FORMATS = {"default": torch.contiguous_format, "channels last": torch.channels_last}

@@ -31,9 +31,9 @@ from fusionlab.imaging.reading import read_image
 from fusionlab.plugins.factory import build_backbone
 from fusionlab.plugins.host import installed
 from fusionlab.runs.image_sets import find_image_set
-from fusionlab.training.finding import find_images
+from fusionlab.training.data.image_cache import load_images
+from fusionlab.training.data.image_files import find_images
 from fusionlab.training.losses import DATA_RANGE, ssim
-from fusionlab.training.store import load_images
 
 STRATEGIES = ("addition", "l1norm")
 

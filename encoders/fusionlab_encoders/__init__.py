@@ -42,8 +42,8 @@ def fusionlab_presets() -> list[Preset]:
                     "pixel_loss": "mse",
                     "structure_loss": "ssim",
                     "flips": False,
-                    "cooldown": 0,
-                    "averaging": 0.0,
+                    "lr_decay": 0,
+                    "ema_decay": 0.0,
                 }
             },
         )

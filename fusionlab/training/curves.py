@@ -1,4 +1,4 @@
-"""Drawing what happened in training: the paper's Fig. 5 and Fig. 6, for any runs."""
+"""Draw the losses of training runs, as Fig. 5 and Fig. 6 of the paper do."""
 
 from __future__ import annotations
 
@@ -9,45 +9,48 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionlab.errors import FusionlabError
-from fusionlab.training.log import NAME, read_log
+from fusionlab.training.log import FILE_NAME, read_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PAPER_ITERATIONS = 5000
-"""Fig. 5 shows this many."""
+"""The number of iterations that Fig. 5 shows."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """What the log of one run holds."""
+    """The losses in the log of one run."""
 
     name: str
     settings: dict[str, Any]
     training: list[dict[str, Any]]
-    """`iteration`, `pixel`, `structure`, `total`: means since the line before."""
+    """`iteration`, `pixel`, `structure`, `total`: means since the previous line."""
     validation: list[dict[str, Any]]
-    """`iteration`, `pixel`, `ssim`, ... of held-out images."""
+    """`iteration`, `pixel`, `ssim`, ... on held-out images."""
 
     @classmethod
     def read(cls, run: Path) -> Curves:
         """Read the folder of a run, or its log.
 
         Raises:
-            FusionlabError: there is no log, or nothing in it yet.
+            FusionlabError: there is no log, or it holds no losses of a backbone (code
+                `no-losses`).
         """
-        path = run / NAME if run.is_dir() else run
+        path = run / FILE_NAME if run.is_dir() else run
         lines = read_log(path)
         training = [line for line in lines if {"pixel", "structure", "total"} <= line.keys()]
         if not training:
             raise FusionlabError(
-                f"{path} holds no losses: expected the folder of a run of 'fusionlab train', or "
-                f"its {NAME}"
+                f"{path} holds no losses: expected the folder of a run that trains a backbone, or "
+                f"its {FILE_NAME}",
+                code="no-losses",
+                path=path,
             )
         path = path.resolve()
         return cls(
-            name=path.parent.name if path.name == NAME else path.stem,
+            name=path.parent.name if path.name == FILE_NAME else path.stem,
             settings=next((line["settings"] for line in lines if "settings" in line), {}),
             training=training,
             validation=[
@@ -66,27 +69,29 @@ class Curves:
 def draw_training(runs: Sequence[Curves], iterations: int = PAPER_ITERATIONS) -> Figure:
     """Draw pixel, structure and total loss of the first iterations, as in Fig. 5.
 
-    One color a run; the axes of the losses are logarithmic. A point is a mean since the point
-    before, by default of 50 iterations.
+    Each run has its own color; the axes of the losses are logarithmic. A point is a mean since
+    the previous point, by default over 50 iterations.
 
     Raises:
-        FusionlabError: matplotlib is not installed, or nothing is logged of these iterations.
+        FusionlabError: matplotlib is not installed (code `missing-package`), or the logs hold
+            none of these iterations (code `no-losses`).
     """
     first = min(run.training[0]["iteration"] for run in runs)
     if first > iterations:
         raise FusionlabError(
             f"there is nothing to draw up to iteration {iterations}; the first in the log is "
-            f"{first}"
+            f"{first}",
+            code="no-losses",
         )
     figure, axes = _panels(3)
-    ssim = {run.settings.get("structure_loss", "ssim") for run in runs} == {"ssim"}
-    structure = "SSIM loss" if ssim else "structure loss"
-    names = (("pixel", "pixel loss"), ("structure", structure), ("total", "total loss"))
-    for (key, title), axis in zip(names, axes, strict=True):
-        for run, color, label in _colored(runs):
-            shown = [line for line in run.training if line["iteration"] <= iterations]
-            _line(axis, shown, [line[key] for line in shown], color, label)
-        _finish(axis, title, "log")
+    only_ssim = {run.settings.get("structure_loss", "ssim") for run in runs} == {"ssim"}
+    structure = "SSIM loss" if only_ssim else "structure loss"
+    panels = (("pixel", "pixel loss"), ("structure", structure), ("total", "total loss"))
+    for (key, title), axis in zip(panels, axes, strict=True):
+        for run, color, label in _with_colors(runs):
+            points = [line for line in run.training if line["iteration"] <= iterations]
+            _plot(axis, points, [point[key] for point in points], color, label)
+        _finish(axis, title)
     axes[0].legend(frameon=False)
     return figure
 
@@ -94,24 +99,24 @@ def draw_training(runs: Sequence[Curves], iterations: int = PAPER_ITERATIONS) ->
 def draw_validation(runs: Sequence[Curves]) -> Figure:
     """Draw the pixel loss and 1 - SSIM of held-out images, as in Fig. 6.
 
-    The paper draws SSIM itself; its distance from 1 shows what happens near 1.
+    The paper draws SSIM itself; 1 - SSIM shows the differences near 1.
 
     Raises:
         FusionlabError: matplotlib is not installed.
     """
     figure, axes = _panels(2)
-    for run, color, label in _colored(runs):
+    for run, color, label in _with_colors(runs):
         points = run.validation
-        _line(axes[0], points, [point["pixel"] for point in points], color, label)
-        _line(axes[1], points, [1 - point["ssim"] for point in points], color, label)
-    _finish(axes[0], "validation: mean squared error", "log")
-    _finish(axes[1], "validation: 1 - SSIM", "log")
+        _plot(axes[0], points, [point["pixel"] for point in points], color, label)
+        _plot(axes[1], points, [1 - point["ssim"] for point in points], color, label)
+    _finish(axes[0], "validation: mean squared error")
+    _finish(axes[1], "validation: 1 - SSIM")
     axes[0].legend(frameon=False)
     return figure
 
 
 def encode(figure: Figure, suffix: str) -> bytes:
-    """Return a figure as the content of a `.png` or `.svg` file, the same bytes every time."""
+    """Return a figure as the content of a `.png` or `.svg` file, reproducible to the byte."""
     import matplotlib as mpl
 
     content = BytesIO()
@@ -126,28 +131,28 @@ def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise FusionlabError(
-            "drawing needs matplotlib; install fusionlab-imaging[plots]"
+            "drawing needs matplotlib; install fusionlab-imaging[plots]", code="missing-package"
         ) from error
     figure = Figure(figsize=(4.6 * count, 3.8), dpi=120, layout="constrained")
     return figure, figure.subplots(1, count)
 
 
-def _colored(runs: Sequence[Curves]) -> list[tuple[Curves, str, str]]:
+def _with_colors(runs: Sequence[Curves]) -> list[tuple[Curves, str, str]]:
     weights = [run.weight for run in runs]
-    alike = len(set(weights)) < len(weights) or None in weights
-    labels = [run.name if alike else f"λ = {run.weight:g}" for run in runs]
+    ambiguous = len(set(weights)) < len(weights) or None in weights
+    labels = [run.name if ambiguous else f"λ = {run.weight:g}" for run in runs]
     return [(run, f"C{number}", labels[number]) for number, run in enumerate(runs)]
 
 
-def _line(
+def _plot(
     axis: Axes, points: Sequence[dict[str, Any]], values: list[float], color: str, label: str
 ) -> None:
     iterations = [point["iteration"] for point in points]
     axis.plot(iterations, values, color=color, label=label, linewidth=1.2)
 
 
-def _finish(axis: Axes, title: str, scale: str) -> None:
+def _finish(axis: Axes, title: str) -> None:
     axis.set_title(title)
     axis.set_xlabel("iterations")
-    axis.set_yscale(scale)
+    axis.set_yscale("log")
     axis.grid(visible=True, which="major", linewidth=0.3)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from fusionlab import FusionlabError
 from fusionlab.cli import main
-from fusionlab.training.loop import Training
+from fusionlab.training.autoencoder import AutoencoderTrainer
 
 RNG = np.random.default_rng(0)
 
@@ -55,7 +55,7 @@ def test_a_training_ends_with_weights_that_fuse(folder):
 
 
 def test_ctrl_c_saves_and_resume_goes_on(folder, monkeypatch):
-    step = Training._step
+    step = AutoencoderTrainer._step
 
     def interrupted(self):
         if self.iteration == 3:
@@ -63,19 +63,19 @@ def test_ctrl_c_saves_and_resume_goes_on(folder, monkeypatch):
         return step(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_step", interrupted)
+        patch.setattr(AutoencoderTrainer, "_step", interrupted)
         result = run()
     assert result.exit_code == 130
-    assert "stopped at iteration 4, saved; go on with 'fusionlab train -o runs --resume'" in (
+    assert "stopped at iteration 4, saved; resume with 'main train -o runs --resume'" in (
         result.stderr
     )
-    assert "runs holds a run already (last.pt); go on with --resume" in run().stderr
+    assert "runs already holds a run (last.pt); resume it" in run().stderr
     result = resume()
     assert result.exit_code == 0, result.output
     assert "from      iteration 4" in result.stdout
     assert (folder / "runs/mine.safetensors").exists()
     result = resume("--preset", "paper")
-    assert "a run goes on with the options it has; leave out --preset" in result.stderr
+    assert "leave out --preset" in result.stderr
     result = resume("--lambda", "7")
     assert result.exit_code == 2
     assert "made with other settings (ssim_weight 100.0, now 7.0)" in result.stderr
@@ -112,7 +112,7 @@ def test_a_folder_whose_name_is_no_tag_needs_one(folder):
     args = ["train", "photos", "--size", "32", "--iterations", "2", "-o", "mein Lauf"]
     result = CliRunner().invoke(main, args)
     assert result.exit_code == 2
-    assert "got 'mein Lauf'; name the weights by --tag" in result.stderr
+    assert "got 'mein Lauf'; give the weights another name than the folder (--tag)" in result.stderr
     assert CliRunner().invoke(main, [*args, "--tag", "x"]).exit_code == 0
 
 
@@ -132,15 +132,15 @@ def test_stages_differ_in_size_and_precision(folder):
 
 
 def test_the_preset_is_the_paper_and_what_is_explicit_wins(folder):
-    """4 epochs of 2 x 256x256 at 1e-4, constant; here with 3 iterations instead."""
+    """4 epochs of 2 x 256x256 at 1e-4, constant; here with one iteration instead."""
     result = CliRunner().invoke(
-        main, ["train", "photos", "--preset", "paper", "-o", "own", "--iterations", "3"]
+        main, ["train", "photos", "--preset", "paper", "-o", "own", "--iterations", "1"]
     )
     assert result.exit_code == 0, result.output
     assert "preset    paper" in result.stdout
-    assert "stages    3 iterations of 2 x 256x256 in fp32" in result.stdout
+    assert "stages    1 iterations of 2 x 256x256 in fp32" in result.stdout
     settings = json.loads((folder / "own/own.json").read_text())["settings"]
-    assert (settings["learning_rate"], settings["cooldown"], settings["averaging"]) == (1e-4, 0, 0)
+    assert (settings["learning_rate"], settings["lr_decay"], settings["ema_decay"]) == (1e-4, 0, 0)
     assert (settings["pixel_loss"], settings["structure_loss"]) == ("mse", "ssim")
 
 
@@ -160,7 +160,7 @@ def test_a_preset_that_sets_what_is_no_option_is_refused(folder, install):
         """,
     )
     options = ("--backbone", "odd", "--preset", "mine")
-    assert "the preset mine sets 'color', which is no option here" in run(*options).stderr
+    assert "the preset mine sets 'color', which is not an option" in run(*options).stderr
 
 
 def test_several_runs_share_the_decoded_images(folder):
@@ -198,21 +198,22 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(folder):
 
 
 def test_a_full_disk_is_one_sentence_and_keeps_the_last_checkpoint(folder, monkeypatch):
-    from fusionlab.training import checkpoint
+    from fusionlab.training import run_folder
 
-    save, saved = checkpoint.atomic_write_all, []
+    save, saved = run_folder.atomic_write_all, []
 
     def full_at_last(files_):
-        if saved:
-            raise FusionlabError("cannot write runs/last.pt: No space left on device")
-        saved.append(True)
+        if [path.name for path in files_] == ["last.pt"]:
+            if saved:
+                raise FusionlabError("cannot write runs/last.pt: No space left on device")
+            saved.append(True)
         return save(files_)
 
-    monkeypatch.setattr(checkpoint, "atomic_write_all", full_at_last)
+    monkeypatch.setattr(run_folder, "atomic_write_all", full_at_last)
     result = run("--validate-every", "3")
     assert result.exit_code == 2
-    assert "No space left on device; put that right and go on with --resume" in result.stderr
-    monkeypatch.setattr(checkpoint, "atomic_write_all", save)
+    assert "No space left on device; fix this and resume the run (--resume)" in result.stderr
+    monkeypatch.setattr(run_folder, "atomic_write_all", save)
     assert "from      iteration 3\n" in resume().stdout
 
 
@@ -232,7 +233,7 @@ def test_weights_that_lie_there_are_not_replaced(folder):
     (folder / "runs/mine.safetensors").write_text("precious")
     result = run()
     assert result.exit_code == 2
-    assert "runs holds a run already (mine.safetensors)" in result.stderr
+    assert "runs already holds a run (mine.safetensors)" in result.stderr
 
 
 def test_two_runs_in_one_folder_are_kept_apart(folder):
@@ -259,23 +260,23 @@ def test_help_comes_whatever_else_is_said(folder):
         (["--size", "64"], "one --iterations for each --size, got 1 for 2"),
         (["--epochs", "2"], "give --iterations or --epochs, not both"),
         (["--precision", "bf16"] * 2, "--precision once, or once for each --size, got 2 for 1"),
-        (["--sources", "coco-*"], "--sources chooses from a manifest"),
-        (["--schedule", "cosine"], "say over how many iterations"),
-        (["photos"], "3 images are given twice"),
+        (["--sources", "coco-*"], "there is none (--manifest)"),
+        (["--lr-schedule", "cosine"], "needs the number of iterations"),
+        (["photos"], "3 images are listed twice"),
         (["--validation", "photos"], "3 images are both trained on and held out"),
         (["--preset", "nothing"], "there is no preset 'nothing'; known: paper"),
         (["--preset", "paper", "--backbone", "identity"], "does not say how to train identity"),
-        (["--backbone", "identity"], "the backbone Identity has nothing to train"),
+        (["--backbone", "identity"], "the backbone Identity has no parameters to train"),
         (["--batch", "9"], "a batch needs 9 images, there are 3"),
         (
             ["--manifest", "photos/0.png"],
-            "--manifest chooses from tar shards; there are only folders",
+            "there are only folders (--manifest)",
         ),
         (["--validation", "nowhere"], "does not exist"),
         (["--tag", "x/y"], "a name consists of letters"),
         (["--device", "toaster"], "the device toaster is not available"),
         (["--seed", "-1"], "the seed must not be negative"),
-        (["--lambda", "nan"], "lambda not negative"),
+        (["--lambda", "nan"], "must not be negative, got nan (--ssim-weight)"),
     ],
 )
 def test_a_mistake_costs_one_sentence(folder, args, message):

@@ -117,7 +117,7 @@ def test_a_second_run_needs_another_folder_or_resume(here):
     assert train().exit_code == 0
     result = train()
     assert result.exit_code == 2
-    assert "holds a run already" in result.output
+    assert "already holds a run" in result.output
     assert train("--resume").exit_code == 0
     result = train("--resume", "--seed", "3")
     assert result.exit_code == 2

@@ -16,7 +16,16 @@ def command(output, iterations):
     return [
         *(sys.executable, "-m", "fusionlab", "train", "photos", "-o", output, "--tag", "mine"),
         *("--size", "24", "--iterations", iterations, "--validate-every", "15", "--flips"),
-        *("--averaging", "0.9", "--cooldown", "30", "--schedule", "cosine", "--cache", "decoded"),
+        *(
+            "--ema-decay",
+            "0.9",
+            "--lr-decay",
+            "30",
+            "--lr-schedule",
+            "cosine",
+            "--cache",
+            "decoded",
+        ),
     ]
 
 

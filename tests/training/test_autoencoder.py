@@ -1,4 +1,4 @@
-"""The loop: it learns, it can be interrupted at any moment, and nothing changes by that."""
+"""Training a backbone: it learns, and an interruption at any moment does not change the result."""
 
 import json
 import os
@@ -12,21 +12,21 @@ import torch
 from fusionlab import Card, FusionlabError
 from fusionlab.plugins.factory import build_backbone
 from fusionlab.plugins.host import installed
+from fusionlab.training.autoencoder import AutoencoderTrainer
 from fusionlab.training.export import export_weights
 from fusionlab.training.log import read_log
-from fusionlab.training.loop import Training
-from fusionlab.training.settings import Settings, Stage
+from fusionlab.training.settings import AutoencoderSettings, Stage
 from fusionlab_encoders.densefuse import DenseFuse
 from fusionlab_encoders.identity import Identity
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 256, 256), dtype=np.uint8)
-SETTINGS = Settings(
-    stages=(Stage(16, 7), Stage(24, 5)), validate_every=4, validation_images=1, cooldown=5
+SETTINGS = AutoencoderSettings(
+    stages=(Stage(16, 7), Stage(24, 5)), validate_every=4, validation_images=1, lr_decay=5
 )
 
 
 def make(folder, settings=SETTINGS, backbone=DenseFuse):
-    return Training(backbone, IMAGES, IMAGES[:2], settings, folder)
+    return AutoencoderTrainer(backbone, IMAGES, IMAGES[:2], settings, folder)
 
 
 def same(a, b):
@@ -36,17 +36,17 @@ def same(a, b):
 def test_the_loss_falls(tmp_path):
     """Smooth images, 60 iterations: the error must at least halve."""
     ramps = np.tile(np.arange(256, dtype=np.uint8), (4, 256, 1))
-    settings = Settings(stages=(Stage(32, 60),), learning_rate=1e-3, validate_every=1000)
-    training = Training(DenseFuse, ramps, ramps[:1], settings, tmp_path)
-    before, _ = training.validate(training.backbone, ramps[:1])
-    assert training.run().mae < before.mae / 2
+    settings = AutoencoderSettings(stages=(Stage(32, 60),), learning_rate=1e-3, validate_every=1000)
+    training = AutoencoderTrainer(DenseFuse, ramps, ramps[:1], settings, tmp_path)
+    before, _ = training.measure(training.backbone, ramps[:1])
+    assert training.run()["mae"] < before["mae"] / 2
 
 
-@pytest.mark.parametrize("averaging", [0.0, 0.9])
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 @pytest.mark.parametrize("stop", [1, 4, 6, 11])
-def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, stop, averaging):
+def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, stop, ema_decay):
     """Killed without warning: only what the last validation saved is left."""
-    settings = replace(SETTINGS, averaging=averaging, flips=True)
+    settings = replace(SETTINGS, ema_decay=ema_decay, flips=True)
     whole = make(tmp_path / "whole", settings)
     whole.run()
 
@@ -72,13 +72,13 @@ def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, stop, averag
     assert same(second.backbone.state_dict(), whole.backbone.state_dict())
     assert same(second.best, whole.best)
     assert second.best_iteration == whole.best_iteration
-    assert final == whole.validate(whole.backbone, IMAGES[:2])[0]
+    assert final == whole.measure(whole.backbone, IMAGES[:2])[0]
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "cut")]
     assert logs[0] == logs[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("place", ["_step", "_keep_best"])
+@pytest.mark.parametrize("place", ["_step", "_update_best"])
 def test_ctrl_c_waits_for_the_end_of_an_iteration_and_saves(tmp_path, place, number):
     """Wherever it comes, in an update or in a validation, the run ends with the same bits."""
     whole = make(tmp_path / "whole")
@@ -87,7 +87,7 @@ def test_ctrl_c_waits_for_the_end_of_an_iteration_and_saves(tmp_path, place, num
     work = getattr(cut, place)
 
     def interrupted():
-        if cut.iteration == (4 if place == "_keep_best" else 5):
+        if cut.iteration == (4 if place == "_update_best" else 5):
             os.kill(os.getpid(), number)
         return work()
 
@@ -98,7 +98,7 @@ def test_ctrl_c_waits_for_the_end_of_an_iteration_and_saves(tmp_path, place, num
     assert signal.getsignal(number) is handler
     again = make(tmp_path / "cut")
     again.resume()
-    assert again.iteration == (4 if place == "_keep_best" else 6)
+    assert again.iteration == (4 if place == "_update_best" else 6)
     again.run()
     assert same(again.backbone.state_dict(), whole.backbone.state_dict())
     assert same(again.best, whole.best)
@@ -108,7 +108,7 @@ def test_ctrl_c_waits_for_the_end_of_an_iteration_and_saves(tmp_path, place, num
 
 def test_the_best_weights_are_those_of_the_smallest_validation_loss(tmp_path):
     """A learning rate far too large from the second stage on: the last weights are not best."""
-    training = make(tmp_path, replace(SETTINGS, cooldown=0, validation_images=2))
+    training = make(tmp_path, replace(SETTINGS, lr_decay=0, validation_images=2))
     step = training._step
 
     def spoiled():
@@ -125,7 +125,7 @@ def test_the_best_weights_are_those_of_the_smallest_validation_loss(tmp_path):
         if "loss" in line
     }
     assert min(losses, key=losses.get) == 8
-    assert final.pixel + 100 * (1 - final.ssim) == pytest.approx(losses[8], rel=1e-6)
+    assert final["pixel"] + 100 * (1 - final["ssim"]) == pytest.approx(losses[8], rel=1e-6)
 
 
 class Off(torch.nn.Module):
@@ -142,36 +142,40 @@ class Off(torch.nn.Module):
 def test_a_validation_by_hand(tmp_path):
     """A network that returns its input plus two gray levels."""
     training = make(tmp_path)
-    found, loss = training.validate(Off(2 / 255), IMAGES[:2])
-    assert found.pixel == pytest.approx(4, rel=1e-4)
-    assert found.mae == pytest.approx(2, rel=1e-4)
-    assert found.psnr == pytest.approx(10 * np.log10(255**2 / 4), abs=1e-3)
-    assert 0.99 < found.ssim < 1
-    assert loss == pytest.approx(found.pixel + 100 * (1 - found.ssim))
+    figures, loss = training.measure(Off(2 / 255), IMAGES[:2])
+    assert figures["images"] == 2
+    assert figures["pixel"] == pytest.approx(4, rel=1e-4)
+    assert figures["mae"] == pytest.approx(2, rel=1e-4)
+    assert figures["psnr"] == pytest.approx(10 * np.log10(255**2 / 4), abs=1e-3)
+    assert 0.99 < figures["ssim"] < 1
+    assert loss == pytest.approx(figures["pixel"] + 100 * (1 - figures["ssim"]))
 
 
 def test_images_that_come_back_exactly_have_no_error(tmp_path):
-    found, loss = make(tmp_path).validate(Off(0), IMAGES[:2])
-    assert (found.pixel, found.psnr) == (0, float("inf"))
+    figures, loss = make(tmp_path).measure(Off(0), IMAGES[:2])
+    assert (figures["pixel"], figures["psnr"]) == (0, float("inf"))
     assert loss == pytest.approx(0, abs=1e-4)  # 1 - SSIM in float32, a hundred times
 
 
 def test_every_setting_takes_part(tmp_path):
+    short = replace(SETTINGS, stages=(Stage(16, 2), Stage(16, 3)), lr_decay=3, validate_every=100)
+
     def weights(**change):
-        training = make(tmp_path, replace(SETTINGS, **change))
+        settings = replace(short, **change)
+        training = AutoencoderTrainer(DenseFuse, IMAGES, IMAGES[:1], settings, tmp_path)
         training.run()
         return training.best["c1.weight"], training.optimizer.param_groups[0]["lr"]
 
     plain, rate = weights()
-    assert rate == pytest.approx(1e-4 / 5)  # the last of five iterations of cooldown
-    half = (Stage(16, 7), Stage(24, 5, "bf16"))
+    assert rate == pytest.approx(1e-4 / 3)  # the last of three iterations of decay
     for change in (
         {"ssim_weight": 0.0},
-        {"stages": half},
-        {"cooldown": 0},
-        {"schedule": "cosine"},
+        {"stages": (Stage(16, 2), Stage(16, 3, "bf16"))},
+        {"stages": (Stage(16, 2), Stage(24, 3))},
+        {"lr_decay": 0},
+        {"lr_schedule": "cosine"},
         {"flips": True},
-        {"averaging": 0.9},
+        {"ema_decay": 0.9},
         {"pixel_loss": "euclidean"},
         {"structure_loss": "contrast-structure"},
     ):
@@ -179,41 +183,75 @@ def test_every_setting_takes_part(tmp_path):
 
 
 def test_a_training_that_diverges_says_so_and_logs_no_nan(tmp_path):
-    with pytest.raises(FusionlabError, match="the training diverged before iteration 4"):
-        make(tmp_path, replace(SETTINGS, learning_rate=1e30, cooldown=0)).run()
+    with pytest.raises(FusionlabError, match="training diverged before iteration 4") as caught:
+        make(tmp_path, replace(SETTINGS, learning_rate=1e30, lr_decay=0)).run()
+    assert (caught.value.code, caught.value.option) == ("diverged", "learning_rate")
     assert "NaN" not in (tmp_path / "log.jsonl").read_text()
 
 
 def test_training_goes_on_from_given_weights_and_their_card_says_so(tmp_path):
     first = make(tmp_path / "first")
     path = tmp_path / "first" / "one.safetensors"
-    parent = export_weights(path, first, "densefuse", first.run())
-    second = Training(DenseFuse, IMAGES, IMAGES[:2], SETTINGS, tmp_path / "second", start=path)
+    parent = export_weights(path, first, first.run(), "densefuse")
+    second = AutoencoderTrainer(
+        DenseFuse, IMAGES, IMAGES[:2], SETTINGS, tmp_path / "second", start=path
+    )
     assert same(second.backbone.state_dict(), first.best)
     assert all(p.requires_grad for p in second.backbone.parameters())
-    card = export_weights(tmp_path / "two.safetensors", second, "densefuse", second.run())
+    card = export_weights(tmp_path / "two.safetensors", second, second.run(), "densefuse")
     assert card.parent["sha256"] == parent.sha256
-    with pytest.raises(FusionlabError, match="made with other weights to start from; resume"):
+    with pytest.raises(FusionlabError, match="other weights to start from") as caught:
         make(tmp_path / "second").resume()
+    assert caught.value.code == "other-run"
 
 
 def test_resuming_with_other_settings_or_without_a_checkpoint_is_refused(tmp_path):
-    with pytest.raises(FusionlabError, match="nothing to resume: .*last.pt does not exist"):
-        make(tmp_path).resume()
+    def refusal(trainer):
+        with pytest.raises(FusionlabError) as caught:
+            trainer.resume()
+        return caught.value.code, str(caught.value)
+
+    code, _ = refusal(make(tmp_path))
+    assert code == "nothing-to-resume"
     make(tmp_path).save()
-    with pytest.raises(
-        FusionlabError, match="made with other settings .ssim_weight 100.0, now 1.0.; resume"
+    for trainer, difference in (
+        (
+            make(tmp_path, replace(SETTINGS, ssim_weight=1.0)),
+            "settings (ssim_weight 100.0, now 1.0)",
+        ),
+        (
+            AutoencoderTrainer(DenseFuse, IMAGES[::-1], IMAGES[:2], SETTINGS, tmp_path),
+            "training images",
+        ),
+        (
+            AutoencoderTrainer(DenseFuse, IMAGES, IMAGES[2:4], SETTINGS, tmp_path),
+            "validation images",
+        ),
     ):
-        make(tmp_path, replace(SETTINGS, ssim_weight=1.0)).resume()
-    other = Training(DenseFuse, IMAGES[::-1], IMAGES[:2], SETTINGS, tmp_path)
-    with pytest.raises(FusionlabError, match="made with other training images; resume"):
-        other.resume()
-    other = Training(DenseFuse, IMAGES, IMAGES[2:4], SETTINGS, tmp_path)
-    with pytest.raises(FusionlabError, match="made with other validation images; resume"):
-        other.resume()
+        code, message = refusal(trainer)
+        assert code == "other-run"
+        assert f"was made with other {difference}; resume" in message
     (tmp_path / "last.pt").write_bytes(b"damaged")
-    with pytest.raises(FusionlabError, match=r"last.pt is damaged"):
-        make(tmp_path).resume()
+    code, _ = refusal(make(tmp_path))
+    assert code == "damaged-state"
+
+
+NAMES_BEFORE = {"averaging": "ema_decay", "cooldown": "lr_decay", "schedule": "lr_schedule"}
+
+
+def test_a_state_of_an_earlier_version_can_be_resumed(tmp_path):
+    """Its settings have other names."""
+    first = make(tmp_path)
+    first.iteration = 3
+    first.save()
+    state = torch.load(tmp_path / "last.pt")
+    settings = state["settings"]
+    for old, new in NAMES_BEFORE.items():
+        settings[old] = settings.pop(new)
+    torch.save(state, tmp_path / "last.pt")
+    second = make(tmp_path)
+    second.resume()
+    assert second.iteration == 3
 
 
 @pytest.mark.parametrize(
@@ -230,8 +268,9 @@ def test_resuming_with_other_settings_or_without_a_checkpoint_is_refused(tmp_pat
 def test_a_checkpoint_that_is_not_ours_is_refused_in_a_sentence(tmp_path, damage):
     make(tmp_path).save()
     torch.save(damage(torch.load(tmp_path / "last.pt")), tmp_path / "last.pt")
-    with pytest.raises(FusionlabError, match="is damaged, or of another version") as caught:
+    with pytest.raises(FusionlabError) as caught:
         make(tmp_path).resume()
+    assert caught.value.code == "damaged-state"
     assert "\n" not in str(caught.value)
 
 
@@ -248,14 +287,14 @@ class Normed(DenseFuse):
 
 def test_validation_leaves_no_trace_in_the_network(tmp_path):
     """Statistics of batches come from training alone; the average has them, too."""
-    training = make(tmp_path, replace(SETTINGS, averaging=0.5), Normed)
+    training = make(tmp_path, replace(SETTINGS, ema_decay=0.5), Normed)
     training.run()
     assert training.average.module.norm.num_batches_tracked > 0
     again = make(tmp_path / "b", replace(SETTINGS, validate_every=1000), Normed)
     for _ in range(3):
         again._step()
     assert again.backbone.norm.num_batches_tracked == 3
-    again.validate(again.backbone, IMAGES[:2])
+    again.measure(again.backbone, IMAGES[:2])
     assert again.backbone.norm.num_batches_tracked == 3
     assert again.backbone.training
 
@@ -267,21 +306,24 @@ def test_too_little_memory_is_one_sentence(tmp_path, monkeypatch):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
 
     monkeypatch.setattr(training, "_step", fail)
-    with pytest.raises(FusionlabError, match="not enough memory for batches of 2 x 16x16 or 24x24"):
+    with pytest.raises(FusionlabError, match="batches of 2 x 16x16 or 24x24") as caught:
         training.run()
+    assert (caught.value.code, caught.value.option) == ("out-of-memory", "batch")
 
 
 def test_the_images_validated_on_the_way_come_from_everywhere(tmp_path, monkeypatch):
-    training = Training(DenseFuse, IMAGES, IMAGES, replace(SETTINGS, validation_images=3), tmp_path)
+    training = AutoencoderTrainer(
+        DenseFuse, IMAGES, IMAGES, replace(SETTINGS, validation_images=3), tmp_path
+    )
     seen = []
-    validate = training.validate
+    measure = training.measure
 
     def noted(backbone, images):
         seen.append([np.flatnonzero((image == IMAGES).all((1, 2)))[0] for image in images])
-        return validate(backbone, images)
+        return measure(backbone, images)
 
-    monkeypatch.setattr(training, "validate", noted)
-    training._keep_best()
+    monkeypatch.setattr(training, "measure", noted)
+    training._update_best()
     assert seen == [[0, 2, 5]]
 
 
@@ -307,7 +349,9 @@ def test_exported_weights_are_usable_at_once_and_say_where_they_come_from(tmp_pa
     training = make(tmp_path)
     final = training.run()
     path = tmp_path / "mine.safetensors"
-    card = export_weights(path, training, "densefuse", final, data="noise", license_terms="MIT")
+    card = export_weights(
+        path, training, final, "densefuse", data_note="noise", license_terms="MIT"
+    )
     assert Card.read(path).to_json() == card.to_json()
     assert [stage["size"] for stage in card.settings["stages"]] == [16, 24]
     assert card.settings["best_iteration"] in (4, 8, 12)
@@ -318,44 +362,73 @@ def test_exported_weights_are_usable_at_once_and_say_where_they_come_from(tmp_pa
 
 
 def test_bf16_trains_too_and_keeps_float32_weights(tmp_path):
-    training = make(tmp_path, replace(SETTINGS, stages=(Stage(16, 3, "bf16"),), cooldown=0))
+    training = make(tmp_path, replace(SETTINGS, stages=(Stage(16, 3, "bf16"),), lr_decay=0))
     training.run()
     assert {value.dtype for value in training.best.values()} == {torch.float32}
 
 
 def test_settings_that_make_no_sense_are_refused(tmp_path):
-    for change, message in [
-        ({"stages": ()}, "at least one stage"),
-        ({"stages": (Stage(8, 1),)}, "crop size must lie in 11..256"),
-        ({"batch": 0}, "batch and learning rate must be positive"),
-        ({"cooldown": 13}, "cooldown must lie in 0..12"),
-        ({"averaging": 1.0}, "averaging must be at least 0 and less than 1"),
-        ({"schedule": "cosine", "cooldown": 0}, "the cosine is the way the learning rate falls"),
-        ({"schedule": "step"}, "schedule must be linear or cosine, got 'step'"),
-        ({"pixel_loss": "l1"}, "pixel loss must be mse or euclidean, got 'l1'"),
-        ({"stages": (Stage(16, 12, "fp8"),)}, "precision must be fp32 or bf16, got 'fp8'"),
+    for change, option in [
+        ({"stages": ()}, "iterations"),
+        ({"stages": (Stage(16, 0),)}, "iterations"),
+        ({"stages": (Stage(8, 12),)}, "size"),
+        ({"stages": (Stage(257, 12),)}, "size"),
+        ({"stages": (Stage(16, 12, "fp8"),)}, "precision"),
+        ({"batch": 0}, "batch"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"ssim_weight": -1.0}, "ssim_weight"),
+        ({"lr_decay": 13}, "lr_decay"),
+        ({"lr_schedule": "cosine", "lr_decay": 0}, "lr_decay"),
+        ({"lr_schedule": "step"}, "lr_schedule"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+        ({"pixel_loss": "l1"}, "pixel_loss"),
+        ({"structure_loss": "l1"}, "structure_loss"),
+        ({"seed": -1}, "seed"),
+        ({"validate_every": 0}, "validate_every"),
     ]:
-        with pytest.raises(FusionlabError, match=message):
+        with pytest.raises(FusionlabError) as caught:
             replace(SETTINGS, **change)
-    with pytest.raises(FusionlabError, match="the backbone Identity has nothing to train"):
-        make(tmp_path, backbone=Identity)
-    with pytest.raises(FusionlabError, match="a batch needs 7 images, there are 6"):
-        make(tmp_path, replace(SETTINGS, batch=7))
+        assert (caught.value.code, caught.value.option) == ("invalid-setting", option), change
+    for others, code in [
+        ({"backbone": Identity}, "not-trainable"),
+        ({"settings": replace(SETTINGS, batch=7)}, "too-few-images"),
+        ({"backbone": Strided}, "crop-size"),
+    ]:
+        with pytest.raises(FusionlabError) as caught:
+            make(tmp_path, **others)
+        assert caught.value.code == code
 
 
-def test_the_learning_rate_falls_to_zero_over_the_cooldown():
+class Strided(DenseFuse):
+    """A backbone whose strides need sizes that are multiples of 24."""
+
+    size_divisor = 24
+
+    def encode(self, images):
+        assert all(edge % 24 == 0 for edge in images.shape[-2:])
+        return super().encode(images)
+
+
+def test_a_backbone_with_strides_trains_on_crops_that_fit(tmp_path):
+    """Of the held-out images of 256x256 it sees 240x240."""
+    settings = replace(SETTINGS, stages=(Stage(24, 3), Stage(48, 2)))
+    assert make(tmp_path, settings, Strided).run()["images"] == 2
+
+
+def test_the_learning_rate_falls_to_zero_over_its_decay():
     rates = [SETTINGS.learning_rate_at(i) for i in range(12)]
     assert rates[:8] == [1e-4] * 8
     assert rates[8:] == pytest.approx([8e-5, 6e-5, 4e-5, 2e-5])
     assert [SETTINGS.stage_at(i).size for i in (0, 6, 7, 11)] == [16, 16, 24, 24]
-    cosine = replace(SETTINGS, schedule="cosine", cooldown=4)
+    cosine = replace(SETTINGS, lr_schedule="cosine", lr_decay=4)
     expected = [1e-4 * (1 + np.cos(np.pi * i / 4)) / 2 for i in range(4)]
     assert [cosine.learning_rate_at(i) for i in range(8, 12)] == pytest.approx(expected)
 
 
 def test_what_is_validated_and_exported_is_the_average(tmp_path):
     """An exponential average by hand, from the weights after every iteration."""
-    settings = replace(SETTINGS, averaging=0.9, validate_every=12)
+    settings = replace(SETTINGS, ema_decay=0.9, validate_every=12)
     training = make(tmp_path, settings)
     step, average = training._step, {}
 
@@ -377,9 +450,9 @@ def test_the_log_holds_the_mean_of_the_iterations_since_its_last_line(tmp_path):
     losses, step = [], training._step
 
     def noted():
-        before = training.losses.clone()
+        before = training.loss_sums.clone()
         step()
-        losses.append((training.losses - before).tolist())
+        losses.append((training.loss_sums - before).tolist())
 
     training._step = noted
     training.run()

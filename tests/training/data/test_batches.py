@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionlab.training.batches import Batches
+from fusionlab.training.data.batches import Batches
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (6, 256, 256), dtype=np.uint8)

@@ -15,14 +15,16 @@ import torch
 from safetensors.torch import load_file
 
 from fusionlab import FusionlabError
-from fusionlab.training import processes
-from fusionlab.training.loop import Training
-from fusionlab.training.processes import ALONE, Processes, joined
-from fusionlab.training.settings import Settings, Stage
+from fusionlab.training import distributed
+from fusionlab.training.autoencoder import AutoencoderTrainer
+from fusionlab.training.distributed import SINGLE_PROCESS, process_group
+from fusionlab.training.settings import AutoencoderSettings, Stage
 from fusionlab_encoders.densefuse import DenseFuse
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 256, 256), dtype=np.uint8)
-SETTINGS = Settings(stages=(Stage(24, 8),), batch=4, validate_every=100, validation_images=1)
+SETTINGS = AutoencoderSettings(
+    stages=(Stage(24, 8),), batch=4, validate_every=100, validation_images=1
+)
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
@@ -40,22 +42,22 @@ def test_two_processes_have_the_gradients_of_one_with_twice_the_batch(tmp_path):
             import sys
             from pathlib import Path
             import numpy as np, torch
-            from fusionlab.training.loop import Training
-            from fusionlab.training.processes import joined
-            from fusionlab.training.settings import Settings, Stage
+            from fusionlab.training.autoencoder import AutoencoderTrainer
+            from fusionlab.training.distributed import process_group
+            from fusionlab.training.settings import AutoencoderSettings, Stage
             from fusionlab_encoders.densefuse import DenseFuse
 
             folder = Path(sys.argv[1])
-            settings = Settings(
+            settings = AutoencoderSettings(
                 stages=(Stage(24, 8),), batch=4, validate_every=100, validation_images=1
             )
             images = np.load(folder / "images.npy")
-            with joined(torch.device("cpu")) as (processes, device):
-                training = Training(
+            with process_group(torch.device("cpu")) as (processes, device):
+                training = AutoencoderTrainer(
                     DenseFuse, images, images[:1], settings, folder, device, processes=processes
                 )
                 training._step()
-                assert len(training.batches(0, 24, processes.rank, processes.world)) == 2
+                assert len(training.batches(0, 24, processes.rank, processes.world_size)) == 2
                 gradients = {n: p.grad for n, p in training.backbone.named_parameters()}
                 torch.save(gradients, folder / f"gradients-{processes.rank}.pt")
             """
@@ -65,7 +67,7 @@ def test_two_processes_have_the_gradients_of_one_with_twice_the_batch(tmp_path):
     command = [*TORCHRUN, str(script), str(tmp_path)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    alone = Training(DenseFuse, IMAGES, IMAGES[:1], SETTINGS, tmp_path / "alone")
+    alone = AutoencoderTrainer(DenseFuse, IMAGES, IMAGES[:1], SETTINGS, tmp_path / "alone")
     alone._step()
     for rank in (0, 1):
         gradients = torch.load(tmp_path / f"gradients-{rank}.pt")
@@ -126,7 +128,7 @@ def test_what_torchrun_began_one_process_can_finish(tmp_path, photos):
             time.sleep(0.05)
         running.send_signal(signal.SIGTERM)
         _, errors = running.communicate(timeout=120)
-    assert "saved; go on with 'fusionlab train -o" in errors
+    assert "saved; resume with 'fusionlab train -o" in errors
     stopped = torch.load(output / "last.pt")["iteration"]
     assert 5 <= stopped < 400
     done = subprocess.run(
@@ -144,30 +146,27 @@ def test_what_torchrun_began_one_process_can_finish(tmp_path, photos):
 
 def test_without_torchrun_a_process_is_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined(torch.device("cpu")) as (alone, device):
-        assert alone is ALONE
-        assert alone.leads
+    with process_group(torch.device("cpu")) as (alone, device):
+        assert alone is SINGLE_PROCESS
+        assert alone.is_main
         assert device == torch.device("cpu")
     assert [alone.any(flag) for flag in (False, True)] == [False, True]
     values = torch.ones(2)
     assert alone.mean(values) is values
-    alone.wait()
+    alone.barrier()
 
 
 def test_processes_that_do_not_meet_are_one_sentence(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     monkeypatch.delenv("RANK", raising=False)
-    with (
-        pytest.raises(
-            FusionlabError, match="did not find each other: .*; start them with torchrun"
-        ),
-        joined(torch.device("cpu")),
-    ):
+    with pytest.raises(FusionlabError) as caught, process_group(torch.device("cpu")):
         pass
-    assert not processes.distributed.is_initialized()
+    assert caught.value.code == "process-group"
+    assert not distributed.distributed.is_initialized()
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
-    with pytest.raises(FusionlabError, match="3 processes cannot share a batch of 4 images"):
-        Training(DenseFuse, IMAGES, IMAGES, SETTINGS, tmp_path, processes=Processes(0, 3))
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(FusionlabError, match="3 processes cannot share a batch of 4") as caught:
+        SETTINGS.check_data(8, processes=3)
+    assert caught.value.option == "batch"

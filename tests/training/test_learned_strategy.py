@@ -1,19 +1,17 @@
 """Training the networks of a learned strategy: repeatable, resumable, the backbone untouched."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pytest
 import torch
 
 from fusionlab import Fusion, FusionlabError, LearnedStrategy, Scene
-from fusionlab.runs.image_sets import ImageSetItem
-from fusionlab.training.export import export_networks
+from fusionlab.training.data.samples import Sample
+from fusionlab.training.export import export_weights
+from fusionlab.training.learned_strategy import StrategyTrainer
 from fusionlab.training.log import read_log
-from fusionlab.training.rules import RuleSettings, RuleTraining
-from fusionlab.training.sets import Subject, crops, hold_out, load_subjects
+from fusionlab.training.settings import StrategySettings
 from fusionlab_encoders.densefuse import DenseFuse
 from fusionlab_encoders.identity import Identity
 
@@ -31,8 +29,8 @@ class Blend(LearnedStrategy):
     def losses(self, fused, sources, merged, features):
         wanted = (sources[0] + 3 * sources[1]) / 4
         return {
-            "picture": (fused - wanted).square().mean(),
-            "features": 1e-6 * sum(one.abs().mean() for one in merged),
+            "image": (fused - wanted).square().mean(),
+            "features": 1e-6 * sum(level.abs().mean() for level in merged),
         }
 
 
@@ -45,70 +43,70 @@ class Mixed(torch.nn.Module):
         return self.layer(torch.cat([*features], dim=1))
 
 
-def pictures(count=5, k=2, height=20, width=24):
+def samples(count=5, k=2, height=20, width=24):
     generator = torch.Generator().manual_seed(0)
     return [
-        Subject(str(n), torch.rand(k, 1, height, width, generator=generator)) for n in range(count)
+        Sample(str(n), torch.rand(k, 1, height, width, generator=generator)) for n in range(count)
     ]
 
 
-SETTINGS = RuleSettings(size=8, iterations=12, batch=2, validate_every=5, learning_rate=0.01)
+SETTINGS = StrategySettings(size=8, iterations=12, batch=2, validate_every=5, learning_rate=0.01)
 
 
 def make(folder, settings=SETTINGS, images=None, backbone=None, strategy=None, **others):
     backbone, strategy = backbone or Identity(), strategy or Blend()
     torch.manual_seed(0)
     networks = torch.nn.ModuleList(strategy.network(level) for level in backbone.levels)
-    images = pictures() if images is None else images
-    return RuleTraining(
+    images = samples() if images is None else images
+    return StrategyTrainer(
         strategy, networks, backbone, images[:-1], images[-1:], settings, folder, **others
     )
 
 
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_it_learns_what_the_strategy_asks_for(tmp_path):
-    settings = RuleSettings(size=8, iterations=600, batch=4, cooldown=300, learning_rate=0.02)
+    settings = StrategySettings(size=8, iterations=600, batch=4, lr_decay=300, learning_rate=0.02)
     training = make(tmp_path, settings)
-    final = training.complete()
+    final = training.run()
     assert final["images"] == 1
-    assert final["picture"] < 1e-5
+    assert final["image"] < 1e-5
     weights = training.best["0.layer.weight"].flatten()
     torch.testing.assert_close(weights, torch.tensor([0.25, 0.75]), atol=0.02, rtol=0)
 
 
 def test_the_log_has_the_terms_of_the_strategy_and_their_sum(tmp_path):
-    make(tmp_path).complete()
+    make(tmp_path).run()
     lines = read_log(tmp_path / "log.jsonl")
     trained = [line for line in lines if "total" in line]
     assert [line["iteration"] for line in trained] == [5, 10, 12]
     for line in trained:
-        assert line["total"] == line["picture"] + line["features"]
+        assert line["total"] == line["image"] + line["features"]
     validated = [line for line in lines if "validation" in line]
-    assert all({"images", "picture", "features"} == set(line["validation"]) for line in validated)
+    assert all({"images", "image", "features"} == set(line["validation"]) for line in validated)
 
 
 @pytest.mark.parametrize("stop", [1, 5, 7, 11])
-@pytest.mark.parametrize("averaging", [0.0, 0.9])
-def test_a_run_that_goes_on_ends_as_one_that_was_not_disturbed(tmp_path, stop, averaging):
-    settings = RuleSettings(**{**asdict(SETTINGS), "averaging": averaging, "flips": True})
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_a_run_that_goes_on_ends_as_one_that_was_not_disturbed(tmp_path, stop, ema_decay):
+    settings = StrategySettings(**{**asdict(SETTINGS), "ema_decay": ema_decay, "flips": True})
     whole = make(tmp_path / "whole", settings)
-    whole.complete()
+    whole.run()
     cut = make(tmp_path / "cut", settings)
     step = cut._step
 
     def until():
-        cut.interrupted = cut.iteration + 1 >= stop
+        cut.stop.requested = cut.iteration + 1 >= stop
         step()
 
     cut._step = until
     with pytest.raises(KeyboardInterrupt):
-        cut.complete()
+        cut.run()
     again = make(tmp_path / "cut", settings)
     again.resume()
-    again.complete()
+    again.run()
     assert same(again.best, whole.best)
     logs = [(tmp_path / name / "log.jsonl").read_bytes() for name in ("whole", "cut")]
     assert logs[0] == logs[1]
@@ -117,23 +115,24 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_disturbed(tmp_path, stop, a
 @pytest.mark.parametrize(
     ("others", "what"),
     [
-        ({"settings": RuleSettings(**{**asdict(SETTINGS), "seed": 1})}, "seed 0, now 1"),
-        ({"images": pictures(6)}, "training images"),
+        ({"settings": StrategySettings(**{**asdict(SETTINGS), "seed": 1})}, "seed 0, now 1"),
+        ({"images": samples(6)}, "training images"),
         ({"backbone": DenseFuse()}, "backbone"),
     ],
 )
 def test_a_run_goes_on_only_as_it_began(tmp_path, others, what):
     first = make(tmp_path)
     first.save()
-    with pytest.raises(FusionlabError, match=f"made with other .*{what}"):
+    with pytest.raises(FusionlabError, match=what) as caught:
         make(tmp_path, **others).resume()
+    assert caught.value.code == "other-run"
 
 
 def test_the_backbone_stays_as_it_is(tmp_path):
     backbone = DenseFuse()
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     training = make(tmp_path, backbone=backbone)
-    training.complete()
+    training.run()
     assert same(backbone.state_dict(), before)
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
 
@@ -141,46 +140,59 @@ def test_the_backbone_stays_as_it_is(tmp_path):
 def test_training_fuses_as_the_pipeline_does(tmp_path):
     """What is validated is what a user gets."""
     training = make(tmp_path)
-    final = training.complete()
-    (held_out,) = training.validation
+    final = training.run()
+    (held_out,) = training.validation_images
     fusion = Fusion(
         Identity(), Blend(), range_policy=None, networks=training.networks.requires_grad_(False)
     )
-    fused = fusion([*held_out.planes[:, None]])
-    wanted = (held_out.planes[0] + 3 * held_out.planes[1]) / 4
-    assert float((fused[0] - wanted).square().mean()) == pytest.approx(final["picture"], rel=1e-4)
+    fused = fusion([*held_out.sources[:, None]])
+    wanted = (held_out.sources[0] + 3 * held_out.sources[1]) / 4
+    assert float((fused[0] - wanted).square().mean()) == pytest.approx(final["image"], rel=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("images", "settings", "reason"),
+    ("images", "code", "reason"),
     [
-        (pictures(2), SETTINGS, "a batch needs 2 images"),
-        (pictures(k=3), SETTINGS, "Blend takes 2 to 2 sources, the images have 3"),
-        ([*pictures(3), *pictures(1, k=3)], SETTINGS, "same number of sources; 0 has 2, 0 3"),
-        (pictures(height=7), SETTINGS, "24x7 pixels, too few for crops of 8"),
+        (samples(2), "too-few-images", "a batch needs 2 images"),
+        (samples(k=3), "number-of-sources", "Blend takes exactly 2 sources, the images have 3"),
+        ([*samples(3), *samples(1, k=3)], "number-of-sources", "0 has 2, 0 3"),
+        (samples(height=7), "crop-size", "24x7 pixels, too few for crops of 8"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_in_a_sentence(tmp_path, images, settings, reason):
-    with pytest.raises(FusionlabError, match=reason):
-        make(tmp_path, settings, images)
+def test_what_cannot_be_trained_is_refused_in_a_sentence(tmp_path, images, code, reason):
+    with pytest.raises(FusionlabError, match=reason) as caught:
+        make(tmp_path, images=images)
+    assert caught.value.code == code
+
+
+def test_a_backbone_with_strides_needs_crops_that_fit(tmp_path):
+    class Strided(Identity):
+        size_divisor = 3
+
+    with pytest.raises(FusionlabError) as caught:
+        make(tmp_path, backbone=Strided())
+    assert (caught.value.code, caught.value.option) == ("crop-size", "size")
+    settings = StrategySettings(**{**asdict(SETTINGS), "size": 6})
+    assert make(tmp_path, settings, backbone=Strided()).run()["images"] == 1
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("option", "value"),
     [
-        {"size": 0},
-        {"iterations": 0},
-        {"batch": 0},
-        {"seed": -1},
-        {"learning_rate": 0.0},
-        {"learning_rate": float("nan")},
-        {"averaging": 1.0},
-        {"cooldown": 10_001},
+        ("size", 0),
+        ("iterations", 0),
+        ("batch", 0),
+        ("seed", -1),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("ema_decay", 1.0),
+        ("lr_decay", 10_001),
     ],
 )
-def test_settings_out_of_bounds_are_refused(wrong):
-    with pytest.raises(FusionlabError):
-        RuleSettings(**wrong)
+def test_settings_out_of_bounds_are_refused(option, value):
+    with pytest.raises(FusionlabError) as caught:
+        StrategySettings(**{option: value})
+    assert (caught.value.code, caught.value.option) == ("invalid-setting", option)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
@@ -188,57 +200,9 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
         def losses(self, fused, sources, merged, features):
             return {"all": fused.mean() * float("inf")}
 
-    with pytest.raises(FusionlabError, match="diverged"):
-        make(tmp_path, strategy=Wild()).complete()
-
-
-# ---------------------------------------------------------------- images
-
-
-def test_crops_are_a_function_of_seed_and_iteration():
-    images = pictures(7)
-    kind = {"batch": 3, "size": 8, "seed": 4, "flips": True}
-    first = [crops(images, n, **kind) for n in range(6)]
-    assert all(torch.equal(crops(images, n, **kind), first[n]) for n in reversed(range(6)))
-    assert first[0].shape == (2, 3, 1, 8, 8)
-    assert not torch.equal(first[0], crops(images, 0, **{**kind, "seed": 5}))
-
-
-def test_an_epoch_shows_every_image_once_and_a_crop_shows_one_place_of_all_sources():
-    """Each source holds its image's number, and the place as row and column."""
-    place = torch.arange(20)[:, None] * 100.0 + torch.arange(24)
-    images = [
-        Subject(str(n), torch.stack([place + 1e4 * n, -(place + 1e4 * n)])[:, None])
-        for n in range(6)
-    ]
-    seen = []
-    for iteration in range(3):
-        found = crops(images, iteration, batch=2, size=8, seed=0, flips=False)
-        assert torch.equal(found[0], -found[1])
-        assert torch.equal(found.diff(dim=-1)[0], torch.ones(2, 1, 8, 7))
-        assert torch.equal(found.diff(dim=-2)[0], torch.full((2, 1, 7, 8), 100.0))
-        seen += (found[0, :, 0, 0, 0] // 1e4).tolist()
-    assert sorted(seen) == [0, 1, 2, 3, 4, 5]
-
-
-def test_every_tenth_image_is_held_out_and_at_least_one():
-    assert [len(part) for part in hold_out(pictures(25))] == [23, 2]
-    assert [len(part) for part in hold_out(pictures(3))] == [2, 1]
-
-
-def test_an_image_that_cannot_be_paired_is_named():
-    with pytest.raises(FusionlabError, match="missing in b"):
-        load_subjects([ImageSetItem("x", (Path("a/x.png"),), "x is missing in b")])
-
-
-def test_sets_are_read_as_luminance(tmp_path):
-    import imageio.v3 as iio
-
-    gray = np.full((3, 4), 51, np.uint8)
-    iio.imwrite(tmp_path / "a.png", gray)
-    iio.imwrite(tmp_path / "b.png", np.stack([gray] * 3, axis=2))
-    (subject,) = load_subjects([ImageSetItem("x", (tmp_path / "a.png", tmp_path / "b.png"), "")])
-    torch.testing.assert_close(subject.planes, torch.full((2, 1, 3, 4), 0.2))
+    with pytest.raises(FusionlabError) as caught:
+        make(tmp_path, strategy=Wild()).run()
+    assert caught.value.code == "diverged"
 
 
 # ---------------------------------------------------------------- weights
@@ -246,10 +210,10 @@ def test_sets_are_read_as_luminance(tmp_path):
 
 def test_exported_networks_come_with_a_card(tmp_path):
     training = make(tmp_path)
-    final = training.complete()
+    final = training.run()
     path = tmp_path / "mine.safetensors"
-    card = export_networks(
-        path, training, "blend", "identity", final, data="noise", license_terms="MIT"
+    card = export_weights(
+        path, training, final, "identity", "blend", data_note="noise", license_terms="MIT"
     )
     assert card.strategy == {
         "name": "blend",
@@ -266,12 +230,12 @@ def test_exported_networks_come_with_a_card(tmp_path):
 def test_networks_fit_their_backbone_only(tmp_path):
     training = make(tmp_path)
     path = tmp_path / "mine.safetensors"
-    export_networks(path, training, "blend", "identity", training.complete())
+    export_weights(path, training, training.run(), "identity", "blend")
     with pytest.raises(FusionlabError, match="on the features of identity, not of densefuse"):
         Fusion("densefuse", Blend(checkpoint=str(path)))
     other = make(tmp_path / "other", backbone=Fusion("densefuse@1e2").backbone)
     path = tmp_path / "other.safetensors"
-    export_networks(path, other, "blend", "densefuse@1e2", other.complete())
+    export_weights(path, other, other.run(), "densefuse@1e2", "blend")
     Fusion("densefuse@1e2", Blend(checkpoint=str(path)))
     reason = "trained on the features of densefuse@1e2, not of densefuse@1e3"
     with pytest.raises(FusionlabError, match=reason):
@@ -300,20 +264,21 @@ class Dropping(Blend):
 def test_dropout_is_repeatable_and_leaves_the_random_numbers_of_the_caller_alone(tmp_path):
     one = make(tmp_path / "one", strategy=Dropping())
     torch.manual_seed(7)
-    one.complete()
+    one.run()
     here = torch.rand(1)
     other = make(tmp_path / "other", strategy=Dropping())
     torch.manual_seed(8)
-    other.complete()
+    other.run()
     assert same(one.best, other.best)
     torch.manual_seed(7)
     assert torch.equal(here, torch.rand(1))
 
 
 def test_held_out_images_smaller_than_a_crop_are_refused_before_training(tmp_path):
-    small = Subject("small", torch.rand(2, 1, 1, 1))
-    with pytest.raises(FusionlabError, match="small has 1x1 pixels"):
-        make(tmp_path, images=[*pictures(), small])
+    small = Sample("small", torch.rand(2, 1, 1, 1))
+    with pytest.raises(FusionlabError, match="small has 1x1 pixels") as caught:
+        make(tmp_path, images=[*samples(), small])
+    assert caught.value.code == "crop-size"
 
 
 @pytest.mark.parametrize(
@@ -331,8 +296,9 @@ def test_losses_that_cannot_be_minimized_are_refused(tmp_path, losses):
         def losses(self, fused, sources, merged, features):
             return losses
 
-    with pytest.raises(FusionlabError, match="the losses of Wrong must be scalar tensors"):
+    with pytest.raises(FusionlabError, match="the losses of Wrong") as caught:
         make(tmp_path, strategy=Wrong())
+    assert caught.value.code == "invalid-losses"
 
 
 def test_networks_without_parameters_are_refused(tmp_path):
@@ -343,15 +309,17 @@ def test_networks_without_parameters_are_refused(tmp_path):
         def fuse(self, features, scene):
             return features.mean(dim=0)
 
-    with pytest.raises(FusionlabError, match="Empty have no parameters"):
+    with pytest.raises(FusionlabError, match="Empty have no parameters") as caught:
         make(tmp_path, strategy=Empty())
+    assert caught.value.code == "not-trainable"
 
 
 def test_a_validation_that_is_never_finite_costs_a_sentence(tmp_path):
     class Blind(Blend):
         def losses(self, fused, sources, merged, features):
-            found = fused.square().mean()
-            return {"a": found if torch.is_grad_enabled() else torch.nan * found}
+            loss = fused.square().mean()
+            return {"a": loss if torch.is_grad_enabled() else torch.nan * loss}
 
-    with pytest.raises(FusionlabError, match="no validation gave a finite loss"):
-        make(tmp_path, strategy=Blind()).complete()
+    with pytest.raises(FusionlabError, match="no validation had a finite loss") as caught:
+        make(tmp_path, strategy=Blind()).run()
+    assert caught.value.code == "diverged"

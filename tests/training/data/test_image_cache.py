@@ -12,9 +12,9 @@ import pytest
 
 from fusionlab import FusionlabError
 from fusionlab.imaging import raster, tiff
-from fusionlab.training import store
-from fusionlab.training.finding import find_images
-from fusionlab.training.store import load_images
+from fusionlab.training.data import image_cache
+from fusionlab.training.data.image_cache import load_images
+from fusionlab.training.data.image_files import find_images
 
 
 def load(place, **options):
@@ -93,7 +93,7 @@ def test_the_second_time_nothing_is_decoded(tmp_path, monkeypatch, write_folder)
     first = load(folder, folder=tmp_path / "cache")
     assert isinstance(first, np.memmap)
     assert np.array_equal(first, plain)
-    monkeypatch.setattr(store, "decode_image", None)
+    monkeypatch.setattr(image_cache, "decode_image", None)
     again = load(folder, folder=tmp_path / "cache")
     assert np.array_equal(again, plain)
     assert not again.flags.writeable
@@ -119,9 +119,8 @@ def test_a_bad_image_is_named_and_nothing_half_decoded_is_left(tmp_path, write_f
 
 def test_images_that_do_not_fit_on_the_disk_stay_in_memory(tmp_path, monkeypatch, write_folder):
     folder = write_folder(tmp_path / "a", 2)
-    monkeypatch.setattr(
-        shutil, "disk_usage", lambda _: SimpleNamespace(free=store.SPARE + 2 * 65536 - 1)
-    )
+    free = image_cache.RESERVED_BYTES + 2 * 65536 - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     images = load(folder, folder=tmp_path / "cache")
     assert not isinstance(images, np.memmap)
     assert np.array_equal(images, load(folder))
@@ -157,20 +156,20 @@ def test_a_disk_that_fills_up_meanwhile_means_memory(tmp_path, monkeypatch, writ
         path.write_bytes(b"half")
         raise OSError(ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store, "_write", fills_up)
+    monkeypatch.setattr(image_cache, "_write", fills_up)
     assert np.array_equal(load(folder, folder=tmp_path / "cache"), load(folder))
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
 
 
 def test_of_two_that_come_at_once_one_decodes(tmp_path, monkeypatch, write_folder):
     files = find_images([write_folder(tmp_path / "a", 20)])
-    decoded, decode = [], store.decode_image
+    decoded, decode = [], image_cache.decode_image
 
     def counted(content, name):
         decoded.append(name)
         return decode(content, name)
 
-    monkeypatch.setattr(store, "decode_image", counted)
+    monkeypatch.setattr(image_cache, "decode_image", counted)
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: load_images(files, tmp_path / "cache"), range(2))
     assert np.array_equal(first, second)

@@ -1,0 +1,88 @@
+"""Image sets to train strategies on: read into memory once, and cropped at random.
+
+The crops of an iteration are a function of seed and iteration number, as in `batches`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fusionlab.errors import FusionlabError
+from fusionlab.imaging.arrays import Stack
+from fusionlab.imaging.reading import read_image
+from fusionlab.imaging.scale import Scale
+from fusionlab.runs.image_sets import ImageSetItem
+from fusionlab.storage.hashing import sha256_of_parts
+from fusionlab.training.data.batches import images_of_iteration
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sources of one fusion, in gray."""
+
+    stem: str
+    sources: Tensor
+    """`(k, 1, H, W)` in 0..1."""
+
+
+def load_samples(
+    items: Sequence[ImageSetItem],
+    scale: Sequence[Scale] = (Scale(),),
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> list[Sample]:
+    """Read the items of an image set as luminance, 4 bytes per pixel and source.
+
+    Raises:
+        FusionlabError: an image cannot be read or paired, or the sizes of sources differ.
+    """
+    samples = []
+    for number, item in enumerate(items, start=1):
+        if item.problem:
+            raise FusionlabError(item.problem)
+        images = [read_image(path) for path in item.sources]
+        names = [image.name for image in images]
+        stack = Stack([image.pixels for image in images], scale, "gray", names)
+        samples.append(Sample(item.stem, stack.planes()[:, 0]))
+        progress(number, len(items))
+    return samples
+
+
+def crop_batch(
+    samples: Sequence[Sample], iteration: int, *, batch: int, size: int, seed: int, flips: bool
+) -> Tensor:
+    """Return the crops of an iteration, `(k, batch, 1, size, size)`; one crop per sample drawn.
+
+    Every epoch is a new permutation of all samples; an incomplete last batch is dropped.
+
+    Args:
+        samples: all with the same number of sources, none smaller than a crop.
+        iteration: its number, from 0.
+        batch: number of samples.
+        size: edge of the crops.
+        seed: seed of the run.
+        flips: mirror each left to right and top to bottom, each with probability one half.
+    """
+    rng = np.random.default_rng([seed, 1, iteration])
+    crops = []
+    for index in images_of_iteration(len(samples), iteration, batch, seed):
+        sources = samples[index].sources
+        top, left = (rng.integers(0, edge - size, endpoint=True) for edge in sources.shape[-2:])
+        crop = sources[..., top : top + size, left : left + size]
+        crops.append(crop.flip([axis for axis in (-2, -1) if flips and rng.integers(2)]))
+    return torch.stack(crops, dim=1)
+
+
+def sha256_of_samples(samples: Sequence[Sample]) -> str:
+    """Return the SHA-256 of the names, shapes and pixels."""
+
+    def parts() -> Iterator[bytes]:
+        for sample in samples:
+            yield f"{sample.stem} {tuple(sample.sources.shape)}".encode()
+            yield sample.sources.numpy().tobytes()
+
+    return sha256_of_parts(parts())

@@ -1,0 +1,53 @@
+"""What surrounds the training loop: deferred signals, and memory errors in a sentence."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+from fusionlab.errors import FusionlabError
+
+
+class StopSignals:
+    """Note Ctrl-C and SIGTERM instead of stopping in the middle of an update of the weights.
+
+    SIGTERM is what schedulers and `torchrun` send. Signals reach the main thread only; in other
+    threads nothing has to be deferred.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Replace the handlers of both signals."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Restore the handlers."""
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
+
+    def _note(self, *_: object) -> None:
+        self.requested = True
+
+
+@contextmanager
+def reporting_memory_errors(work: str) -> Iterator[None]:
+    """Turn a lack of memory into a `FusionlabError` (code `out-of-memory`) that names the work."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # on CUDA: torch.OutOfMemoryError
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        raise FusionlabError(
+            f"there is not enough memory for {work}; choose a smaller batch or smaller crops",
+            code="out-of-memory",
+            option="batch",
+        ) from error
