@@ -17,8 +17,8 @@ from typing import ClassVar, Literal, NamedTuple, Self
 
 from torch import Tensor, nn
 
+from fusionlab import parameters
 from fusionlab.checkpoint import Card, load_weights
-from fusionlab.errors import FusionlabError
 
 Features = tuple[Tensor, ...]
 """What an encoder returns: one `(M, C, h, w)` tensor per level, finest first."""
@@ -71,7 +71,15 @@ class Backbone(nn.Module, ABC):
     A backbone is a plain module: gradients flow through it to the sources and the strategy, while
     `freeze` stops those of its own parameters.
 
-    Test a backbone of your own with `fusionlab.testing.BackboneLaws`.
+    The annotated arguments of `__init__` are parameters, as the fields of a strategy are:
+
+        def __init__(self, width: Annotated[int, Ge(1), "channels of the first level"] = 16):
+
+    They are checked, and kept as attributes of the same names. Test a backbone of your own with
+    `fusionlab.testing.BackboneLaws`.
+
+    Raises:
+        FusionlabError: a parameter is out of its bounds.
     """
 
     levels: ClassVar[tuple[Level, ...]]
@@ -91,6 +99,17 @@ class Backbone(nn.Module, ABC):
 
     card: Card | None = None
     """The card of the loaded weights; None for random weights, or where there are none."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
+        """Check the parameters, and keep them as attributes before `__init__` runs."""
+        backbone = super().__new__(cls)
+        for name, value in parameters.check_arguments(cls, args, kwargs).items():
+            backbone.__dict__[name] = value  # before nn.Module.__init__, which keeps them
+        return backbone
+
+    def extra_repr(self) -> str:
+        """Return the parameters, which `repr` shows before the layers."""
+        return parameters.describe(self).replace(",", ", ")
 
     @abstractmethod
     def encode(self, images: Tensor) -> Features:
@@ -135,21 +154,6 @@ class Backbone(nn.Module, ABC):
             self._rounded_up(support * coarsest),
             self._rounded_up(decoder),
         )
-
-    def check_size(self, height: int, width: int) -> None:
-        """Raise `FusionlabError` unless images of this size can be encoded as they are.
-
-        The pipeline extends images; training does not.
-        """
-        divisor = self.size_divisor
-        for edge in (height, width):
-            if edge % divisor or not edge:
-                raise FusionlabError(
-                    f"the backbone {type(self).__name__} takes images whose edges are multiples of "
-                    f"{divisor}, got {width}x{height}; the nearest to {edge} is "
-                    f"{max(1, round(edge / divisor)) * divisor}",
-                    code="size-divisor",
-                )
 
     def __init_subclass__(cls) -> None:
         """Reset inherited tile methods when a subclass overrides `encode` or `decode`."""

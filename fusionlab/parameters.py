@@ -12,8 +12,9 @@ import math
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
+from inspect import signature
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -169,11 +170,21 @@ class Param:
 
 @cache  # every instance is checked, and reading the hints takes longer than that
 def params_of(cls: type[Any]) -> tuple[Param, ...]:
-    """Return the parameters of a dataclass, in the order of its fields.
+    """Return the parameters of a class, in their order.
+
+    These are the fields of a dataclass (a strategy), or the annotated arguments of the `__init__`
+    of another class (a backbone).
 
     Raises:
-        TypeError: a field has a type that cannot be a parameter.
+        TypeError: one has a type that cannot be a parameter.
     """
+    if not is_dataclass(cls):
+        hints = get_type_hints(cls.__init__, include_extras=True)
+        return tuple(
+            _param(a.name, hints[a.name], MISSING if a.default is a.empty else a.default)
+            for a in signature(cls.__init__).parameters.values()
+            if a.name in hints and a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)
+        )
     hints = get_type_hints(cls, include_extras=True)
     return tuple(_param(f.name, hints[f.name], _default(f)) for f in fields(cls) if f.init)
 
@@ -182,6 +193,30 @@ def check(instance: Any) -> None:
     """Raise `FusionlabError` unless every field of a dataclass instance fits its parameter."""
     for param in params_of(instance.__class__):
         param.check(getattr(instance, param.name))
+
+
+def check_arguments(
+    cls: Any, args: tuple[object, ...], kwargs: dict[str, object]
+) -> dict[str, object]:
+    """Check the arguments of an `__init__` and return the values of the parameters among them.
+
+    Nothing is returned if they do not fit the signature, so that calling `__init__` raises the
+    error, or if an annotation cannot be a parameter, as in classes that only Python code builds.
+
+    Raises:
+        FusionlabError: a value does not fit its parameter.
+    """
+    try:
+        params = params_of(cls)
+        bound = signature(cls.__init__).bind_partial(None, *args, **kwargs)
+    except (TypeError, NameError):
+        return {}
+    bound.apply_defaults()
+    values = {p.name: bound.arguments[p.name] for p in params if p.name in bound.arguments}
+    for param in params:
+        if param.name in values:
+            param.check(values[param.name])
+    return values
 
 
 def describe(instance: Any) -> str:
