@@ -1,7 +1,7 @@
-"""Every metric that ships, and what is to be known about it; no heavy import.
+"""The catalog: one entry for each metric that ships, without heavy imports.
 
-The default of a name is what its inventor defined, in correct units. A convention reproduces the
-values of a known program: `paper` the authors of DenseFuse, `vifb` the VIFB benchmark, `tang`
+The default of a name is the definition of its authors, in correct units. A convention reproduces
+the values of a known program: `paper` the authors of DenseFuse, `vifb` the VIFB benchmark, `tang`
 Linfeng Tang's evaluation code, `liu` the toolbox of Liu et al. 2012.
 """
 
@@ -35,20 +35,20 @@ CATALOG: tuple[MetricRef, ...] = (
         reference="G. Qu et al., Electronics Letters 38(7), 2002, 313-315; doi:10.1049/el:20020212",
         conventions={
             "vifb": "in nats: smaller by a factor ln 2 = 0.693",
-            "tang": "too large where images have both levels 254 and 255, which are one in the "
-            "joint histograms but two in the entropies",
+            "tang": "too high if images have both levels 254 and 255, which share a bin in the "
+            "joint histograms but not in the entropies",
         },
     ),
     MetricRef(
         "NMI",
         f"{HERE}.information:normalized_mutual_information",
-        "mutual information in proportion to the entropies, summed (Q_MI)",
+        "mutual information normalized by the entropies, summed (Q_MI)",
         bounds=(0, inf),
         sources="sum",
         constant=0,
         reference="M. Hossny et al., Electronics Letters 44(18), 2008, 1066-1067; "
         "doi:10.1049/el:20081754",
-        conventions={"liu": "nan where an image is constant and not black: it divides by zero"},
+        conventions={"liu": "nan if an image is constant and not black (division by zero)"},
     ),
     MetricRef(
         "CE",
@@ -69,7 +69,7 @@ CATALOG: tuple[MetricRef, ...] = (
         reference="Q. Wang, Y. Shen, J. Jin, in T. Stathaki (ed.), Image Fusion: Algorithms and "
         "Applications, 2008, 469-492; Q. Wang, Y. Shen, J. Q. Zhang, Physica D 200(3-4), 2005, "
         "287-295",
-        conventions={"liu": "nan where an image is constant and not black: it divides by zero"},
+        conventions={"liu": "nan if an image is constant and not black (division by zero)"},
     ),
     MetricRef(
         "Q_TE",
@@ -81,9 +81,10 @@ CATALOG: tuple[MetricRef, ...] = (
         reference="R. Nava et al., SPIE Newsroom, 4 September 2007, article 0824; Eq. 8 of Liu et "
         "al. 2012, doi:10.1109/TPAMI.2011.109",
         conventions={
-            "liu": "another quantity, by three mistakes: the marginals are exchanged in the joint "
-            "histogram, Shannon entropies to the power of q stand for those of Tsallis, and what "
-            "the sources share is added, not subtracted; nan where an image is constant"
+            "liu": "a different quantity, because of three bugs: the marginals are exchanged in "
+            "the joint histogram, Shannon entropies to the power of q replace those of Tsallis, "
+            "and the information shared by the sources is added instead of subtracted; nan if an "
+            "image is constant"
         },
     ),
     # ---------------------------------------------------------------- contrast.py
@@ -110,7 +111,7 @@ CATALOG: tuple[MetricRef, ...] = (
         "doi:10.1109/26.477498",
         conventions={
             "vifb": "",
-            "tang": "divides by the number of steps, not of pixels: 1 % more at 48x64",
+            "tang": "divides by the number of differences, not of pixels: 1 % more at 48x64",
         },
     ),
     MetricRef(
@@ -142,7 +143,7 @@ CATALOG: tuple[MetricRef, ...] = (
     MetricRef(
         "Q_SF",
         f"{HERE}.contrast:spatial_frequency_error",
-        "ratio of the error of spatial frequency (Zheng et al.), 0 is ideal",
+        "ratio of spatial frequency error (Zheng et al.), 0 is ideal",
         higher_is_better=None,
         bounds=(-1, inf),
         min_size=2,
@@ -173,7 +174,7 @@ CATALOG: tuple[MetricRef, ...] = (
         "doi:10.1016/j.aqpro.2015.02.019",
         conventions={
             "vifb": "divides the root of the sum of squares by the number of pixels, not by its "
-            "root: shrinks as images grow, 0.6 where it should be 35 at 51x63"
+            "root: decreases with image size, 0.6 instead of 35 at 51x63"
         },
     ),
     MetricRef(
@@ -184,9 +185,9 @@ CATALOG: tuple[MetricRef, ...] = (
         reference="P. Jagalingam, A. V. Hegde, Aquatic Procedia 4, 2015, 133-142; "
         "doi:10.1016/j.aqpro.2015.02.019",
         conventions={
-            "vifb": "some 30 dB too much, more for larger images: takes the error of RMSE@vifb "
-            "for the mean square",
-            "tang": "48.13 dB too much: errors of images in 0..1, a peak of 255",
+            "vifb": "about 30 dB too high, more for larger images: uses the error of RMSE@vifb as "
+            "the mean square",
+            "tang": "48.13 dB too high: errors of images in 0..1, a peak of 255",
         },
     ),
     MetricRef(
@@ -212,35 +213,35 @@ CATALOG: tuple[MetricRef, ...] = (
     MetricRef(
         "Qabf",
         f"{HERE}.edges:qabf",
-        "share of the sources' edges that the fused image keeps",
+        "fraction of the sources' edges that the fused image preserves",
         bounds=(0, 1),
         min_size=3,
         sources="joint",
         reference="C. S. Xydeas, V. Petrovic, Electronics Letters 36(4), 2000, 308-309; "
         "doi:10.1049/el:20000267",
         conventions={
-            "paper": "on gray levels in 0..1, where most edges that are kept exactly count as "
-            "lost, and the rounding of MATLAB's conv2 decides which: 0.43 instead of 0.68 for a "
-            "copy of a source",
-            "vifb": "edges that are kept exactly count up to 0.06 % more",
-            "tang": "as vifb; on images of 16 bits such edges count as lost where they are weaker "
-            "than a gray level",
+            "paper": "on gray levels in 0..1, where most exactly preserved edges count as lost, "
+            "and the rounding of MATLAB's conv2 decides which: 0.43 instead of 0.68 for a copy of "
+            "a source",
+            "vifb": "exactly preserved edges count up to 0.06 % more",
+            "tang": "as vifb; in 16-bit images such edges count as lost if they are weaker than a "
+            "gray level",
         },
     ),
     MetricRef(
         "Q_G",
         f"{HERE}.edges:q_g",
-        "share of the sources' edges that is kept, mean over the pixels",
+        "fraction of the sources' edges that is preserved, mean over pixels",
         bounds=(0, 1),
         min_size=3,
         sources="joint",
         reference="Z. Liu et al., IEEE Trans. PAMI 34(1), 2012, 94-109; doi:10.1109/TPAMI.2011.109",
-        conventions={"liu": "1e-5 for every zero that it divides by: 1e-6 more or less"},
+        conventions={"liu": "replaces zero divisors by 1e-5: 1e-6 higher or lower"},
     ),
     MetricRef(
         "Nabf",
         f"{HERE}.edges:nabf",
-        "share of edges that the fused image invents",
+        "fraction of edges that the fused image adds",
         higher_is_better=False,
         bounds=(0, 1),
         min_size=3,
@@ -249,10 +250,10 @@ CATALOG: tuple[MetricRef, ...] = (
         reference="B. K. Shreyamsha Kumar, Signal, Image and Video Processing 7(6), 2013, "
         "1125-1143; doi:10.1007/s11760-012-0361-x",
         conventions={
-            "paper": "on gray levels in 0..1, where a threshold of 2 gray levels is never reached: "
-            "all pixels weigh the same, and noise in flat regions counts in full",
-            "tang": "called with its images in the wrong order: judges the first source, as if "
-            "fused from the others and the fused image",
+            "paper": "on gray levels in 0..1, where the threshold of 2 gray levels is never "
+            "reached: all pixels have the same weight, and noise in flat regions counts fully",
+            "tang": "called with its images in the wrong order: scores the first source as if it "
+            "were fused from the others and the fused image",
         },
     ),
     # ---------------------------------------------------------------- structure.py
@@ -266,8 +267,8 @@ CATALOG: tuple[MetricRef, ...] = (
         "doi:10.1109/TIP.2003.819861",
         conventions={
             "vifb": "the sum over the sources, not the mean: up to 2 for a pair",
-            "tang": "constants of images in 0..1 for gray levels up to 255, so that noise in even "
-            "areas counts in full: 0.55 instead of 0.85; the border as in SSIM_a",
+            "tang": "constants of images in 0..1 for gray levels up to 255, so that noise in "
+            "uniform areas counts fully: 0.55 instead of 0.85; the border as in SSIM_a",
         },
     ),
     MetricRef(
@@ -298,7 +299,7 @@ CATALOG: tuple[MetricRef, ...] = (
         reference="G. Piella, H. Heijmans, ICIP 2003, III-173-176; doi:10.1109/ICIP.2003.1247209",
         conventions={
             "liu": "SSIM in its Gaussian windows in place of the index Q0 in blocks of 8x8: 0.80 "
-            "instead of 0.62 for a mean, since constants make even areas alike",
+            "instead of 0.62 for a mean, since the constants make uniform areas similar",
         },
     ),
     MetricRef(
@@ -321,23 +322,23 @@ CATALOG: tuple[MetricRef, ...] = (
         reference="N. Cvejic et al., International Journal of Signal Processing 2(3), 2005, "
         "178-182",
         conventions={
-            "liu": "where a weight leaves 0..1, sets what it weighs to 0 or 1 instead, so that the "
-            "order of the sources matters: 0.39 instead of 0.94 for a copy of a source; nan where "
-            "both covariances of a window are zero; rounding decides in flat windows, here that "
-            "of GNU Octave; Gaussian windows of 7x7",
+            "liu": "where a weight is outside 0..1, sets the window's value to 0 or 1 instead of "
+            "clamping the weight, so that the order of the sources matters: 0.39 instead of 0.94 "
+            "for a copy of a source; nan if both covariances of a window are zero; rounding "
+            "decides in flat windows, here that of GNU Octave; Gaussian windows of 7x7",
         },
     ),
     MetricRef(
         "Q_Y",
         f"{HERE}.structure:yang",
-        "similarity, of common and complementary windows (Yang et al.)",
+        "similarity in redundant and complementary windows (Yang et al.)",
         bounds=(-1, 1),
         min_size=11,
         sources="pair",
         reference="C. Yang et al., Information Fusion 9(2), 2008, 156-160; "
         "doi:10.1016/j.inffus.2006.09.001",
         conventions={
-            "liu": "rounding decides in flat windows, here that of GNU Octave; nan where both "
+            "liu": "rounding decides in flat windows, here that of GNU Octave; nan if both "
             "sources are constant",
         },
     ),
@@ -357,7 +358,7 @@ CATALOG: tuple[MetricRef, ...] = (
     MetricRef(
         "VIF",
         f"{HERE}.fidelity:vif",
-        "visual information fidelity, of pixels, summed over the sources",
+        "visual information fidelity in the pixel domain, summed",
         bounds=(0, inf),
         min_size=41,
         sources="sum",
@@ -374,7 +375,7 @@ CATALOG: tuple[MetricRef, ...] = (
         min_size=41,
         sources="joint",
         constant=None,
-        symmetric=False,  # where all gains are 0, the last source counts
+        symmetric=False,  # if all gains are 0, the last source counts
         reference="Y. Han et al., Information Fusion 14(2), 2013, 127-135; "
         "doi:10.1016/j.inffus.2011.08.002",
     ),
@@ -386,8 +387,8 @@ CATALOG: tuple[MetricRef, ...] = (
         min_size=3,
         reference="M. Haghighat, M. A. Razian, AICT 2014, 1-3",
         conventions={
-            "paper": "edges as GNU Octave finds them, 0.2 to 2 % less: a pixel has to exceed both "
-            "neighbors; between equal ones rounding noise decides"
+            "paper": "edges as GNU Octave finds them, 0.2 to 2 % lower: a pixel has to exceed both "
+            "neighbors; if they are equal, rounding noise decides"
         },
     ),
     MetricRef(
@@ -418,9 +419,9 @@ CATALOG: tuple[MetricRef, ...] = (
         reference="Y. Chen, R. S. Blum, Image and Vision Computing 27(10), 2009, 1421-1432; "
         "doi:10.1016/j.imavis.2007.12.002",
         conventions={
-            "liu": "stretches each image to 0..255 and rounds, so that lost contrast or brightness "
-            "costs little and a constant image gives nan; black around the images is a contrast "
-            "that all share, which favors small ones",
+            "liu": "min-max normalizes each image to 0..255 and rounds, so that lost contrast or "
+            "brightness costs little and a constant image gives nan; pads the images with black, "
+            "a contrast that all share, which raises the values of small images",
             "vifb": "as liu",
         },
     ),
@@ -436,10 +437,10 @@ CATALOG: tuple[MetricRef, ...] = (
         reference="H. Chen, P. K. Varshney, Information Fusion 8(2), 2007, 193-207; "
         "doi:10.1016/j.inffus.2005.10.001",
         conventions={
-            "liu": "stretches each image to 0..255 and rounds, so that lost contrast or brightness "
-            "costs nothing and a constant image gives nan; black around the sources is an edge "
-            "that outweighs most of the scene; 0.144 instead of 0.114 in the sensitivity; regions "
-            "cut off by the border count less",
+            "liu": "min-max normalizes each image to 0..255 and rounds, so that lost contrast or "
+            "brightness costs nothing and a constant image gives nan; pads the sources with black, "
+            "an edge that outweighs most of the scene; 0.144 instead of 0.114 in the sensitivity; "
+            "regions cut off by the border count less",
             "vifb": "as liu",
         },
     ),
@@ -460,7 +461,7 @@ CATALOG: tuple[MetricRef, ...] = (
     MetricRef(
         "Q_P",
         f"{HERE}.phase:q_p",
-        "agreement of phase congruency and its moments (Zhao et al.)",
+        "local correlation of phase congruency and its moments (Zhao et al.)",
         bounds=(-1, 1),
         min_size=11,
         sources="joint",
@@ -468,9 +469,9 @@ CATALOG: tuple[MetricRef, ...] = (
         reference="J. Zhao et al., IJICIC 3(6A), 2007, 1433-1447; as in Liu et al. 2012, "
         "doi:10.1109/TPAMI.2011.109",
         conventions={
-            "liu": "1 to 11 % smaller on photographs, by two mistakes of an early phase "
-            "congruency: the mixed moment is a quarter of what it should be, so that slanting "
-            "edges pass for corners; at odd edges the low-pass filter lies one frequency off",
+            "liu": "1 to 11 % lower on photographs, because of two bugs of an early phase "
+            "congruency: the mixed moment is a quarter of the correct value, so that oblique "
+            "edges are taken for corners; at odd edges the low-pass filter is off by one frequency",
         },
     ),
 )
