@@ -50,24 +50,27 @@ def _values(param: parameters.Param, k: int) -> SearchStrategy[Any]:
 
 
 @st.composite
-def features(draw: Draw, k: int, edge: int = 8) -> Tensor:
+def features(draw: Draw, k: int, edge: int = 8, *, pixels: bool = False) -> Tensor:
     """Draw features `(k, N, C, h, w)` of the size that backbones make, 0..255 and signed.
 
     Among them are zeros, dead channels and sources, plain and huge ones. The first numbers are
     the drawn ones, so that small features consist of numbers that hypothesis can simplify; the
-    others are the same numbers in disorder.
+    others are the same numbers in disorder. With `pixels` they are what pixel strategies merge: one
+    channel of gray levels in 0..255.
     """
     # sampled, not integers: hypothesis gives draws of one kind one value, and shapes would be few
-    shape = (k, *(draw(st.sampled_from(range(1, most + 1))) for most in (2, 4, edge, edge)))
+    limits = (2, 1 if pixels else 4, edge, edge)
+    shape = (k, *(draw(st.sampled_from(range(1, most + 1))) for most in limits))
     size = int(np.prod(shape))
     # one draw, where a list of integers would take two for each of them
     drawn = draw(st.binary(min_size=1, max_size=24))
     numbers = np.frombuffer(drawn, np.uint8).astype(np.float64)
-    match draw(st.sampled_from(["gray levels", "signed", "few"])):
+    kinds = ["gray levels", "few"] if pixels else ["gray levels", "signed", "few"]
+    match draw(st.sampled_from(kinds)):
         case "signed":
             numbers -= 256 * (numbers > 127)
-        case "few":  # -1 to 2: many are alike
-            numbers = (numbers + 1) % 4 - 1
+        case "few":  # -1 to 2, or 0 to 2: many are alike
+            numbers = numbers % 3 if pixels else (numbers + 1) % 4 - 1
     order = np.random.default_rng(size).integers(0, len(numbers), size)
     order[: len(numbers)] = np.arange(len(numbers))[:size]
     values = numbers[order]
@@ -81,14 +84,15 @@ def features(draw: Draw, k: int, edge: int = 8) -> Tensor:
             found[0] = 0
         case "everything":
             found.zero_()
-    match draw(st.sampled_from(["as they are"] * 2 + ["small", "huge", "ripple"])):
+    sizes = ["as they are"] * 2 + ["small"] + ["huge"] * (not pixels) + ["ripple"]
+    match draw(st.sampled_from(sizes)):
         case "small":
             found *= 2.0**-10
         case "huge":
             found *= 2.0**12
         case "ripple":  # nearly plain: what subtracts squares or means is left with rounding
             found = 100.1 + 2.0**-12 * found
-    return found
+    return found.clamp(max=255) if pixels else found
 
 
 def apart(shape: tuple[int, ...], seed: int = 0) -> Tensor:

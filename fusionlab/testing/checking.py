@@ -122,7 +122,7 @@ def _search(
         assume(claim in ("owed", "no") or law in rule.laws)
         assume(rule.support is not None or law not in (Law.SUPPORT, Law.TILES))
         assume(law not in WIDE or rule.support is None or rule.support <= WIDEST)
-        x = data.draw(features(k))
+        x = data.draw(features(k, pixels=subject.pixels))
         try:
             TESTS[law](subject, x, data.draw)
         except BrokenLawError as broken:

@@ -20,7 +20,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.fusion import Fusion
 from fusionlab.strategy import Law
 from fusionlab.testing.cases import Draw, apart
-from fusionlab.testing.subject import BrokenLawError, Pixels, Subject
+from fusionlab.testing.subject import BrokenLawError, GrayLevels, Subject, TwoLevels
 
 EXACT = 1e-5
 ULP = torch.finfo(torch.float32).eps
@@ -53,7 +53,7 @@ def permutation(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG00
 @_tests(Law.IDEMPOTENCE)
 def idempotence(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     """The first source in place of all others; its negative, too."""
-    for one in (x[0], -x[0]):
+    for one in (x[0], subject.opposite(x[0])):
         same = one.repeat(len(x), 1, 1, 1, 1)
         _same(subject.fuse(same), one, x, f"with {len(x)} times the first source")
 
@@ -70,7 +70,7 @@ def scale(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     """By 1/1024, 2 and 1024, without rounding in floats; the sources stay the same."""
     sources = subject.scene(x).sources
     fused = subject.fuse(x, sources=sources)
-    for c in (2, 1024, 1 / 1024):
+    for c in (1 / 2, 1 / 1024) if subject.pixels else (2, 1024, 1 / 1024):
         found = subject.fuse(c * x, sources=sources)
         _same(found, c * fused, c * x, f"with features {c:g} times as large")
 
@@ -98,7 +98,7 @@ def flips(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 def duplicates(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     """The first source once more; also where the second is its negative, and as active."""
     assume(subject.rule.max_k is None or len(x) < subject.rule.max_k)
-    for y in (x, torch.cat([x[:1], -x[:1], x[2:]])):
+    for y in (x, torch.cat([x[:1], subject.opposite(x[:1]), x[2:]])):
         twice = torch.cat([y, y[:1]])
         _same(subject.fuse(twice), subject.fuse(y), y, "with the first source twice")
 
@@ -111,15 +111,11 @@ def dominance(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     signs are made a checkerboard, and no feature stands alone.
     """
     x = x.abs().remainder(192).add(64).repeat(1, 1, 1, 2, 2)
-    x *= 1 - 2 * (torch.arange(x.shape[-2])[:, None] + torch.arange(x.shape[-1])).remainder(2)
-    strong = torch.cat([1e6 * x[:1], x[1:]])
-    _same(
-        subject.fuse(strong),
-        strong[0],
-        strong,
-        "made 64 to 255 in a checkerboard, the first source 1e6 times",
-        1e-3,
-    )
+    odd = (torch.arange(x.shape[-2])[:, None] + torch.arange(x.shape[-1])).remainder(2)
+    x *= 1 - 0.75 * odd if subject.pixels else 1 - 2 * odd
+    strong = torch.cat([x[:1], 1e-6 * x[1:]] if subject.pixels else [1e6 * x[:1], x[1:]])
+    how = "made 64 to 255 in a checkerboard, the first source 1e6 times"
+    _same(subject.fuse(strong), strong[0], strong, how, 1e-3)
 
 
 # ------------------------------------------------------------------ what every rule owes
@@ -128,7 +124,7 @@ def dominance(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 @_tests(Law.SHAPE)
 def shape(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     """In half, single and double precision, and on the GPU where there is one."""
-    x = x.clamp(-1e3, 1e3)
+    x = subject.in_range(x.clamp(-1e3, 1e3))
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         for dtype in DTYPES:
             given = x.to(device, dtype)
@@ -153,8 +149,9 @@ def precision(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 @_tests(Law.FINITE)
 def finite(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     """Features as they are, a million large, and zero."""
+    size = 255 if subject.pixels else 1e6
     largest = x.abs().max()
-    for y in (x, x * (1e6 / largest) if largest else x, 0 * x):
+    for y in (x, x * (size / largest) if largest else x, 0 * x):
         _finite(subject.attempt(y), f"values for features up to {y.abs().max():g}")
         if subject.weighted:
             _finite(subject.weights(y), f"weights for features up to {y.abs().max():g}")
@@ -211,7 +208,7 @@ def derivative(subject: Subject, x: Tensor, draw: Draw) -> None:
 @_tests(Law.BATCH)
 def batch(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     """Each image alone gives what it gives beside its negative, and beside a brighter one."""
-    x = torch.cat([x, -x, x + 100], dim=1)
+    x = torch.cat([x, subject.opposite(x), subject.in_range(x + 100)], dim=1)
     together = subject.fuse(x)
     for n in range(x.shape[1]):
         alone = x[:, n : n + 1]
@@ -221,7 +218,7 @@ def batch(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 @_tests(Law.UNTOUCHED)
 def untouched(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     """Bit by bit; of features as they are, and of their negatives."""
-    for y in (x, -x):
+    for y in (x, subject.opposite(x)):
         given, sources = y.clone(), subject.scene(y).sources
         before = sources.clone()
         subject.attempt(given, sources=sources)
@@ -238,7 +235,7 @@ def untouched(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 def determinism(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     """Bit by bit, with something else fused in between."""
     first = subject.fuse(x)
-    subject.fuse(x.flip(0) + 1)
+    subject.fuse(subject.in_range(x.flip(0) + 1))
     again = subject.fuse(x)
     if not torch.equal(again, first):
         raise BrokenLawError(f"the second time it gave something else: {_worst(again, first)}")
@@ -255,7 +252,8 @@ def support(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     x = x.clamp(-1e3, 1e3)
     near = pad(x, [reach + 1] * 4)
     ring = pad(torch.zeros_like(x), [reach] * 4)
-    steps = 500.0 * torch.arange(1, len(x) + 1).view(-1, 1, 1, 1, 1)
+    numbers = torch.arange(1, len(x) + 1).view(-1, 1, 1, 1, 1)
+    steps = 250 / numbers if subject.pixels else 500.0 * numbers
     far = near + steps * pad(ring, [1] * 4, value=1)
     known = subject.statistics(near)
     inner = ..., slice(reach + 1, -reach - 1), slice(reach + 1, -reach - 1)
@@ -265,14 +263,17 @@ def support(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 
 @_tests(Law.TILES)
 def tiles(subject: Subject, x: Tensor, draw: Draw) -> None:
-    """Of images of any size, through a backbone of two levels: to 1e-3 of a gray level."""
+    """Of images of any size, through a backbone of two levels: to 1e-3 of a gray level.
+
+    Of pixel strategies, through one that leaves images as they are.
+    """
     height, width = draw(st.tuples(*[st.integers(2, 40)] * 2))
     edge = draw(st.integers(2, max(2, max(height, width) // 2)))
     images = x[:, :, :1].abs().remainder(256) / 255
     images = images.repeat(1, 1, 1, 40, 40)[..., :height, :width]
     steps = 0.37 + 0.11 * torch.arange(len(x)).view(-1, 1, 1, 1, 1)  # no two sources alike
     images = (images + steps * torch.arange(height)[:, None] * torch.arange(width)).remainder(1)
-    backbone = Pixels()
+    backbone = GrayLevels() if subject.pixels else TwoLevels()
     networks = subject.networks(backbone.levels, images)
 
     def fused(tile: int) -> Tensor:

@@ -29,6 +29,7 @@ class Subject:
     def __init__(self, rule: Strategy) -> None:
         self.rule = rule
         self.weighted = isinstance(rule, WeightedStrategy)
+        self.pixels = rule.domain == "pixels"
         self.refusal = ""
         """What the rule said when it refused to fuse; nothing if it did not."""
         self._networks: dict[object, nn.ModuleList] = {}
@@ -48,6 +49,14 @@ class Subject:
         """Fuse, whatever comes of it."""
         with self.held_to_account():
             return self.rule.fuse(features, self.scene(features, **facts))
+
+    def opposite(self, features: Tensor) -> Tensor:
+        """Return the negative of features, in both senses: pixels stay in 0..255."""
+        return 255 - features if self.pixels else -features
+
+    def in_range(self, features: Tensor) -> Tensor:
+        """Return features as the strategy may be given them: pixels are cut off at 0 and 255."""
+        return features.clamp(0, 255) if self.pixels else features
 
     def statistics(self, features: Tensor) -> Statistics:
         """Return what the rule gathers of features."""
@@ -100,7 +109,23 @@ class Subject:
             raise BrokenLawError(f"it raised {type(error).__name__}{place}: {text}") from error
 
 
-class Pixels(Backbone):
+class GrayLevels(Backbone):
+    """A backbone for the laws of pixel strategies: the image in gray levels 0..255."""
+
+    levels = (Level(channels=1, stride=1),)
+    receptive_field = (0, 0)
+    domain = "pixels"
+
+    def encode(self, images: Tensor) -> Features:
+        """Return the gray levels."""
+        return (images * 255,)
+
+    def decode(self, features: Features) -> Tensor:
+        """Return the image."""
+        return features[0] / 255
+
+
+class TwoLevels(Backbone):
     """A backbone for the laws: pixels and their 2x2 averages, four channels each."""
 
     levels = (Level(channels=4, stride=1), Level(channels=4, stride=2))

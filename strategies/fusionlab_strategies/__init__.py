@@ -57,6 +57,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "Weight each source by its activity, the l2-norm over the channels.",
         ),
         StrategyRef(
+            "laplacian_pyramid",
+            f"{here}.laplacian_pyramid:LaplacianPyramid",
+            "Merge the Laplacian pyramids of the sources.",
+        ),
+        StrategyRef(
             "linf",
             f"{here}.linf:LInf",
             "Weight each source by its activity, the strongest channel.",
