@@ -64,13 +64,13 @@ def noise(height: int, width: int) -> Tensor:
 
 
 def shipped() -> list[str]:
-    """Return the names of the rules of the distribution that has `addition`."""
+    """Return the strategies of the distribution that has `addition`, if they merge features."""
     strategies = installed().strategies
     ours = strategies.find(BESIDE).plugin
     return [
         registration.ref.name
         for registration in strategies.registrations
-        if registration.plugin == ours
+        if registration.plugin == ours and registration.ref.load().domain != "pixels"
     ]
 
 

@@ -20,6 +20,7 @@ from golden_images import STREET, image_set
 
 from fusionlab import Fusion
 from fusionlab.cli import main as command
+from fusionlab.plugins.factory import strategy_class
 from fusionlab.plugins.host import installed
 
 COMMANDS = (
@@ -60,9 +61,11 @@ def shipped() -> list[str]:
 
 
 def fused(strategy: str) -> np.ndarray:
-    """Fuse the pair `s61` with a strategy as it comes."""
+    """Fuse the pair `s61` with a strategy as it comes; pixel strategies run without a network."""
     _, *sources = image_set("s61")
-    return Fusion("densefuse@1e2", strategy, range_policy="clip")(sources)
+    merges_pixels = strategy_class(installed().strategies.find(strategy)).domain == "pixels"
+    backbone = None if merges_pixels else "densefuse@1e2"
+    return Fusion(backbone, strategy, range_policy="clip")(sources)
 
 
 def main() -> None:
