@@ -1,6 +1,5 @@
 """The files around the code: workflows, hooks, templates, constraints, words."""
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -8,6 +7,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+import check_words
+import constraints_oldest
+import draw_architecture
 import pytest
 import yaml
 
@@ -31,14 +33,6 @@ def load_yaml(path):
 def ci(*arguments, check=True):
     command = [ROOT / ".ci" / "run", *arguments]
     return subprocess.run(command, check=check, capture_output=True, text=True)
-
-
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 def run_steps(workflow):
@@ -103,9 +97,20 @@ def test_the_tests_run_on_every_supported_python():
 
 
 def test_the_oldest_dependencies_are_the_lower_bounds_of_the_project():
-    tool = load_tool("constraints_oldest")
     written = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8")
-    assert written == tool.constraints(), "run: python tools/constraints_oldest.py"
+    assert written == constraints_oldest.constraints(), "run: python tools/constraints_oldest.py"
+
+
+def test_the_drawing_of_the_architecture_is_that_of_the_imports():
+    drawn = draw_architecture.TARGET.read_text(encoding="utf-8")
+    assert drawn == draw_architecture.draw(), "run: python tools/draw_architecture.py"
+
+
+def test_the_page_of_the_architecture_describes_every_room():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for layer in draw_architecture.layers():
+        for _, label in layer:
+            assert f"| `{label}` |" in page
 
 
 def test_the_hooks_before_a_commit_use_tools_that_the_project_installs():
@@ -136,12 +141,11 @@ def test_the_citation_has_the_version_of_the_package():
 def test_spelling_is_american():
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("needs a git checkout, which says which files belong to the project")
-    tool = load_tool("check_words")
     findings = [
         str(finding)
-        for name in tool.tracked_files()
-        for finding in tool.check_file(name, (ROOT / name).read_text(encoding="utf-8"))
-        if finding.kind in tool.STRICT
+        for name in check_words.tracked_files()
+        for finding in check_words.check_file(name, (ROOT / name).read_text(encoding="utf-8"))
+        if finding.kind in check_words.STRICT
     ]
     assert not findings, "\n".join(findings)
 
@@ -157,7 +161,7 @@ def test_spelling_is_american():
     ],
 )
 def test_the_word_check_finds_what_it_is_for(code, kind, better):
-    findings = load_tool("check_words").check_file("fusionlab/some.py", code)
+    findings = check_words.check_file("fusionlab/some.py", code)
     assert (kind, better) in {(finding.kind, finding.better) for finding in findings}
 
 
@@ -165,8 +169,8 @@ def test_the_word_check_finds_what_it_is_for(code, kind, better):
     "code", ["color = gray\n", "exercise = precise + promise\n", "future.cancelled()\n"]
 )
 def test_the_word_check_leaves_american_words_and_names_of_others_alone(code):
-    assert not list(load_tool("check_words").check_file("fusionlab/some.py", code))
+    assert not list(check_words.check_file("fusionlab/some.py", code))
 
 
 def test_each_exception_of_the_word_check_has_a_reason():
-    assert all(entry.reason for entry in load_tool("check_words").ALLOWED)
+    assert all(entry.reason for entry in check_words.ALLOWED)

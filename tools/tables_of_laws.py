@@ -1,26 +1,33 @@
-"""The tables of docs/laws.md are the law suite and its verdicts. Run this file to write them anew.
+"""Write the tables of docs/laws.md from the law suite and its verdicts.
 
-Which rules obey which laws comes from the verdicts that `test_laws.py` judges by, and the faults
-from `tests/testing/faults.py`.
+    python tools/tables_of_laws.py
+
+Which strategies obey which laws comes from the verdicts that `tests/strategies/test_laws.py` judges
+by, and the faults from `tests/testing/faults.py`.
 """
+
+from __future__ import annotations
 
 import inspect
 import re
 import runpy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-
-import pytest
 
 from fusionlab import Law, load_plugins
 from fusionlab.plugins.factory import strategy_class
+from fusionlab.plugins.registry import Registration
 from fusionlab.strategy import CLAIMS
-from fusionlab.testing import examine
+from fusionlab.testing import Verdict, examine
 from fusionlab.testing.laws import EXACT, TESTS
 
-TESTS_FOLDER = Path(__file__).parents[1]
-DOCS = TESTS_FOLDER.parent / "docs" / "laws.md"
-OFFERS = [o for o in load_plugins().strategies.registrations if o.plugin == "fusionlab-imaging"]
+ROOT = Path(__file__).parents[1]
+PATH = ROOT / "docs" / "laws.md"
+FAULTS = ROOT / "tests" / "testing" / "faults.py"
+SHIPPED = [o for o in load_plugins().strategies.registrations if o.plugin == "fusionlab-imaging"]
 END = "<!-- end -->"
+Verdicts = Callable[[str], Mapping[Law, Verdict]]
+"""Name of a strategy -> law -> verdict."""
 SYMBOLS = {
     ("yes", True): "●",
     ("for some", True): "◐",
@@ -28,16 +35,16 @@ SYMBOLS = {
 }
 
 
-def _table(heads, rows):
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _sentence(text):
+def _sentence(text: str) -> str:
     return " ".join(text.split()).removesuffix(".").replace("|", r"\|") + "."
 
 
-def meanings():
+def meanings() -> str:
     """Return what each law says and how it is tested, those that a rule claims first."""
     parts = []
     for title, owed in (("A rule may claim", False), ("Every rule owes", True)):
@@ -54,20 +61,20 @@ def meanings():
     return "\n\n".join(parts)
 
 
-def claims(verdicts):
+def claims(verdicts: Verdicts) -> str:
     """Return the table of the laws that are a matter of the rule."""
     laws = [law for law in Law if law in CLAIMS]
     rows = []
-    for registration in OFFERS:
+    for registration in SHIPPED:
         found = verdicts(registration.ref.name)
         name = f"[`{registration.ref.name}`](../{_path(registration)})"
         rows.append([name, *(SYMBOLS[found[law].claimed, found[law].held] for law in laws)])
     return _table(["", *(law.name.lower() for law in laws)], rows)
 
 
-def debts(verdicts):
+def debts(verdicts: Verdicts) -> str:
     """Return what came of the laws that every rule owes; one line each for what is not tested."""
-    names = [registration.ref.name for registration in OFFERS]
+    names = [registration.ref.name for registration in SHIPPED]
     owed = [law for law in Law if law not in CLAIMS]
     held = {law: {name: verdicts(name)[law].held for name in names} for law in owed}
     assert not any(value is False for found in held.values() for value in found.values())
@@ -78,9 +85,9 @@ def debts(verdicts):
     return "\n\n".join([lines[0], "\n".join(lines[1:])]).strip()
 
 
-def faults():
+def faults() -> str:
     """Return what the planted faults do, and the laws that they break."""
-    breaks = runpy.run_path(str(TESTS_FOLDER / "testing" / "faults.py"))["BREAKS"]
+    breaks = runpy.run_path(str(FAULTS))["BREAKS"]
     rows = []
     for fault, broken in breaks.items():
         laws = ", ".join(law.name.lower() for law in Law if law in broken)
@@ -88,7 +95,7 @@ def faults():
     return _table(["fault", "what it does", "laws it breaks"], rows)
 
 
-def _path(registration):
+def _path(registration: Registration) -> str:
     module = registration.ref.target.partition(":")[0].replace(".", "/")
     return f"strategies/{module}.py"
 
@@ -101,24 +108,28 @@ PARTS = {
 }
 
 
-def _part(name):
+def _part(name: str) -> re.Pattern[str]:
     return re.compile(rf"(<!-- made from {name} -->\n\n)(.*?)\n*{END}", re.DOTALL)
 
 
-@pytest.mark.parametrize("name", PARTS)
-def test_the_docs_say_what_the_suite_says(verdicts, name):
-    (found,) = _part(name).finditer(DOCS.read_text(encoding="utf-8"))
-    expected = PARTS[name](verdicts)
-    assert found[2] == expected, "run: python tests/strategies/test_docs_of_laws.py"
+def rewrite(text: str, verdicts: Verdicts) -> str:
+    """Return the page with all its tables made anew."""
+    for name, make in PARTS.items():
+        made = make(verdicts)
+        text = _part(name).sub(lambda part, made=made: f"{part[1]}{made}\n\n{END}", text)
+    return text
+
+
+def main() -> None:
+    """Examine every strategy that ships, and write the tables."""
+    results = {
+        registration.ref.name: {v.law: v for v in examine(strategy_class(registration))}
+        for registration in SHIPPED
+    }
+    PATH.write_text(
+        rewrite(PATH.read_text(encoding="utf-8"), results.__getitem__), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":
-    results = {
-        registration.ref.name: {v.law: v for v in examine(strategy_class(registration))}
-        for registration in OFFERS
-    }
-    text = DOCS.read_text(encoding="utf-8")
-    for key, make in PARTS.items():
-        made = make(results.__getitem__)
-        text = _part(key).sub(lambda found, made=made: f"{found[1]}{made}\n\n{END}", text)
-    DOCS.write_text(text, encoding="utf-8")
+    main()
