@@ -173,6 +173,11 @@ class Allowed:
 ALLOWED = (
     Allowed("fusionlab/cli/*.py", r'"--colour"', "hidden alias of --color"),
     Allowed("fusionlab/checkpoint.py", r'"licence"', "key of cards before the first release"),
+    Allowed(
+        "fusionlab/training/run_folder.py",
+        r'"(licence|optimiser)"',
+        "keys of settings before the first release",
+    ),
     Allowed("fusionlab/runs/*.py", r'"colour"', "key of records before the first release"),
     Allowed("tests/*", r"--colour|\"colour\"", "tests of the alias and of old records"),
     Allowed("pyproject.toml", r"ignore-words-list.*", "the exceptions of codespell"),
