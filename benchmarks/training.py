@@ -34,8 +34,8 @@ import torch
 from torch import Tensor
 
 from fusionlab.engine.precision import convolutions
-from fusionlab.plugins.factory import backbone_class
 from fusionlab.plugins.host import installed
+from fusionlab.plugins.loading import backbone_class
 from fusionlab.training.data.batches import Batches
 from fusionlab.training.data.image_cache import load_images
 from fusionlab.training.data.image_files import find_images

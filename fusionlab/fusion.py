@@ -30,9 +30,9 @@ from fusionlab.plugins.factory import (
     build_networks,
     build_strategy,
     default_backbone,
-    method_id,
 )
 from fusionlab.plugins.host import installed
+from fusionlab.plugins.method_names import method_id
 from fusionlab.strategy import Law, LearnedStrategy, Strategy, WeightedStrategy
 
 Result = TypeVar("Result")

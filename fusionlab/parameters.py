@@ -1,9 +1,15 @@
-"""Parameters of a strategy, read from the annotations of its dataclass.
+"""Parameters of strategies and backbones, read from their annotations.
+
+Each field of a strategy, which is a dataclass, is a parameter:
 
     r: Annotated[int, Interval(ge=0, le=16), "half-width of the averaging window"] = 1
 
-is the single source of the command-line option, the check in Python, the text `r=1` in the
-name of a method, and the values hypothesis draws.
+Each annotated argument of the `__init__` of a backbone, which is a module, is a parameter:
+
+    def __init__(self, width: Annotated[int, Ge(1), "channels of the first level"] = 16) -> None:
+
+The annotation is the single source of the command-line option, the check in Python, the text `r=1`
+in the name of a method, and the values that hypothesis draws.
 """
 
 from __future__ import annotations
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-"""What a strategy, a backbone, a preset or a tag may be called: names stand in method names."""
+"""The form of the names that occur in the names of methods: strategies, backbones, tags, ..."""
 
 _BOUNDS = {Ge: ("ge",), Gt: ("gt",), Le: ("le",), Lt: ("lt",), Interval: ("ge", "gt", "le", "lt")}
 _WORDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
@@ -41,8 +47,8 @@ _WORDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
 class Param:
     """One parameter: its type, default, bounds and one-line help.
 
-    `kind` is bool, int, float or str; `many` says that the value is a tuple of them. Bounds
-    and choices apply to each element.
+    `kind` is bool, int, float or str; if `many`, the value is a tuple of them. Bounds and
+    choices apply to each element.
     """
 
     name: str
@@ -59,51 +65,54 @@ class Param:
 
     @property
     def required(self) -> bool:
-        """Whether the user has to give it."""
+        """Whether it has no default."""
         return self.default is MISSING
 
     def check(self, value: object) -> None:
-        """Raise `FusionlabError` unless `value` fits; None fits an optional parameter."""
+        """Raise `FusionlabError` if `value` is not valid; None is valid if it is optional."""
         if value is None and self.optional:
             return
         if self.many:
             if not isinstance(value, tuple):
                 raise self._wrong(f"a tuple of {self.kind.__name__}", value)
             for element in value:
-                self._check_one(element)
+                self._check_element(element)
         else:
-            self._check_one(value)
+            self._check_element(value)
 
     def parse(self, text: str) -> object:
-        """Turn text, as people write it, into a value that fits.
+        """Convert text to a valid value.
 
         Tuples are written `0.2,0.8`, None as `none`, booleans as `true` and `false`.
+
+        Raises:
+            FusionlabError: the text is not a valid value.
         """
         if self.optional and text == "none":
             return None
         if self.many:
-            value: object = tuple(self._parse_one(part) for part in text.split(",") if part)
+            value: object = tuple(self._parse_element(part) for part in text.split(",") if part)
         else:
-            value = self._parse_one(text)
+            value = self._parse_element(text)
         self.check(value)
         return value
 
     def format(self, value: object) -> str:
-        """Turn a value into the text that `parse` reads."""
+        """Convert a value to the text that `parse` reads."""
         if value is None:
             return "none"
         if isinstance(value, tuple):
-            return ",".join(map(self._format_one, value))
-        return self._format_one(value)
+            return ",".join(map(self._format_element, value))
+        return self._format_element(value)
 
     def draw(self, size: int | None = None) -> SearchStrategy[Any]:
-        """Return a hypothesis strategy of valid values; of tuples with `size` elements, or none."""
+        """Return a hypothesis strategy of valid values; tuples have `size` elements, or none."""
         from hypothesis import strategies as st
 
         if self.choices:
-            one: SearchStrategy[Any] = st.sampled_from(self.choices)
+            values: SearchStrategy[Any] = st.sampled_from(self.choices)
         elif self.kind is float:
-            one = st.floats(
+            values = st.floats(
                 self.gt if self.ge is None else self.ge,
                 self.lt if self.le is None else self.le,
                 exclude_min=self.ge is None and self.gt is not None,
@@ -112,23 +121,23 @@ class Param:
                 allow_infinity=False,
             )
         elif self.kind is int:
-            least = math.ceil(self.ge) if self.ge is not None else None
+            smallest = math.ceil(self.ge) if self.ge is not None else None
             if self.gt is not None:
-                least = math.floor(self.gt) + 1
-            most = math.floor(self.le) if self.le is not None else None
+                smallest = math.floor(self.gt) + 1
+            largest = math.floor(self.le) if self.le is not None else None
             if self.lt is not None:
-                most = math.ceil(self.lt) - 1
-            one = st.integers(least, most)
+                largest = math.ceil(self.lt) - 1
+            values = st.integers(smallest, largest)
         else:
             text = st.text(max_size=8).filter(self._readable)
-            one = st.booleans() if self.kind is bool else text
+            values = st.booleans() if self.kind is bool else text
         if self.many:
-            one_element = one
+            elements = values
             sizes = range(7) if size is None else sorted({0, size})
-            one = st.sampled_from(sizes).flatmap(lambda n: st.tuples(*[one_element] * n))
-        return st.none() | one if self.optional else one
+            values = st.sampled_from(sizes).flatmap(lambda n: st.tuples(*[elements] * n))
+        return st.none() | values if self.optional else values
 
-    def _check_one(self, value: Any) -> None:
+    def _check_element(self, value: Any) -> None:
         accepted = (int, float) if self.kind is float else self.kind
         if not isinstance(value, accepted) or (isinstance(value, bool) and self.kind is not bool):
             raise self._wrong(self.kind.__name__, value)
@@ -145,10 +154,10 @@ class Param:
 
     @staticmethod
     def _readable(text: str) -> bool:
-        """Whether text stays itself in the name of a method, where these mean something else."""
+        """Return whether text can be read back from the name of a method."""
         return bool(text) and text != "none" and not set(text) & {",", "="}
 
-    def _parse_one(self, text: str) -> object:
+    def _parse_element(self, text: str) -> object:
         if self.kind is bool:
             words = {"true": True, "false": False}
             if text not in words:
@@ -159,7 +168,7 @@ class Param:
         except ValueError:
             raise self._wrong(self.kind.__name__, text) from None
 
-    def _format_one(self, value: Any) -> str:
+    def _format_element(self, value: Any) -> str:
         if self.kind is float:
             return str(float(value))
         return str(value).lower() if self.kind is bool else str(value)
@@ -168,15 +177,15 @@ class Param:
         return FusionlabError(f"the parameter {self.name!r} must be {expected}, got {got!r}")
 
 
-@cache  # every instance is checked, and reading the hints takes longer than that
+@cache  # every instance is checked, and resolving the hints takes longer than the check
 def params_of(cls: type[Any]) -> tuple[Param, ...]:
-    """Return the parameters of a class, in their order.
+    """Return the parameters of a class, in the order of their declaration.
 
     These are the fields of a dataclass (a strategy), or the annotated arguments of the `__init__`
     of another class (a backbone).
 
     Raises:
-        TypeError: one has a type that cannot be a parameter.
+        TypeError: a parameter has an unsupported type.
     """
     if not is_dataclass(cls):
         hints = get_type_hints(cls.__init__, include_extras=True)
@@ -190,7 +199,7 @@ def params_of(cls: type[Any]) -> tuple[Param, ...]:
 
 
 def check(instance: Any) -> None:
-    """Raise `FusionlabError` unless every field of a dataclass instance fits its parameter."""
+    """Raise `FusionlabError` if a parameter of an instance has an invalid value."""
     for param in params_of(instance.__class__):
         param.check(getattr(instance, param.name))
 
@@ -219,16 +228,37 @@ def check_arguments(
     return values
 
 
+def texts(instance: Any, *, omit_defaults: bool = False) -> dict[str, str]:
+    """Return the parameters of an instance and the texts of their values, for `Param.parse`.
+
+    A backbone has none if an argument of its `__init__` cannot be a parameter.
+
+    Args:
+        instance: a strategy or a backbone.
+        omit_defaults: leave out parameters that have their default values.
+    """
+    cls = instance.__class__
+    try:
+        params = params_of(cls)
+    except (TypeError, NameError):
+        if is_dataclass(cls):
+            raise
+        return {}
+    values = {param: getattr(instance, param.name) for param in params}
+    return {
+        param.name: param.format(value)
+        for param, value in values.items()
+        if not (omit_defaults and value == param.default)
+    }
+
+
 def describe(instance: Any) -> str:
     """Return the parameters of an instance as text: `r=1,border=inside`."""
-    return ",".join(
-        f"{param.name}={param.format(getattr(instance, param.name))}"
-        for param in params_of(instance.__class__)
-    )
+    return ",".join(f"{name}={text}" for name, text in texts(instance).items())
 
 
 def draw(cls: type) -> SearchStrategy[Any]:
-    """Return a hypothesis strategy of valid instances of a dataclass with parameters."""
+    """Return a hypothesis strategy of valid instances of a class with parameters."""
     from hypothesis import strategies as st
 
     return st.builds(cls, **{param.name: param.draw() for param in params_of(cls)})
@@ -239,20 +269,20 @@ def _default(field: Field[Any]) -> object:
 
 
 def _param(name: str, hint: Any, default: object) -> Param:
-    hint, extras = _bare(hint)
+    hint, extras = _split_annotated(hint)
     optional = NoneType in get_args(hint)
     if optional:
         alternatives = [a for a in get_args(hint) if a is not NoneType]
         if len(alternatives) != 1:
             raise TypeError(f"parameter {name!r}: unsupported type {hint!r}")
-        hint, more = _bare(alternatives[0])
+        hint, more = _split_annotated(alternatives[0])
         extras += more
     many = get_origin(hint) is tuple
     if many:
         element, *rest = get_args(hint)
         if rest != [...]:
             raise TypeError(f"parameter {name!r}: a tuple must be written tuple[T, ...]")
-        hint, more = _bare(element)
+        hint, more = _split_annotated(element)
         extras += more
     choices = get_args(hint) if get_origin(hint) is Literal else ()
     kind = type(choices[0]) if choices else hint
@@ -268,7 +298,7 @@ def _param(name: str, hint: Any, default: object) -> Param:
     return Param(name, kind, default, text, choices, optional, many, **bounds)
 
 
-def _bare(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+def _split_annotated(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     """Split `Annotated[T, a, b]` into T and (a, b)."""
     if get_origin(hint) is Annotated:
         inner, *extras = get_args(hint)
@@ -277,9 +307,10 @@ def _bare(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def check_name(name: object) -> None:
-    """Raise `FusionlabError` unless `name` can stand in the name of a method."""
+    """Raise `FusionlabError` if `name` cannot be a part of the name of a method."""
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise FusionlabError(
-            "a name consists of letters, digits, '.', '_' and '-' and begins with one of the first "
-            f"two, got {name!r}"
+            "a name consists of letters, digits, '.', '_' and '-', and begins with a letter or a "
+            f"digit, got {name!r}",
+            code="bad-name",
         )

@@ -361,7 +361,7 @@ CASES = [
     Case("weights with another hash than their card", FAILS, "odd.safetensors is not the file its card describes: expected SHA-256 ...", f"odd b.png {OWN}", weights(bit_flip)),
     Case("weights of wrong shapes", FAILS, "odd.safetensors does not hold the weights of DenseFuse: ...", f"odd b.png {OWN}", weights(cropped)),
     Case("weights without a card", FAILS, "x.safetensors has no card: expected x.json beside it", "a.png b.png --backbone densefuse@x.safetensors", raw(b"", "x.safetensors")),
-    Case("weights in a pickle", FAILS, "x.pt is refused unread: weights in a pickle can run programs when they are loaded; give a .safetensors file", "a.png b.png --backbone densefuse@x.pt", raw(b"\x80\x04", "x.pt")),
+    Case("weights in a pickle", FAILS, "x.pt was not read: loading a pickle can run programs; use a .safetensors file with its card", "a.png b.png --backbone densefuse@x.pt", raw(b"\x80\x04", "x.pt")),
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fusionlab import Law, load_plugins
-from fusionlab.plugins.factory import strategy_class
+from fusionlab.plugins.loading import strategy_class
 from fusionlab.plugins.registry import Registration
 from fusionlab.strategy import CLAIMS
 from fusionlab.testing import Verdict, examine

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fusionlab.engine.precision import Precision
 from fusionlab.fusion import Fusion
-from fusionlab.plugins.factory import build_backbone, build_strategy, split_method
+from fusionlab.plugins.factory import build_backbone, build_strategy
+from fusionlab.plugins.method_names import split_method
 from fusionlab.plugins.registry import Plugins
 
 
@@ -43,7 +44,7 @@ class Case:
         Raises:
             FusionlabError: something has an unknown name, or does not run there.
         """
-        backbone, strategy = split_method(self.method)
+        backbone, strategy = split_method(self.method, plugins)
         return Fusion(
             build_backbone(backbone, plugins),
             build_strategy(strategy, plugins),

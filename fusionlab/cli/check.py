@@ -64,7 +64,8 @@ def check(
     session: Session = ctx.obj
     with cli_errors():
         registration = session.plugins.strategies.find(name.partition(",")[0])
-        from fusionlab.plugins.factory import build_strategy, strategy_class
+        from fusionlab.plugins.factory import build_strategy
+        from fusionlab.plugins.loading import strategy_class
         from fusionlab.strategy import Law
         from fusionlab.testing import examine
 

@@ -289,7 +289,7 @@ def _output_folder(output: Path | None) -> Path:
 
 def _facts(fusion: Fusion, session: Session, preset: str | None) -> dict[str, Any]:
     """Return the settings to print."""
-    from fusionlab.plugins.factory import method_id
+    from fusionlab.plugins.method_names import method_id
 
     return {
         "method": method_id(fusion.backbone, fusion.strategy, session.plugins),

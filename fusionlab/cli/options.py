@@ -79,7 +79,7 @@ class StrategyCommand(click.Command):
         if registration is None:  # --help works without any plugin installed
             return super().parse_args(ctx, args)
         from fusionlab.parameters import params_of
-        from fusionlab.plugins.factory import attribute_errors_to, strategy_class
+        from fusionlab.plugins.loading import attribute_errors_to, strategy_class
 
         with cli_errors():
             cls = strategy_class(registration)

@@ -20,14 +20,8 @@ from fusionlab.evaluation.sample import Sample
 from fusionlab.fusion import Fusion
 from fusionlab.imaging.range_policy import RangePolicy
 from fusionlab.imaging.scale import Scale
-from fusionlab.parameters import params_of
-from fusionlab.plugins.factory import (
-    build_backbone,
-    build_strategy,
-    default_backbone,
-    method_id,
-    split_method,
-)
+from fusionlab.plugins.factory import build_backbone, build_strategy, default_backbone
+from fusionlab.plugins.method_names import method_id, split_method
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.record import describe_method
 from fusionlab.storage.hashing import sha256_of_parts
@@ -160,7 +154,9 @@ class MethodBuilder:
             baseline = self._baseline(fusion, backbones)
             if baseline is not None:
                 baselines.append(baseline)
-            label = given_label or _label(fusion.backbone, fusion.strategy, self.plugins)
+            label = given_label or method_id(
+                fusion.backbone, fusion.strategy, self.plugins, omit_defaults=True
+            )
             rows.append(
                 FusionMethod(label, fusion, self.plugins, baseline.label if baseline else None)
             )
@@ -219,7 +215,9 @@ class MethodBuilder:
             color="gray",
             device=self.device,
         )
-        return FusionMethod(_label(backbone, strategy, self.plugins), baseline, self.plugins)
+        return FusionMethod(
+            method_id(backbone, strategy, self.plugins, omit_defaults=True), baseline, self.plugins
+        )
 
     def _shared(self, name: str, backbones: dict[str, Backbone]) -> Backbone:
         if name not in backbones:
@@ -277,18 +275,3 @@ def _state_sha256(module: nn.Module) -> str:
         for part in (name.encode(), tensor.detach().cpu().contiguous().numpy().tobytes())
     )
     return sha256_of_parts(parts)
-
-
-def _label(backbone: Backbone, strategy: Strategy, plugins: Plugins) -> str:
-    """Return the name of a method without the parameters that have their default."""
-    backbone_name, _, strategy_name = method_id(backbone, strategy, plugins).rpartition("/")
-    return f"{backbone_name}/{','.join([strategy_name.partition(',')[0], *_changed(strategy)])}"
-
-
-def _changed(strategy: Strategy) -> list[str]:
-    """Return the parameters that differ from their defaults, as `name=value`."""
-    return [
-        f"{param.name}={param.format(value)}"
-        for param in params_of(type(strategy))
-        if (value := getattr(strategy, param.name)) != param.default
-    ]

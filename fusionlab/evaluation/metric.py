@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.code_hash import metric_libraries, module_sha256
-from fusionlab.plugins.factory import attribute_errors_to
+from fusionlab.plugins.loading import attribute_errors_to
 from fusionlab.plugins.offers import MetricFunction, MetricRef
 from fusionlab.plugins.registry import Plugins, Registration
 from fusionlab.storage.hashing import sha256_of_json

@@ -21,7 +21,7 @@ from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.imaging.reading import LoadedImage, read_image
 from fusionlab.imaging.rows import Rows, bands
 from fusionlab.parameters import Param, params_of
-from fusionlab.plugins.factory import method_id
+from fusionlab.plugins.method_names import method_id
 from fusionlab.plugins.registry import Plugins
 from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.storage.versions import library_versions

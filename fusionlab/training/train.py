@@ -18,8 +18,10 @@ from fusionlab.checkpoint import Card
 from fusionlab.errors import FusionlabError
 from fusionlab.fusion import available_device
 from fusionlab.imaging.scale import Scale, parse_scales
-from fusionlab.plugins.factory import backbone_class, build_backbone, build_networks, method_id
+from fusionlab.plugins.factory import build_backbone, build_networks
 from fusionlab.plugins.host import installed
+from fusionlab.plugins.loading import backbone_class
+from fusionlab.plugins.method_names import method_id
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.image_sets import find_image_set
 from fusionlab.strategy import LearnedStrategy, Strategy

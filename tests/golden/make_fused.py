@@ -20,8 +20,8 @@ from golden_images import STREET, image_set
 
 from fusionlab import Fusion
 from fusionlab.cli import main as command
-from fusionlab.plugins.factory import strategy_class
 from fusionlab.plugins.host import installed
+from fusionlab.plugins.loading import strategy_class
 
 COMMANDS = (
     "--backbone identity --strategy addition --range minmax c.png a.png",

@@ -1,10 +1,11 @@
-"""The grammar of method names, there and back."""
+"""Building strategies and backbones by name."""
 
 import pytest
 
 from fusionlab import Fusion, FusionlabError
-from fusionlab.plugins.factory import build_backbone, build_strategy, split_method
+from fusionlab.plugins.factory import build_backbone, build_strategy
 from fusionlab.plugins.host import installed
+from fusionlab.plugins.method_names import split_method
 
 
 @pytest.mark.parametrize(
@@ -82,21 +83,56 @@ def test_the_defaults_come_from_the_installed_plugins():
     assert Fusion().method == "densefuse@1e3-long/l1norm,r=1,border=inside"
 
 
+SCALED = """
+    from typing import Annotated, Literal
+    from annotated_types import Gt
+    from fusionlab import Backbone, BackboneRef, Level, hookimpl
+
+    @hookimpl
+    def fusionlab_backbones(): return [BackboneRef("scaled", "lab_scaled:Scaled", "Scaled.")]
+
+    class Scaled(Backbone):
+        "Scaled."
+        levels = (Level(channels=1, stride=1),)
+        receptive_field = (0, 0)
+        def __init__(
+            self,
+            factor: Annotated[float, Gt(0), "Factor of the features."] = 2.0,
+            mode: Literal["a", "b"] = "a",
+            note: str = "x",
+        ):
+            super().__init__()
+            self.factor, self.mode, self.note = factor, mode, note
+        def encode(self, images): return (images * self.factor,)
+        def decode(self, features): return features[0] / self.factor
+"""
+
+
+def test_a_backbone_takes_parameters_like_a_strategy(install):
+    install("lab-scaled", SCALED)
+    fusion = Fusion("scaled,factor=4,mode=b", "mean")
+    assert (fusion.backbone.factor, fusion.backbone.mode) == (4.0, "b")
+    assert fusion.method == "scaled,factor=4.0,mode=b,note=x/mean"
+    assert Fusion(*split_method(fusion.method, installed())).method == fusion.method
+
+
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "message"),
     [
-        ("densefuse@1e2/l1norm,r=0,border=inside", ("densefuse@1e2", "l1norm,r=0,border=inside")),
-        ("densefuse@my/own.safetensors/mean", ("densefuse@my/own.safetensors", "mean")),
-        (
-            "densefuse/rfn,checkpoint=my/own.safetensors",
-            ("densefuse", "rfn,checkpoint=my/own.safetensors"),
-        ),
+        ("scaled,size=2", "backbone 'scaled' has no parameter 'size'; it has: factor, mode, note"),
+        ("scaled,factor=0", "'factor' must be more than 0, got 0.0"),
+        ("scaled,mode=c", "'mode' must be one of a, b, got 'c'"),
+        ("identity,factor=2", "backbone 'identity' has no parameter 'factor'; it has: none"),
     ],
 )
-def test_a_method_is_a_backbone_and_a_strategy_whose_values_may_be_paths(text, expected):
-    assert split_method(text) == expected
+def test_a_wrong_parameter_of_a_backbone_is_refused(install, text, message):
+    install("lab-scaled", SCALED)
+    with pytest.raises(FusionlabError, match=message):
+        build_backbone(text, installed())
 
 
-def test_without_a_slash_it_is_no_method():
-    with pytest.raises(FusionlabError, match=r"a method is written .*, got 'densefuse,r=1/2'"):
-        split_method("densefuse,r=1/2")
+def test_a_value_of_a_backbone_that_would_not_parse_back_is_refused(install):
+    install("lab-scaled", SCALED)
+    fusion = Fusion("scaled,note=a/b", "mean")
+    with pytest.raises(FusionlabError, match="'note' of the backbone scaled .* without '/'"):
+        _ = fusion.method

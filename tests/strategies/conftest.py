@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from fusionlab import load_plugins
-from fusionlab.plugins.factory import strategy_class
+from fusionlab.plugins.loading import strategy_class
 from fusionlab.testing import examine
 
 

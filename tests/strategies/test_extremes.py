@@ -10,7 +10,7 @@ import torch
 
 from fusionlab import Scene, WeightedStrategy, load_plugins
 from fusionlab.parameters import describe, params_of
-from fusionlab.plugins.factory import strategy_class
+from fusionlab.plugins.loading import strategy_class
 
 OFFERS = [o for o in load_plugins().strategies.registrations if o.plugin == "fusionlab-imaging"]
 

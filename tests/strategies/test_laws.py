@@ -3,7 +3,7 @@
 import pytest
 
 from fusionlab import Law, load_plugins
-from fusionlab.plugins.factory import strategy_class
+from fusionlab.plugins.loading import strategy_class
 from fusionlab.testing import examine
 
 OFFERS = [o for o in load_plugins().strategies.registrations if o.plugin == "fusionlab-imaging"]
