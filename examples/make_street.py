@@ -2,16 +2,16 @@
 
     python examples/make_street.py [FOLDER]
 
-`street/` has the three bands, `details/` an image set of six places in them, small enough for an
-experiment to take seconds: a/ b/ c/, a file for each place.
+`street/` has the three bands. `details/` is an image set of six places in them, small enough for
+experiments that take seconds: a/ b/ c/, a file for each place.
 
-a.png, visible        Lit windows, lamps, and the lettering of the sign. The smoke of a smouldering
-                      litter bin hides somebody about to cross; haze hides the hills.
-b.png, near-infrared  Smoke and haze are thin and leaves shine: the hills, the chapel and whatever
-                      stands in the smoke come out. The pedestrian's clothes happen to be as bright
-                      as the pavement, and the sign is blank: its two paints reflect alike.
-c.png, thermal        What is warm: the pedestrian, the fire, an engine, heated rooms. Soft, and the
-                      sign is blank again: its two paints are equally warm.
+a.png, visible        Lit windows, lamps, and the lettering of the sign. The smoke of a smoldering
+                      litter bin hides a pedestrian who is about to cross; haze hides the hills.
+b.png, near-infrared  Smoke and haze are thin and leaves are bright: the hills, the chapel and what
+                      is in the smoke become visible. The pedestrian's clothes are as bright as the
+                      pavement, and the sign is blank: its two paints reflect equally.
+c.png, thermal        Warm objects: the pedestrian, the fire, an engine, heated rooms. Blurred, and
+                      the sign is blank again: its two paints are equally warm.
 
 The bands are 8-bit gray and registered. A material is a triple of brightnesses, one per band, so
 that each thing is drawn once; lengths are meters, seen by one pinhole camera.
@@ -58,7 +58,7 @@ WHITE: Bands = (0.72, 0.80, 0.35)
 STEEL: Bands = (0.10, 0.28, 0.22)
 SHADE: Bands = (0.08, 0.14, 0.27)
 HOT: Bands = (0.20, 0.36, 0.95)
-# The sign's paints differ in the visible band only; nobody's clothes stand out in the second.
+# The sign's paints differ in the visible band only; clothes do not stand out in the second band.
 BOARD: Bands = (0.07, 0.36, 0.26)
 LETTERS: Bands = (0.97, 0.36, 0.26)
 COAT: Bands = (0.13, 0.42, 0.85)
@@ -257,8 +257,9 @@ def draw_tree(scene: Plane, across: float, depth: float, size: float) -> None:
     wood = bar(x, y, (0, -0.1, 0, 1), 0.2, 0.14) & (y > 0)
     relief = np.full_like(X, -9)
     for angle, away, radius in (rng.random((30, 3)) * (2 * np.pi, 1, 0.16)).tolist():
-        reach = 0.8 * away**0.5
-        cx, cy = reach * float(np.cos(angle)), 1.6 + reach * float(np.sin(angle))
+        distance = 0.8 * away**0.5
+        cx = distance * float(np.cos(angle))
+        cy = 1.6 + distance * float(np.sin(angle))
         wood |= bar(x, y, (0, 0.8, cx, cy), 0.10, 0.03)
         relief = np.maximum(relief, 1 - ((x - cx) ** 2 + (y - cy) ** 2) / (0.2 + radius) ** 2)
     leaves = 0.8 * fractal(x * 6 + depth, y * 8) + 0.6 * fractal(x * 25, y * 32, 3)
@@ -385,11 +386,11 @@ def render() -> npt.NDArray[np.uint8]:
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
     for letter, band in zip("abc", render(), strict=True):
-        pictures = {folder / "street" / f"{letter}.png": band}
+        images = {folder / "street" / f"{letter}.png": band}
         for name, (left, top) in DETAILS.items():
             detail = band[top : top + DETAIL_HEIGHT, left : left + DETAIL_WIDTH]
-            pictures[folder / "details" / letter / f"{name}.png"] = detail
-        for path, pixels in pictures.items():
+            images[folder / "details" / letter / f"{name}.png"] = detail
+        for path, pixels in images.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             iio.imwrite(path, pixels)
             print(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""A fusion rule of one's own, without any packaging: write the class, hand it to the pipeline."""
+"""Your own strategy without any packaging: write the class, pass it to `Fusion`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ class Softmax(WeightedStrategy):
 
     @property
     def support(self) -> int:
-        """Look at no pixel but its own."""
+        """Each weight depends on its own pixel only."""
         return 0
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:  # noqa: ARG002
@@ -30,7 +30,7 @@ class Softmax(WeightedStrategy):
 
 
 def main() -> None:
-    """Fuse the street with it and tell how much each source counted."""
+    """Fuse the street, and print how much each source counts."""
     sources = [iio.imread(path) for path in sorted(STREET.glob("?.png"))]
     for tau in (1.0, 10.0, 100.0):
         fused = Fusion("densefuse", Softmax(tau)).fuse(sources, weights=True)

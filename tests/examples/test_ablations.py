@@ -1,4 +1,4 @@
-"""The ablations run on the small images, write what they promise, and find what must be so."""
+"""The ablations run on the small images, write their files, and find what must be true."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from fusionlab.plugins.host import load_plugins
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DETAILS = EXAMPLES / "images" / "details"
 ABLATIONS = ("every_strategy", "features_or_pixels", "joint_or_pairwise", "radius_sweep")
-EDGE = 64  # of the images below, for rules and metrics to take little time
+EDGE = 64  # of the images below, so that strategies and metrics take little time
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_every_strategy_that_fits_has_a_row_and_a_column(ablate, mixed, install)
     assert third[slice(*bottom)].min() == 255, "the sign has no third source"
 
 
-def test_order_matters_to_rules_that_are_not_associative(ablate, mixed):
+def test_order_matters_to_strategies_that_are_not_associative(ablate, mixed):
     output, printed = ablate(
         "joint_or_pairwise", mixed, "--strategies", "addition", "max", "mean", "l1norm"
     )
@@ -112,15 +112,15 @@ def test_order_matters_to_rules_that_are_not_associative(ablate, mixed):
     rows = {(row["strategy"], row["way"]): row for row in read(output / "images.csv")}
     assert len(rows) == 8
     between = {key: float(row["between orders"]) for key, row in rows.items()}
-    for rule in ("addition", "max"):  # float32 rounds sums of some 500 gray levels to 3e-5
-        assert between[rule, "features"] < 1e-3
-        assert between[rule, "images"] > 1e-3, "the network brings nothing back exactly"
+    for strategy in ("addition", "max"):  # float32 rounds sums of some 500 gray levels to 3e-5
+        assert between[strategy, "features"] < 1e-3
+        assert between[strategy, "images"] > 1e-3, "the network reconstructs nothing exactly"
     assert min(between["l1norm", way] for way in ("features", "images")) > 1
 
     # the mean of a mean and a third, less the mean of three, is (2 third - first - second) / 12
     a, b, c = (iio.imread(mixed / letter / "car.png").astype(float) for letter in "abc")
-    for order, (one, two, third) in {"((a,b),c)": (a, b, c), "((b,c),a)": (b, c, a)}.items():
-        expected = np.abs(2 * third - one - two).mean() / 12
+    for order, (first, second, third) in {"((a,b),c)": (a, b, c), "((b,c),a)": (b, c, a)}.items():
+        expected = np.abs(2 * third - first - second).mean() / 12
         assert float(rows["mean", "features"][order]) == pytest.approx(expected, rel=0.01)
 
 

@@ -1,4 +1,4 @@
-"""Make the picture of the README: three sources of one street, and what becomes of them."""
+"""Make the image of the README: three sources of one street, and the fused image."""
 
 from pathlib import Path
 
@@ -12,13 +12,12 @@ GAP = 4
 
 
 def main() -> None:
-    """Fuse the street and write sources and result as one picture, two by two."""
+    """Fuse the street, and write sources and result as one image, two by two."""
     sources = [iio.imread(HERE / "images" / "street" / f"{name}.png") for name in "abc"]
     fused = fusionlab.Fusion("densefuse", "l1norm,r=1")(sources)
     framed = [np.pad(image, GAP, constant_values=255) for image in [*sources, fused]]
-    picture = np.vstack([np.hstack(framed[:2]), np.hstack(framed[2:])])
     output = HERE.parent / "docs" / "images" / "street.png"
-    iio.imwrite(output, picture)
+    iio.imwrite(output, np.vstack([np.hstack(framed[:2]), np.hstack(framed[2:])]))
     print(output)
 
 
