@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.code_hash import metric_libraries, module_sha256
+from fusionlab.metrics.inputs import check_images
 from fusionlab.plugins.loading import attribute_errors_to
 from fusionlab.plugins.offers import MetricFunction, MetricRef
 from fusionlab.plugins.registry import Plugins, Registration
@@ -86,9 +87,10 @@ class Metric:
             `(N,)`, float64; nan where the metric is undefined.
 
         Raises:
-            FusionlabError: the images are too small or the sources too many for the metric, or
-                the metric of a plugin fails.
+            FusionlabError: the images do not match the description of the metric, see
+                `fusionlab.metrics.inputs.check_images`, or the metric of a plugin fails.
         """
+        check_images(self.ref, fused, sources, self.convention)
         with attribute_errors_to(self.registration):
             values = self._function(fused, sources, self.convention)
             if not isinstance(values, Tensor) or values.shape != fused.shape[:1]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fusionlab.errors import FusionlabError
 from fusionlab.metrics.catalog import CATALOG
+from fusionlab.plugins.offers import MetricRef
 
 WHITE = 255.0
 LEVELS = 256
@@ -32,46 +33,74 @@ class Images(NamedTuple):
 
 
 def checked(name: str, fused: Tensor, sources: Tensor, convention: str = "default") -> Images:
-    """Return the images in float64, or say what is wrong with them.
+    """Check the images of a shipped metric, and return them in float64.
 
     Args:
-        name: the metric; what it takes stands in the catalog.
+        name: of the metric in the catalog.
         fused: `(N, H, W)` in 0..255, any real dtype.
         sources: `(k, N, H, W)` likewise, on the same device.
-        convention: one of those that the catalog lists, or the default.
+        convention: one that the catalog lists, or the default.
 
     Raises:
-        FusionlabError: the shapes do not fit together, an image is too small, a value is not in
-            0..255, the sources are not two where they have to be, or the convention is unknown.
+        FusionlabError: see `check_images`.
     """
-    ref = _CATALOG[name]
+    check_images(_CATALOG[name], fused, sources, convention)
+    return Images(fused.double(), sources.double())
+
+
+def check_images(
+    ref: MetricRef, fused: Tensor, sources: Tensor, convention: str = "default"
+) -> None:
+    """Check images against the description of any metric, shipped or of a plugin.
+
+    Args:
+        ref: the description of the metric.
+        fused: `(N, H, W)` in 0..255.
+        sources: `(k, N, H, W)` in 0..255.
+        convention: one of the description, or the default.
+
+    Raises:
+        FusionlabError: the shapes do not match (code `size-mismatch`), an image is too small (code
+            `too-small`), a value is outside 0..255 or NaN (code `value-range`), the number of
+            sources is wrong (code `number-of-sources`), or the convention is unknown (code
+            `unknown-convention`).
+    """
+    name = ref.name
     if convention not in ("default", *ref.conventions):
         raise FusionlabError(
             f"{name} has no convention {convention!r}; known: "
-            f"{', '.join(('default', *ref.conventions))}"
+            f"{', '.join(('default', *ref.conventions))}",
+            code="unknown-convention",
         )
     if fused.ndim != 3 or sources.ndim != 4 or sources.shape[1:] != fused.shape or 0 in fused.shape:
         raise FusionlabError(
             f"{name} takes fused images (N, H, W) and sources (k, N, H, W) of one size, got "
-            f"{tuple(fused.shape)} and {tuple(sources.shape)}"
+            f"{tuple(fused.shape)} and {tuple(sources.shape)}",
+            code="size-mismatch",
         )
     if min(fused.shape[1:]) < ref.min_size:
         height, width = fused.shape[1:]
         raise FusionlabError(
-            f"{name} needs at least {ref.min_size} pixels along both edges, got {width}x{height}"
+            f"{name} needs at least {ref.min_size} pixels along both edges, got {width}x{height}",
+            code="too-small",
         )
     if ref.sources == "pair" and len(sources) != 2:
-        raise FusionlabError(f"{name} is defined for exactly two sources, got {len(sources)}")
+        raise FusionlabError(
+            f"{name} is defined for exactly two sources, got {len(sources)}",
+            code="number-of-sources",
+        )
     if len(sources) < 1:
-        raise FusionlabError(f"{name} needs at least one source, got none")
+        raise FusionlabError(
+            f"{name} needs at least one source, got none", code="number-of-sources"
+        )
     for images, what in ((fused, "the fused image"), (sources, "a source")):
         low, high = (limit.item() for limit in images.aminmax())
         if not (low >= 0 and high <= WHITE):  # false for NaN, too
             raise FusionlabError(
                 f"{name} takes gray levels in 0..255, got {what} with values from {low:g} to "
-                f"{high:g}"
+                f"{high:g}",
+                code="value-range",
             )
-    return Images(fused.double(), sources.double())
 
 
 def quantized(images: Tensor) -> Tensor:

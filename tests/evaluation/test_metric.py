@@ -7,6 +7,7 @@ import torch
 
 from fusionlab import FusionlabError
 from fusionlab.evaluation.metric import Metric, choose_metrics
+from fusionlab.metrics import ssim
 from fusionlab.plugins.host import installed
 
 FUSED = torch.full((2, 5, 7), 100.0)
@@ -58,6 +59,35 @@ def test_a_metric_without_its_function_is_a_mistake_of_its_plugin(install):
     for name in ("gone", "three"):
         with pytest.raises(FusionlabError, match=f"promises:{name} cannot be used"):
             Metric.find(name, installed())(FUSED, SOURCES)
+
+
+LARGE = torch.full((1, 20, 20), 9.0)
+
+
+@pytest.mark.parametrize(
+    ("fused", "sources", "code"),
+    [
+        (LARGE[:, :19], LARGE[None, :, :19].repeat(2, 1, 1, 1), "too-small"),
+        (LARGE, LARGE.repeat(3, 1, 1, 1), "number-of-sources"),
+        (LARGE, LARGE[:, :, :10].repeat(2, 1, 1, 1), "size-mismatch"),
+        (LARGE + 250, LARGE.repeat(2, 1, 1, 1), "value-range"),
+        (LARGE, LARGE.repeat(2, 1, 1, 1) - 10, "value-range"),
+        (LARGE * math.nan, LARGE.repeat(2, 1, 1, 1), "value-range"),
+    ],
+)
+def test_the_images_of_a_strangers_metric_are_checked_before_it_is_called(
+    metrics, fused, sources, code
+):
+    wide = Metric.find("wide", installed())
+    with pytest.raises(FusionlabError, match="^wide ") as refused:
+        wide(fused, sources)
+    assert refused.value.code == code
+
+
+def test_the_images_of_a_shipped_metric_are_checked_when_its_function_is_called():
+    with pytest.raises(FusionlabError) as refused:
+        ssim(FUSED, SOURCES)
+    assert refused.value.code == "too-small"
 
 
 def test_what_does_not_fit_a_metric_costs_a_value_only(metrics):
