@@ -172,10 +172,10 @@ def run_with_progress(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        command = click.get_current_context().command_path
+        command = click.get_current_context().info_name
         raise CommandInterrupted(
             f"stopped at iteration {trainer.iteration}, saved; resume with "
-            f"'{command} -o {shlex.quote(str(folder.path))} --resume'"
+            f"'fusionlab {command} -o {shlex.quote(str(folder.path))} --resume'"
         ) from None
 
 

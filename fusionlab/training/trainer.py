@@ -220,6 +220,7 @@ class Trainer(ABC):
         start_time, count = time.perf_counter(), goal - self.iteration
         while self.iteration < goal:
             if self.processes.any(self.stop.requested):
+                self.loss_sums = self.processes.mean(self.loss_sums)
                 if self.processes.is_main:
                     self.save()
                 raise KeyboardInterrupt

@@ -66,7 +66,7 @@ def test_ctrl_c_saves_and_resume_goes_on(folder, monkeypatch):
         patch.setattr(AutoencoderTrainer, "_step", interrupted)
         result = run()
     assert result.exit_code == 130
-    assert "stopped at iteration 4, saved; resume with 'main train -o runs --resume'" in (
+    assert "stopped at iteration 4, saved; resume with 'fusionlab train -o runs --resume'" in (
         result.stderr
     )
     assert "runs already holds a run (last.pt); resume it" in run().stderr

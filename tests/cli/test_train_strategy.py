@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from fusionlab.cli import main
+from fusionlab.training.learned_strategy import StrategyTrainer
 
 PLUGIN = '''
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def train(*args):
     return run("train-strategy", "blend", "set", "-o", "runs/mine", *FIXED, *args)
 
 
-def test_from_a_set_to_a_picture_and_back_to_the_command(here):
+def test_from_a_set_to_an_image_and_back_to_the_command(here):
     result = train("--edge", "2", "--data-note", "noise", "--license", "MIT")
     assert result.exit_code == 0, result.output
     assert "3, and 1 held out" in result.output
@@ -103,7 +104,7 @@ def test_from_a_set_to_a_picture_and_back_to_the_command(here):
     assert (here / "f.png").read_bytes() == before
 
 
-def test_it_stands_in_a_table_without_a_lift(here):
+def test_it_can_be_evaluated(here):
     assert train().exit_code == 0
     path = "runs/mine/mine.safetensors"
     result = run(
@@ -122,6 +123,35 @@ def test_a_second_run_needs_another_folder_or_resume(here):
     result = train("--resume", "--seed", "3")
     assert result.exit_code == 2
     assert "made with other settings (seed 0, now 3" in result.output
+
+
+def test_a_run_is_resumed_with_the_options_it_was_started_with(here, monkeypatch):
+    """From any folder, and also where it began from a checkpoint given by a relative path."""
+    assert train("--edge", "2", "--tag", "first").exit_code == 0
+    more = ["--edge", "2", "--checkpoint", "runs/mine/first.safetensors"]
+
+    def interrupted(self):
+        self.stop.requested = self.iteration == 2
+        step(self)
+
+    step = StrategyTrainer._step
+    with monkeypatch.context() as patch:
+        patch.setattr(StrategyTrainer, "_step", interrupted)
+        result = run("train-strategy", "blend", "set", "-o", "next", *FIXED, *more)
+    assert result.exit_code == 130
+    resume = "resume with 'fusionlab train-strategy -o next --resume'"
+    assert f"stopped at iteration 3, saved; {resume}" in result.stderr
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    result = run("train-strategy", "-o", "../next", "--resume")
+    assert result.exit_code == 0, result.output
+    assert "from      iteration 3" in result.stdout
+    card = json.loads((here / "next/next.json").read_text())
+    assert card["strategy"]["parameters"].endswith("edge=2")
+    assert card["settings"]["iterations_done"] == 6
+    result = run("train-strategy", "-o", "../nothing", "--resume")
+    assert result.exit_code == 2
+    assert "there is nothing to resume: ../nothing/run.json does not exist" in result.stderr
 
 
 def test_a_checkpoint_is_where_the_next_run_begins(here):
