@@ -1,4 +1,4 @@
-"""The real images of the paper, fused, against the pictures that its Table II was computed from."""
+"""Fusions of the images of the paper, compared with the images behind its Table II."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def pairs(shared):
     return [(name, *(read_image(folder / slot / name).pixels for slot in "ab")) for name in names]
 
 
-def test_identity_and_addition_are_the_stretched_pixel_sum_bit_for_bit(pairs):
+def test_identity_and_addition_give_the_min_max_normalized_sum_bit_for_bit(pairs):
     fusion = Fusion("identity", "addition", range_policy="minmax")
     for name, infrared, visible in pairs:
         total = infrared.astype(np.int64) + visible
@@ -30,11 +30,11 @@ def test_identity_and_addition_are_the_stretched_pixel_sum_bit_for_bit(pairs):
 @pytest.mark.parametrize(
     ("strategy", "oracle"), [("addition", "addition_1e2"), ("l1norm,r=0", "l1norm_r0_1e2")]
 )
-def test_our_weights_give_the_pictures_of_table_2(shared, pairs, strategy, oracle):
-    """Other weights, same method: within 2 of 255 gray levels on average.
+def test_our_weights_give_the_images_of_table_2(shared, pairs, strategy, oracle):
+    """With our own weights: within 2 of 255 gray levels on average.
 
-    Retraining alone moves single pictures by about one level; another range policy moves them by
-    tens.
+    Retraining changes single images by about one level; another range policy changes them by
+    tens of levels.
     """
     fusion = Fusion("densefuse@1e2", strategy, range_policy="minmax")
     differences = [
@@ -49,14 +49,14 @@ def test_our_weights_give_the_pictures_of_table_2(shared, pairs, strategy, oracl
 
 @pytest.fixture(params=sorted(installed().backbones.find("densefuse").ref.checkpoints))
 def shipped(request):
-    """Each of the weights that ship."""
+    """Return the backbone with each of the checkpoints that ship."""
     return Fusion(f"densefuse@{request.param}").backbone
 
 
-def test_the_shipped_weights_give_unseen_images_back(pairs, shipped):
-    """The goal was 0.056 gray levels on the visible images; the authors' kernels reach 0.035.
+def test_the_shipped_weights_reconstruct_unseen_images(pairs, shipped):
+    """The target was 0.056 gray levels on the visible images; the authors' kernels reach 0.035.
 
-    Every fourth pair, for time; `docs/training.md` has the figures of all.
+    Every fourth pair, to save time; `docs/training.md` has the figures of all.
     """
     errors = []
     for _, _, visible in pairs[::4]:
@@ -66,10 +66,10 @@ def test_the_shipped_weights_give_unseen_images_back(pairs, shipped):
 
 
 def test_the_decoder_is_homogeneous(pairs, shipped):
-    """decode(2 f) = 2 decode(f): it is what makes `addition` a brighter `mean`.
+    """decode(2 f) = 2 decode(f), so that `addition` is a brighter `mean`.
 
-    Measured on the authors' weights: 0.04 of 500 gray levels. Biases are all that stands in the
-    way, and they are small beside features of 0..255.
+    Measured with the authors' weights: 0.04 of 500 gray levels. Only the biases break
+    homogeneity, and they are small compared with features of 0..255.
     """
     _, infrared, _ = pairs[0]
     (features,) = shipped.encode(torch.from_numpy(infrared)[None, None] / 255)
@@ -77,7 +77,7 @@ def test_the_decoder_is_homogeneous(pairs, shipped):
     assert 255 * (twice - 2 * once).abs().mean() < 0.5
 
 
-def test_the_cards_of_the_shipped_weights_say_what_they_were_trained_on(shipped):
+def test_the_cards_of_the_shipped_weights_describe_their_training_data(shipped):
     card = shipped.card
     assert card.license.startswith("MIT")
     assert "MS-COCO" in card.data["description"]

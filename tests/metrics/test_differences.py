@@ -1,4 +1,4 @@
-"""Errors and correlations: by hand, by scikit-image, by SciPy."""
+"""Errors and correlations against hand-computed values, scikit-image and SciPy."""
 
 from math import inf, isnan, log10, sqrt
 
@@ -22,13 +22,13 @@ B = [[10, 60], [30, 80]]
 
 
 def judge(metric, fused, *sources, convention="default"):
-    """One value, of images written as nested lists or arrays."""
+    """Score images given as nested lists or arrays."""
     fused, *sources = (torch.as_tensor(np.asarray(x, dtype=float)) for x in (fused, *sources))
     return metric(fused[None], torch.stack(sources)[:, None], convention).item()
 
 
 def related(seed, height=40, width=33):
-    """A fused image and its two sources, 8 bits."""
+    """Return an 8-bit fused image and its two sources."""
     rng = np.random.default_rng(seed)
     a = np.clip(100 + np.cumsum(rng.normal(0, 4, (height, width)), axis=1), 0, 255)
     b = np.clip(120 + np.cumsum(rng.normal(0, 4, (height, width)), axis=0), 0, 255)
@@ -54,20 +54,20 @@ def test_a_fused_image_that_equals_every_source_has_no_error():
     assert judge(peak_signal_to_noise_ratio, A, A, A) == inf
 
 
-def test_black_for_white_is_the_largest_error():
+def test_black_instead_of_white_is_the_largest_error():
     assert judge(mean_square_error, [[0]], [[255]]) == 255**2
     assert judge(root_mean_square_error, [[0]], [[255]]) == 255
     assert judge(peak_signal_to_noise_ratio, [[0]], [[255]]) == 0
 
 
-def test_nothing_is_nearer_to_the_sources_than_their_mean():
+def test_the_mean_of_the_sources_has_the_smallest_error():
     _, a, b = related(0)
     mean = (a.astype(float) + b) / 2
     rng = np.random.default_rng(0)
-    least = judge(mean_square_error, mean, a, b)
+    smallest = judge(mean_square_error, mean, a, b)
     for _ in range(5):
-        other = np.clip(mean + rng.normal(0, 1, mean.shape), 0, 255)
-        assert judge(mean_square_error, other, a, b) > least
+        shifted = np.clip(mean + rng.normal(0, 1, mean.shape), 0, 255)
+        assert judge(mean_square_error, shifted, a, b) > smallest
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -81,8 +81,8 @@ def test_the_errors_against_one_source_are_those_of_scikit_image(seed):
     )
 
 
-def test_vifb_takes_the_root_of_the_sum_for_the_mean():
-    """sqrt(4 * 16^2) / 4 = 8, averaged with 0; its PSNR has the root of that for the RMSE."""
+def test_vifb_uses_the_root_of_the_sum_as_the_mean():
+    """sqrt(4 * 16^2) / 4 = 8, averaged with 0; the PSNR uses its root as the RMSE."""
     brighter = np.add(A, 16)
     assert judge(root_mean_square_error, A, A, brighter, convention="vifb") == 4
     assert judge(root_mean_square_error, A, A, brighter) == sqrt(128)
@@ -126,8 +126,8 @@ def test_the_correlation_with_a_source_and_its_negative_by_hand():
 def test_correlations_are_those_of_scipy(seed):
     fused, a, b = (x.astype(float) for x in related(seed))
 
-    def corr(one, other):
-        return stats.pearsonr(one.ravel(), other.ravel()).statistic
+    def corr(x, y):
+        return stats.pearsonr(x.ravel(), y.ravel()).statistic
 
     expected = (corr(fused, a) + corr(fused, b)) / 2
     assert judge(correlation, fused, a, b) == pytest.approx(expected, rel=1e-12)
@@ -136,8 +136,8 @@ def test_correlations_are_those_of_scipy(seed):
 
 
 @pytest.mark.parametrize("level", [0, 128, 100 / 3])
-def test_nothing_correlates_with_a_constant_image(level):
-    """Not even its rounding: 100/3 has no exact mean."""
+def test_the_correlation_with_a_constant_image_is_undefined(level):
+    """Also if its mean is rounded: 100/3 has no exact mean."""
     _, a, b = related(0)
     constant = np.full(a.shape, level)
     assert isnan(judge(correlation, constant, a, b))
@@ -150,14 +150,14 @@ def test_a_fused_image_that_is_the_sum_of_its_sources_has_scd_2():
     assert judge(sum_of_correlations, a + b, a, b) == pytest.approx(2, abs=1e-12)
 
 
-def test_the_scd_of_a_constant_image_tells_how_the_sources_correlate():
+def test_the_scd_of_a_constant_image_is_minus_twice_the_correlation_of_the_sources():
     _, a, b = related(0)
     value = judge(sum_of_correlations, np.full(a.shape, 128), a, b)
     assert value == pytest.approx(-2 * np.corrcoef(a.ravel(), b.ravel())[0, 1], rel=1e-12)
 
 
-def test_scd_is_undefined_where_the_fused_image_is_a_source_but_for_a_constant():
-    """Their difference is constant, even if 0.1 leaves it rough by rounding."""
+def test_scd_is_undefined_if_the_fused_image_differs_from_a_source_by_a_constant():
+    """Their difference is constant, up to the rounding of 0.1."""
     _, a, b = (x * 0.9 for x in related(0))
     for fused in (a, a + 0.1, b, b + 0.1):
         assert isnan(judge(sum_of_correlations, fused, a, b))
@@ -183,6 +183,6 @@ def test_scd_is_defined_for_two_sources():
         (sum_of_correlations, "default", 1.39497509696),
     ],
 )
-def test_values_stay_what_they_are(metric, convention, expected):
-    """Pinned when the oracle was met: whatever changes them changes the definition."""
+def test_values_have_not_drifted(metric, convention, expected):
+    """Pinned when the oracle was reproduced: a change means another definition."""
     assert judge(metric, *related(42), convention=convention) == pytest.approx(expected, rel=1e-10)

@@ -1,4 +1,4 @@
-"""The page of metrics: its tables are the catalog, and its code works."""
+"""The tables of docs/metrics.md match the catalog, and its code works."""
 
 import tables_of_metrics
 import torch
@@ -12,7 +12,7 @@ def test_the_docs_have_the_tables_of_the_catalog():
     assert text == tables_of_metrics.rewrite(text), "run: python tools/tables_of_metrics.py"
 
 
-def test_every_metric_of_the_defaults_and_presets_is_there():
+def test_every_metric_of_the_defaults_and_presets_exists():
     plugins = installed()
     for name in (*plugins.default_metrics(), *plugins.preset_metrics("paper")):
         assert Metric.find(name, plugins)

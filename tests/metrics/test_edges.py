@@ -30,7 +30,7 @@ def dot(level):
 
 
 def steps(step):
-    """Three columns, each brighter than the last; the gradient is not 0 in the middle one."""
+    """Return three columns of increasing brightness; only the middle one has a gradient."""
     return image([[0, step, 2 * step]] * 3)
 
 
@@ -40,17 +40,17 @@ def noise(*shape, seed=0):
 
 
 # ------------------------------------------------------------------ by hand
-def test_a_fused_image_that_equals_all_sources_keeps_every_edge_and_invents_none():
+def test_a_fused_image_that_equals_all_sources_preserves_every_edge_and_adds_none():
     fused = noise(2, 9, 11)
     sources = torch.stack([fused] * 3)
-    kept = sigmoid(0.9994, 15, 0.5, 1) * sigmoid(0.9879, 22, 0.8, 1)
-    assert qabf(fused, sources).tolist() == pytest.approx([kept, kept], rel=1e-14)
-    kept = sigmoid(1, 10, 0.5, 1) * sigmoid(1, 20, 0.75, 1)
-    assert q_g(fused, sources).tolist() == pytest.approx([kept, kept], rel=1e-14)
+    quality = sigmoid(0.9994, 15, 0.5, 1) * sigmoid(0.9879, 22, 0.8, 1)
+    assert qabf(fused, sources).tolist() == pytest.approx([quality, quality], rel=1e-14)
+    quality = sigmoid(1, 10, 0.5, 1) * sigmoid(1, 20, 0.75, 1)
+    assert q_g(fused, sources).tolist() == pytest.approx([quality, quality], rel=1e-14)
     assert nabf(fused, sources).tolist() == [0, 0]
 
 
-def test_a_dot_of_half_the_height_keeps_half_of_every_edge():
+def test_a_dot_of_half_the_height_preserves_half_of_every_edge():
     fused, sources = dot(100), dot(200)[None]
     aligned = sigmoid(0.9879, 22, 0.8, 1)
     assert qabf(fused, sources).item() == pytest.approx(0.9994 / 2 * aligned, rel=1e-14)
@@ -60,20 +60,20 @@ def test_a_dot_of_half_the_height_keeps_half_of_every_edge():
     assert nabf(fused, sources).item() == 0
 
 
-def test_a_step_twice_as_high_as_the_source_is_half_invented():
+def test_half_of_a_step_twice_as_high_as_the_source_is_added():
     half = math.sqrt(0.9999 / 2 * sigmoid(0.9995, 22, 0.5, 1))
     weight = 8**1.5  # 3 pixels; the 6 at the border, a mirror, have no gradient
     expected = (1 - half) * 3 * weight / (3 * weight + 6 * 0.001)
     assert nabf(steps(16), steps(8)[None]).item() == pytest.approx(expected, rel=1e-14)
 
 
-def test_a_step_where_no_source_has_one_is_invented_altogether():
-    kept = math.sqrt(sigmoid(0.9999, 19, 0.5, 0) * sigmoid(0.9995, 22, 0.5, 0))
+def test_a_step_that_no_source_has_is_added_completely():
+    quality = math.sqrt(sigmoid(0.9999, 19, 0.5, 0) * sigmoid(0.9995, 22, 0.5, 0))
     black = torch.zeros(2, 1, 3, 3)
-    assert nabf(steps(8), black).item() == pytest.approx((1 - kept) * 3 / 9, rel=1e-14)
+    assert nabf(steps(8), black).item() == pytest.approx((1 - quality) * 3 / 9, rel=1e-14)
 
 
-def test_nothing_is_invented_where_one_source_has_the_stronger_edge():
+def test_no_edge_is_added_where_one_source_has_the_stronger_edge():
     sources = torch.stack([torch.zeros(1, 3, 3), steps(8)])
     assert nabf(steps(8), sources).item() == 0
     assert nabf(steps(9), sources).item() > 0
@@ -83,7 +83,7 @@ def test_without_any_edge_in_the_sources_qabf_is_undefined():
     assert qabf(dot(9), torch.zeros(2, 1, 3, 3)).isnan().all()
 
 
-def test_only_qabf_takes_two_sides_of_horizontal_for_opposites():
+def test_only_qabf_treats_angles_on_both_sides_of_horizontal_as_opposite():
     down, across = torch.meshgrid(torch.arange(40.0), torch.arange(40.0), indexing="ij")
     fused, source = (3 * down + 60 + slope * across for slope in (-0.25, 0.25))
     assert qabf(fused[None], source[None, None]).item() < 0.8
@@ -99,12 +99,12 @@ def test_3x3_is_the_smallest_image(metric):
 
 # ------------------------------------------------------------------ other programs
 def gradients(picture, mode):
-    """scipy's, of whole numbers: (right - left, below - above)."""
+    """Return scipy's gradients of integers: (right - left, below - above)."""
     return (sobel(picture.numpy().astype(np.int64), axis, mode=mode) for axis in (1, 0))
 
 
 def pixel_by_pixel(images, mode, angle):
-    """Yield lists of (strength, angle), one of each image."""
+    """Yield lists of (strength, angle), one per image."""
     maps = [tuple(gradients(each, mode)) for each in images]
     for at in np.ndindex(images[0].shape):
         pairs = [(int(across[at]), int(down[at])) for across, down in maps]
@@ -121,7 +121,7 @@ def folded(a, b):
 
 @pytest.fixture
 def triple():
-    """A fused image and three sources, with edges of all kinds and flat regions."""
+    """Return a fused image and three sources with edges of all kinds and flat regions."""
     sources = noise(3, 12, 15, seed=5)
     sources[:, :, 8:] = sources[:, :1, :1]
     fused = sources.float().mean(0).round().byte()
@@ -130,7 +130,7 @@ def triple():
     return fused, sources
 
 
-def test_qabf_is_the_formula_on_the_gradients_of_scipy(triple):
+def test_qabf_matches_the_formula_on_scipy_gradients(triple):
     fused, sources = triple
     top = below = 0.0
     for (g, a), *others in pixel_by_pixel(
@@ -140,13 +140,13 @@ def test_qabf_is_the_formula_on_the_gradients_of_scipy(triple):
     ):
         for g_i, a_i in others:
             aligned = 1 - abs(a_i - a) / (math.pi / 2)
-            kept = sigmoid(0.9994, 15, 0.5, ratio(g_i, g, 1)) * sigmoid(0.9879, 22, 0.8, aligned)
-            top += kept * g_i
+            quality = sigmoid(0.9994, 15, 0.5, ratio(g_i, g, 1)) * sigmoid(0.9879, 22, 0.8, aligned)
+            top += quality * g_i
             below += g_i
     assert qabf(fused[None], sources[:, None]).item() == pytest.approx(top / below, rel=1e-12)
 
 
-def test_q_g_is_the_formula_on_the_gradients_of_scipy(triple):
+def test_q_g_matches_the_formula_on_scipy_gradients(triple):
     fused, sources = triple
     values = []
     for (g, a), *others in pixel_by_pixel(
@@ -167,7 +167,7 @@ def test_q_g_is_the_formula_on_the_gradients_of_scipy(triple):
     assert q_g(fused[None], sources[:, None]).item() == pytest.approx(np.mean(values), rel=1e-12)
 
 
-def test_nabf_is_the_formula_on_the_gradients_of_scipy(triple):
+def test_nabf_matches_the_formula_on_scipy_gradients(triple):
     fused, sources = triple
     top = below = 0.0
     for (g, a), *others in pixel_by_pixel(
@@ -177,9 +177,9 @@ def test_nabf_is_the_formula_on_the_gradients_of_scipy(triple):
     ):
         for g_i, a_i in others:
             strength = sigmoid(0.9999, 19, 0.5, ratio(g_i, g, 0))
-            kept = math.sqrt(strength * sigmoid(0.9995, 22, 0.5, folded(a_i, a)))
+            quality = math.sqrt(strength * sigmoid(0.9995, 22, 0.5, folded(a_i, a)))
             weight = (g_i / 8) ** 1.5 if g_i / 8 >= 2 else 0.001
-            top += weight * (1 - kept) * all(g > each for each, _ in others)
+            top += weight * (1 - quality) * all(g > each for each, _ in others)
             below += weight
     assert top > 0
     assert nabf(fused[None], sources[:, None]).item() == pytest.approx(top / below, rel=1e-12)
@@ -193,7 +193,7 @@ def gray(path: Path) -> torch.Tensor:
     ("row", "printed"), [("addition_1e2", 0.44190), ("l1norm_r0_1e2", 0.47684)]
 )
 def test_table2_qabf(shared, row, printed):
-    """Every picture of two rows, and the numbers that the paper prints."""
+    """All images of two rows, and the values printed in the paper."""
     oracle, pairs = shared / "oracle/table2", shared / "data/eval/tno20"
     with (oracle / f"per_image_{row}.csv").open(newline="") as file:
         expected = list(csv.DictReader(file))
@@ -213,8 +213,8 @@ def test_table2_qabf(shared, row, printed):
 
 
 @pytest.mark.parametrize("size", ["small", "full"])
-def test_the_program_of_the_paper_is_followed_into_the_rounding_of_gnu_octave(shared, size):
-    """The same program gives other values where `conv2` adds up the columns from the last on.
+def test_the_program_of_the_paper_is_reproduced_with_the_rounding_of_gnu_octave(shared, size):
+    """The same program gives other values if `conv2` sums the columns from the last to the first.
 
     The convention `paper` is that program in MATLAB, which made Table II.
     """
@@ -229,15 +229,15 @@ def test_the_program_of_the_paper_is_followed_into_the_rounding_of_gnu_octave(sh
         assert value == pytest.approx(float(row["value"]), rel=1e-9), row["fused"]
 
 
-def test_equal_strengths_are_found_because_roots_are_rounded_correctly():
-    """torch's own are not, on many CPUs: one picture of Table II was off by 2e-5."""
+def test_equal_strengths_compare_equal_because_square_roots_are_correctly_rounded():
+    """On many CPUs those of torch are not: one image of Table II was off by 2e-5."""
     x, y = torch.rand(2, 100, 1000, generator=torch.Generator().manual_seed(0)).double() / 255
     expected = [math.sqrt(square) for square in (x * x + y * y).flatten().tolist()]
     assert _norm(x, y).flatten().tolist() == expected
 
 
 # ------------------------------------------------------------------ conventions
-def test_edges_kept_exactly_count_in_full_however_weak_they_are_but_not_by_tang():
+def test_exactly_preserved_edges_count_fully_however_weak_they_are_except_with_tang():
     """A quarter of a gray level: 64 steps of 16 bits."""
     faint = dot(64 / 257)
     aligned = sigmoid(0.9879, 22, 0.8, 1)
@@ -250,14 +250,14 @@ def test_edges_kept_exactly_count_in_full_however_weak_they_are_but_not_by_tang(
     assert qabf(faint, faint[None], "tang").item() == pytest.approx(weighted * aligned, rel=1e-14)
 
 
-def test_for_the_paper_most_edges_of_a_copy_are_lost():
+def test_with_paper_most_edges_of_a_copy_count_as_lost():
     fused = noise(1, 24, 24) // 16
     copied = qabf(fused, fused[None], "paper")
     assert copied < 0.01
     assert qabf(fused, fused[None]) > 0.97
 
 
-def test_the_unit_makes_no_difference_to_what_is_kept():
+def test_the_unit_does_not_affect_preserved_edges():
     fused, sources = noise(1, 16, 16), noise(2, 1, 16, 16, seed=1)
     sources[0, 0, :9] = fused[0, :9]
     for metric in (qabf, q_g):
@@ -266,13 +266,13 @@ def test_the_unit_makes_no_difference_to_what_is_kept():
             assert value.item() == pytest.approx(metric(fused, sources).item(), rel=1e-14)
 
 
-def test_liu_differs_by_the_small_number_it_puts_for_zero(triple):
+def test_liu_differs_by_the_small_number_that_replaces_zero(triple):
     fused, sources = triple[0][None], triple[1][:, None]
     difference = abs(q_g(fused, sources, "liu") - q_g(fused, sources)).item()
     assert 0 < difference < 1e-5
 
 
-def test_for_the_paper_all_pixels_weigh_the_same():
+def test_with_paper_all_pixels_have_the_same_weight():
     source = torch.cat([torch.zeros(1, 3, 5), steps(100)], dim=-1)
     fused = source + torch.cat([steps(8), torch.zeros(1, 3, 5)], dim=-1)
     invented = fused[..., :3] > 0
@@ -281,13 +281,13 @@ def test_for_the_paper_all_pixels_weigh_the_same():
     assert nabf(fused, source[None], "paper").item() > 0.1
 
 
-def test_tang_judges_the_first_source():
+def test_tang_scores_the_first_source():
     fused, sources = noise(1, 9, 9), noise(3, 1, 9, 9, seed=1)
     swapped = nabf(sources[0], torch.stack([sources[1], sources[2], fused]))
     assert nabf(fused, sources, "tang").item() == swapped.item()
 
 
-# ------------------------------------------------------------------ so that drift shows
+# ------------------------------------------------------------------ pinned values
 @pytest.mark.parametrize(
     ("metric", "convention", "pinned"),
     [
@@ -302,6 +302,6 @@ def test_tang_judges_the_first_source():
         (nabf, "tang", 0.08984991062570577),
     ],
 )
-def test_the_value_of_a_random_image_has_not_moved(metric, convention, pinned, triple):
+def test_the_value_of_a_random_image_has_not_drifted(metric, convention, pinned, triple):
     fused, sources = triple[0][None], triple[1][:2, None]
     assert metric(fused, sources, convention).item() == pytest.approx(pinned, rel=1e-12)

@@ -1,4 +1,4 @@
-"""MEF-SSIM against a program that makes every patch, and by hand where the patches are simple."""
+"""MEF-SSIM against an implementation with explicit patches, and by hand for simple patches."""
 
 import csv
 
@@ -18,7 +18,7 @@ C = (0.03 * 255) ** 2
 
 
 def texture(seed, height=50, width=61):
-    """An image of whole gray levels, smooth with some noise."""
+    """Return a smooth image with some noise, in integer gray levels."""
     rng = np.random.default_rng(seed)
     walk = rng.normal(size=(height, width)).cumsum(0).cumsum(1)
     walk = (walk - walk.min()) / (walk.max() - walk.min())
@@ -26,13 +26,13 @@ def texture(seed, height=50, width=61):
 
 
 def score(fused, *sources, metric=mef_ssim, convention="default"):
-    """Judge one image, all of them arrays `(H, W)`."""
+    """Score one fused image; all images are arrays `(H, W)`."""
     fused, *sources = (torch.as_tensor(image, dtype=torch.float64) for image in (fused, *sources))
     return metric(fused[None], torch.stack(sources)[:, None], convention).item()
 
 
 def quality_of_patch(patches):
-    """q of one window: the fused patch and those of its sources, each 121 pixels."""
+    """Return q of one window, from patches of 121 pixels, that of the fused image first."""
     fused, *sources = patches
     apart = [source - source.mean() for source in sources]
     norms = [np.linalg.norm(x) for x in apart]
@@ -52,7 +52,7 @@ def quality_of_patch(patches):
 
 
 def by_patches(*images):
-    """The whole measure, with loops over windows as it is told in the paper."""
+    """Compute the metric with loops over windows, as the paper describes it."""
     value = 1.0
     for weight in WEIGHTS:
         patches = np.stack([sliding_window_view(image, (11, 11)) for image in images])
@@ -64,25 +64,25 @@ def by_patches(*images):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_closed_form_is_what_patch_after_patch_gives(count):
-    """At edges that are odd at first, and in the second scale."""
+def test_the_closed_form_matches_explicit_patches(count):
+    """With edges that are odd in the first and in the second scale."""
     *sources, noise = (texture(i) for i in range(count + 1))
     fused = (0.7 * np.mean(sources, axis=0) + 0.3 * noise).round()
-    # the reference computes variances in another way: what is left is rounding
+    # the reference computes variances differently: the tolerance covers rounding
     assert score(fused, *sources) == pytest.approx(by_patches(fused, *sources), abs=1e-11)
 
 
-def test_the_stronger_of_two_sources_that_agree_is_the_one_to_show():
-    """One source is the other with a tenth of its contrast: the desired patch is the stronger."""
+def test_of_two_consistent_sources_the_stronger_one_is_desired():
+    """One source has a tenth of the contrast of the other, which is the desired patch."""
     strong = texture(0)
     weak = 100 + 0.1 * (strong - 100)
-    # 0.001 is added to a norm of some hundred, which makes q a little less than 1
+    # 0.001 is added to a norm of about 100, so that q is slightly below 1
     assert score(strong, strong, weak) == pytest.approx(1, abs=1e-8)
     assert score(weak, strong, weak) < 0.5
     assert score((strong + weak) / 2, strong, weak) < 0.9
 
 
-def test_the_gray_level_does_not_count():
+def test_the_mean_gray_level_does_not_count():
     a, b = texture(0).clip(30, 220), texture(1)
     fused = (a + b) / 2
     assert score(fused + 10, a, b) == pytest.approx(score(fused, a, b), abs=1e-12)
@@ -90,19 +90,19 @@ def test_the_gray_level_does_not_count():
 
 
 @pytest.mark.parametrize("unit", [1, 1 / 257])
-def test_sources_that_cancel_leave_nothing_to_show(unit):
-    """The desired patch is flat, and a flat image is 1; at 8 bits and at fractions of a level."""
+def test_the_desired_patch_of_sources_that_cancel_is_flat(unit):
+    """A flat image then scores 1, at 8 bits and at fractions of a level."""
     a = texture(0, 48, 64) * unit
     b = 255 * unit - a
     assert score(np.full_like(a, 77), a, b) == 1
     assert score(a, a, b) < 1
-    # upside down, sums round otherwise
+    # flipped, sums round differently
     turned = (image[::-1].copy() for image in (a, a, b))
     assert score(*turned) == pytest.approx(score(a, a, b), abs=1e-12)
 
 
 @pytest.mark.parametrize("level", [0, 100, 100.3, 255])
-def test_a_constant_image_is_right_where_all_sources_are_constant_and_wrong_elsewhere(level):
+def test_a_constant_image_scores_1_if_all_sources_are_constant_and_less_than_half_otherwise(level):
     a, flat = texture(0), np.full((50, 61), level)
     assert score(flat, flat, flat / 2) == 1
     # q = C / (v_r + C), whatever the level
@@ -111,13 +111,13 @@ def test_a_constant_image_is_right_where_all_sources_are_constant_and_wrong_else
 
 
 def test_a_constant_image_by_hand():
-    """A board of 11x11 fields, levels 100 and 150: all scales see half-gray, none but the first."""
+    """A checkerboard of levels 100 and 150: only the first scale has contrast."""
     board = 100 + 50 * (np.indices((48, 48)).sum(axis=0) % 2)
     x = np.arange(-5, 6)
     bell = np.exp(-(x[:, None] ** 2 + x**2) / 4.5)
     white = bell[np.indices((11, 11)).sum(axis=0) % 2 == 0].sum() / bell.sum()
     variance = 50**2 * white * (1 - white)
-    # the desired patch is stronger by 0.001 / norm than the board, norm = 50 sqrt(60 61 / 121)
+    # the desired patch is stronger than the board by 0.001 / norm, norm = 50 sqrt(60 61 / 121)
     variance *= (1 + 0.001 / (50 * (60 * 61 / 121) ** 0.5)) ** 2
     expected = (C / (variance + C)) ** WEIGHTS[0]
     assert score(np.full((48, 48), 9), board) == pytest.approx(expected, abs=1e-12)
@@ -134,7 +134,7 @@ def test_it_is_not_the_ms_ssim_of_wang():
     assert abs(score(fused, a, b) - score(fused, a, b, metric=ms_ssim_wang)) > 0.1
 
 
-def test_the_smallest_image_is_judged_and_a_smaller_one_refused():
+def test_the_smallest_image_has_a_value_and_a_smaller_one_is_rejected():
     image = texture(0)[:44]
     assert score(image, image, image) == pytest.approx(1, abs=1e-8)
     with pytest.raises(FusionlabError, match="MS_SSIM needs at least 44 pixels"):
@@ -152,13 +152,13 @@ def test_values_have_not_drifted_and_are_the_same_in_all_conventions(convention)
     ("row", "printed"), [("addition_1e2", "0.92995"), ("l1norm_r0_1e2", "0.85975")]
 )
 def test_it_gives_table_ii_to_the_last_digit(row, printed, shared):
-    found = []
+    values = []
     with (shared / "oracle" / "table2" / f"per_image_{row}.csv").open(newline="") as file:
         for entry in csv.DictReader(file):
             name = f"{entry['tno20']}.png"
             sources = [iio.imread(shared / "data" / "eval" / "tno20" / s / name) for s in "ab"]
             fused = iio.imread(shared / "oracle" / "table2" / row / name)
-            found.append(score(fused, *sources, convention="paper"))
-            assert found[-1] == pytest.approx(float(entry["MS_SSIM"]), rel=1e-6)
-    assert len(found) == 20
-    assert f"{np.mean(found):.5f}" == printed
+            values.append(score(fused, *sources, convention="paper"))
+            assert values[-1] == pytest.approx(float(entry["MS_SSIM"]), rel=1e-6)
+    assert len(values) == 20
+    assert f"{np.mean(values):.5f}" == printed

@@ -1,4 +1,4 @@
-"""FMI: windows by hand and by the definition letter by letter, transforms of others, Table II."""
+"""FMI: windows by hand and by a literal implementation, transforms of scipy, Table II."""
 
 import cmath
 import csv
@@ -35,14 +35,14 @@ def noise(*shape, seed=0):
 
 
 def window(pixels):
-    """A 3x3 image that holds some pixels, numbered 1..9 column by column, on black."""
+    """Return a black 3x3 image with some pixels set, numbered 1..9 in column-major order."""
     image = torch.zeros(9, dtype=torch.float64)
     for number, value in pixels.items():
         image[number - 1] = value
     return image.view(3, 3).T
 
 
-def told(fused, source):
+def information(fused, source):
     return mean_information(fused, source[None]).item()
 
 
@@ -51,7 +51,7 @@ def entropy(*pdf):
 
 
 # ------------------------------------------------------------------ two windows by hand
-def test_pairs_of_neighbors_that_overlap_tell_of_each_other():
+def test_overlapping_pairs_of_neighbors_share_information():
     """p lies on 1 and 2, q on 2 and 3, each with one half: 1 bit each.
 
     c = (1/4 - 1/9) / (1/2 - 1/9) = 5/14; at the upper bound q is p moved on by one, so that
@@ -59,48 +59,52 @@ def test_pairs_of_neighbors_that_overlap_tell_of_each_other():
     (1 - phi) / 4.
     """
     joint = entropy(19 / 56, 9 / 56, 9 / 56, 19 / 56)
-    assert told(window({1: 9, 2: 9}), window({2: 5, 3: 5})) == pytest.approx(2 - joint, rel=1e-14)
+    assert information(window({1: 9, 2: 9}), window({2: 5, 3: 5})) == pytest.approx(
+        2 - joint, rel=1e-14
+    )
 
 
-def test_pairs_of_neighbors_far_apart_tell_of_each_other_in_reverse():
+def test_distant_pairs_of_neighbors_share_information_by_negative_correlation():
     """p lies on 1 and 2, q on 8 and 9: c = (0 - 1/9) / (1/2 - 1/9) = -2/7, corr(M) = -1."""
     joint = entropy(9 / 28, 5 / 28, 5 / 28, 9 / 28)
-    assert told(window({1: 9, 2: 9}), window({8: 5, 9: 5})) == pytest.approx(2 - joint, rel=1e-14)
+    assert information(window({1: 9, 2: 9}), window({8: 5, 9: 5})) == pytest.approx(
+        2 - joint, rel=1e-14
+    )
 
 
-def test_equal_windows_tell_all_even_if_they_are_flat():
+def test_equal_windows_score_1_even_if_they_are_flat():
     for pixels in ({}, {5: 1}, {1: 3, 4: 7, 9: 5}):
-        assert told(window(pixels), window(pixels)) == 1
+        assert information(window(pixels), window(pixels)) == 1
 
 
-def test_windows_of_one_shape_tell_all_unless_they_are_flat_or_a_dot():
+def test_windows_of_the_same_shape_score_1_unless_they_are_flat_or_a_dot():
     shape = window({1: 3, 4: 7, 9: 5})
-    assert told(shape, 2 * shape + 1) == pytest.approx(1, rel=1e-14)
-    assert told(window({}), window({}) + 1) == pytest.approx(0, abs=1e-14)
-    assert told(window({5: 1}), window({5: 2})) == 0
+    assert information(shape, 2 * shape + 1) == pytest.approx(1, rel=1e-14)
+    assert information(window({}), window({}) + 1) == pytest.approx(0, abs=1e-14)
+    assert information(window({5: 1}), window({5: 2})) == 0
 
 
-def test_a_window_with_one_bright_pixel_tells_nothing():
+def test_a_window_with_one_bright_pixel_scores_0():
     dot, elsewhere, shape = window({5: 1}), window({6: 1}), window({1: 3, 4: 7, 9: 5})
-    assert told(dot, elsewhere) == 0
-    assert told(dot, shape) == pytest.approx(0, abs=1e-14)
+    assert information(dot, elsewhere) == 0
+    assert information(dot, shape) == pytest.approx(0, abs=1e-14)
 
 
 def test_a_window_that_is_almost_a_dot_counts_as_one():
     for faint in (1e-9, 1e-12, 1e-16):
-        value = told(window({4: faint, 5: 1}), window({5: 1, 6: faint}))
+        value = information(window({4: faint, 5: 1}), window({5: 1, 6: faint}))
         assert value == pytest.approx(0, abs=1e-6)
 
 
 def test_the_window_is_read_column_by_column():
     fused, source = window({1: 1, 2: 2, 5: 4}), window({2: 1, 6: 3, 5: 2})
-    assert told(fused, source) == pytest.approx(by_the_letter(fused, source), rel=1e-13)
-    assert told(fused, source) != pytest.approx(told(fused.T, source.T), rel=0.01)
+    assert information(fused, source) == pytest.approx(by_the_letter(fused, source), rel=1e-13)
+    assert information(fused, source) != pytest.approx(information(fused.T, source.T), rel=0.01)
 
 
-# ------------------------------------------------------------------ the definition, literally
+# ------------------------------------------------------------------ a literal implementation
 def by_the_letter(fused, source):
-    """The value of two 3x3 windows with a loop for each sum, and complex logarithms."""
+    """Return the value of two 3x3 windows with a loop for each sum, and complex logarithms."""
     if torch.equal(fused, source):
         return 1.0
     p, q = (distribution(w.T.flatten().tolist()) for w in (fused, source))
@@ -152,32 +156,32 @@ def features(kind):
 
 
 @pytest.mark.parametrize("kind", ["noise", "peaks", "dots", "edges", "alike", "opposite"])
-def test_all_windows_at_once_are_the_definition_one_by_one(kind):
+def test_batched_windows_match_the_definition_one_by_one(kind):
     fused, source = features(kind)
     values = [
         by_the_letter(fused[top : top + 3, left : left + 3], source[top : top + 3, left : left + 3])
         for top in range(18)
         for left in range(7)
     ]
-    assert told(fused, source) == pytest.approx(np.mean(values), rel=1e-11)
+    assert information(fused, source) == pytest.approx(np.mean(values), rel=1e-11)
 
 
-def test_a_window_may_tell_less_than_nothing_or_more_than_all():
-    """Where phi is above one, and some joint probabilities are negative."""
+def test_the_value_of_a_window_may_be_below_0_or_above_1():
+    """If phi is above one and some joint probabilities are negative."""
     for fused, source, value in (
         (window({4: 1, 5: 50}), window({5: 50, 6: 1}), -0.404),
         (window({6: 50, 7: 1}), window({1: 1, 6: 50, 7: 1}), 2.784),
     ):
-        assert told(fused, source) == pytest.approx(value, abs=1e-3)
-        assert told(fused, source) == pytest.approx(by_the_letter(fused, source), rel=1e-11)
+        assert information(fused, source) == pytest.approx(value, abs=1e-3)
+        assert information(fused, source) == pytest.approx(by_the_letter(fused, source), rel=1e-11)
 
 
 @pytest.mark.parametrize("at_once", [1, 5, 7, 30])
-def test_how_many_windows_are_judged_at_once_does_not_matter(monkeypatch, at_once):
+def test_the_batch_size_does_not_matter(monkeypatch, at_once):
     fused, *sources = torch.rand(3, 9, 12, generator=torch.Generator().manual_seed(0)).double()
-    whole = mean_information(fused, torch.stack(sources))
+    expected = mean_information(fused, torch.stack(sources))
     monkeypatch.setattr(copulas, "CPU_BATCH", at_once)
-    assert torch.allclose(mean_information(fused, torch.stack(sources)), whole, rtol=1e-14)
+    assert torch.allclose(mean_information(fused, torch.stack(sources)), expected, rtol=1e-14)
 
 
 # ------------------------------------------------------------------ edges
@@ -185,7 +189,7 @@ STEP = torch.tensor([[0.0] * 8 + [255.0] * 8] * 5)
 """Columns 7 and 8, on both sides of the step, have the same gradient."""
 
 
-def test_of_two_equal_gradients_matlab_takes_the_second_and_octave_none():
+def test_of_two_equal_gradients_matlab_marks_the_second_and_octave_neither():
     expected = torch.zeros(5, 16)
     expected[:, 8] = 1
     assert torch.equal(_edges_matlab(STEP[None].double())[0], expected.double())
@@ -197,31 +201,31 @@ def test_of_two_equal_gradients_matlab_takes_the_second_and_octave_none():
 def test_both_find_the_ridge_of_a_ramp_that_is_steepest_in_the_middle():
     ramp = torch.tensor([[0.0] * 7 + [20, 120, 220] + [240.0] * 7] * 5, dtype=torch.float64)
     for edges in (_edges_matlab, _edges_octave):
-        (found,) = edges(ramp[None])
-        assert found.nonzero()[:, 1].tolist() == [8] * 5
+        (edge_map,) = edges(ramp[None])
+        assert edge_map.nonzero()[:, 1].tolist() == [8] * 5
 
 
 def test_an_edge_may_lie_on_the_border():
     bright = torch.zeros(1, 5, 16, dtype=torch.float64)
     bright[..., -1] = 200
-    (found,) = _edges_matlab(bright)
-    assert found.nonzero()[:, 1].tolist() == [15] * 5
+    (edge_map,) = _edges_matlab(bright)
+    assert edge_map.nonzero()[:, 1].tolist() == [15] * 5
 
 
 def test_weak_gradients_are_no_edges():
-    """Four of 16 columns have a gradient: its square is four times the mean, which is no more."""
+    """Four of 16 columns have a gradient, and its square equals the threshold, 4 times the mean."""
     stairs = torch.tensor([[0.0] * 4 + [80.0] * 8 + [160.0] * 4] * 5, dtype=torch.float64)
     assert _edges_matlab(stairs[None]).sum() == 0
     assert _edges_matlab(torch.cat([stairs, stairs[:, -1:]], dim=1)[None]).sum() == 2 * 5
 
 
-def test_a_fused_image_without_edges_gets_the_windows_without_edges_of_the_source():
-    """The edge in column 8 is seen by 3 of 14 columns of windows."""
+def test_a_fused_image_without_edges_scores_the_fraction_of_windows_without_edges_in_the_source():
+    """The edge in column 8 lies in 3 of 14 columns of windows."""
     flat = torch.full_like(STEP, 128)
     assert fmi_pixel(flat[None], STEP[None, None]).item() == pytest.approx(11 / 14, rel=1e-14)
 
 
-def test_the_paper_convention_of_edges_leaves_equal_gradients_to_noise():
+def test_in_the_paper_convention_rounding_decides_between_equal_gradients():
     fused, sources = noise(1, 40, 50) // 16 * 16, noise(2, 1, 40, 50, seed=1) // 16 * 16
     values = [fmi_pixel(fused, sources, c).item() for c in ("default", "paper")]
     assert values[0] != values[1]
@@ -256,7 +260,7 @@ def test_the_meyer_filter_has_the_taps_of_matlab():
     assert taps[1:3] == pytest.approx([-1.509740857e-06, 1.278766757e-06], abs=1e-10)
     assert taps[50:52] == pytest.approx([0.444095030766529, 0.743751004903787], abs=1e-10)
     assert sum(taps) == pytest.approx(math.sqrt(2))
-    # It is an orthogonal wavelet but for what was cut off.
+    # It is an orthogonal wavelet except for the truncation.
     assert sum(taps**2) == pytest.approx(1, abs=2e-6)
 
 
@@ -274,17 +278,17 @@ def test_a_fused_image_that_equals_all_sources_has_one(metric):
 
 
 @METRICS
-def test_each_source_counts_the_same(metric):
-    fused, other = noise(2, 1, 20, 23)
-    alone = metric(fused, other[None])
-    assert metric(fused, torch.stack([fused, other])).item() == pytest.approx(
+def test_all_sources_have_the_same_weight(metric):
+    fused, source = noise(2, 1, 20, 23)
+    alone = metric(fused, source[None])
+    assert metric(fused, torch.stack([fused, source])).item() == pytest.approx(
         (1 + alone.item()) / 2, rel=1e-12
     )
 
 
 @METRICS
-def test_white_noise_gets_the_value_it_always_got(metric):
-    """Pinned values, so that drift shows."""
+def test_the_value_of_white_noise_has_not_drifted(metric):
+    """Pinned values."""
     expected = {
         fmi_pixel: 0.8789473684210526,
         fmi_dct: 0.09907057832468152,
@@ -300,15 +304,15 @@ def test_the_paper_convention_of_coefficients_is_the_default(metric):
     assert torch.equal(metric(fused, sources, "paper"), metric(fused, sources))
 
 
-def test_a_constant_image_shares_no_cosines_with_others():
+def test_a_constant_image_has_fmi_dct_0():
     sources = noise(2, 1, 20, 23)
     for level in (0, 1, 77, 255):
         constant = torch.full_like(sources[0], level)
         assert fmi_dct(constant, sources).item() == pytest.approx(0, abs=1e-13)
 
 
-def test_a_constant_image_shares_next_to_no_wavelets_with_others_whatever_its_level():
-    """What it has left is where the four parts of the transform meet."""
+def test_a_constant_image_has_an_fmi_w_near_0_whatever_its_level():
+    """The rest comes from windows across the seams of the four bands."""
     sources = noise(2, 1, 20, 23)
     levels = torch.arange(1, 256).view(-1, 1, 1).expand(-1, 20, 23)
     values = fmi_w(levels[::10], sources.expand(-1, 26, -1, -1))
@@ -317,8 +321,8 @@ def test_a_constant_image_shares_next_to_no_wavelets_with_others_whatever_its_le
 
 
 @pytest.mark.parametrize("metric", [fmi_dct, fmi_w])
-def test_no_rounding_noise_decides_about_flat_areas(metric):
-    """In most of these images nothing is to be seen, as in many medical ones."""
+def test_rounding_noise_does_not_affect_flat_areas(metric):
+    """Most of each image is flat, as in many medical images."""
     fused, *sources = noise(3, 1, 24, 150).double().clamp_(max=250)
     fused[..., 40:] = 33.1
     sources = torch.stack(sources)
@@ -344,7 +348,7 @@ PAIRS = [f"{number:02}" for number in range(1, 21)]
 
 @cache
 def of_pair(shared, row, pair):
-    """FMI_w and FMI_dct of one of the authors' pictures."""
+    """Return FMI_w and FMI_dct of one of the authors' images."""
     tno20 = shared / "data" / "eval" / "tno20"
     fused = iio.imread(shared / "oracle" / "table2" / row / f"{pair}.png")
     sources = np.array([iio.imread(tno20 / source / f"{pair}.png") for source in "ab"])

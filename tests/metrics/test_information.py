@@ -1,4 +1,4 @@
-"""Entropies and what images share: by hand, by SciPy, scikit-image and the printed formulas."""
+"""Entropies and mutual information by hand, SciPy, scikit-image and the printed formulas."""
 
 from math import e, inf, isnan, log, log2
 
@@ -26,13 +26,13 @@ Q = 0.43137
 
 
 def judge(metric, fused, *sources, convention="default"):
-    """One value, of images written as nested lists or arrays."""
+    """Score images given as nested lists or arrays."""
     fused, *sources = (torch.as_tensor(np.asarray(x, dtype=float)) for x in (fused, *sources))
     return metric(fused[None], torch.stack(sources)[:, None], convention).item()
 
 
 def related(seed, height=40, width=33):
-    """Two sources of some 100 levels and a fused image that has something of both, 8 bits."""
+    """Return two 8-bit sources of about 100 levels and a fused image that resembles both."""
     rng = np.random.default_rng(seed)
     a = np.clip(100 + np.cumsum(rng.normal(0, 4, (height, width)), axis=1), 0, 255)
     b = np.clip(120 + np.cumsum(rng.normal(0, 4, (height, width)), axis=0), 0, 255)
@@ -40,26 +40,26 @@ def related(seed, height=40, width=33):
     return [np.floor(x + 0.5).astype(np.uint8) for x in (fused, a, b)]
 
 
-def joint(one, other):
-    """p(i, j), by NumPy."""
-    counts, _, _ = np.histogram2d(one.ravel(), other.ravel(), bins=256, range=[[-0.5, 255.5]] * 2)
-    return counts / one.size
+def joint(x, y):
+    """Return p(i, j) by NumPy."""
+    counts, _, _ = np.histogram2d(x.ravel(), y.ravel(), bins=256, range=[[-0.5, 255.5]] * 2)
+    return counts / x.size
 
 
 # ------------------------------------------------------------------ EN
 
 
-def test_the_entropy_of_levels_that_are_equally_frequent_is_their_number_of_bits():
+def test_the_entropy_of_equally_frequent_levels_is_the_logarithm_of_their_number():
     assert judge(entropy, [[0, 80], [160, 255]], [[0, 0], [0, 0]]) == pytest.approx(2, abs=1e-14)
     assert judge(entropy, ALL_LEVELS, ALL_LEVELS) == pytest.approx(8, abs=1e-13)
 
 
 @pytest.mark.parametrize("level", [0, 128, 100 / 3, 255])
-def test_a_constant_image_has_no_entropy_at_all(level):
+def test_the_entropy_of_a_constant_image_is_exactly_zero(level):
     assert judge(entropy, np.full((7, 9), level), ALL_LEVELS[:7, :9]) == 0
 
 
-def test_levels_are_whole():
+def test_levels_are_rounded_to_integers():
     """16-bit images have fractions of a level: 99.6 and 100.4 are the same, 100.5 is not."""
     assert judge(entropy, [[99.6, 100.4]], [[0, 0]]) == 0
     assert judge(entropy, [[99.6, 100.5]], [[0, 0]]) == pytest.approx(1, abs=1e-15)
@@ -76,14 +76,14 @@ def test_the_entropy_is_that_of_scikit_image_and_scipy(seed):
 # ------------------------------------------------------------------ MI
 
 
-def test_an_image_shares_with_itself_all_that_it_has_and_nothing_with_an_independent_one():
+def test_mutual_information_is_the_entropy_for_a_copy_and_zero_for_an_independent_image():
     assert judge(mutual_information, LEFT_RIGHT, LEFT_RIGHT, UP_DOWN) == 1
     assert judge(mutual_information, LEFT_RIGHT, UP_DOWN, UP_DOWN) == 0
     assert judge(mutual_information, ALL_LEVELS, *[ALL_LEVELS] * 3) == pytest.approx(24, abs=1e-12)
 
 
-def test_a_constant_image_shares_exactly_nothing():
-    """Though the shares of its neighbor's levels add up to 1 only but for rounding."""
+def test_the_mutual_information_with_a_constant_image_is_exactly_zero():
+    """Although the fractions of the other image's levels sum to 1 only up to rounding."""
     _, a, b = related(0, 7, 11)
     for metric in (mutual_information, normalized_mutual_information, tsallis_information):
         assert judge(metric, np.full((7, 11), 77), a, b) == 0
@@ -91,11 +91,14 @@ def test_a_constant_image_shares_exactly_nothing():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_mutual_information_is_what_that_of_scikit_image_was_normalized_from(seed):
-    """Studholme's (H(A) + H(F)) / H(A, F), with the 256 bins of whole levels."""
+def test_mutual_information_matches_the_normalized_one_of_scikit_image(seed):
+    """Studholme's (H(A) + H(F)) / H(A, F), with one bin per integer level."""
     fused, a, _ = related(seed)
     for image in (fused, a):
-        image[0, :2] = 0, 255  # the bins of scikit-image go from the least to the largest value
+        image[0, :2] = (
+            0,
+            255,
+        )  # the bins of scikit-image range from the smallest to the largest value
     entropies = shannon_entropy(fused) + shannon_entropy(a)
     expected = entropies - entropies / nmi_of_scikit_image(fused, a, bins=256)
     assert judge(mutual_information, fused, a) == pytest.approx(expected, rel=1e-11)
@@ -104,13 +107,13 @@ def test_mutual_information_is_what_that_of_scikit_image_was_normalized_from(see
     )
 
 
-def test_vifb_takes_natural_logarithms():
+def test_vifb_uses_natural_logarithms():
     images = related(0)
     vifb = judge(mutual_information, *images, convention="vifb")
     assert vifb == pytest.approx(judge(mutual_information, *images) * log(2), rel=1e-14)
 
 
-def test_tang_takes_254_and_255_for_one_level_of_two_images_but_for_two_of_one():
+def test_tang_merges_levels_254_and_255_in_joint_histograms_only():
     """H(A) + H(F) - H(A, F): with all four pixels different 2 + 2 - 2, merged 2 + 2 - 1.5."""
     image = [[0, 100], [254, 255]]
     assert judge(mutual_information, image, image) == pytest.approx(2, abs=1e-14)
@@ -125,8 +128,8 @@ def test_tang_takes_254_and_255_for_one_level_of_two_images_but_for_two_of_one()
 @pytest.mark.parametrize(
     "metric", [mutual_information, normalized_mutual_information, nonlinear_correlation]
 )
-def test_it_makes_no_difference_that_vifb_and_liu_stretch_the_images_first(metric):
-    """A stretch of whole levels makes no two levels one."""
+def test_min_max_normalization_by_vifb_and_liu_does_not_change_the_values(metric):
+    """Normalization keeps different integer levels different."""
     images = related(1)
     stretched = [np.floor((x - x.min()) / np.ptp(x) * 255 + 0.5) for x in images]
     assert all(np.ptp(x) < 255 for x in images)
@@ -144,7 +147,7 @@ def test_each_source_that_the_fused_image_equals_counts_1():
 
 
 def test_half_of_the_information_counts_2_thirds():
-    """The fused image has 2 bits, the source 1, which they share: 2 * 1 / (2 + 1)."""
+    """The fused image has 2 bits, the source 1, which is shared: 2 * 1 / (2 + 1)."""
     value = judge(normalized_mutual_information, [[0, 1], [2, 3]], LEFT_RIGHT)
     assert value == pytest.approx(2 / 3, abs=1e-14)
 
@@ -152,7 +155,7 @@ def test_half_of_the_information_counts_2_thirds():
 @pytest.mark.parametrize(
     "metric", [normalized_mutual_information, nonlinear_correlation, tsallis_information]
 )
-def test_the_toolbox_of_liu_refuses_constant_images_but_for_black_ones(metric):
+def test_the_toolbox_of_liu_has_no_value_for_constant_images_except_black_ones(metric):
     fused, a, b = related(0)
     constant = np.full_like(a, 128)
     for images in ([constant, a, b], [fused, constant, b], [fused, a, constant]):
@@ -164,7 +167,7 @@ def test_the_toolbox_of_liu_refuses_constant_images_but_for_black_ones(metric):
 # ------------------------------------------------------------------ CE
 
 
-def test_images_of_the_same_histogram_have_no_cross_entropy():
+def test_the_cross_entropy_of_images_with_the_same_histogram_is_zero():
     assert judge(cross_entropy, LEFT_RIGHT, UP_DOWN, LEFT_RIGHT) == 0
 
 
@@ -176,39 +179,39 @@ def test_cross_entropy_by_hand():
     assert judge(cross_entropy, fused, source, fused) == pytest.approx(expected / 2, abs=1e-15)
 
 
-def test_cross_entropy_does_not_see_the_levels_that_the_fused_image_lacks():
-    """1/2 log2 (1/2 / 1) is left, where the divergence is infinite."""
+def test_cross_entropy_ignores_levels_that_the_fused_image_lacks():
+    """1/2 log2 (1/2 / 1) remains, whereas the divergence is infinite."""
     fused, source = [[9, 9], [9, 9]], [[0, 0], [9, 9]]
     assert judge(cross_entropy, fused, source) == pytest.approx(-0.5, abs=1e-15)
     assert stats.entropy([0.5, 0.5], [0, 1], base=2) == inf
 
 
-def test_the_least_cross_entropy_is_that_of_a_constant_image_that_a_source_has_for_1_in_e_pixels():
+def test_a_constant_image_with_the_level_of_1_in_e_source_pixels_has_the_smallest_cross_entropy():
     share = round(1000 / e)
     source = [[9] * share + [0] * (1000 - share)]
     value = judge(cross_entropy, [[9] * 1000], source)
-    assert value == pytest.approx(-log2(e) / e, abs=1e-6)  # 1000 / e is not whole
+    assert value == pytest.approx(-log2(e) / e, abs=1e-6)  # 1000 / e is not an integer
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_cross_entropy_is_the_divergence_of_scipy_where_no_level_is_missing(seed):
     rng = np.random.default_rng(seed)
     fused, a, b = rng.integers(0, 8, (3, 30, 20))
-    mine, *theirs = (np.bincount(x.ravel(), minlength=8) for x in (fused, a, b))
-    expected = np.mean([stats.entropy(source, mine, base=2) for source in theirs])
+    of_fused, *of_sources = (np.bincount(x.ravel(), minlength=8) for x in (fused, a, b))
+    expected = np.mean([stats.entropy(source, of_fused, base=2) for source in of_sources])
     assert judge(cross_entropy, fused, a, b) == pytest.approx(expected, rel=1e-10)
 
 
 # ------------------------------------------------------------------ Q_NCIE
 
 
-def test_images_that_are_one_and_use_every_level_have_q_ncie_1():
+def test_equal_images_that_use_every_level_have_q_ncie_1():
     assert judge(nonlinear_correlation, ALL_LEVELS, ALL_LEVELS, ALL_LEVELS) == pytest.approx(
         1, abs=1e-12
     )
 
 
-def test_images_that_share_nothing_have_the_least_q_ncie():
+def test_independent_images_have_the_smallest_q_ncie():
     """All eigenvalues are 1: 1 + K (1/K) log256 (1/K)."""
     a, b, c = np.indices((2, 2, 2)).reshape(3, 2, 4)
     assert judge(nonlinear_correlation, a, b, c) == pytest.approx(1 - log(3) / log(256), abs=1e-14)
@@ -224,7 +227,7 @@ def test_q_ncie_of_one_pair_that_is_equal_by_hand():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_q_ncie_is_what_scipy_and_numpy_make_of_the_printed_formula(seed):
+def test_q_ncie_matches_the_printed_formula_in_scipy_and_numpy(seed):
     images = related(seed)
     matrix = np.eye(3)
     for i in range(3):
@@ -247,31 +250,33 @@ def tsallis_by_numpy(pairs, by_chance):
 
 def test_q_te_of_one_bit_by_hand():
     """I = (1 - 2^(q-1)) / (1-q), H = (2^(1-q) - 1) / (1-q), and I(A, B) = I(A, F) = I(B, F)."""
-    shared, own = (1 - 2 ** (Q - 1)) / (1 - Q), (2 ** (1 - Q) - 1) / (1 - Q)
+    shared, own_entropy = (1 - 2 ** (Q - 1)) / (1 - Q), (2 ** (1 - Q) - 1) / (1 - Q)
     images = [LEFT_RIGHT] * 3
     value = judge(tsallis_information, *images)
-    assert value == pytest.approx(2 * shared / (2 * own - shared), rel=1e-14)
+    assert value == pytest.approx(2 * shared / (2 * own_entropy - shared), rel=1e-14)
     liu = judge(tsallis_information, *images, convention="liu")
     assert liu == pytest.approx(2 * shared / (1 + 1 + shared), rel=1e-14)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_q_te_is_what_numpy_makes_of_the_printed_formula(seed):
+def test_q_te_matches_the_printed_formula_in_numpy(seed):
     fused, a, b = related(seed)
 
-    def shared(one, other):
-        pairs = joint(one, other)
+    def shared(x, y):
+        pairs = joint(x, y)
         return tsallis_by_numpy(pairs, np.outer(pairs.sum(axis=1), pairs.sum(axis=0)))
 
-    def own(image):
+    def tsallis_entropy(image):
         return ((np.bincount(image.ravel()) / image.size) ** Q).sum() / (1 - Q) - 1 / (1 - Q)
 
-    expected = (shared(a, fused) + shared(b, fused)) / (own(a) + own(b) - shared(a, b))
+    expected = (shared(a, fused) + shared(b, fused)) / (
+        tsallis_entropy(a) + tsallis_entropy(b) - shared(a, b)
+    )
     assert judge(tsallis_information, fused, a, b) == pytest.approx(expected, rel=1e-11)
 
 
-def test_a_negative_tells_as_much_as_the_image_but_not_to_the_toolbox_of_liu():
-    """It multiplies p(i) of the wrong image: which levels are frequent makes a difference."""
+def test_a_negative_has_the_information_of_the_image_except_with_the_toolbox_of_liu():
+    """It multiplies by p(i) of the wrong image, so that the levels themselves matter."""
     fused, a, b = related(0)
     for convention, same in (("default", True), ("liu", False)):
         image = judge(tsallis_information, fused, a, b, convention=convention)
@@ -279,7 +284,7 @@ def test_a_negative_tells_as_much_as_the_image_but_not_to_the_toolbox_of_liu():
         assert (negative == pytest.approx(image, rel=1e-12)) is same
 
 
-def test_the_toolbox_of_liu_stretches_images_before_it_looks_at_their_levels():
+def test_the_toolbox_of_liu_normalizes_images_before_it_counts_their_levels():
     images = related(0)
     stretched = [np.floor((x - x.min()) / np.ptp(x) * 255 + 0.5) for x in images]
     values = {judge(tsallis_information, *some, convention="liu") for some in (images, stretched)}
@@ -307,8 +312,8 @@ def test_q_te_is_defined_for_two_sources():
         (tsallis_information, "liu", 0.551163083307),
     ],
 )
-def test_values_stay_what_they_are(metric, convention, expected):
-    """Pinned when the oracle was met: whatever changes them changes the definition."""
+def test_values_have_not_drifted(metric, convention, expected):
+    """Pinned when the oracle was reproduced: a change means another definition."""
     assert judge(metric, *related(42), convention=convention) == pytest.approx(expected, rel=1e-10)
 
 
@@ -323,5 +328,5 @@ def test_values_stay_what_they_are(metric, convention, expected):
         tsallis_information,
     ],
 )
-def test_a_single_pixel_can_be_judged(metric):
+def test_a_single_pixel_has_a_value(metric):
     assert not isnan(judge(metric, [[3]], [[3]], [[5]]))

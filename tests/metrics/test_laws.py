@@ -1,4 +1,4 @@
-"""What every metric promises in its entry of the catalog, and what all have in common."""
+"""Properties that every metric declares in the catalog, and those that all have in common."""
 
 import math
 import warnings
@@ -15,13 +15,13 @@ from fusionlab.metrics.catalog import CATALOG
 from fusionlab.plugins.registry import Registration
 
 METRICS = {ref.name: ref for ref in CATALOG}
-EVERYTHING = [
+MEASURES = [
     Metric(Registration(ref, "fusionlab-imaging"), convention)
     for ref in CATALOG
     for convention in ("default", *ref.conventions)
 ]
 SIZE = 48
-"""Edge of most test images; a metric that needs more gets its own least."""
+"""Edge of most test images; a metric that needs more gets its own min_size."""
 
 NOT_MIRRORED = {
     "Qabf": "an edge of a single direction has the angle +pi/2, never -pi/2",
@@ -36,13 +36,13 @@ NOT_MIRRORED = {
     "FMI_dct": "likewise, and cosines change their sign",
     "FMI_w": "likewise",
 }
-"""Metrics that give a mirrored scene another value, by their definition."""
+"""Metrics whose definition gives a mirrored scene a different value, and why."""
 
 OF_THE_MEAN = {"RMSE", "PSNR"}
-"""A function of a mean over the sources, instead of a mean of it."""
+"""Metrics that are a function of a mean over the sources, not a mean."""
 
-PERFECT = {
-    # a fused image that is its only source: the ideal, where there is one
+IDEAL_VALUES = {
+    # values of a fused image that equals its only source, if there is an ideal
     "MSE": 0,
     "RMSE": 0,
     "PSNR": math.inf,
@@ -63,10 +63,10 @@ PERFECT = {
 }
 
 
-def scene(least=SIZE, k=2, count=1, seed=0, contrast=1.0):
-    """Fused images and sources: smooth areas, edges and noise, gray levels as uint8."""
+def scene(min_size=SIZE, k=2, count=1, seed=0, contrast=1.0):
+    """Return fused images and sources with smooth areas, edges and noise, as uint8."""
     rng = np.random.default_rng(seed)
-    edge = max(least, SIZE) + 3
+    edge = max(min_size, SIZE) + 3
     y, x = np.mgrid[:edge, : edge + 5] / edge
     sources = []
     for _ in range(k * count):
@@ -88,17 +88,17 @@ def named(measures):
     return pytest.mark.parametrize("measure", measures, ids=lambda m: m.name)
 
 
-@named(EVERYTHING)
-def test_a_batch_gives_what_its_images_give(measure):
+@named(MEASURES)
+def test_a_batch_has_the_values_of_its_images(measure):
     fused, sources = scene(measure.ref.min_size, k_for(measure.ref), count=3)
     together = measure(fused, sources)
     alone = torch.cat([measure(fused[i : i + 1], sources[:, i : i + 1]) for i in range(3)])
     assert torch.allclose(together, alone, rtol=1e-12, atol=1e-12, equal_nan=True)
 
 
-@named(EVERYTHING)
+@named(MEASURES)
 def test_eight_bits_as_integers_or_floats_are_the_same_image(measure):
-    """All is computed in float64, and float32 holds gray levels exactly: tolerance zero."""
+    """Everything is computed in float64, and float32 holds gray levels exactly: no tolerance."""
     fused, sources = scene(measure.ref.min_size, k_for(measure.ref))
     values = [measure(fused.to(t), sources.to(t)) for t in (torch.uint8, torch.float32)]
     for value in values:
@@ -106,8 +106,8 @@ def test_eight_bits_as_integers_or_floats_are_the_same_image(measure):
     assert values[0].dtype == torch.float64
 
 
-@named(EVERYTHING)
-def test_the_images_are_left_as_they_are(measure):
+@named(MEASURES)
+def test_the_images_are_not_modified(measure):
     fused, sources = (images.double() for images in scene(measure.ref.min_size))
     before = fused.clone(), sources.clone()
     measure(fused, sources)
@@ -115,7 +115,7 @@ def test_the_images_are_left_as_they_are(measure):
     assert torch.equal(sources, before[1])
 
 
-@named([m for m in EVERYTHING if m.convention == "default" and m.ref.symmetric])
+@named([m for m in MEASURES if m.convention == "default" and m.ref.symmetric])
 def test_the_order_of_the_sources_does_not_matter_where_it_is_claimed(measure):
     fused, sources = scene(measure.ref.min_size, k_for(measure.ref))
     assert torch.allclose(measure(fused, sources), measure(fused, sources.flip(0)), rtol=1e-12)
@@ -126,13 +126,13 @@ def test_claims_of_asymmetry_are_true():
         if not ref.symmetric:
             measure = Metric(Registration(ref, "fusionlab-imaging"))
             fused, sources = scene(ref.min_size)
-            fused[:], sources[0] = 128, 100  # ties are where the order tells
+            fused[:], sources[0] = 128, 100  # the order matters for ties
             sources[1] = torch.where(sources[1] > 128, 140, 100).to(torch.uint8)
             values = [measure(fused, sources).item(), measure(fused, sources.flip(0)).item()]
             assert values[0] != values[1], ref.name
 
 
-@named([m for m in EVERYTHING if m.convention == "default"])
+@named([m for m in MEASURES if m.convention == "default"])
 def test_a_mirrored_scene_has_the_same_value_or_a_reason(measure):
     fused, sources = scene(measure.ref.min_size)
     value = measure(fused, sources).item()
@@ -142,7 +142,7 @@ def test_a_mirrored_scene_has_the_same_value_or_a_reason(measure):
             assert mirrored == pytest.approx(value, rel=1e-9)
 
 
-@named([m for m in EVERYTHING if m.convention == "default"])
+@named([m for m in MEASURES if m.convention == "default"])
 @settings(max_examples=5)
 @given(seed=st.integers(0, 2**31), contrast=st.sampled_from([0.02, 0.3, 1.0, 8.0]))
 def test_values_lie_within_their_bounds(measure, seed, contrast):
@@ -152,8 +152,8 @@ def test_values_lie_within_their_bounds(measure, seed, contrast):
         assert math.isnan(value) or low - 1e-9 <= value.item() <= high + 1e-9
 
 
-@named([m for m in EVERYTHING if m.convention == "default"])
-def test_a_constant_fused_image_gets_what_the_catalog_says(measure):
+@named([m for m in MEASURES if m.convention == "default"])
+def test_a_constant_fused_image_has_the_value_stated_in_the_catalog(measure):
     fused, sources = scene(measure.ref.min_size)
     fused[:] = 77
     with warnings.catch_warnings():
@@ -164,7 +164,7 @@ def test_a_constant_fused_image_gets_what_the_catalog_says(measure):
         assert value == pytest.approx(constant, abs=1e-9, nan_ok=True)
 
 
-@named(EVERYTHING)
+@named(MEASURES)
 def test_images_that_are_all_constant_raise_nothing(measure):
     _, sources = scene(measure.ref.min_size)
     with warnings.catch_warnings():
@@ -174,8 +174,8 @@ def test_images_that_are_all_constant_raise_nothing(measure):
             assert measure(same[0], same).shape == (1,)
 
 
-@named([m for m in EVERYTHING if m.convention == "default"])
-def test_three_sources_mean_what_the_catalog_says(measure):
+@named([m for m in MEASURES if m.convention == "default"])
+def test_three_sources_are_combined_as_stated_in_the_catalog(measure):
     ref = measure.ref
     fused, sources = scene(ref.min_size, k=3)
     if ref.sources == "pair":
@@ -193,25 +193,25 @@ def test_three_sources_mean_what_the_catalog_says(measure):
     assert math.isfinite(value)
 
 
-@pytest.mark.parametrize(("name", "ideal"), PERFECT.items())
-def test_a_fused_image_that_is_its_source_is_perfect(name, ideal):
+@pytest.mark.parametrize(("name", "ideal"), IDEAL_VALUES.items())
+def test_a_fused_image_that_equals_its_only_source_has_the_ideal_value(name, ideal):
     measure = Metric(Registration(METRICS[name], "fusionlab-imaging"))
     _, sources = scene(METRICS[name].min_size)
     assert measure(sources[0], sources[:1]).item() == pytest.approx(ideal, abs=1e-9)
 
 
-@named(EVERYTHING)
-def test_the_smallest_image_is_the_one_that_is_named(measure):
-    least = measure.ref.min_size
-    fused, sources = scene(least)
-    fused, sources = fused[:, :least, :least], sources[..., :least, :least]
+@named(MEASURES)
+def test_the_smallest_image_is_the_one_stated_in_the_catalog(measure):
+    min_size = measure.ref.min_size
+    fused, sources = scene(min_size)
+    fused, sources = fused[:, :min_size, :min_size], sources[..., :min_size, :min_size]
     assert measure(fused, sources).shape == (1,)
-    if least > 1:
-        with pytest.raises(FusionlabError, match=f"at least {least} pixels"):
+    if min_size > 1:
+        with pytest.raises(FusionlabError, match=f"at least {min_size} pixels"):
             measure(fused[:, 1:], sources[..., 1:, :])
 
 
-@named([m for m in EVERYTHING if m.convention == "default"])
+@named([m for m in MEASURES if m.convention == "default"])
 @pytest.mark.parametrize(
     ("fused", "sources"),
     [
@@ -224,20 +224,20 @@ def test_the_smallest_image_is_the_one_that_is_named(measure):
     ],
     ids=["no-batch", "sizes", "no-source", "white", "black", "nan"],
 )
-def test_what_is_no_image_is_refused(measure, fused, sources):
+def test_invalid_images_are_rejected(measure, fused, sources):
     with pytest.raises(FusionlabError, match=measure.ref.name):
         measure(fused, sources)
 
 
-@named([m for m in EVERYTHING if m.convention == "default"])
-def test_an_unknown_convention_is_refused(measure):
+@named([m for m in MEASURES if m.convention == "default"])
+def test_an_unknown_convention_is_rejected(measure):
     fused, sources = scene(measure.ref.min_size)
     with pytest.raises(FusionlabError, match="has no convention 'folklore'"):
         measure.ref.load()(fused, sources, convention="folklore")
 
 
-@named([m for m in EVERYTHING if m.convention == "default"])
-def test_the_entry_tells_what_there_is_to_know(measure):
+@named([m for m in MEASURES if m.convention == "default"])
+def test_the_entry_and_the_docstring_are_complete(measure):
     ref = measure.ref
     assert ref.reference
     assert len(ref.summary) < 75
@@ -248,12 +248,12 @@ def test_the_entry_tells_what_there_is_to_know(measure):
 
 
 @pytest.mark.gpu
-@named(EVERYTHING)
-def test_cuda_gives_what_the_cpu_gives(measure):
+@named(MEASURES)
+def test_cuda_and_cpu_agree(measure):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     fused, sources = scene(measure.ref.min_size)
-    # sums of float64 in another order
+    # float64 sums in another order
     assert measure(fused.cuda(), sources.cuda()).item() == pytest.approx(
         measure(fused, sources).item(), rel=1e-9, nan_ok=True
     )

@@ -1,4 +1,4 @@
-"""Every metric against the programs that the field uses, value by value."""
+"""Every metric against published programs, value by value."""
 
 from __future__ import annotations
 
@@ -76,24 +76,24 @@ MAPPED = {
     # Han et al. 2013
     ("vif", "VIFF"): "VIFF",
 }
-"""(program, column) -> the metric of ours that has to give the same values."""
+"""(program, column) -> our metric that must have the same values."""
 
 NOT_OFFERED = {
     ("authors", "MI"): "always twice the entropy of the fused image, by a mistake",
-    # ours follows MATLAB, whose conv2 adds in another order; test_edges.py does so in Octave's
+    # ours uses the summation order of MATLAB's conv2; test_edges.py that of Octave's
     ("authors", "Qabf"): "made under GNU Octave, whose rounding is not that of Table II",
     ("liu", "Q_TE_sw2"): "a variant that the toolbox does not call by default",
     ("vif", "VIF_vec_ir"): "the wavelet-domain VIF; ours is that of the pixel domain",
     ("vif", "VIF_vec_vi"): "likewise",
 }
-"""Columns that nothing of ours has to reproduce, and why."""
+"""Columns that are not reproduced, and why."""
 
 
 RELATIVE = 1e-6
-"""The values are printed with ten digits; what is left is the order of summation."""
+"""The values have ten digits; the tolerance covers the order of summation."""
 
 ABSOLUTE = 1e-9
-"""For values near zero, such as a sum of canceling terms: the last digit printed."""
+"""For values near zero, such as sums of canceling terms: the last digit."""
 
 ROUNDING_NOISE = {
     ("authors", "FMI_dct", "pair11_fused_const128.png"): "nan in Octave, 0.024 in C++; ours 0",
@@ -103,7 +103,7 @@ ROUNDING_NOISE = {
         "pair11_fused_const128.png",
     ): "0.0143 in Octave, as ours; 0.139 in C++",
 }
-"""(program, column, fused) -> what a program makes of the noise in features of a flat image."""
+"""(program, column, fused) -> the program's value for rounding noise in a flat image."""
 
 
 class Row(NamedTuple):
@@ -118,18 +118,18 @@ class Row(NamedTuple):
 
 @cache
 def rows() -> tuple[Row, ...]:
-    """Every value of the oracle; none where it is absent."""
-    found = []
+    """Return all values of the oracle; none if it is absent."""
+    values = []
     for path in sorted(ORACLE.glob("*_*.csv")):
         program, _, size = path.stem.partition("_")
         if size not in ("small", "full"):
             continue
         with path.open(newline="") as file:
-            found += [
+            values += [
                 Row(program, size, r["metric"], r["ir"], r["vi"], r["fused"], float(r["value"]))
                 for r in csv.DictReader(file)
             ]
-    return tuple(found)
+    return tuple(values)
 
 
 @cache
@@ -138,7 +138,7 @@ def image(size: str, name: str) -> torch.Tensor:
 
 
 def images(row: Row) -> tuple[torch.Tensor, torch.Tensor]:
-    """The fused image `(1, H, W)` and its sources `(2, 1, H, W)`, infrared first."""
+    """Return the fused image `(1, H, W)` and its sources `(2, 1, H, W)`, infrared first."""
     sources = [image(row.size, row.ir), image(row.size, row.vi)]
     if row.column in ("SSIM_ir", "SSIM_vi"):
         sources = sources[:1] if row.column == "SSIM_ir" else sources[1:]
@@ -146,17 +146,17 @@ def images(row: Row) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("program", "column"), sorted(MAPPED))
-def test_a_program_of_the_field_is_reproduced(program, column, shared):
+def test_a_published_program_is_reproduced(program, column, shared):
     measure = Metric.find(MAPPED[program, column], installed())
-    mine = [
+    rows_of_column = [
         r
         for r in rows()
         if (r.program, r.column) == (program, column)
         and (r.program, r.column, r.fused) not in ROUNDING_NOISE
     ]
-    assert mine
+    assert rows_of_column
     wrong = []
-    for row in mine:
+    for row in rows_of_column:
         (value,) = measure(*images(row)).tolist()
         if not (
             math.isclose(value, row.value, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
@@ -166,7 +166,7 @@ def test_a_program_of_the_field_is_reproduced(program, column, shared):
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_column_of_the_oracle_is_passed_over_in_silence(shared):
+def test_every_column_of_the_oracle_is_compared_or_has_a_reason(shared):
     columns = {(row.program, row.column) for row in rows()}
     assert columns == MAPPED.keys() | NOT_OFFERED.keys()
     assert not MAPPED.keys() & NOT_OFFERED.keys()

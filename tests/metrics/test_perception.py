@@ -1,4 +1,4 @@
-"""Q_CB and Q_CV against SciPy, by hand, and what the toolbox does with stretching and borders."""
+"""Q_CB and Q_CV against SciPy and by hand; normalization and borders of the toolbox."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ TOOLBOX = ("liu", "vifb")
 
 
 def textured(seed, height=57, width=70):
-    """An image with structure at all scales and levels 20..220, in fractions of gray levels."""
+    """Return an image with structure at all scales, in fractions of the gray levels 20..220."""
     rng = np.random.default_rng(seed)
     walk = rng.normal(size=(height, width)).cumsum(0).cumsum(1)
     walk = (walk - walk.min()) / (walk.max() - walk.min())
@@ -20,7 +20,7 @@ def textured(seed, height=57, width=70):
 
 
 def fusion(seed, height=57, width=70):
-    """A fused image and its two sources, as numbers of the same seed."""
+    """Return a fused image and its two sources of the same seed."""
     sources = torch.stack(
         [textured(2 * seed, height, width), textured(2 * seed + 1, height, width)]
     )
@@ -28,21 +28,21 @@ def fusion(seed, height=57, width=70):
 
 
 def by_numpy(image, response, degrees):
-    """Filter with a CSF, the whole spectrum unfolded."""
+    """Filter with a CSF on the full spectrum."""
     i, j = (np.fft.fftfreq(n) * n / degrees for n in image.shape)
     return np.fft.ifft2(np.fft.fft2(image) * response(np.hypot(i[:, None], j))).real
 
 
 @pytest.mark.parametrize("size", [(57, 70), (64, 49)])
-def test_q_cb_is_what_scipy_gives(size):
+def test_q_cb_matches_scipy(size):
     def contrast(image):
-        seen = by_numpy(
+        filtered = by_numpy(
             image,
             lambda r: np.exp(-((r / 15.387) ** 2)) - 0.7622 * np.exp(-((r / 1.3456) ** 2)),
             15,
         )
         narrow, wide = (
-            ndimage.gaussian_filter(seen, sigma, mode="nearest", radius=15) for sigma in (2, 4)
+            ndimage.gaussian_filter(filtered, sigma, mode="nearest", radius=15) for sigma in (2, 4)
         )
         c = abs(narrow / wide - 1)
         return c**3 / (c**2 + 1e-4)
@@ -52,19 +52,19 @@ def test_q_cb_is_what_scipy_gives(size):
     quality = (
         a**2 * np.minimum(a, f) / np.maximum(a, f) + b**2 * np.minimum(b, f) / np.maximum(b, f)
     ) / (a**2 + b**2)
-    # near its zeros `wide` loses digits to cancellation
+    # near its zeros `wide` loses digits by cancellation
     assert q_cb(fused, sources).item() == pytest.approx(quality.mean(), rel=1e-9)
 
 
 @pytest.mark.parametrize("size", [(57, 70), (64, 49)])
-def test_q_cv_is_what_scipy_gives(size):
+def test_q_cv_matches_scipy(size):
     fused, sources = fusion(1, *size)
     error = weight = 0
     for source in sources:
         edges = np.hypot(
             *(ndimage.sobel(source[0].numpy(), axis, mode="nearest") for axis in (0, 1))
         )
-        seen = by_numpy(
+        filtered = by_numpy(
             (source - fused)[0].numpy(),
             lambda r: 2.6 * (0.0192 + 0.114 * r) * np.exp(-((0.114 * r) ** 1.1)),
             4,
@@ -72,14 +72,14 @@ def test_q_cv_is_what_scipy_gives(size):
         for y in range(0, size[0], 16):
             for x in range(0, size[1], 16):
                 region = np.s_[y : y + 16, x : x + 16]
-                error += (edges[region] ** 5).sum() * (seen[region] ** 2).mean()
+                error += (edges[region] ** 5).sum() * (filtered[region] ** 2).mean()
                 weight += (edges[region] ** 5).sum()
-    # both are sums in another order
+    # both sum in another order
     assert q_cv(fused, sources).item() == pytest.approx(error / weight, rel=1e-10)
 
 
 @pytest.mark.parametrize("convention", ["default", *TOOLBOX])
-def test_a_fused_image_equal_to_its_sources_is_perfect(convention):
+def test_a_fused_image_equal_to_its_sources_has_the_ideal_value(convention):
     fused, _ = fusion(2)
     sources = torch.stack([fused, fused, fused])
     assert q_cb(fused, sources, convention).item() == 1
@@ -94,8 +94,8 @@ def test_frequencies_are_those_of_freqspace():
     """
     even, odd = (0, 1, 2, 1), (0, 1, 2)
     expected = torch.tensor([[(i**2 + j**2) ** 0.5 / 15 for j in odd] for i in even])
-    found = _frequencies(torch.zeros(4, 5), degrees=15)
-    torch.testing.assert_close(found, expected)
+    frequencies = _frequencies(torch.zeros(4, 5), degrees=15)
+    torch.testing.assert_close(frequencies, expected)
     turned = _frequencies(torch.zeros(5, 4), degrees=15)
     torch.testing.assert_close(turned, expected.T[[0, 1, 2, 2, 1], :3])
 
@@ -105,19 +105,20 @@ def test_the_q_cv_of_a_grating_by_hand(convention, slope):
     """F is S and a grating of 10 gray levels and 16 cycles in 4 degrees: r = 4.
 
     Each region has four of the cycles, so that all of them have the error (10 S(4))^2 / 2. The
-    grating is zero in each second column; black and white lie there, so that nothing is stretched.
+    grating is zero in every second column; black and white are placed there, so that
+    normalization changes nothing.
     """
     source = fusion(3, 64, 64)[0].clamp(30, 220)
     source[0, :2, 1] = torch.tensor([0.0, 255.0])
     grating = 10 * torch.tensor([1.0, 0, -1, 0]).repeat(16)
     sensitivity = 2.6 * (0.0192 + slope * 4) * np.exp(-((slope * 4) ** 1.1))
     value = q_cv(source + grating, source[None], convention).item()
-    # what the Fourier transform rounds, here and below
+    # rounding of the Fourier transform, here and below
     assert value == pytest.approx((10 * sensitivity) ** 2 / 2, rel=1e-10)
 
 
-def test_more_brightness_is_an_error_unless_images_are_stretched():
-    """The CSF lets 2.6 * 0.0192 = 0.04992 of a constant difference pass."""
+def test_more_brightness_is_an_error_unless_images_are_normalized():
+    """The CSF passes 2.6 * 0.0192 = 0.04992 of a constant difference."""
     dark = fusion(4)[0].clamp(0, 200)
     bright = dark + 20
     assert q_cv(bright, dark[None]).item() == pytest.approx((20 * 0.04992) ** 2, rel=1e-10)
@@ -127,7 +128,7 @@ def test_more_brightness_is_an_error_unless_images_are_stretched():
         assert q_cb(bright, dark[None], convention).item() == 1
 
 
-def test_half_of_the_contrast_is_an_error_unless_images_are_stretched():
+def test_half_of_the_contrast_is_an_error_unless_images_are_normalized():
     source = (fusion(5)[0] / 2).round() * 2
     pale = source / 2 + 60
     assert q_cv(pale, source[None]).item() > 5
@@ -154,7 +155,7 @@ def test_a_constant_image_preserves_no_contrast(level):
         assert q_cb(flat, sources, convention).isnan().all()
 
 
-def test_a_constant_image_is_stretched_to_nothing_unless_it_is_black():
+def test_a_constant_image_is_normalized_to_nan_unless_it_is_black():
     fused, sources = fusion(8)
     for level, undefined in ((0, False), (1, True), (128, True)):
         flat = torch.full_like(fused, level)
@@ -163,16 +164,16 @@ def test_a_constant_image_is_stretched_to_nothing_unless_it_is_black():
             assert q_cv(flat, sources, convention).isnan().all() == undefined
 
 
-def test_no_region_weighs_more_than_another_where_all_sources_are_flat():
+def test_without_an_edge_in_any_source_q_cv_is_undefined():
     fused, _ = fusion(9)
     assert q_cv(fused, torch.full_like(fused, 128)[None]).isnan().all()
 
 
-def test_an_error_at_the_border_weighs_much_only_where_black_is_around_the_image():
+def test_an_error_at_the_border_has_much_weight_only_with_black_padding():
     """The source has one edge, in the middle; one fused image is wrong there, one in a corner."""
     source = torch.full((1, 80, 80), 200.0)
     source[0, 32:48, 36:44] = 255
-    source[0, 40, 40] = 0  # already stretched
+    source[0, 40, 40] = 0  # already normalized
     corner, middle = source.clone(), source.clone()
     corner[0, 2:14, 2:14] -= 40
     middle[0, 34:38, 37:43] -= 40
@@ -185,9 +186,9 @@ def test_an_error_at_the_border_weighs_much_only_where_black_is_around_the_image
     assert min(ratios[1:]) > 1
 
 
-def test_black_around_small_images_is_a_contrast_that_they_share():
+def test_black_padding_raises_the_value_of_small_images():
     fused, sources = fusion(10, 48, 64)
-    for image in (fused, *sources):  # so that to stretch them changes nothing
+    for image in (fused, *sources):  # so that normalization changes nothing
         image.sub_(image.min())
         image.mul_(255 / image.max()).round_()
     assert q_cb(fused, sources, "liu").item() > q_cb(fused, sources).item() + 0.02
@@ -202,8 +203,8 @@ def test_black_around_small_images_is_a_contrast_that_they_share():
         (q_cv, "liu", 65.83213471),
     ],
 )
-def test_values_do_not_drift(metric, convention, pinned):
-    # ten digits are printed here
+def test_values_have_not_drifted(metric, convention, pinned):
+    # pinned with ten digits
     assert metric(*fusion(11), convention).item() == pytest.approx(pinned, rel=1e-9)
 
 
@@ -214,8 +215,8 @@ def test_liu_and_vifb_are_the_same(metric):
     assert not metric(*images, "liu").equal(metric(*images))
 
 
-@pytest.mark.parametrize(("metric", "least"), [(q_cb, 31), (q_cv, 16)])
-def test_the_smallest_image(metric, least):
-    assert metric(*fusion(13, least, 40)).isfinite().all()
-    with pytest.raises(FusionlabError, match=f"at least {least} pixels"):
-        metric(*fusion(13, 40, least - 1))
+@pytest.mark.parametrize(("metric", "min_size"), [(q_cb, 31), (q_cv, 16)])
+def test_the_smallest_image(metric, min_size):
+    assert metric(*fusion(13, min_size, 40)).isfinite().all()
+    with pytest.raises(FusionlabError, match=f"at least {min_size} pixels"):
+        metric(*fusion(13, 40, min_size - 1))

@@ -1,4 +1,4 @@
-"""Q_P, agreement of phase congruency: against a plain transcription, and what it is blind to."""
+"""Q_P: against a plain transcription of the definition, and its invariances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fusionlab.metrics.phase import _features, _wavelets, q_p
 
 
 def clouds(*shape, seed=0):
-    """Gray levels with features of many sizes, as in a photograph."""
+    """Return an image with features of many sizes, as in a photograph."""
     rng = np.random.default_rng(seed)
     image = sum(
         s * gaussian_filter(rng.normal(size=shape), s, axes=(-2, -1)) for s in (0.7, 1.5, 4)
@@ -23,17 +23,17 @@ def clouds(*shape, seed=0):
 
 
 def scene(height, width, seed=0):
-    """Two sources `(2, 1, H, W)`, and their mean as the fused image."""
+    """Return two sources `(2, 1, H, W)`, and their mean as the fused image."""
     sources = clouds(2, 1, height, width, seed=seed)
     return sources.mean(dim=0), sources
 
 
 def maps(image, *, early=False):
-    """Phase congruency, maximum and minimum moment of one image."""
+    """Return phase congruency, maximum and minimum moment of one image."""
     return _features(image[None], _wavelets(*image.shape, image, early=early), early=early)[0]
 
 
-# ------------------------------------------------------------------ the definition, word by word
+# ------------------------------------------------------------------ a plain transcription
 
 
 def butterworth(shape, *, early):
@@ -130,7 +130,7 @@ def test_a_plain_transcription_of_the_definition_agrees(size, convention):
     assert value == pytest.approx(transcribed(*images, early=convention == "liu"), rel=1e-10)
 
 
-# ------------------------------------------------------------------ what the maps show
+# ------------------------------------------------------------------ the maps
 
 
 def test_the_maximum_moment_marks_the_edges_of_a_square_and_the_minimum_its_corners():
@@ -142,7 +142,7 @@ def test_the_maximum_moment_marks_the_edges_of_a_square_and_the_minimum_its_corn
     assert corner[16, 16] > 3 * corner[16, 32]
 
 
-def test_a_slanting_edge_is_no_corner_except_in_the_toolbox_of_liu():
+def test_an_oblique_edge_is_not_a_corner_except_in_the_toolbox_of_liu():
     rows = torch.arange(65, dtype=torch.float64) - 32
     diamond = 200 * torch.sigmoid(40 - math.sqrt(2) * (rows.abs() + rows.abs()[:, None]))
     edge, corner = maps(diamond)[1:, 18, 18]  # the middle of a side
@@ -151,7 +151,7 @@ def test_a_slanting_edge_is_no_corner_except_in_the_toolbox_of_liu():
     assert edge < 1.5 * corner
 
 
-def test_where_there_is_nothing_the_maps_are_nothing_but_the_constant_of_the_moments():
+def test_the_maps_of_a_flat_image_are_zero_except_for_the_constant_of_the_moments():
     congruency, edge, corner = maps(torch.full((24, 24), 77.7, dtype=torch.float64))
     assert congruency.abs().max() < 1e-9
     assert edge.tolist() == [[5e-5] * 24] * 24
@@ -161,7 +161,7 @@ def test_where_there_is_nothing_the_maps_are_nothing_but_the_constant_of_the_mom
 # ------------------------------------------------------------------ the metric
 
 
-def test_the_only_source_itself_comes_near_to_one():
+def test_a_copy_of_the_only_source_scores_almost_1():
     image = clouds(1, 64, 80)
     value = q_p(image, image[None]).item()
     assert 0.8 < value < 1
@@ -173,7 +173,7 @@ def test_contrast_and_brightness_do_not_matter():
     assert q_p(fused, image[None]).item() == pytest.approx(q_p(image, image[None]).item(), rel=1e-3)
 
 
-def test_features_that_moved_agree_less():
+def test_shifted_features_score_lower():
     image = clouds(1, 64, 80)
     values = [q_p(image.roll(shift, -1), image[None]).item() for shift in (0, 1, 2)]
     assert values[0] > values[1] > values[2]
@@ -185,8 +185,8 @@ def test_a_source_given_twice_counts_once():
     assert twice == q_p(fused, torch.stack([first, second])).item()
 
 
-def test_a_flat_fused_image_has_nothing_to_disagree_with():
-    """The constants of the correlation win. Not a merit, but what the definition says."""
+def test_a_flat_fused_image_scores_almost_1():
+    """By definition: the constants of the correlation dominate."""
     sources = clouds(2, 1, 48, 48)
     dark, bright = (q_p(torch.full((1, 48, 48), level), sources) for level in (0.0, 201.3))
     assert dark.item() == pytest.approx(bright.item(), rel=1e-9)
@@ -198,7 +198,7 @@ def test_sources_without_a_feature_leave_the_value_undefined():
     assert q_p(clouds(1, 24, 24), flat).isnan().all()
 
 
-def test_a_scene_may_be_mirrored_and_turned_where_there_is_no_nyquist_frequency():
+def test_at_odd_edges_a_mirrored_or_rotated_scene_has_the_same_value():
     fused, sources = scene(45, 33)
     value = q_p(fused, sources).item()
     for turn in (torch.fliplr, torch.flipud, torch.t):
@@ -207,7 +207,7 @@ def test_a_scene_may_be_mirrored_and_turned_where_there_is_no_nyquist_frequency(
 
 
 def test_at_even_edges_a_mirrored_scene_differs_a_little():
-    """The Nyquist frequency is given to one of its two directions."""
+    """The Nyquist frequency is assigned to one of its two directions."""
     fused, sources = scene(64, 80)
     mirrored = q_p(fused.flip(-1), sources.flip(-1)).item()
     assert mirrored == pytest.approx(q_p(fused, sources).item(), rel=1e-3)
@@ -222,7 +222,7 @@ def test_the_low_pass_filter_of_the_toolbox_of_liu_is_lopsided_at_odd_edges():
 @pytest.mark.parametrize(
     ("convention", "pinned"), [("default", 0.1853005535733), ("liu", 0.1757827018678)]
 )
-def test_the_value_of_a_known_scene_stays_what_it_was(convention, pinned):
+def test_the_value_of_a_known_scene_has_not_drifted(convention, pinned):
     assert q_p(*scene(51, 64, seed=7), convention).item() == pytest.approx(pinned, rel=1e-10)
 
 

@@ -14,11 +14,11 @@ from fusionlab.metrics.pyramids import q_m
 
 
 def noise(*shape, seed=0):
-    """Gray levels 100..108: near enough to each other to be told apart by the exponential."""
+    """Return gray levels 100..108, close enough for the exponential to resolve them."""
     return torch.randint(100, 109, shape, generator=torch.Generator().manual_seed(seed)).double()
 
 
-def test_an_image_that_keeps_every_source_whole_scores_three():
+def test_an_image_that_preserves_every_source_completely_scores_three():
     image = noise(2, 12, 16)
     assert q_m(image, torch.stack([image, image])).tolist() == pytest.approx([3, 3])
 
@@ -32,7 +32,7 @@ def test_a_single_bright_pixel_by_hand():
 
 
 def test_sources_are_weighted_by_the_energy_of_their_detail():
-    """Of two sources, one with coefficients of 1, one with coefficients of 2, the first is kept."""
+    """One source has coefficients of 1, the other of 2; the fused image is the first."""
     sources = torch.zeros(2, 1, 4, 4)
     sources[:, 0, 0, 0] = torch.tensor([2.0, 4.0])
     fine = (3 + 4 * 3 * math.exp(-1)) / 5
@@ -41,7 +41,7 @@ def test_sources_are_weighted_by_the_energy_of_their_detail():
     assert q_m(sources[0], sources).item() == pytest.approx(expected)
 
 
-def test_a_source_without_detail_has_no_say():
+def test_a_source_without_detail_has_no_weight():
     image = noise(1, 8, 8)
     flat = torch.full_like(image, 30)
     assert q_m(image, torch.stack([image, flat])).item() == pytest.approx(3)
@@ -54,7 +54,7 @@ def test_the_coefficients_are_those_of_pywavelets():
         pywt.wavedec2(image[0].numpy(), "haar", mode="periodization", level=2)
         for image in (fused, first, second)
     )
-    for level, exponent in ((2, 2 / 3), (1, 1 / 3)):  # PyWavelets begins with the coarsest
+    for level, exponent in ((2, 2 / 3), (1, 1 / 3)):  # PyWavelets starts with the coarsest
         kept = energy = 0.0
         for bands in (bands_1[level], bands_2[level]):
             w = sum(band**2 for band in bands)
@@ -64,12 +64,12 @@ def test_the_coefficients_are_those_of_pywavelets():
     assert q_m(fused, torch.stack([first, second])).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_value_of_a_known_scene_stays_what_it_was():
+def test_the_value_of_a_known_scene_has_not_drifted():
     scene = noise(3, 1, 32, 36, seed=7)
     assert q_m(scene[0], scene[1:]).item() == pytest.approx(0.54268226716166, rel=1e-12)
 
 
-def test_a_flat_fused_image_scores_alike_at_every_gray_level():
+def test_a_flat_fused_image_has_the_same_value_at_every_gray_level():
     sources = noise(2, 1, 16, 16)
     dark, bright = (q_m(torch.full((1, 16, 16), level), sources) for level in (0.0, 201.3))
     assert dark.item() == bright.item()
@@ -86,10 +86,10 @@ def test_detail_at_one_level_alone_is_not_enough():
     assert q_m(blocks, blocks[None]).isnan().all()
 
 
-def test_the_last_row_and_column_of_an_odd_edge_are_left_out():
+def test_the_last_row_and_column_of_an_odd_edge_are_dropped():
     scene = noise(3, 1, 13, 15)
     whole = scene[..., :12, :12]  # 15 -> 7 pairs, 7 -> 3 pairs
-    # the finer level still sees columns 12 and 13: give it nothing to see there
+    # the finer level includes columns 12 and 13: make them flat
     scene[..., :, 12:14] = 100
     other = scene.clone()
     other[..., 12, :] = 0

@@ -1,4 +1,4 @@
-"""Structural similarity against scikit-image, pytorch-msssim and formulas, and by hand."""
+"""Structural similarity against scikit-image, pytorch-msssim, formulas and by hand."""
 
 import csv
 import math
@@ -29,7 +29,7 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def texture(seed, height=40, width=45):
-    """An image of whole gray levels, smooth with some noise."""
+    """Return a smooth image with some noise, in integer gray levels."""
     rng = np.random.default_rng(seed)
     walk = rng.normal(size=(height, width)).cumsum(0).cumsum(1)
     walk = (walk - walk.min()) / (walk.max() - walk.min())
@@ -37,25 +37,25 @@ def texture(seed, height=40, width=45):
 
 
 def scene(seed, height=40, width=45):
-    """Two sources and a fused image, a mean of both with some noise."""
+    """Return two sources and a fused image, a mean of both with some noise."""
     a, b, noise = (texture(3 * seed + i, height, width) for i in range(3))
     return a, b, (0.5 * a + 0.3 * b + 0.2 * noise).round()
 
 
 def score(metric, fused, *sources, convention="default"):
-    """Judge one image, all of them arrays `(H, W)`."""
+    """Score one fused image; all images are arrays `(H, W)`."""
     fused, *sources = (torch.as_tensor(image, dtype=torch.float64) for image in (fused, *sources))
     return metric(fused[None], torch.stack(sources)[:, None], convention).item()
 
 
 def of_skimage(a, b, **changed):
-    """Wang's SSIM: scikit-image, too, averages over the windows inside the image."""
+    """Return the SSIM of scikit-image, which also averages over the windows inside the image."""
     settings = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5} | changed
     return structural_similarity(a, b, use_sample_covariance=False, **settings)
 
 
 def repeated(image):
-    """The image with its border pixels repeated 5 times: a window of 11 around each pixel."""
+    """Repeat the border pixels 5 times, so that each pixel is the center of an 11x11 window."""
     return np.pad(image, 5, mode="edge")
 
 
@@ -66,7 +66,7 @@ def repeated(image):
 def test_ssim_is_that_of_scikit_image_averaged_over_the_sources(seed):
     a, b, f = scene(seed)
     expected = (of_skimage(a, f) + of_skimage(b, f)) / 2
-    # float64 on both sides: what is left is the order of summation, here and below
+    # float64 on both sides: the tolerance covers the order of summation, here and below
     assert score(ssim, f, a, b) == pytest.approx(expected, abs=1e-11)
     assert score(ssim, f, a) == pytest.approx(of_skimage(a, f), abs=1e-11)
 
@@ -79,12 +79,12 @@ def test_ssim_a_is_that_of_scikit_image_on_images_whose_border_is_repeated(seed)
     assert score(ssim_average, f, b) == pytest.approx(expected[1], abs=1e-11)
 
 
-def test_vifb_sums_and_tang_takes_the_range_for_1_and_repeats_the_border():
+def test_vifb_sums_and_tang_uses_a_data_range_of_1_and_repeats_the_border():
     a, b, f = scene(0)
     assert score(ssim, f, a, b, convention="vifb") == pytest.approx(2 * score(ssim, f, a, b))
     expected = [of_skimage(repeated(s), repeated(f), data_range=1) for s in (a, b)]
     tang = score(ssim, f, a, b, convention="tang")
-    # where variances are small, their rounding shows against constants of 1e-3
+    # small variances: their rounding is visible against constants of 1e-3
     assert tang == pytest.approx(np.mean(expected), abs=1e-9)
     assert tang < score(ssim_average, f, a, b) - 0.05
 
@@ -97,7 +97,7 @@ def test_the_ssim_of_two_gray_levels_by_hand(metric):
 
 
 def test_the_ssim_of_a_dot_in_one_window_by_hand():
-    """Dots of 200 and 100: means 200 w and 100 w, variances those of a coin, w (1 - w) each."""
+    """Dots of 200 and 100: means 200 w and 100 w, Bernoulli variances w (1 - w)."""
     fused, source = np.zeros((11, 11)), np.zeros((11, 11))
     fused[5, 5], source[5, 5] = 100, 200
     w = 1 / sum(math.exp(-(x**2) / 4.5) for x in range(-5, 6)) ** 2
@@ -129,14 +129,14 @@ def test_ssim_a_gives_table_ii_to_the_last_digit(row, printed, shared):
 def test_ms_ssim_is_that_of_pytorch_msssim_where_edges_are_multiples_of_16():
     library = pytest.importorskip("pytorch_msssim")
     a, b, f = (torch.from_numpy(image)[None, None] for image in scene(1, 176, 192))
-    window = gaussian(11, 1.5, f).view(1, 1, 1, -1)  # its own is made in float32
+    window = gaussian(11, 1.5, f).view(1, 1, 1, -1)  # its own window is float32
     expected = sum(library.ms_ssim(f, s, data_range=255, win=window).item() for s in (a, b)) / 2
     value = ms_ssim_wang(f[0], torch.stack([a[0], b[0]])).item()
     assert value == pytest.approx(expected, abs=1e-11)
 
 
-def test_ms_ssim_is_made_of_the_parts_that_scikit_image_gives_at_odd_edges_too():
-    """With K1 so large that the luminance is 1; scales averaged here, an odd edge repeated."""
+def test_ms_ssim_is_the_product_of_the_parts_of_scikit_image_also_at_odd_edges():
+    """With K1 so large that the luminance is 1; the scales, with odd edges, are made here."""
     a, _, f = scene(2, 181, 203)
     expected = 1.0
     for weight in (0.0448, 0.2856, 0.3001, 0.2363):
@@ -145,7 +145,7 @@ def test_ms_ssim_is_made_of_the_parts_that_scikit_image_gives_at_odd_edges_too()
         a, f = ((x[::2] + x[1::2])[:, ::2] + (x[::2] + x[1::2])[:, 1::2] for x in (a / 4, f / 4))
     expected *= of_skimage(a, f) ** 0.1333
     a, _, f = scene(2, 181, 203)
-    # 1e-14 of the luminance is left in each of four scales
+    # the luminance is 1 to 1e-14 in each of four scales
     assert score(ms_ssim_wang, f, a) == pytest.approx(expected, abs=1e-11)
 
 
@@ -158,7 +158,7 @@ def test_a_negative_scale_makes_ms_ssim_zero_not_nan():
 
 
 def statistics(*images, weights):
-    """Means and covariances of all windows, each taken out and looked at on its own."""
+    """Return the means and covariances of all windows, computed window by window."""
     size = len(weights)
     patches = np.stack([sliding_window_view(i, (size, size)).reshape(-1, size**2) for i in images])
     mean = patches @ weights.ravel()
@@ -180,7 +180,7 @@ def alike(mean, covariance, i, j, c1=0.0, c2=0.0):
 
 @pytest.mark.parametrize("convention", ["default", "liu"])
 @pytest.mark.parametrize("seed", range(2))
-def test_piellas_measures_are_what_their_formulas_say(seed, convention):
+def test_q_s_and_q_w_match_their_formulas(seed, convention):
     a, b, f = scene(seed)
     liu = convention == "liu"
     seen = statistics(f, a, b, weights=bell(11) if liu else np.full((8, 8), 1 / 64))
@@ -197,7 +197,7 @@ def test_piellas_measures_are_what_their_formulas_say(seed, convention):
 
 @pytest.mark.parametrize("convention", ["default", "liu"])
 @pytest.mark.parametrize("seed", range(2))
-def test_cvejics_measure_is_what_its_formula_says(seed, convention):
+def test_q_c_matches_its_formula(seed, convention):
     a, b, f = (texture(3 * seed + i) for i in range(3))
     seen = statistics(f, a, b, weights=bell(7) if convention == "liu" else np.full((8, 8), 1 / 64))
     share = seen[1][0, 1] / (seen[1][0, 1] + seen[1][0, 2])
@@ -209,12 +209,12 @@ def test_cvejics_measure_is_what_its_formula_says(seed, convention):
         value[share < 0] = 0
         value[share > 1] = 1
     found = score(cvejic, f, a, b, convention=convention)
-    # the constants of Liu's, 2e-16, are left out here
+    # without the constants of Liu, 2e-16
     assert found == pytest.approx(value.mean(), abs=1e-11)
 
 
 @pytest.mark.parametrize("convention", ["default", "liu"])
-def test_yangs_measure_is_what_its_formula_says(convention):
+def test_q_y_matches_its_formula(convention):
     a, b, f = scene(0)
     b = (0.5 * a + 0.5 * b).round()
     seen = statistics(f, a, b, weights=bell(7))
@@ -231,38 +231,38 @@ def test_yangs_measure_is_what_its_formula_says(convention):
 
 
 @pytest.mark.parametrize("metric", [piella_similarity, piella_weighted])
-def test_a_source_without_contrast_has_no_say(metric):
+def test_a_source_without_contrast_has_no_weight(metric):
     a, level = texture(0), np.full((40, 45), 90)
     assert score(metric, a, a, level) == pytest.approx(1, abs=1e-12)
     assert score(metric, level, a, level) == 0
     assert score(metric, a, level, level, a) == pytest.approx(1, abs=1e-12)
 
 
-def test_q_w_does_not_look_where_no_source_varies():
-    """Windows that start in columns 0..9 see what was changed; up to column 12 all are flat."""
+def test_q_w_ignores_windows_where_no_source_varies():
+    """Windows starting in columns 0..9 include the change; up to column 12 all are flat."""
     source = texture(0)
     source[:, :20] = 100
     fused = source.copy()
     fused[:, :10] = texture(1)[:, :10]
     sources = source, np.full_like(source, 50)
     assert score(piella_weighted, fused, *sources) == pytest.approx(1, abs=1e-12)
-    # 10 of 38 columns of windows are worth 0: one image flat, one not; 3 more compare
+    # 10 of 38 columns of windows have the value 0: one image flat, one not; 3 more compare
     # 100 with 100 and with 50
     lost = 10 + 3 * (1 - (1 + 4 / 5) / 2)
     assert score(piella_similarity, fused, *sources) == pytest.approx(1 - lost / 38, abs=1e-12)
 
 
-def test_where_all_sources_are_flat_they_and_all_windows_weigh_the_same():
+def test_flat_sources_and_all_their_windows_have_equal_weights():
     """Levels of 100 against 50 and 100: (4/5 + 1) / 2"""
     images = [np.full((12, 12), level) for level in (100, 50, 100)]
     for metric in (piella_similarity, piella_weighted, cvejic):
         assert score(metric, *images) == pytest.approx(0.9, abs=1e-12)
-    # 50 and 100 are alike (0.8), 50 and 25 are, too; 10 and 100 are not: the better one counts
+    # 50 and 100 are similar (0.8), 50 and 25 as well; 10 and 100 are not: the maximum counts
     assert score(yang, *images) == pytest.approx(0.9, abs=1e-12)
     assert score(yang, images[0], images[2], images[2] / 10) == pytest.approx(1, abs=1e-12)
 
 
-def test_of_covariances_with_opposite_signs_the_larger_one_takes_all():
+def test_of_covariances_with_opposite_signs_only_the_larger_one_counts():
     """B falls by half a level where A, which is copied, rises by one: w = 1 / (1 - 1/2) = 2"""
     a = 2 * (texture(0) / 4).round()
     b = 200 - a / 2
@@ -285,7 +285,7 @@ def test_covariances_that_cancel_give_both_sources_the_same_weight(unit):
 
 
 @pytest.mark.parametrize("level", [0, 100, 100.3, 128, 255])
-def test_a_constant_fused_image_has_q_c_zero_and_in_lius_toolbox_none(level):
+def test_q_c_of_a_constant_fused_image_is_zero_and_undefined_in_the_toolbox_of_liu(level):
     a, b, _ = scene(0)
     level = np.full_like(a, level)
     assert score(cvejic, level, a, b) == 0
@@ -299,7 +299,7 @@ def test_a_constant_fused_image_has_q_c_zero_and_in_lius_toolbox_none(level):
 
 
 def patched(seed, level):
-    """A scene with a flat patch in each image; that of the fused one touches both others."""
+    """Return a scene with a flat patch in each image; the fused one's touches both others."""
     a, b, f = scene(seed)
     a[5:20, 5:20] = b[15:30, 15:35] = f[10:25, 10:25] = level
     return f, a, b
@@ -308,7 +308,7 @@ def patched(seed, level):
 @pytest.mark.parametrize("metric", [piella_similarity, piella_weighted, cvejic, yang])
 @pytest.mark.parametrize("level", [100, 255, 1 / 3])
 def test_rounding_decides_nothing_in_flat_windows(metric, level):
-    """Upside down, and with all levels halved, sums round otherwise."""
+    """Sums round differently if the scene is flipped or all levels are halved."""
     images = patched(0, level)
     value = score(metric, *images)
     assert score(metric, *(i[::-1].copy() for i in images)) == pytest.approx(value, abs=1e-12)
@@ -316,7 +316,7 @@ def test_rounding_decides_nothing_in_flat_windows(metric, level):
 
 
 @pytest.mark.parametrize("window", [partial(gaussian, 7, 1.5), partial(box, 8)])
-def test_a_step_of_16_bits_in_one_corner_is_not_flat_but_any_level_is(window):
+def test_one_16_bit_step_in_a_corner_is_not_flat_but_any_constant_level_is(window):
     weights = window(torch.ones((), dtype=torch.float64))
     size = len(weights)
     white = torch.full((1, size, size), 255, dtype=torch.float64)
@@ -328,7 +328,7 @@ def test_a_step_of_16_bits_in_one_corner_is_not_flat_but_any_level_is(window):
     assert not any(value.any() for value in found.values())
 
 
-def test_box_covariances_of_whole_levels_are_exact():
+def test_box_covariances_of_integer_levels_are_exact():
     a, b, _ = (torch.from_numpy(image) for image in scene(0))
     images = torch.stack([a, 255 - a, b])
     found = moments(images, [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)], a.new_ones(11))
@@ -336,8 +336,8 @@ def test_box_covariances_of_whole_levels_are_exact():
     assert torch.equal(found.covariance[1, 2], -found.covariance[0, 2])
 
 
-def test_lius_windows_are_added_up_in_the_order_of_octave():
-    """To the last bit: by columns, from the last pixel to the first."""
+def test_the_windows_of_liu_are_summed_in_the_order_of_octave():
+    """Bit for bit: by columns, from the last pixel to the first."""
     image = texture(0, 8, 9)
     powers = [[math.exp(-((x - 3) ** 2 + (y - 3) ** 2) / 4.5) for x in range(7)] for y in range(7)]
     total = math.fsum(chain(*powers))
@@ -349,7 +349,7 @@ def test_lius_windows_are_added_up_in_the_order_of_octave():
     assert np.array_equal(_filtered(torch.from_numpy(image)).numpy(), expected)
 
 
-# ------------------------------------------------------------------ limits, and against drift
+# ------------------------------------------------------------------ limits and pinned values
 
 
 ALL = {
@@ -364,14 +364,14 @@ ALL = {
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_an_image_fused_from_copies_of_itself_has_1(name):
+def test_an_image_fused_from_copies_of_itself_scores_1(name):
     metric, _ = ALL[name]
     image = texture(0, 180, 190)
     assert score(metric, image, image, image) == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_smallest_image_is_judged_and_a_smaller_one_refused(name):
+def test_the_smallest_image_has_a_value_and_a_smaller_one_is_rejected(name):
     metric, least = ALL[name]
     image = texture(0, 180, 180)[:least]
     assert score(metric, image, image, image) == pytest.approx(1, abs=1e-12)
@@ -380,7 +380,7 @@ def test_the_smallest_image_is_judged_and_a_smaller_one_refused(name):
 
 
 @pytest.mark.parametrize("metric", [cvejic, yang])
-def test_measures_of_pairs_refuse_three_sources(metric):
+def test_metrics_of_pairs_reject_three_sources(metric):
     with pytest.raises(FusionlabError, match="exactly two sources"):
         score(metric, *scene(0), texture(9))
 

@@ -1,4 +1,4 @@
-"""The convention `vifb` against what VIFB's authors computed, in MATLAB, and published.
+"""The convention `vifb` against values that the authors of VIFB computed in MATLAB.
 
 Color is judged as VIFB does: each channel of the fused and the visible image against the gray
 infrared one, and the mean of the three values; for SF, see `images`.
@@ -30,7 +30,7 @@ TRIPLES = (
     "manWalking_DLF",
     "walking2_MSVD",
 )
-"""pair_method: the fused images that lie beside the values."""
+"""pair_method: the fused images that come with the values."""
 
 METRICS = {
     "Avg_gradient": "AG@vifb",
@@ -47,20 +47,20 @@ METRICS = {
     "Ssim": "SSIM@vifb",
     "Variance": "SD@vifb",
 }
-"""What VIFB calls a metric -> ours."""
+"""Name of a metric in VIFB -> ours."""
 
 RELATIVE = 1e-9
-"""Of values with ten digits; half of the last one, and the order of summation."""
+"""Relative tolerance of values with ten digits: half of the last one, and summation order."""
 
 
 def channels(name):
-    """Return the channels `(3, H, W)` of an image; a gray one has three that are equal."""
+    """Return the channels `(3, H, W)` of an image; those of a gray one are equal."""
     image = torch.from_numpy(iio.imread(FOLDER / f"{name}.jpg"))
     return image.expand(3, *image.shape) if image.ndim == 2 else image.movedim(-1, 0)
 
 
 def images(triple, column):
-    """Return what VIFB gives to a metric: fused `(N, H, W)`, sources `(2, N, H, W)`.
+    """Return the images as VIFB passes them to a metric: fused `(N, H, W)`, sources `(2, N, H, W)`.
 
     N is 3, the channels. Its SF alone takes the channels for one image, three times as wide, and
     counts two seams as edges.
@@ -87,14 +87,14 @@ def last_digit(value):
 
 @pytest.mark.parametrize("column", METRICS)
 @pytest.mark.parametrize("triple", TRIPLES)
-def test_a_value_that_vifb_published_is_met_to_its_last_digit(triple, column, shared):
+def test_the_values_published_by_vifb_are_reproduced_to_the_last_digit(triple, column, shared):
     with (FOLDER / "vifb_matlab_values.csv").open(newline="") as file:
         (published,) = (
             float(row["value_matlab_5digits"])
             for row in csv.DictReader(file)
             if (f"{row['pair']}_{row['method']}", row["metric"]) == (triple, column)
         )
-    # half of the last digit; what is more is the rounding of the comparison itself
+    # half of the last digit, plus the rounding of the comparison itself
     tolerance = 0.5 * last_digit(published) * (1 + 1e-9)
     assert judge(triple, column) == pytest.approx(published, rel=0, abs=tolerance)
 
