@@ -356,7 +356,7 @@ def test_a_record_in_the_old_spelling_is_still_explained_with_its_command(folder
     ]
     printed = json.loads(call("explain", "--json", name).stdout)
     assert printed == {"color": "luma", **{k: v for k, v in OLD_RECORD.items() if k != "colour"}}
-    assert call(*words).exit_code == 0
+    assert call(*words, "--overwrite").exit_code == 0
     assert json.loads(Path("fused.png.json").read_text())["color"] == "luma"
 
 
