@@ -1,9 +1,9 @@
 """Color modes: which gray planes of a color image are fused, and how color comes back.
 
 * `per-channel`: red, green and blue are fused one by one, as in the paper (Section IV-D); a
-  gray source stands for all three. A gray source therefore makes the result paler.
-* `luma`: only the luminance is fused. The chroma of the result is that of the color
-  sources, each weighted by its strength; gray sources have none, and so take none away.
+  gray source is used for all three. A gray source therefore makes the result less saturated.
+* `luma`: only the luminance is fused. The chroma of the result is that of the color sources,
+  weighted by its magnitude; gray sources have none and do not affect it.
 * `gray`: the luminance is fused, and the result is gray.
 
 Luminance and chroma are those of BT.601 at full range (JFIF), on values 0..1:
@@ -41,31 +41,31 @@ def chroma(images: Tensor) -> Tensor:
 
 
 class MergedChroma:
-    """The chroma of several sources, gathered one source at a time."""
+    """The merged chroma of several sources, added one source at a time."""
 
     def __init__(self) -> None:
         self._weighted: Tensor | float = 0.0
-        self._strength: Tensor | float = 0.0
+        self._magnitude: Tensor | float = 0.0
 
     def add(self, images: Tensor) -> None:
-        """Take in one source `(N, C, H, W)` in 0..1; a gray one has no chroma."""
+        """Add one source `(N, C, H, W)` in 0..1; gray sources have no chroma."""
         if images.shape[1] == 3:
-            one = chroma(images)
-            self._weighted = self._weighted + one.abs() * one
-            self._strength = self._strength + one.abs()
+            source_chroma = chroma(images)
+            self._weighted = self._weighted + source_chroma.abs() * source_chroma
+            self._magnitude = self._magnitude + source_chroma.abs()
 
     def result(self) -> Tensor | None:
         """Return the merged Cb and Cr `(N, 2, H, W)`; None if no source was in color."""
-        if not isinstance(self._weighted, Tensor) or not isinstance(self._strength, Tensor):
+        if not isinstance(self._weighted, Tensor) or not isinstance(self._magnitude, Tensor):
             return None
-        some = self._strength > 0
-        return torch.where(some, self._weighted / torch.where(some, self._strength, 1), 0)
+        colored = self._magnitude > 0
+        return torch.where(colored, self._weighted / torch.where(colored, self._magnitude, 1), 0)
 
 
 def recolored(luma: Tensor, merged: Tensor) -> Tensor:
     """Return the RGB image `(N, 3, H, W)` of Y `(N, 1, H, W)` and chroma `(N, 2, H, W)`.
 
-    Where the luminance leaves no room for so much color, the result lies outside 0..1.
+    The result may lie outside 0..1 where the luminance is close to black or white.
     """
     blue_difference, red_difference = merged.to(luma).split(1, dim=1)
     red = luma + 1.402 * red_difference

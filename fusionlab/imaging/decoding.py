@@ -1,4 +1,4 @@
-"""What the decoders of the file formats share: their result, and how they decline."""
+"""The interface of the decoders: their result, and the exception for unsupported images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SizeCheck = Callable[[int, int], None]
-"""Called with (width, height) as the header has them, before any pixel is decoded."""
+"""Called with (width, height) from the header before any pixel is decoded; may raise."""
 
 _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
@@ -21,15 +21,15 @@ _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     7: lambda pixels: np.fliplr(np.rot90(pixels, 1)),
     8: lambda pixels: np.rot90(pixels, 1),
 }
-"""EXIF orientation -> what brings the picture upright (CIPA DC-008, tag 0x0112)."""
+"""EXIF orientation -> function that makes the image upright (CIPA DC-008, tag 0x0112)."""
 
 
-class UnsupportedImage(Exception):  # noqa: N818  # not an error of the file: it is sound, and something else
-    """The file is complete, but holds no gray or RGB image; the message says what it holds."""
+class UnsupportedImage(Exception):  # noqa: N818  # not an error of the file, which is intact
+    """The file is intact, but is not a gray or RGB image; the message says what it is instead."""
 
 
-def frames_left_out(frames: int) -> tuple[str, ...]:
-    """Say that a file has more frames than are used; nothing if it has one."""
+def note_ignored_frames(frames: int) -> tuple[str, ...]:
+    """Return a note if a file has more than one frame."""
     return (f"only the first of its {frames} frames or pages is used",) if frames > 1 else ()
 
 
@@ -38,29 +38,29 @@ class Decoded:
     """The first image of a file."""
 
     pixels: NDArray[Any]
-    """`(H, W)`, or `(H, W, C)` with C up to 4: gray or RGB, and perhaps alpha behind it."""
+    """`(H, W)`, or `(H, W, C)` with C up to 4: gray or RGB, possibly followed by alpha."""
     orientation: int = 1
     frames: int = 1
     notes: tuple[str, ...] = ()
-    """What was left out or changed, each continuing the sentence "X: ..."."""
+    """What was ignored or changed; each continues the sentence "X: ..."."""
 
     def normalized(self) -> Decoded:
-        """Bring the image upright and leave out alpha and further frames, saying so.
+        """Return the image upright, without alpha, with a note for everything that was ignored.
 
         Raises:
-            UnsupportedImage: what remains is no image.
+            UnsupportedImage: the result is not a gray or RGB image.
         """
         pixels, notes = self.pixels, list(self.notes)
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * np.uint8(255)
         if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
             pixels = pixels[..., :-1]
-            notes.append("its alpha channel is left out")
+            notes.append("its alpha channel is ignored")
         if pixels.ndim == 3 and pixels.shape[2] == 1:
             pixels = pixels[..., 0]
         if 0 in pixels.shape or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
-            raise UnsupportedImage(f"pixels in the shape {pixels.shape}")
-        notes += frames_left_out(self.frames)
+            raise UnsupportedImage(f"pixels of shape {pixels.shape}")
+        notes += note_ignored_frames(self.frames)
         if turn := _UPRIGHT.get(self.orientation):
             pixels = turn(pixels)
         return replace(self, pixels=np.ascontiguousarray(pixels), notes=tuple(notes))

@@ -1,7 +1,7 @@
 """PNG, JPEG, BMP, GIF and WebP: decoded by Pillow through imageio, 16-bit PNG by libpng.
 
-Pillow narrows 16-bit RGB PNG to 8 bits without a word and cannot write it; the depth in the
-file's header decides who decodes.
+Pillow silently reduces 16-bit RGB PNG to 8 bits and cannot write it, so the depth in the header
+of the file selects the decoder.
 """
 
 from __future__ import annotations
@@ -24,45 +24,45 @@ from fusionlab.imaging.rows import Rows
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_BITS = 24
-"""Where a PNG keeps its bits per sample (in IHDR, its first chunk)."""
+"""Offset of the bits per sample in a PNG (in IHDR, its first chunk)."""
 PNG_AFTER_HEADER = 33
-"""Where the second chunk of a PNG begins."""
+"""Offset of the second chunk of a PNG."""
 PNG_KEYWORD = "fusionlab"
-"""Under which keyword a PNG carries its record."""
+"""Keyword of the text chunk that stores the record."""
 
 MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
-"""What Pillow calls gray, RGB and palette images of up to 8 bits."""
+"""Pillow modes of gray, RGB and palette images of up to 8 bits."""
 
-_opening = Lock()
+_pillow_limit_lock = Lock()
 
 
 def decode(content: bytes, check_size: SizeCheck) -> Decoded:
     """Decode the first frame of a file.
 
     Raises:
-        UnsupportedImage: it is no gray or RGB image.
-        Exception: whatever the decoder raises at damaged files.
+        UnsupportedImage: it is not a gray or RGB image.
+        Exception: anything that the decoder raises at damaged files.
     """
-    file: Any  # the types of imageio leave out what its plugins add
+    file: Any  # the type hints of imageio omit what its plugins add
     try:
-        with _without_limit():
+        with _without_pillow_limit():
             file = iio.imopen(io.BytesIO(content), "r", plugin="pillow")
-    except OSError as error:  # its message speaks of plugins
+    except OSError as error:  # its message is about plugins
         raise ValueError("its header is damaged") from error
     with file:
         height, width = file.properties(index=0).shape[:2]
         check_size(width, height)
         meta = file.metadata(index=0, exclude_applied=False)  # decodes a PNG
-        with _without_limit():
+        with _without_pillow_limit():
             frames = file.properties(index=...).n_images or 1
         orientation = meta.get("Orientation", 1)
         if content.startswith(PNG_SIGNATURE) and content[PNG_BITS] == 16:
             return Decoded(imagecodecs.png_decode(content), orientation, frames)
         if meta["mode"] not in MODES:
-            raise UnsupportedImage(f"pixels of the kind {meta['mode']}")
-        hidden = "transparency" in meta  # a value or palette entries instead of a channel
-        notes = ("its transparency is left out",) if hidden else ()
-        if hidden and meta["mode"] == "P":  # to RGB at once, Pillow would warn of it
+            raise UnsupportedImage(f"pixels of the mode {meta['mode']}")
+        transparent = "transparency" in meta  # a value or palette entries instead of a channel
+        notes = ("its transparency is ignored",) if transparent else ()
+        if transparent and meta["mode"] == "P":  # Pillow warns about converting to RGB
             pixels = file.read(index=0, mode="RGBA")[..., :3]
         else:
             pixels = file.read(index=0)
@@ -70,7 +70,7 @@ def decode(content: bytes, check_size: SizeCheck) -> Decoded:
 
 
 def encode_png(pixels: Rows, record: str = "") -> bytes:
-    """Encode uint8 or uint16 pixels; a record becomes an `iTXt` chunk behind the header."""
+    """Encode uint8 or uint16 pixels; a record becomes an `iTXt` chunk after the header."""
     content = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
     if not record:
         return content
@@ -80,20 +80,20 @@ def encode_png(pixels: Rows, record: str = "") -> bytes:
 
 
 def png_record(content: bytes) -> str | None:
-    """Return the record that a PNG carries, without decoding its pixels."""
-    with _without_limit(), PIL.Image.open(io.BytesIO(content), formats=["PNG"]) as file:
+    """Return the record in a PNG, without decoding its pixels."""
+    with _without_pillow_limit(), PIL.Image.open(io.BytesIO(content), formats=["PNG"]) as file:
         text = file.info.get(PNG_KEYWORD)
     return None if text is None else str(text)
 
 
 @contextmanager
-def _without_limit() -> Iterator[None]:
-    """Open files with Pillow's own size limit out of the way: the caller's is asked next.
+def _without_pillow_limit() -> Iterator[None]:
+    """Disable Pillow's own size limit while a file is opened: `SizeCheck` applies ours.
 
-    The limit belongs to the whole process, and is consulted only while a file is opened and
-    the frames of a GIF are counted.
+    Pillow's limit is global to the process, and only used while a file is opened and the frames of
+    a GIF are counted.
     """
-    with _opening:
+    with _pillow_limit_lock:
         limit = PIL.Image.MAX_IMAGE_PIXELS
         PIL.Image.MAX_IMAGE_PIXELS = None
         try:

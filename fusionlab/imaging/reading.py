@@ -1,4 +1,4 @@
-"""Reading image files: judged by their content, never narrowed, refused in one sentence."""
+"""Read image files: recognized by content, at full depth, refused in one sentence."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from fusionlab.imaging.rows import Rows
 from fusionlab.storage.hashing import sha256_of_bytes, sha256_of_file
 
 MAX_PIXELS = 2**28
-"""How many pixels a file may claim (16,384 x 16,384), unless the caller lifts the limit.
+"""Default limit on the number of pixels that a file claims (16,384 x 16,384).
 
-A few kilobytes can claim gigabytes; this is what keeps them from being taken.
+A file of a few kilobytes can claim gigabytes; the limit prevents their allocation.
 """
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-"""What counts as an image when a folder is searched; what is in a file decides its content."""
+"""Suffixes of images when a folder is searched; the decoder is chosen by the content of a file."""
 
 _DECODERS: dict[bytes, Callable[[bytes, SizeCheck], Decoded]] = {
     pillow_formats.PNG_SIGNATURE: pillow_formats.decode,
@@ -34,17 +34,17 @@ _DECODERS: dict[bytes, Callable[[bytes, SizeCheck], Decoded]] = {
     b"II+\0": tiff.decode,  # BigTIFF
     b"MM\0+": tiff.decode,
 }
-"""First bytes of a file -> who decodes it. What is not listed here is not touched."""
+"""First bytes of a file -> decoder. All other files are refused."""
 
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """The pixels of a file, and what is worth knowing about how they were read."""
+    """The pixels of a file, with its hash and notes."""
 
     name: str
     pixels: Rows
     """`(H, W)` or `(H, W, 3)`, in the depth of the file: an array, or the rows of a large TIFF,
-    which are read when they are asked for."""
+    which are read on demand."""
     sha256: str
     """Of the file."""
     notes: tuple[str, ...] = ()
@@ -58,66 +58,71 @@ class LoadedImage:
 def read_image(path: Path, max_pixels: int | None = MAX_PIXELS) -> LoadedImage:
     """Read the first image of a file: gray or RGB, integers or floats, in full depth.
 
-    PNG, JPEG, BMP, GIF, WebP and TIFF, whatever the file is called. Palettes are looked up,
+    PNG, JPEG, BMP, GIF, WebP and TIFF, whatever the name of the file. Palettes are applied,
     two-level images become 0 and 255, EXIF orientation is applied; alpha and further frames
-    are left out with a note. The pixels of a large TIFF stay in the file, which is open as long
-    as somebody holds them; `np.asarray` reads them whole.
+    are ignored with a note. The pixels of a large TIFF stay in the file, which is open as long
+    as they are referenced; `np.asarray` reads all of them.
 
     Args:
         path: the file.
         max_pixels: refuse files that claim more pixels than this; None: no limit.
 
     Raises:
-        FusionlabError: the file is missing, damaged or no image, is neither gray nor RGB, or
-            claims more than `max_pixels`.
+        FusionlabError: the file does not exist (code `missing-file`), is damaged or not an image
+            (`unreadable`), is neither gray nor RGB (`unsupported-image`), or claims more than
+            `max_pixels` (`too-many-pixels`).
     """
     try:
         mode = path.stat().st_mode
         if stat.S_ISCHR(mode):
-            raise FusionlabError(f"cannot read {path}: expected an image file, got a device")
-        if stat.S_ISREG(mode) and (picture := _open_large(path, max_pixels)):
-            return picture
+            raise _unreadable(path, "expected an image file, got a device")
+        if stat.S_ISREG(mode) and (image := _open_large(path, max_pixels)):
+            return image
         content = path.read_bytes()
     except FileNotFoundError:
-        raise FusionlabError(f"{path} does not exist") from None
+        raise FusionlabError(f"{path} does not exist", code="missing-file", path=path) from None
     except IsADirectoryError:
-        raise FusionlabError(
-            f"cannot read {path}: expected an image file, got a folder; give folders only, or "
-            "files only"
+        raise _unreadable(
+            path, "expected an image file, got a folder; give folders only, or files only"
         ) from None
     except OSError as error:
-        raise FusionlabError(f"cannot read {path}: {error.strerror}") from error
+        raise _unreadable(path, error.strerror or str(error)) from error
     return decode_image(content, str(path), max_pixels)
 
 
 def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS) -> LoadedImage:
-    """Decode the content of an image file; `name` is what errors and notes call it.
+    """Decode the content of an image file.
+
+    Args:
+        content: of the file.
+        name: of the file, for errors and notes.
+        max_pixels: as `read_image`.
 
     Raises:
         FusionlabError: as `read_image`.
     """
     decode = next((d for start, d in _DECODERS.items() if content.startswith(start)), None)
     if decode is None:
-        raise _unreadable(name, _guess(content))
+        raise _undecodable(name, _guess_kind(content))
     with _attribute_errors_to(name):
         decoded = decode(content, _size_check(name, max_pixels)).normalized()
     return LoadedImage(name, decoded.pixels, sha256_of_bytes(content), _notes(name, decoded.notes))
 
 
 def _open_large(path: Path, max_pixels: int | None) -> LoadedImage | None:
-    """Open a file whose pixels can stay in it; None for one that must be decoded as a whole."""
+    """Open a file whose pixels can be read by rows; None if it must be decoded as a whole."""
     name = str(path)
     with ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
         if _DECODERS.get(file.read(4)) is not tiff.decode:
             return None
         with _attribute_errors_to(name):
-            found = tiff.open_large(file, name, _size_check(name, max_pixels))
-        if found is None:
+            opened = tiff.open_large(file, name, _size_check(name, max_pixels))
+        if opened is None:
             return None
         digest = sha256_of_file(file)
         stack.pop_all()  # the rows close it
-    pixels, notes = found
+    pixels, notes = opened
     return LoadedImage(name, pixels, digest, _notes(name, notes))
 
 
@@ -136,34 +141,40 @@ def _size_check(name: str, max_pixels: int | None) -> SizeCheck:
 
 @contextmanager
 def _attribute_errors_to(name: str) -> Iterator[None]:
-    """Turn what a decoder raises into a sentence about the file."""
+    """Turn the exceptions of a decoder into a sentence about the file."""
     try:
         yield
     except FusionlabError:
         raise
     except UnsupportedImage as error:
         raise FusionlabError(
-            f"{name} must be a gray or RGB image, got {error}; convert it to one first"
+            f"{name} must be a gray or RGB image, got {error}; convert it to one first",
+            code="unsupported-image",
         ) from error
-    except Exception as error:  # a decoder raises what it likes; the file is at fault
+    except Exception as error:  # decoders may raise anything at damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise _unreadable(name, reason) from error
+        raise _undecodable(name, reason) from error
 
 
 def _notes(name: str, notes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{name}: {note}" for note in notes)
 
 
-def _guess(content: bytes) -> str:
-    """Say what a file is instead of an image."""
+def _guess_kind(content: bytes) -> str:
+    """Return what a file is instead of an image."""
     if not content:
         return "it is empty"
     if content.lstrip()[:1] == b"<":
-        return "it is a web page or another text, not an image"
-    return "it is in no known image format"
+        return "it is a web page or other text, not an image"
+    return "it is not in a known image format"
 
 
-def _unreadable(name: str, reason: str) -> FusionlabError:
+def _undecodable(name: str, reason: str) -> FusionlabError:
     return FusionlabError(
-        f"cannot read {name}: {reason}; expected a complete PNG, JPEG, BMP, GIF, WebP or TIFF"
+        f"cannot read {name}: {reason}; expected a complete PNG, JPEG, BMP, GIF, WebP or TIFF",
+        code="unreadable",
     )
+
+
+def _unreadable(path: Path, reason: str) -> FusionlabError:
+    return FusionlabError(f"cannot read {path}: {reason}", code="unreadable", path=path)

@@ -1,7 +1,7 @@
-"""Images that are read a few rows at a time, so that none has to fit into memory.
+"""Images that are read a few rows at a time, so that they do not have to fit into memory.
 
-An array is one as it stands. Others lie in files: a large TIFF (`fusionlab.imaging.tiff_rows`), or
-what the program itself has computed so far (`OnDiskRows`).
+Arrays are such images. Others are in files: a large TIFF (`fusionlab.imaging.tiff_rows`), or an
+intermediate result (`OnDiskRows`).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from numpy.typing import DTypeLike, NDArray
 from fusionlab.errors import FusionlabError
 
 BAND_BYTES = 2**24
-"""About how much of an image is at hand where it is gone through once: 16 MiB.
+"""Default size of a band: 16 MiB.
 
-Enough for threads to share (64 strips of a TIFF), and little beside any network.
+Enough to distribute among threads (64 strips of a TIFF), and little compared to any network.
 """
 
 
 class Rows(Protocol):
     """An image whose rows are read by slices: `pixels[top:bottom]` is an array of them.
 
-    An array of numpy is one. Others are meant to be asked downwards, and may decode again what
-    they are asked for again; `np.asarray` reads them whole.
+    A numpy array is one. Others should be read from top to bottom, and may decode rows again that
+    are requested again; `np.asarray` reads all of them.
     """
 
     @property
@@ -41,21 +41,21 @@ class Rows(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the arrays that slices give."""
+        """Dtype of the slices."""
 
     @property
     def ndim(self) -> int:
         """Two for gray images, three for color."""
 
     def __getitem__(self, rows: slice, /) -> NDArray[Any]:
-        """Return rows as an array, cut off at the ends of the image as slices are."""
+        """Return rows as an array, clipped to the image like any slice."""
 
     def __array__(self, dtype: None = None, /, *, copy: bool | None = None) -> NDArray[Any]:
         """Return the whole image."""
 
 
 class BaseRows(ABC):
-    """What all `Rows` share that are no arrays: they say how rows are read, slices come from here.
+    """Base class of all `Rows` that are not arrays: implements slicing with `_read`.
 
     Args:
         shape: `(H, W)` or `(H, W, 3)`.
@@ -77,7 +77,7 @@ class BaseRows(ABC):
     def __getitem__(self, rows: slice, /) -> NDArray[Any]:
         top, bottom, step = rows.indices(len(self))
         if step != 1:
-            raise ValueError(f"rows are read one after another, got a step of {step}")
+            raise ValueError(f"rows can only be sliced with a step of 1, got {step}")
         return self._read(top, max(top, bottom))
 
     def __array__(
@@ -85,30 +85,30 @@ class BaseRows(ABC):
     ) -> NDArray[Any]:
         if copy is False:
             raise ValueError("rows in a file cannot become an array without a copy")
-        whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
+        pixels = np.empty(self.shape, self.dtype if dtype is None else dtype)
         top = 0
         for band in bands(self):
-            whole[top : top + len(band)] = band
+            pixels[top : top + len(band)] = band
             top += len(band)
-        return whole
+        return pixels
 
     @abstractmethod
     def _read(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return the rows from `top` to `bottom`, excluded: an array of its own."""
+        """Return the rows from `top` to `bottom` (exclusive) as a new array."""
 
 
 class InMemoryRows(BaseRows):
-    """Rows in memory, appended downwards."""
+    """Rows in memory, appended from top to bottom."""
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         super().__init__(shape, dtype)
         self.pixels = np.empty(shape, self.dtype)
-        """The image; what has not been appended is undefined."""
+        """The image; rows that have not been appended are undefined."""
         self.filled = 0
-        """How many rows are there."""
+        """The number of rows appended so far."""
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Write rows below those that are there."""
+        """Append rows at the bottom."""
         self.pixels[self.filled : self.filled + len(rows)] = rows
         self.filled += len(rows)
 
@@ -117,37 +117,37 @@ class InMemoryRows(BaseRows):
 
 
 class OnDiskRows(BaseRows):
-    """Rows in a temporary file: appended downwards, then read as often as need be.
+    """Rows in a temporary file: appended from top to bottom, then read any number of times.
 
         with OnDiskRows((height, width), np.float32) as rows:
             rows.append(band)
             rows[:10]
 
-    The file has no name, so that it is gone however the process ends, and is read, not mapped:
-    pages of a mapped file count as memory of the process. It lies where `tempfile` puts it; the
-    environment variable TMPDIR chooses another folder, for example where /tmp lies in memory.
+    The file has no name, so that it disappears however the process ends, and is not memory-mapped,
+    because mapped pages count as memory of the process. `tempfile` chooses its folder; the
+    environment variable TMPDIR selects another one, for example if /tmp is in memory.
 
     Raises:
-        FusionlabError: the folder has no room for the image.
+        FusionlabError: there is not enough disk space for the image (code `disk-full`).
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         super().__init__(shape, dtype)
         self.filled = 0
-        """How many rows are there."""
-        self._row = prod(shape[1:]) * self.dtype.itemsize
+        """The number of rows appended so far."""
+        self._row_bytes = prod(shape[1:]) * self.dtype.itemsize
         self._lock = Lock()
         try:
-            if shutil.disk_usage(tempfile.gettempdir()).free < self._row * len(self):
-                raise self._full("there is not so much room")
-            # without a buffer: what a full disk refuses is known at once, not when it is closed
+            if shutil.disk_usage(tempfile.gettempdir()).free < self._row_bytes * len(self):
+                raise self._disk_error("there is not enough disk space")
+            # unbuffered, so that a full disk is reported by the write, not when the file is closed
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed below
         except OSError as error:
-            raise self._full(error.strerror or str(error)) from error
+            raise self._disk_error(error.strerror or str(error)) from error
         self._closing = weakref.finalize(self, self._file.close)
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Write rows below those that are there.
+        """Append rows at the bottom.
 
         Raises:
             FusionlabError: the disk is full.
@@ -158,15 +158,15 @@ class OnDiskRows(BaseRows):
         content = _bytes_of(np.ascontiguousarray(rows, self.dtype))
         with self._lock:
             try:
-                self._file.seek(self.filled * self._row)
+                self._file.seek(self.filled * self._row_bytes)
                 while content:
                     content = content[self._file.write(content) :]
             except OSError as error:
-                raise self._full(error.strerror or str(error)) from error
+                raise self._disk_error(error.strerror or str(error)) from error
             self.filled += len(rows)
 
     def close(self) -> None:
-        """Delete the file; happens by itself when nobody holds the rows any more."""
+        """Delete the file; happens automatically when the rows are no longer referenced."""
         self._closing()
 
     def __enter__(self) -> Self:
@@ -177,51 +177,52 @@ class OnDiskRows(BaseRows):
 
     def _read(self, top: int, bottom: int) -> NDArray[Any]:
         if bottom > self.filled:
-            raise ValueError(f"rows {top} to {bottom} are asked for, {self.filled} are there")
+            raise ValueError(f"rows {top} to {bottom} requested, only {self.filled} appended")
         rows = np.empty((bottom - top, *self.shape[1:]), self.dtype)
         with self._lock:
-            fill(rows, self._file, top * self._row)
+            fill(rows, self._file, top * self._row_bytes)
         return rows
 
-    def _full(self, reason: str) -> FusionlabError:
+    def _disk_error(self, reason: str) -> FusionlabError:
         try:
             folder = tempfile.gettempdir()
-        except OSError:  # none of the usual ones can be written
+        except OSError:  # none of the usual folders is writable
             folder = "any folder for temporary files"
         return FusionlabError(
-            f"cannot keep {self._row * len(self) / 1e9:.3g} GB of intermediate results in "
-            f"{folder}: {reason}; make room there, or choose another folder with the environment "
-            "variable TMPDIR"
+            f"cannot store {self._row_bytes * len(self) / 1e9:.3g} GB of intermediate results in "
+            f"{folder}: {reason}; free disk space, or choose another folder with the environment "
+            "variable TMPDIR",
+            code="disk-full",
         )
 
 
-def bands(pixels: Rows, multiple: int = 1, size: int | None = None) -> Iterator[NDArray[Any]]:
-    """Go through an image from the top.
+def bands(pixels: Rows, divisor: int = 1, size: int | None = None) -> Iterator[NDArray[Any]]:
+    """Yield the bands of an image from top to bottom.
 
     Args:
         pixels: the image.
-        multiple: of this many rows; the last band takes what is left.
-        size: about how many bytes a band has; None: 16 MiB.
+        divisor: the height of each band is a multiple of it; that of the last band may not be.
+        size: of a band, in bytes, approximately; None: 16 MiB.
     """
-    row = prod(pixels.shape[1:]) * pixels.dtype.itemsize
-    height = max(1, (size or BAND_BYTES) // (row * multiple)) * multiple
+    row_bytes = prod(pixels.shape[1:]) * pixels.dtype.itemsize
+    height = max(1, (size or BAND_BYTES) // (row_bytes * divisor)) * divisor
     for top in range(0, pixels.shape[0], height):
         yield pixels[top : top + height]
 
 
 def fill(array: NDArray[Any], file: io.FileIO | io.BufferedReader, offset: int) -> None:
-    """Read a file from `offset` on into a contiguous array.
+    """Read a file from `offset` into a contiguous array.
 
     Raises:
         EOFError: the file ends before the array is full.
     """
-    rest = _bytes_of(array)
+    remaining = _bytes_of(array)
     file.seek(offset)
-    while rest:  # a file without a buffer may give less than it is asked for
-        read = file.readinto(rest)
-        if not read:
+    while remaining:  # an unbuffered file may return less than requested
+        count = file.readinto(remaining)
+        if not count:
             raise EOFError("it ends too early")
-        rest = rest[read:]
+        remaining = remaining[count:]
 
 
 def _bytes_of(array: NDArray[Any]) -> memoryview:

@@ -1,4 +1,4 @@
-"""TIFF, by tifffile: every depth, and nothing interpreted in silence."""
+"""TIFF, with tifffile: every depth, and no silent interpretation of pixels."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, PREDICTOR, TIFF
 
-from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage, frames_left_out
+from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage, note_ignored_frames
 from fusionlab.imaging.rows import Rows, bands
 from fusionlab.imaging.tiff_rows import TiffRows, is_plain
 
 ORIENTATION = 274
 REQUIRED = (256, 257, 262)
-"""Tags without which nothing is known: width, length, photometric."""
+"""Tags that every image needs: width, length, photometric."""
 BITS = 258
-"""Bits per sample; may be left out where a pixel is one sample, and means 1 then."""
+"""Bits per sample; may be missing where a pixel is one sample, and means 1 then."""
 SAMPLES: dict[int, int] = {
     PHOTOMETRIC.MINISWHITE: 1,
     PHOTOMETRIC.MINISBLACK: 1,
@@ -29,24 +29,24 @@ SAMPLES: dict[int, int] = {
     PHOTOMETRIC.RGB: 3,
     PHOTOMETRIC.YCBCR: 3,
 }
-"""What a file may say its samples are, and how many make up a pixel; more of them are alpha."""
-LARGE = 2**25
-"""From how many pixels on an image is read by rows: 5792 x 5792.
+"""Supported photometric interpretations -> samples per pixel; further samples are alpha."""
+LARGE_PIXELS = 2**25
+"""Images with more pixels are read by rows: 5792 x 5792.
 
-Below, the whole takes 400 MB at most (three channels of 32 bits), less than fusing it does."""
+Smaller images take 400 MB at most (three channels of 32 bits), less than fusing them."""
 STRIP_BYTES = 2**18
-"""Of a strip that is written: the default of tifffile."""
+"""Size of a strip that is written: the default of tifffile."""
 CLASSIC_BYTES = 2**32 - 2**25
-"""Up to how many bytes of pixels the offsets of a classic TIFF suffice, of 32 bits each: beyond,
-it becomes a BigTIFF. 32 MiB are left to the header, and to pixels that deflate makes longer."""
+"""More bytes of pixels are written as BigTIFF, because the offsets of a classic TIFF have 32 bits.
+32 MiB are reserved for the header, and for pixels that deflate makes longer."""
 
 
 def decode(content: bytes, check_size: SizeCheck) -> Decoded:
     """Decode the first page of a file.
 
     Raises:
-        UnsupportedImage: it is no gray or RGB image.
-        Exception: whatever the decoder raises at damaged files.
+        UnsupportedImage: it is not a gray or RGB image.
+        Exception: anything that the decoder raises at damaged files.
     """
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages.first
@@ -54,21 +54,21 @@ def decode(content: bytes, check_size: SizeCheck) -> Decoded:
         colors = _colors(page)
         _check_complete(page, len(content))
         pixels = page.asarray()
-        if page.axes.startswith("S"):  # channels in planes of their own
+        if page.axes.startswith("S"):  # channels in separate planes
             pixels = np.moveaxis(pixels, 0, -1)
         notes = []
         if page.photometric == PHOTOMETRIC.PALETTE:
-            pixels = _colored(pixels, page)
+            pixels = _apply_palette(pixels, page)
         elif pixels.ndim == 3 and pixels.shape[2] > colors:
-            notes.append("its alpha or further channels are left out")
+            notes.append("its alpha or further channels are ignored")
             pixels = pixels[..., :colors]
         if page.photometric == PHOTOMETRIC.MINISWHITE:
             pixels = _inverted(pixels, page.bitspersample)
         bits = page.bitspersample
         if 8 < bits < 16:
             notes.append(
-                f"it has {bits} bits per sample, but counts as 16 bits; its white is "
-                f"{2**bits - 1}, give that as its scale: 0,{2**bits - 1}"
+                f"it has {bits} bits per sample, but is treated as 16 bits; its white is "
+                f"{2**bits - 1}, so give it the scale 0,{2**bits - 1}"
             )
         orientation = page.tags.valueof(ORIENTATION, default=1)
         return Decoded(pixels, orientation, len(file.pages), tuple(notes))
@@ -77,15 +77,15 @@ def decode(content: bytes, check_size: SizeCheck) -> Decoded:
 def open_large(
     file: io.BufferedReader, name: str, check_size: SizeCheck
 ) -> tuple[Rows, tuple[str, ...]] | None:
-    """Open the first page of a file without reading it, if it is large and plainly laid out.
+    """Open the first page of a file without reading it, if it is large and can be read by rows.
 
     Args:
-        file: the open file, which the rows keep and close.
-        name: what errors of the rows call it.
+        file: the open file, which the rows own and close.
+        name: of the file, for errors of the rows.
         check_size: as for `decode`.
 
     Returns:
-        The rows, and what is left out, as in `Decoded`; None for a file that `decode` must read.
+        The rows, and notes as in `Decoded`; None for a file that `decode` must read.
 
     Raises:
         Exception: as `decode`.
@@ -93,7 +93,7 @@ def open_large(
     file.seek(0)
     tif = tifffile.TiffFile(file)
     page = tif.pages.first
-    if page.imagewidth * page.imagelength <= LARGE:
+    if page.imagewidth * page.imagelength <= LARGE_PIXELS:
         return None
     check_size(page.imagewidth, page.imagelength)
     _colors(page)
@@ -101,34 +101,34 @@ def open_large(
     if page.tags.valueof(ORIENTATION, default=1) != 1 or not is_plain(page):
         return None
     rows = TiffRows(file, page, name)
-    rows[:1]  # a compression that nobody knows is refused here; what is decoded is kept
-    return rows, frames_left_out(len(tif.pages))
+    rows[:1]  # an unknown compression is refused here; the decoded rows are cached
+    return rows, note_ignored_frames(len(tif.pages))
 
 
 def _check_complete(page: tifffile.TiffPage, size: int) -> None:
-    """Refuse what tifffile would fill in: lost tags with defaults, lost strips with black."""
+    """Refuse what tifffile would fill in: missing tags with defaults, missing strips with black."""
     required = REQUIRED if page.samplesperpixel == 1 else (*REQUIRED, BITS)
     if any(page.tags.get(tag) is None for tag in required):
         raise ValueError("its header is damaged")
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-    whole = len(segments) == prod(page.chunked) and all(map(all, segments))
+    complete = len(segments) == prod(page.chunked) and all(map(all, segments))
     ends = [*map(sum, segments)]
-    if page.is_final and whole:  # then the whole image is read from there, whatever its strip says
+    if page.is_final and complete:  # the image is read from there, whatever size its strip claims
         ends.append(page.dataoffsets[0] + page.nbytes)
-    if not whole or max(ends, default=0) > size:
+    if not complete or max(ends, default=0) > size:
         raise ValueError("it is truncated")
 
 
 def _colors(page: tifffile.TiffPage) -> int:
-    """Return the samples a pixel needs, or decline what is neither gray nor RGB."""
+    """Return the samples per pixel without alpha, or refuse what is neither gray nor RGB."""
     kind = page.photometric
     if kind not in SAMPLES:
-        raise UnsupportedImage(f"pixels of the kind {getattr(kind, 'name', kind)}")
+        raise UnsupportedImage(f"pixels of the type {getattr(kind, 'name', kind)}")
     if kind == PHOTOMETRIC.YCBCR and page.compression not in (6, 7):  # JPEG decodes to RGB
         raise UnsupportedImage("YCbCr pixels")
     if page.imagedepth != 1:
         raise UnsupportedImage("a volume")
-    if page.is_reduced:  # what raw files of cameras begin with
+    if page.is_reduced:  # the first page of raw files of cameras
         raise UnsupportedImage("the thumbnail of another image")
     if page.dtype is None or page.dtype.kind not in "buif":
         raise UnsupportedImage(
@@ -141,12 +141,12 @@ def _colors(page: tifffile.TiffPage) -> int:
     return SAMPLES[kind]
 
 
-def _colored(indices: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
-    """Look up a palette, whose entries have 16 bits by definition but mostly mean 8."""
+def _apply_palette(indices: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
+    """Apply the palette, whose entries have 16 bits by definition but mostly mean 8."""
     if page.colormap is None:
         raise ValueError("its palette is missing")
     palette = np.moveaxis(page.colormap, 0, -1)  # (entries, 3)
-    for step in (257, 256):  # 255 is written as 65535, or by some programs as 65280
+    for step in (257, 256):  # 255 is stored as 65535, by some programs as 65280
         if not (palette % step).any():
             palette = (palette // step).astype(np.uint8)
             break
@@ -166,11 +166,11 @@ def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
 def write(file: BinaryIO, pixels: Rows, record: str = "") -> None:
     """Write pixels of any depth, without loss; a record becomes the ImageDescription.
 
-    A few strips at a time, each a few rows: neither the image nor the file is ever held whole,
-    whereas tiles would have to wait for as many rows as they are high.
+    Writes a few strips at a time, each a few rows, so that neither the image nor the file has to
+    fit into memory. Tiles would need as many rows as they are high.
 
     Args:
-        file: written from its beginning; it must be able to seek.
+        file: a seekable file, written from its beginning.
         pixels: the image.
         record: in ASCII.
     """
@@ -192,7 +192,7 @@ def write(file: BinaryIO, pixels: Rows, record: str = "") -> None:
 
 
 def _strips(pixels: Rows, height: int) -> Iterator[bytes]:
-    """Compress strips of so many rows, as tifffile does it: that takes strips only compressed."""
+    """Yield strips of `height` rows, compressed as tifffile does, which accepts only such ones."""
     predict, compress = (
         TIFF.PREDICTORS[_predictor(pixels.dtype)],
         TIFF.COMPRESSORS[COMPRESSION.ADOBE_DEFLATE],

@@ -1,1 +1,5 @@
-"""Files in, files out: one image, a folder, image sets, resuming, records."""
+"""Files in, files out: one image or a folder of them, resuming, records.
+
+Read `file_fusion` first: one image, from its sources to its files (`destination`, `record`,
+`notes`). `folder_run` does so for an image set (`image_sets`) and can be resumed (`manifest`).
+"""

@@ -1,6 +1,6 @@
 """Image sets: which files in which folders make up the sources of one fusion.
 
-Either one folder with sub-folders `a/ b/ c/ ...` (single letters; other folders are ignored),
+Either one folder with subfolders `a/ b/ c/ ...` (single letters; other folders are ignored),
 where every stem has as many sources as there are letters with a file of that stem:
 
     set/a/house.png  set/b/house.png  set/c/house.tif        k = 3
@@ -23,78 +23,85 @@ from fusionlab.imaging.reading import SUFFIXES
 
 @dataclass(frozen=True)
 class ImageSetItem:
-    """The sources of one fusion, or why there is none."""
+    """The sources of one fusion, or the reason why they cannot be fused."""
 
     stem: str
     sources: tuple[Path, ...]
     problem: str = ""
-    """A sentence that begins with the stem; empty if all is well."""
+    """A sentence that begins with the stem; empty if the item is complete."""
 
 
 def find_image_set(folders: Sequence[Path]) -> list[ImageSetItem]:
-    """Pair the images of an image set by stem, across suffixes, in the order of their stems.
+    """Pair the images of an image set by stem, across suffixes, sorted by stem.
 
     Args:
-        folders: one folder with sub-folders a/ b/ c/ ..., or two and more with one source each.
+        folders: one folder with subfolders a/ b/ c/ ..., or several with one source each.
 
     Raises:
-        FusionlabError: a folder cannot be read, or there is nothing to pair.
+        FusionlabError: a folder cannot be read (code `unreadable`), is not an image set (code
+            `not-an-image-set`), or there are no images (code `no-images`).
     """
     try:
-        places = _letters(folders[0]) if len(folders) == 1 else list(folders)
-        found = [images_by_stem(place) for place in places]
+        source_folders = _letter_folders(folders[0]) if len(folders) == 1 else list(folders)
+        files_by_stem = [images_by_stem(folder) for folder in source_folders]
     except OSError as error:
-        raise FusionlabError(f"cannot read {error.filename}: {error.strerror}") from error
-    stems = sorted(set().union(*found))
+        raise FusionlabError(
+            f"cannot read {error.filename}: {error.strerror}", code="unreadable"
+        ) from error
+    stems = sorted(set().union(*files_by_stem))
     if not stems:
         raise FusionlabError(
-            f"no images in {', '.join(map(str, places))}; expected files that end in one of "
-            f"{', '.join(sorted(SUFFIXES))}"
+            f"no images in {', '.join(map(str, source_folders))}; expected files that end in one "
+            f"of {', '.join(sorted(SUFFIXES))}",
+            code="no-images",
         )
-    whole = len(folders) > 1  # otherwise k may differ from stem to stem
-    return [_entry(stem, places, found, whole=whole) for stem in stems]
+    same_k = len(folders) > 1  # otherwise k may differ from stem to stem
+    return [_item(stem, source_folders, files_by_stem, same_k=same_k) for stem in stems]
 
 
-def _letters(folder: Path) -> list[Path]:
-    places = sorted(p for p in folder.iterdir() if re.fullmatch("[a-z]", p.name) and p.is_dir())
-    if len(places) < 2:
+def _letter_folders(folder: Path) -> list[Path]:
+    subfolders = sorted(p for p in folder.iterdir() if re.fullmatch("[a-z]", p.name) and p.is_dir())
+    if len(subfolders) < 2:
         raise FusionlabError(
-            f"{folder} is no image set: expected sub-folders a/ b/ c/ ... with one source of "
-            "each fusion; or name two and more folders, one for each source"
+            f"{folder} is not an image set: expected subfolders a/ b/ c/ ... with one source of "
+            "each fusion; or give several folders, one for each source",
+            code="not-an-image-set",
+            path=folder,
         )
-    return places
+    return subfolders
 
 
-def images_by_stem(place: Path) -> dict[str, list[Path]]:
-    """Return the image files of a folder: stem -> those of this stem, whatever their suffix."""
+def images_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """Return stem -> image files of a folder with this stem, whatever their suffix."""
     files: dict[str, list[Path]] = {}
-    for path in sorted(place.iterdir()):
+    for path in sorted(folder.iterdir()):
         hidden = path.name.startswith(".")
-        other = path.exists() and not path.is_file()  # a folder, a pipe; a broken link is missed
-        if path.suffix.lower() in SUFFIXES and not hidden and not other:
-            # one name can be spelled in two ways, and file systems differ in which they keep
+        not_a_file = path.exists() and not path.is_file()  # but include broken links
+        if path.suffix.lower() in SUFFIXES and not hidden and not not_a_file:
+            # Unicode names have several spellings, and file systems differ in which they store
             files.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path)
     return files
 
 
-def _entry(
-    stem: str, places: list[Path], found: list[dict[str, list[Path]]], *, whole: bool
+def _item(
+    stem: str, folders: list[Path], files_by_stem: list[dict[str, list[Path]]], *, same_k: bool
 ) -> ImageSetItem:
-    there = [place for place, files in zip(places, found, strict=True) if stem in files]
-    sources = [files[stem] for files in found if stem in files]
+    """Return the item of a stem; without `same_k`, later folders may lack it."""
+    present = [f for f, files in zip(folders, files_by_stem, strict=True) if stem in files]
+    sources = [files[stem] for files in files_by_stem if stem in files]
     problem = ""
-    if twice := next((paths for paths in sources if len(paths) > 1), None):
-        names = ", ".join(path.name for path in twice)
-        problem = f"{stem} has several files in {twice[0].parent}: {names}; keep one of them"
-    expected = places if whole else _contiguous(there[-1])
-    if missing := [place for place in expected if place not in there]:
-        problem = f"{stem} is missing in {missing[0]}; add it there, or leave it out everywhere"
-    elif len(there) < 2:
-        problem = f"{stem} is only in {there[0]}; a fusion needs at least two sources"
+    if duplicates := next((paths for paths in sources if len(paths) > 1), None):
+        names = ", ".join(path.name for path in duplicates)
+        problem = f"{stem} has several files in {duplicates[0].parent}: {names}; keep one of them"
+    expected = folders if same_k else _folders_up_to(present[-1])
+    if missing := [folder for folder in expected if folder not in present]:
+        problem = f"{stem} is missing in {missing[0]}; add it there, or remove it everywhere"
+    elif len(present) < 2:
+        problem = f"{stem} is only in {present[0]}; a fusion needs at least two sources"
     return ImageSetItem(stem, tuple(paths[0] for paths in sources), problem)
 
 
-def _contiguous(last: Path) -> list[Path]:
+def _folders_up_to(last: Path) -> list[Path]:
     """Return the folders from a/ to the last one that has a file."""
     letters = range(ord("a"), ord(last.name) + 1)
     return [last.with_name(chr(letter)) for letter in letters]

@@ -1,4 +1,4 @@
-"""Writing files, and folders of them, so that nobody ever sees half of one."""
+"""Write files and folders atomically: readers see the old content or the new, never a part."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from typing import BinaryIO
 from fusionlab.errors import FusionlabError
 
 _PARTIAL = ".fusionlab-partial-"
-"""How the names of unfinished files begin."""
+"""Prefix of the names of unfinished files."""
 
 Content = bytes | Callable[[BinaryIO], None]
-"""What a file will hold, or who writes it: called with the file, empty and open."""
+"""The content of a file, or a function that writes it to the open, empty file."""
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; rename it to `path` if all went well.
+    """Yield a temporary path in the same folder; rename it to `path` after the block succeeds.
 
-    Whatever happens in between (an exception, Ctrl-C, a full disk), `path` is either what it
-    was or the complete new file. The temporary file keeps the suffix of `path`, because some
-    writers choose the format by it.
+    Whatever happens in the block (an exception, Ctrl-C, a full disk), `path` is either unchanged
+    or the complete new file. The temporary file has the suffix of `path`, because some writers
+    choose the format by it.
     """
-    path = Path(os.path.realpath(path))  # of a link, replace what it points to
-    beside = path.with_name(f"{_PARTIAL}{secrets.token_hex(8)}{path.suffix}")
+    path = Path(os.path.realpath(path))  # replace the target of a link, not the link
+    temporary = path.with_name(f"{_PARTIAL}{secrets.token_hex(8)}{path.suffix}")
     try:
-        beside.touch(exist_ok=False)
-        yield beside
-        beside.replace(path)
+        temporary.touch(exist_ok=False)
+        yield temporary
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_write_all(files: Mapping[Path, Content]) -> Iterator[dict[Path, Path]]:
-    """Write several files beside their places; rename them once the block has ended well.
+    """Write several files to temporary paths; rename them all after the block succeeds.
 
-    They appear in reverse order: whoever sees the first of them sees them all. In the block, the
-    content of each can be read at the path that is given for it.
+    The files appear in reverse order: if the first one exists, so do all others. Yields final path
+    -> temporary path, where the content can be read in the block.
 
     Raises:
-        FusionlabError: a folder is read-only, the disk is full, ...; every path is then either
-            untouched or complete.
+        FusionlabError: a file cannot be written, for example because the folder is read-only or the
+            disk is full (code `unwritable`); every path is then either unchanged or complete.
     """
     with ExitStack() as stack:
         yield {path: stack.enter_context(_written(path, files[path])) for path in files}
@@ -55,13 +55,13 @@ def atomic_write_all(files: Mapping[Path, Content]) -> Iterator[dict[Path, Path]
 @contextmanager
 def _written(path: Path, content: Content) -> Iterator[Path]:
     try:
-        with atomic_write(path) as beside:
+        with atomic_write(path) as temporary:
             if isinstance(content, bytes):
-                beside.write_bytes(content)
+                temporary.write_bytes(content)
             else:
-                with beside.open("wb") as file:
+                with temporary.open("wb") as file:
                     content(file)
-            yield beside
+            yield temporary
     except OSError as error:
         raise FusionlabError(
             f"cannot write {path}: {error.strerror or error}", code="unwritable", path=path
@@ -69,42 +69,55 @@ def _written(path: Path, content: Content) -> Iterator[Path]:
 
 
 def atomic_write_folder(folder: Path, files: Mapping[str, str]) -> None:
-    """Write a new folder with files, given by their paths within it: all of them or nothing.
+    """Write a new folder with all of its files, or nothing.
+
+    Args:
+        folder: the folder, which must not exist.
+        files: path within the folder -> text.
 
     Raises:
-        FusionlabError: it is there already, the disk is full, ...; nothing has been written.
+        FusionlabError: the folder exists (code `exists`) or cannot be written (code `unwritable`);
+            nothing has been written.
     """
     if os.path.lexists(folder):
-        raise FusionlabError(f"{folder} is there already; choose another name or remove it first")
-    beside = folder.with_name(f"{_PARTIAL}{secrets.token_hex(8)}")
+        raise FusionlabError(
+            f"{folder} already exists; choose another name or remove it first",
+            code="exists",
+            path=folder,
+        )
+    temporary = folder.with_name(f"{_PARTIAL}{secrets.token_hex(8)}")
     try:
-        beside.mkdir()
+        temporary.mkdir()
         for path, text in files.items():
-            (beside / path).parent.mkdir(parents=True, exist_ok=True)
-            (beside / path).write_text(text, encoding="utf-8", newline="\n")
-        beside.rename(folder)
+            (temporary / path).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / path).write_text(text, encoding="utf-8", newline="\n")
+        temporary.rename(folder)
     except OSError as error:
-        raise FusionlabError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise FusionlabError(
+            f"cannot write {folder}: {error.strerror or error}", code="unwritable", path=folder
+        ) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, if it is not there.
+    """Make a folder and its parents, unless it exists.
 
     Raises:
-        FusionlabError: it cannot be made.
+        FusionlabError: the folder cannot be made (code `unwritable`).
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FusionlabError(
-            f"cannot make the folder {folder}: {error.strerror}; choose another"
+            f"cannot make the folder {folder}: {error.strerror}; choose another",
+            code="unwritable",
+            path=folder,
         ) from error
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what writers that were killed have left behind in a folder."""
+    """Remove the temporary files that killed processes have left in a folder."""
     for path in folder.glob(f"{_PARTIAL}*"):
         if path.is_dir():
             shutil.rmtree(path)

@@ -11,10 +11,11 @@ from fusionlab.errors import FusionlabError
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for the same folder out, as long as the block lasts.
+    """Lock a folder against other processes that use this function, for the length of the block.
 
     Raises:
-        FusionlabError: another process is in its block, or the folder cannot be written.
+        FusionlabError: another process holds the lock (code `locked`), or the folder cannot be
+            written.
     """
     from filelock import FileLock, Timeout
 
@@ -23,5 +24,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise FusionlabError(
-            f"another process is at work in {folder}; wait for it, or choose another folder"
+            f"another process is using {folder}; wait for it, or choose another folder",
+            code="locked",
+            path=folder,
         ) from None

@@ -131,7 +131,7 @@ def test_a_preset_brings_methods_metrics_and_published_rows(image_set):
         ),
         (["set", "--preset", "newspaper"], "there is no preset 'newspaper'"),
         (["nowhere", "--method", "identity/mean"], "cannot read nowhere"),
-        (["set/a", "--method", "identity/mean"], "set/a is no image set"),
+        (["set/a", "--method", "identity/mean"], "set/a is not an image set"),
     ],
 )
 def test_a_mistake_costs_one_sentence(image_set, args, message):

@@ -103,9 +103,9 @@ def test_a_bad_pair_does_not_stop_the_others(folder):
     result = fuse("ir", "vis", "-o", "out")
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        "failed: 1: cannot read vis/1.png: it is in no known image format; expected a complete "
+        "failed: 1: cannot read vis/1.png: it is not in a known image format; expected a complete "
         "PNG, JPEG, BMP, GIF, WebP or TIFF",
-        "failed: 3 is missing in ir; add it there, or leave it out everywhere",
+        "failed: 3 is missing in ir; add it there, or remove it everywhere",
     ]
     assert "summary  3 fused, 0 skipped, 2 failed, of 5" in result.stdout
     assert sorted(tree("out")) == ["0.png", "2.png", "4.png", MANIFEST_NAME]
@@ -247,7 +247,7 @@ def test_depth_and_scale_hold_for_every_picture(folder):
     ("args", "message"),
     [
         (["ir", "vis/0.png"], "expected files only or folders only, got ir/ and vis/0.png"),
-        (["ir"], "ir is no image set: expected sub-folders a/ b/ c/"),
+        (["ir"], "ir is not an image set: expected subfolders a/ b/ c/"),
         (["empty", "empty"], "no images in empty, empty; expected files that end in one of"),
         (["ir", "vis", "-o", "ir"], "ir holds sources; choose another folder for the results"),
         (["ir", "vis", "-o", "./vis/../ir"], "holds sources; choose another folder"),

@@ -91,7 +91,7 @@ def test_weight_maps_are_written_one_a_source(folder):
         (["a.png"], "Error: a fusion needs at least two sources, got 1\n"),
         (["a.png", "gone.png"], "Error: gone.png does not exist\n"),
         (["a.png", "small.png"], "Error: the sources must have the same size, got 30x20, 30x10"),
-        (["a.png", "text.png"], "Error: cannot read text.png: it is in no known image format"),
+        (["a.png", "text.png"], "Error: cannot read text.png: it is not in a known image format"),
         (["a.png", "cut.png"], "Error: cannot read cut.png: "),
         (["a.png", "b.png", "-o", "no/x.png"], "the folder no does not exist"),
         (["a.png", "b.png", "-o", "x.xyz"], "must end in one of .png"),

@@ -218,7 +218,7 @@ def test_what_is_there_already_stays_as_it_is(run, tmp_path, there):
     code, output = run("mine")
     assert code == 2
     assert (
-        output == "Error: fusionlab-mine is there already; choose another name or remove it first\n"
+        output == "Error: fusionlab-mine already exists; choose another name or remove it first\n"
     )
     assert written(tmp_path) == ["fusionlab-mine"]
 

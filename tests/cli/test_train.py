@@ -243,7 +243,7 @@ def test_two_runs_in_one_folder_are_kept_apart(folder):
     with exclusive_lock(folder / "runs"):
         result = run()
     assert result.exit_code == 2
-    assert "another process is at work in runs; wait for it" in result.stderr
+    assert "another process is using runs; wait for it" in result.stderr
 
 
 def test_help_comes_whatever_else_is_said(folder):

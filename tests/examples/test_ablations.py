@@ -147,7 +147,7 @@ def test_features_and_pixels_are_counted_as_they_compare(ablate):
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_a_folder_that_is_no_image_set_costs_a_sentence(ablate, tmp_path, name):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SystemExit, match="error: .* is no image set"):
+    with pytest.raises(SystemExit, match="error: .* is not an image set"):
         ablate(name, tmp_path / "empty")
     assert not (tmp_path / "out").exists()
 

@@ -21,8 +21,8 @@ from PIL import ImageOps
 from fusionlab import FusionlabError
 from fusionlab.imaging.reading import decode_image, read_image
 
-ALPHA = "its alpha channel is left out"
-TRANSPARENCY = "its transparency is left out"
+ALPHA = "its alpha channel is ignored"
+TRANSPARENCY = "its transparency is ignored"
 
 
 def picture(dtype=np.uint8, channels=None, height=11, width=13, seed=0):
@@ -326,9 +326,9 @@ def test_what_is_missing_or_no_file_is_refused(tmp_path):
     ("content", "message"),
     [
         (b"", "it is empty"),
-        (b"no image", "it is in no known image format"),
+        (b"no image", "it is not in a known image format"),
         (b"BM, and then the text goes on for longer than any header has", "its header is damaged"),
-        (b"\n <!doctype html>", "it is a web page or another text, not an image"),
+        (b"\n <!doctype html>", "it is a web page or other text, not an image"),
         (b"RIFF\x24\0\0\0WAVEfmt " + bytes(40), "its header is damaged"),
         (b"\x89PNG\r\n\x1a\n", "its header is damaged"),
         (b"GIF89a", "its header is damaged"),
@@ -365,7 +365,7 @@ def test_a_damaged_byte_of_a_png_is_noticed():
 
 def test_inks_are_refused_for_they_are_no_rgb():
     cmyk = by_pillow(PIL.Image.fromarray(RGB).convert("CMYK"), "JPEG")
-    with pytest.raises(FusionlabError, match="x must be a gray or RGB image, got .* kind CMYK"):
+    with pytest.raises(FusionlabError, match="x must be a gray or RGB image, got .* mode CMYK"):
         decode_image(cmyk, "x")
 
 

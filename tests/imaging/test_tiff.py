@@ -14,7 +14,7 @@ from fusionlab import FusionlabError
 from fusionlab.imaging import tiff
 from fusionlab.imaging.reading import decode_image
 
-OTHERS = "its alpha or further channels are left out"
+OTHERS = "its alpha or further channels are ignored"
 RGB_SHAPE = (37, 45, 3)
 GRAY_SHAPE = (37, 45)
 
@@ -235,8 +235,8 @@ def test_12_bits_count_as_they_stand_and_the_white_is_named():
     """Neither stretched to 16 bits in silence nor taken for white at 65535 without a word."""
     levels = np.random.default_rng(12).integers(0, 4095, (9, 10), np.uint16, endpoint=True)
     note = (
-        "it has 12 bits per sample, but counts as 16 bits; its white is 4095, give that as its "
-        "scale: 0,4095"
+        "it has 12 bits per sample, but is treated as 16 bits; its white is 4095, so give it the "
+        "scale 0,4095"
     )
     check(strip(10, 9, 12, 1, packed(levels, 12)), levels, note)
     check(strip(10, 9, 12, 0, packed(levels, 12)), 4095 - levels, note)
@@ -301,8 +301,8 @@ def kinds_that_are_not_gray_or_rgb():
     data = bytes(37 * 45)
     volume = np.stack([picture(seed=19)] * 16)
     return {
-        "CMYK": (by_pillow(image.convert("CMYK")), "pixels of the kind SEPARATED"),
-        "LAB": (by_pillow(image.convert("LAB")), "pixels of the kind CIELAB"),
+        "CMYK": (by_pillow(image.convert("CMYK")), "pixels of the type SEPARATED"),
+        "LAB": (by_pillow(image.convert("LAB")), "pixels of the type CIELAB"),
         "YCbCr": (by_pillow(image.convert("YCbCr")), "YCbCr pixels"),
         "5 channels": (by_tifffile(many, planarconfig="contig"), "5 channels"),
         "complex": (by_tifffile(many[..., 0].astype(complex)), "samples of 128 bits"),

@@ -29,9 +29,9 @@ SHAPES = {"gray": (101, 77), "rgb": (101, 77, 3)}
 
 @pytest.fixture(autouse=True)
 def _everything_is_large(monkeypatch):
-    monkeypatch.setattr(tiff, "LARGE", 0)
+    monkeypatch.setattr(tiff, "LARGE_PIXELS", 0)
     monkeypatch.setattr(tiff_rows, "GROUP_BYTES", 2000)
-    monkeypatch.setattr(tiff_rows, "KEEP_BYTES", 0)
+    monkeypatch.setattr(tiff_rows, "CACHE_BYTES", 0)
 
 
 def picture(dtype=np.uint16, shape=SHAPES["gray"], seed=0):
@@ -119,7 +119,7 @@ def test_other_depths_are_read_by_rows_too(written, dtype):
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_a_single_strip_that_is_not_compressed_is_read_in_parts(written, shape, order, monkeypatch):
     """However large it is: rows lie one after another."""
-    monkeypatch.setattr(tiff_rows, "MOST_BYTES", 0)
+    monkeypatch.setattr(tiff_rows, "MAX_SEGMENT_BYTES", 0)
     pixels = picture(np.uint16, shape, seed=3)
     check(written(by_tifffile(pixels, byteorder=order)), pixels)
 
@@ -228,12 +228,12 @@ def test_what_is_not_plain_or_not_sound_is_treated_as_if_it_were_small(written, 
 def test_small_images_and_giant_strips_are_read_whole(written, monkeypatch):
     path = written(by_tifffile(picture(), compression="zstd"))
     assert isinstance(read_image(path).pixels, TiffRows)
-    monkeypatch.setattr(tiff_rows, "MOST_BYTES", picture().nbytes - 1)
+    monkeypatch.setattr(tiff_rows, "MAX_SEGMENT_BYTES", picture().nbytes - 1)
     assert isinstance(read_image(path).pixels, np.ndarray)
-    monkeypatch.setattr(tiff_rows, "MOST_BYTES", picture().nbytes)
-    monkeypatch.setattr(tiff, "LARGE", 101 * 77 - 1)
+    monkeypatch.setattr(tiff_rows, "MAX_SEGMENT_BYTES", picture().nbytes)
+    monkeypatch.setattr(tiff, "LARGE_PIXELS", 101 * 77 - 1)
     assert isinstance(read_image(path).pixels, TiffRows)
-    monkeypatch.setattr(tiff, "LARGE", 101 * 77)
+    monkeypatch.setattr(tiff, "LARGE_PIXELS", 101 * 77)
     assert isinstance(read_image(path).pixels, np.ndarray)
 
 
@@ -281,11 +281,11 @@ def test_no_more_is_kept_than_allowed(written, monkeypatch):
     path = written(by_tifffile(pixels, compression="zstd", tile=(16, 16)))
     row = 16 * 77 * 2
     for limit, expected in ((0, 2), (row, 2), (3 * row, 3), (100 * row, 7)):
-        monkeypatch.setattr(tiff_rows, "KEEP_BYTES", limit)
+        monkeypatch.setattr(tiff_rows, "CACHE_BYTES", limit)
         rows = read_image(path).pixels
         for top in range(0, 101, 10):
             assert np.array_equal(rows[top : top + 10], pixels[top : top + 10])
-        assert len(rows._kept) == expected
+        assert len(rows._cache) == expected
 
 
 def test_what_was_read_may_be_changed_without_changing_what_is_kept(written):
@@ -375,5 +375,5 @@ def test_a_file_that_is_changed_meanwhile_is_noticed(written, options, change):
     else:
         path.write_bytes(by_tifffile(picture(seed=14), **options))
         os.utime(path, ns=(0, 0))  # however coarse the clock of the file system is
-    with pytest.raises(FusionlabError, match=f"{path}: it has been changed since it was opened"):
+    with pytest.raises(FusionlabError, match=f"{path}: it was modified after it was opened"):
         rows[50:]

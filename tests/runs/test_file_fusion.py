@@ -334,4 +334,4 @@ def test_a_source_that_claims_too_many_pixels_is_refused(image):
 def test_the_notes_of_the_sources_come_along(image, tmp_path):
     a = image("a.png")
     iio.imwrite("b.png", RNG.integers(0, 256, (12, 16, 4), dtype=np.uint8))
-    assert fused([a, tmp_path / "b.png"])[1] == [f"{tmp_path}/b.png: its alpha channel is left out"]
+    assert fused([a, tmp_path / "b.png"])[1] == [f"{tmp_path}/b.png: its alpha channel is ignored"]

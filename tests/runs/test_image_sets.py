@@ -47,10 +47,10 @@ def test_of_all_ways_to_be_in_three_folders_two_are_sound(tmp_path):
         "a": f"a is only in {here}/a; a fusion needs at least two sources",
         "ab": ["a/ab.png", "b/ab.png"],
         "abc": ["a/abc.png", "b/abc.png", "c/abc.png"],
-        "ac": f"ac is missing in {here}/b; add it there, or leave it out everywhere",
-        "b": f"b is missing in {here}/a; add it there, or leave it out everywhere",
-        "bc": f"bc is missing in {here}/a; add it there, or leave it out everywhere",
-        "c": f"c is missing in {here}/a; add it there, or leave it out everywhere",
+        "ac": f"ac is missing in {here}/b; add it there, or remove it everywhere",
+        "b": f"b is missing in {here}/a; add it there, or remove it everywhere",
+        "bc": f"bc is missing in {here}/a; add it there, or remove it everywhere",
+        "c": f"c is missing in {here}/a; add it there, or remove it everywhere",
     }
 
 
@@ -189,7 +189,7 @@ def test_an_empty_folder_beside_a_full_one_misses_everything(tmp_path):
 @pytest.mark.parametrize("names", [["x.png", "y.png"], ["a/x.png"], ["ir/x.png", "vis/x.png"]])
 def test_one_folder_without_two_letters_is_no_image_set(tmp_path, names):
     put(tmp_path, *names)
-    with pytest.raises(FusionlabError, match="is no image set: expected sub-folders a/ b/ c/"):
+    with pytest.raises(FusionlabError, match="is not an image set: expected subfolders a/ b/ c/"):
         found(tmp_path)
 
 

@@ -44,7 +44,7 @@ def by_rows(monkeypatch):
     """What counts as large, and what waits on the disk, is everything from now on."""
 
     def from_now_on():
-        monkeypatch.setattr("fusionlab.imaging.tiff.LARGE", 1000)
+        monkeypatch.setattr("fusionlab.imaging.tiff.LARGE_PIXELS", 1000)
         monkeypatch.setattr("fusionlab.imaging.tiff_rows.GROUP_BYTES", 1000)  # a row of tiles
         monkeypatch.setattr(arrays, "SPOOL_BYTES", 1000)
         assert isinstance(read_image(Path("gray.tif")).pixels, BaseRows)

@@ -267,7 +267,7 @@ def test_a_folder_of_files_appears_whole_with_lines_that_end_as_they_are_given(t
 
 def test_a_folder_of_files_replaces_nothing_and_makes_no_folder_above_it(tmp_path):
     (tmp_path / "x").mkdir()
-    with pytest.raises(FusionlabError, match="x is there already"):
+    with pytest.raises(FusionlabError, match="x already exists"):
         atomic_write_folder(tmp_path / "x", {"a": "one"})
     with pytest.raises(FusionlabError, match="cannot write .*/y: No such file or directory"):
         atomic_write_folder(tmp_path / "nowhere" / "y", {"a": "one"})

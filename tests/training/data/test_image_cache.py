@@ -111,7 +111,7 @@ def test_a_changed_image_is_decoded_again(tmp_path, write_folder):
 def test_a_bad_image_is_named_and_nothing_half_decoded_is_left(tmp_path, write_folder):
     folder = write_folder(tmp_path / "a", 2)
     (folder / "x.png").write_text("no image")
-    message = "cannot read x.png in .*: it is in no known image format"
+    message = "cannot read x.png in .*: it is not in a known image format"
     with pytest.raises(FusionlabError, match=message):
         load(folder, folder=tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.npy"))
