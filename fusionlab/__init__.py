@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fusionlab.backbone import Backbone, Features, Level
+    from fusionlab.backbone import WHOLE, Backbone, Borders, Features, Level
     from fusionlab.checkpoint import Card
     from fusionlab.errors import FusionlabError
     from fusionlab.evaluation.comparisons import Comparison
@@ -45,6 +45,7 @@ _HOMES = {
     "ActivityStrategy": "strategy",
     "Backbone": "backbone",
     "BackboneRef": "plugins.offers",
+    "Borders": "backbone",
     "Card": "checkpoint",
     "EngineRef": "plugins.offers",
     "Comparison": "evaluation.comparisons",
@@ -65,6 +66,7 @@ _HOMES = {
     "Statistics": "strategy",
     "Strategy": "strategy",
     "StrategyRef": "plugins.offers",
+    "WHOLE": "backbone",
     "WeightedStrategy": "strategy",
     "evaluate": "evaluation.evaluate",
     "find_image_set": "runs.image_sets",
@@ -78,9 +80,11 @@ _HOMES = {
 
 __version__ = "0.1.0"
 __all__ = [
+    "WHOLE",
     "ActivityStrategy",
     "Backbone",
     "BackboneRef",
+    "Borders",
     "Card",
     "Comparison",
     "EngineRef",

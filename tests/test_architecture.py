@@ -106,7 +106,7 @@ def test_every_public_name_is_there():
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         fusionlab.metrics.nonsense  # noqa: B018
     assert all(getattr(fusionlab, name) is not None for name in fusionlab.__all__)
-    assert dir(fusionlab) == fusionlab.__all__
+    assert dir(fusionlab) == sorted(fusionlab.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         fusionlab.nonsense  # noqa: B018
 

@@ -92,7 +92,7 @@ def tile_edge(k: int, pixels: int, strategy_halo: int, backbone_halo: int = 0) -
 
     A tile has as many pixels as suit the engine, and is large enough that its halos are the smaller
     part of the work. An edge of 4 strategy halos encodes at most (4 + 2)^2 / 4^2 = 2.25 pixels per
-    image pixel, an edge of 6 wide backbone halos about (6 + 2)^2 / 6^2 = 1.8.
+    image pixel, an edge of 6 backbone halos at most (6 + 2)^2 / 6^2 = 1.8.
 
     Args:
         k: sources per image.
@@ -101,7 +101,7 @@ def tile_edge(k: int, pixels: int, strategy_halo: int, backbone_halo: int = 0) -
         backbone_halo: of encoder and decoder together, in image pixels.
     """
     edge = isqrt(pixels // k) // EDGE_STEP * EDGE_STEP
-    extra = 6 * max(0, backbone_halo - SMALL_HALO)
+    extra = 6 * backbone_halo if backbone_halo > SMALL_HALO else 0
     return max(SMALLEST_EDGE, edge, 4 * strategy_halo + extra)
 
 

@@ -8,10 +8,13 @@ In the repository of a strategy, for pytest (for unittest, derive from `unittest
     class TestMine(StrategyLaws):
         strategy = Mine
 
+`BackboneLaws` does the same for backbones.
+
 From the shell, for whatever is installed: `fusionlab check mine`.
 """
 
+from fusionlab.testing.backbone_laws import BackboneLaws
 from fusionlab.testing.checking import PROFILES, Verdict, examine
 from fusionlab.testing.suite import StrategyLaws
 
-__all__ = ["PROFILES", "StrategyLaws", "Verdict", "examine"]
+__all__ = ["PROFILES", "BackboneLaws", "StrategyLaws", "Verdict", "examine"]
