@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
+import imageio.v3 as iio
 import pytest
 
 import fusionlab
@@ -77,6 +78,14 @@ def site(tmp_path_factory):
         for path in folder.rglob("*.html")
         if path.name != "404.html"  # its links begin at the root of a server
     }
+
+
+def load_hook(name):
+    path = ROOT / "docs" / "mkdocs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def shipped():
@@ -166,6 +175,47 @@ def test_no_page_loads_anything_from_elsewhere(site):
 
 
 @pytest.mark.parametrize(
+    ("page", "printed", "images"),
+    [
+        ("strategies", "mean weights 0.33 0.33 0.33", ["sources", "fused", "weights"]),
+        ("evaluation", "±0.", ["differences"]),
+    ],
+)
+def test_the_gallery_shows_what_its_code_prints_and_draws(site, page, printed, images):
+    shown = site[f"gallery/{page}.html"]
+    assert all(f'src="{image}.png"' in shown.html for image in images)
+    assert any(printed in block for block in shown.blocks)
+
+
+def test_the_code_of_a_gallery_page_runs_in_one_namespace_and_its_outputs_follow():
+    page = """Text.
+
+```python
+level = 3
+```
+
+```python
+import imageio.v3 as iio
+import numpy as np
+
+iio.imwrite("flat.png", np.full((2, 2), level, np.uint8))
+print("level", level)
+```
+
+![flat](flat.png)
+"""
+    shown, images = load_hook("gallery").run_page(page)
+    assert shown == page.replace("level)\n```\n", "level)\n```\n\n```text\nlevel 3\n```\n")
+    assert list(images) == ["flat.png"]
+    assert (iio.imread(images["flat.png"]) == 3).all()
+
+
+def test_code_of_a_gallery_page_that_fails_stops_the_build():
+    with pytest.raises(ZeroDivisionError):
+        load_hook("gallery").run_page("```python\n1 / 0\n```\n")
+
+
+@pytest.mark.parametrize(
     ("page", "code"),
     [
         ("tutorial.md", "examples/own_strategy.py"),
@@ -196,9 +246,7 @@ def test_the_code_that_a_page_shows_is_that_of_the_file_it_names(page, code):
     ],
 )
 def test_a_link_out_of_the_docs_becomes_what_the_site_can_show(link, repo_url, expected):
-    spec = importlib.util.spec_from_file_location("links", ROOT / "docs" / "mkdocs" / "links.py")
-    links = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(links)
+    links = load_hook("links")
     here = SimpleNamespace(abs_src_path=str(ROOT / "docs" / "guide.md"), src_uri="guide.md")
     home = SimpleNamespace(abs_src_path=str(ROOT / "README.md"), src_uri="index.md")
     config = SimpleNamespace(repo_url=repo_url)
