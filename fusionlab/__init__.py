@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from fusionlab.imaging.reading import LoadedImage, read_image
     from fusionlab.ops import box_average, normalize
     from fusionlab.plugins.host import load_plugins
+    from fusionlab.plugins.listing import (
+        list_backbones,
+        list_engines,
+        list_methods,
+        list_metrics,
+        list_strategies,
+        load_backbone,
+        load_strategy,
+    )
     from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.registry import Plugins
@@ -47,8 +56,8 @@ _HOMES = {
     "BackboneRef": "plugins.offers",
     "Borders": "backbone",
     "Card": "checkpoint",
-    "EngineRef": "plugins.offers",
     "Comparison": "evaluation.comparisons",
+    "EngineRef": "plugins.offers",
     "Features": "backbone",
     "Fused": "fusion",
     "Fusion": "fusion",
@@ -68,12 +77,19 @@ _HOMES = {
     "StrategyRef": "plugins.offers",
     "WHOLE": "backbone",
     "WeightedStrategy": "strategy",
+    "box_average": "ops",
     "evaluate": "evaluation.evaluate",
     "find_image_set": "runs.image_sets",
     "hookimpl": "hookspecs",
+    "list_backbones": "plugins.listing",
+    "list_engines": "plugins.listing",
+    "list_methods": "plugins.listing",
+    "list_metrics": "plugins.listing",
+    "list_strategies": "plugins.listing",
+    "load_backbone": "plugins.listing",
     "load_plugins": "plugins.host",
+    "load_strategy": "plugins.listing",
     "normalize": "ops",
-    "box_average": "ops",
     "read_image": "imaging.reading",
     "score": "evaluation.score",
 }
@@ -110,7 +126,14 @@ __all__ = [
     "evaluate",
     "find_image_set",
     "hookimpl",
+    "list_backbones",
+    "list_engines",
+    "list_methods",
+    "list_metrics",
+    "list_strategies",
+    "load_backbone",
     "load_plugins",
+    "load_strategy",
     "normalize",
     "read_image",
     "score",
