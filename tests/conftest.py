@@ -59,7 +59,7 @@ def _clean_environment(monkeypatch):
 
 @pytest.fixture
 def shared() -> Path:
-    """The folder of oracles and real images that lies beside the checkout of the developers."""
+    """Return the folder of oracles and real images next to the checkout of the developers."""
     if not SHARED.is_dir():
         pytest.skip("needs the oracles in ../shared, which are not part of the repository")
     return SHARED

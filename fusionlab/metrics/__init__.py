@@ -6,9 +6,9 @@
     qabf(fused, torch.stack([infrared, visible]))          # (N,) values of N images
 
 Every metric is a function of the fused images `(N, H, W)` and their sources `(k, N, H, W)` in
-gray levels, 0..255, and returns N values in float64, on the device of the images. What it is
-called, in which direction it is better, what it does for k > 2 and which other programs it can
-reproduce stands in its entry of the catalog; see also `docs/metrics.md`.
+gray levels, 0..255, and returns N values in float64, on the device of the images. Its entry in the
+catalog has its name and direction, its definition for k > 2, and the programs that it can
+reproduce; see also `docs/metrics.md`. Read `catalog`, then `inputs`, then one family.
 
 The functions are imported on first use. The shipped metrics register as those of any plugin do.
 """

@@ -163,7 +163,7 @@ def spatial_frequency_error(
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 2x2.
-        sources: `(k, N, H, W)` likewise, any k.
+        sources: `(k, N, H, W)` in 0..255, any k.
         convention: `liu` computes the same.
 
     Returns:

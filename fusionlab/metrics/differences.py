@@ -34,7 +34,7 @@ def mean_square_error(fused: Tensor, sources: Tensor, convention: str = "default
 
     Args:
         fused: `(N, H, W)` in 0..255.
-        sources: `(k, N, H, W)` likewise, any k.
+        sources: `(k, N, H, W)` in 0..255, any k.
         convention: `tang`: of images in 0..1, smaller by a factor of 255^2.
 
     Returns:
@@ -56,7 +56,7 @@ def root_mean_square_error(fused: Tensor, sources: Tensor, convention: str = "de
 
     Args:
         fused: `(N, H, W)` in 0..255.
-        sources: `(k, N, H, W)` likewise, any k.
+        sources: `(k, N, H, W)` in 0..255, any k.
         convention: `vifb`: the mean over the sources of sqrt(sum_xy (F - S)^2) / (H W). It
             decreases with image size: 4 times as many pixels, half the error.
 
@@ -84,7 +84,7 @@ def peak_signal_to_noise_ratio(
 
     Args:
         fused: `(N, H, W)` in 0..255.
-        sources: `(k, N, H, W)` likewise, any k.
+        sources: `(k, N, H, W)` in 0..255, any k.
         convention: `vifb`: with the square root of VIFB's RMSE as the RMSE, about 30 dB higher,
             and higher for larger images. `tang`: with an RMSE in 0..1 and a peak of 255, higher by
             20 log10 255 = 48.13 dB.
@@ -116,7 +116,7 @@ def correlation(
 
     Args:
         fused: `(N, H, W)` in 0..255.
-        sources: `(k, N, H, W)` likewise, any k.
+        sources: `(k, N, H, W)` in 0..255, any k.
         convention: `tang` computes the same.
 
     Returns:
@@ -145,7 +145,7 @@ def sum_of_correlations(
 
     Args:
         fused: `(N, H, W)` in 0..255.
-        sources: `(2, N, H, W)` likewise.
+        sources: `(2, N, H, W)` in 0..255.
         convention: `paper` and `tang` compute the same.
 
     Returns:

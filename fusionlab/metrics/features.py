@@ -62,7 +62,7 @@ def fmi_pixel(fused: Tensor, sources: Tensor, convention: str = "default") -> Te
 
     Args:
         fused: `(N, H, W)`, gray levels in 0..255.
-        sources: `(k, N, H, W)` likewise. The value is the mean over the sources.
+        sources: `(k, N, H, W)` in 0..255. The value is the mean over the sources.
         convention: `paper` uses the edges that GNU Octave's `edge` finds in images in 0..1 (our
             reference values of the authors' code were computed with Octave): a pixel has to exceed
             both neighbors along either axis. Where gradients are equal, rounding noise decides, up
@@ -93,7 +93,7 @@ def fmi_dct(
 
     Args:
         fused: `(N, H, W)`, gray levels in 0..255.
-        sources: `(k, N, H, W)` likewise. The value is the mean over the sources.
+        sources: `(k, N, H, W)` in 0..255. The value is the mean over the sources.
         convention: `paper` is the same.
 
     Returns:
@@ -127,7 +127,7 @@ def fmi_w(
 
     Args:
         fused: `(N, H, W)`, gray levels in 0..255.
-        sources: `(k, N, H, W)` likewise. The value is the mean over the sources.
+        sources: `(k, N, H, W)` in 0..255. The value is the mean over the sources.
         convention: `paper` is the same.
 
     Returns:

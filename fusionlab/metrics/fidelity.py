@@ -53,7 +53,7 @@ def vif(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
 
     Args:
         fused: `(N, H, W)`, gray levels 0..255, both edges at least 41 pixels.
-        sources: `(k, N, H, W)` likewise.
+        sources: `(k, N, H, W)` in 0..255.
         convention: `tang` is the default.
 
     Returns:
@@ -86,13 +86,13 @@ def viff(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
 
     In each window only the source with the smallest gain counts: it has the most contrast, or F
     lost it. A source that is flat there has gain 0 and is chosen although it has no information, so
-    that the window has almost no weight, whatever the other sources show. Of sources with equal
+    that the window has almost no weight, regardless of the other sources. Of sources with equal
     gains the last one counts. Where F is flat, or anticorrelated with all sources, all gains are 0
     and VIFF depends on the order of the sources.
 
     Args:
         fused: `(N, H, W)`, gray levels 0..255, both edges at least 41 pixels.
-        sources: `(k, N, H, W)` likewise; the smallest gain is taken over all k.
+        sources: `(k, N, H, W)` in 0..255; the smallest gain is taken over all k.
         convention: only the default.
 
     Returns:

@@ -68,7 +68,7 @@ def mutual_information(fused: Tensor, sources: Tensor, convention: str = "defaul
 
     Args:
         fused: `(N, H, W)` in 0..255; rounded to integer levels.
-        sources: `(k, N, H, W)` in 0..255, likewise.
+        sources: `(k, N, H, W)` in 0..255.
         convention: `vifb`: in nats instead of bits, smaller by a factor ln 2. `tang`: levels 254
             and 255 share a bin in the joint histograms but not in the entropies, so that images
             with both levels score too high.
@@ -104,7 +104,7 @@ def normalized_mutual_information(
 
     Args:
         fused: `(N, H, W)` in 0..255; rounded to integer levels.
-        sources: `(k, N, H, W)` in 0..255, likewise.
+        sources: `(k, N, H, W)` in 0..255.
         convention: `liu`: nan if an image is constant but not black (division by zero).
 
     Returns:
@@ -143,7 +143,7 @@ def cross_entropy(
 
     Args:
         fused: `(N, H, W)` in 0..255; rounded to integer levels.
-        sources: `(k, N, H, W)` in 0..255, likewise, any k.
+        sources: `(k, N, H, W)` in 0..255, any k.
         convention: `vifb` computes the same.
 
     Returns:
@@ -176,7 +176,7 @@ def nonlinear_correlation(fused: Tensor, sources: Tensor, convention: str = "def
 
     Args:
         fused: `(N, H, W)` in 0..255; rounded to integer levels.
-        sources: `(k, N, H, W)` in 0..255, likewise.
+        sources: `(k, N, H, W)` in 0..255.
         convention: `liu`: nan if an image is constant but not black (division by zero).
 
     Returns:
@@ -217,7 +217,7 @@ def tsallis_information(fused: Tensor, sources: Tensor, convention: str = "defau
 
     Args:
         fused: `(N, H, W)` in 0..255; rounded to integer levels.
-        sources: `(2, N, H, W)` in 0..255, likewise.
+        sources: `(2, N, H, W)` in 0..255.
         convention: `liu`: what the toolbox computes, which is a different quantity. The marginals
             are exchanged: p(i, j) is compared with p_Y(i) p_X(j), so that the value depends on
             which levels an image has, and each image is min-max normalized to 0..255 first; H_q is

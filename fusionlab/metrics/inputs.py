@@ -4,7 +4,7 @@ All metrics compute in float64. The original programs do, several definitions co
 equality or divide by differences of large sums, and a value should not depend on the dtype of its
 input.
 
-The unit is the gray level, 0..255, whatever the bit depth of the files: 16-bit values are divided
+The unit is the gray level, 0..255, for every bit depth of the files: 16-bit values are divided
 by 257 and keep their fractions, except where a definition counts gray levels (`quantized`).
 """
 
@@ -38,7 +38,7 @@ def checked(name: str, fused: Tensor, sources: Tensor, convention: str = "defaul
     Args:
         name: of the metric in the catalog.
         fused: `(N, H, W)` in 0..255, any real dtype.
-        sources: `(k, N, H, W)` likewise, on the same device.
+        sources: `(k, N, H, W)` in 0..255, on the same device.
         convention: one that the catalog lists, or the default.
 
     Raises:

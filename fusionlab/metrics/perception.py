@@ -57,7 +57,7 @@ def q_cb(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
 
     Args:
         fused: `(N, H, W)`, gray levels 0..255, both edges at least 31 pixels.
-        sources: `(k, N, H, W)` likewise; the weights of a pixel are normalized over all k.
+        sources: `(k, N, H, W)` in 0..255; the weights of a pixel are normalized over all k.
         convention: `liu` and `vifb` compute the same: each image is min-max normalized to 0..255
             and rounded; it is padded with black, and the contrast of that frame, which all images
             share, adds up to 0.2 to the value at 64 x 48 pixels and 0.01 at 360 x 270; the
@@ -102,7 +102,7 @@ def q_cv(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
 
     Args:
         fused: `(N, H, W)`, gray levels 0..255, both edges at least 16 pixels.
-        sources: `(k, N, H, W)` likewise; pooled in the same sums.
+        sources: `(k, N, H, W)` in 0..255; pooled in the same sums.
         convention: `liu` and `vifb` compute the same: each image is min-max normalized to 0..255
             and rounded; the sources are padded with black, and that edge has more than half of the
             weight w in 33 of the 40 sources of the TNO test set, 93 % in the median; the CSF uses

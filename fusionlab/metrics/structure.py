@@ -73,7 +73,7 @@ def ssim(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 11x11.
-        sources: `(k, N, H, W)` likewise, any k.
+        sources: `(k, N, H, W)` in 0..255, any k.
         convention: `vifb`: the sum over the sources, in -2..2 for two. `tang`: L = 1 although gray
             levels go up to 255, so that the constants do not suppress noise in uniform areas; edge
             pixels are repeated beyond the border.
@@ -109,7 +109,7 @@ def ssim_average(
 
     Args:
         fused: `(N, H, W)` in 0..255.
-        sources: `(k, N, H, W)` likewise, any k.
+        sources: `(k, N, H, W)` in 0..255, any k.
         convention: `paper` computes the same.
 
     Returns:
@@ -139,7 +139,7 @@ def ms_ssim_wang(
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 176x176: 11 pixels in the coarsest scale.
-        sources: `(k, N, H, W)` likewise, any k.
+        sources: `(k, N, H, W)` in 0..255, any k.
         convention: only the default.
 
     Returns:
@@ -167,7 +167,7 @@ def piella_similarity(fused: Tensor, sources: Tensor, convention: str = "default
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 11x11.
-        sources: `(k, N, H, W)` likewise, any k.
+        sources: `(k, N, H, W)` in 0..255, any k.
         convention: `liu`: SSIM with its constants and its Gaussian window in place of Q0.
 
     Returns:
@@ -192,7 +192,7 @@ def piella_weighted(fused: Tensor, sources: Tensor, convention: str = "default")
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 11x11.
-        sources: `(k, N, H, W)` likewise, any k.
+        sources: `(k, N, H, W)` in 0..255, any k.
         convention: `liu`: SSIM with its constants and its Gaussian window in place of Q0; windows
             where all sources are flat count as if they had a variance of 1/2.
 
@@ -219,7 +219,7 @@ def cvejic(fused: Tensor, sources: Tensor, convention: str = "default") -> Tenso
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 11x11.
-        sources: `(2, N, H, W)` likewise.
+        sources: `(2, N, H, W)` in 0..255.
         convention: `liu`: a Gaussian window, 7x7 with sigma 1.5, and almost vanishing constants.
             Instead of clamping w, the value of a window is set to 0 where w < 0 and to 1 where
             w > 1, so that it depends on the order of the sources (infrared comes first). nan if
@@ -251,7 +251,7 @@ def yang(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
 
     Args:
         fused: `(N, H, W)` in 0..255, at least 11x11.
-        sources: `(2, N, H, W)` likewise.
+        sources: `(2, N, H, W)` in 0..255.
         convention: `liu`: the same, but where an image is flat, rounding decides the value, here
             that of GNU Octave, see Q_C. nan if both sources are constant.
 

@@ -26,15 +26,15 @@ SIZE = 48
 NOT_MIRRORED = {
     "Qabf": "an edge of a single direction has the angle +pi/2, never -pi/2",
     "VIF": "each scale keeps every second pixel, from the first on",
-    "VIFF": "likewise",
+    "VIFF": "as VIF",
     "MS_SSIM": "each scale averages blocks of 2x2, from the corner on",
-    "MS_SSIM_Wang": "likewise",
+    "MS_SSIM_Wang": "as MS_SSIM",
     "Q_M": "at odd edges the last row or column is dropped",
     "Q_P": "at even edges the highest frequency belongs to one direction",
     "Q_CV": "its regions are laid out from the corner",
     "FMI_pixel": "the pixels of a window are numbered column by column",
-    "FMI_dct": "likewise, and cosines change their sign",
-    "FMI_w": "likewise",
+    "FMI_dct": "as FMI_pixel, and cosines change their sign",
+    "FMI_w": "as FMI_pixel",
 }
 """Metrics whose definition gives a mirrored scene a different value, and why."""
 

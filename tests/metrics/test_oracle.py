@@ -84,7 +84,7 @@ NOT_OFFERED = {
     ("authors", "Qabf"): "made under GNU Octave, whose rounding is not that of Table II",
     ("liu", "Q_TE_sw2"): "a variant that the toolbox does not call by default",
     ("vif", "VIF_vec_ir"): "the wavelet-domain VIF; ours is that of the pixel domain",
-    ("vif", "VIF_vec_vi"): "likewise",
+    ("vif", "VIF_vec_vi"): "as VIF_vec_ir",
 }
 """Columns that are not reproduced, and why."""
 
