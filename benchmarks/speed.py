@@ -1,11 +1,11 @@
-"""How fast a fusion is: beside the method as users have it, and as images, sources, windows grow.
+"""Speed of a fusion: beside a plain implementation, and as images, sources and windows grow.
 
 * `plain`: a plain transcription of the paper (`plain.py`) against the engines and precisions: the
-  time, the share of the device's matrix rate, and how far the result is from the plain one, in gray
-  levels before rounding, on a street (`examples/images`) that is mirrored to the size;
+  time, the share of the device's peak throughput, and the difference from the plain result, in
+  gray levels before rounding, on a street (`examples/images`) that is mirrored to the size;
 * `size`, `sources`, `radius`: seconds per megapixel, per source, and with the radius of the window.
 
-All of a table take their turn in every round, so that what else the machine does meets them all.
+The variants of a table are timed in turns, so that other load on the machine affects all of them.
 Times are medians, from 8-bit arrays in memory to an 8-bit array.
 
     python benchmarks/speed.py --threads 2 --json speed.json
@@ -33,9 +33,9 @@ from tabulate import tabulate
 from fusionlab import Fusion, FusionlabError
 from fusionlab.bench.cases import Case
 from fusionlab.bench.machine import describe_machine
-from fusionlab.bench.rate import matrix_rate
-from fusionlab.bench.timing import TimingBudget, alternate
-from fusionlab.bench.work import Work
+from fusionlab.bench.macs import MACsPerPixel
+from fusionlab.bench.throughput import peak_throughput
+from fusionlab.bench.timing import TimingBudget, time_in_turns
 from fusionlab.engine.precision import convolutions
 
 STREET = Path(__file__).parents[1] / "examples" / "images" / "street"
@@ -46,7 +46,7 @@ PARTS = ("plain", "size", "sources", "radius")
 
 
 def street(width: int, height: int, k: int) -> list[NDArray[np.uint8]]:
-    """Return gray sources of a size: three pictures, mirrored; beyond three, the same moved."""
+    """Return gray sources of a size: three images, mirrored; then shifted copies."""
     found = []
     for number in range(k):
         image = iio.imread(STREET / f"{'abc'[number % 3]}.png")
@@ -88,7 +88,7 @@ def beside_plain(variants: Variants, budget: TimingBudget) -> dict[str, Any]:
     device, images = variants.device, street(WIDTH, HEIGHT, 2)
     plain, last = Plain.shipped().to(device), Plain.shipped().to(device)
     last.to(memory_format=torch.channels_last)
-    works: dict[str, Callable[[], object]] = {
+    functions: dict[str, Callable[[], object]] = {
         "plain": lambda: plain.picture(images),
         "plain, channels last": lambda: last.picture(images),
     }
@@ -97,33 +97,33 @@ def beside_plain(variants: Variants, budget: TimingBudget) -> dict[str, Any]:
     errors = {}
     for name in variants.names:
         fusion = variants.build(name)
-        works[name] = lambda fusion=fusion: fusion(images)
+        functions[name] = lambda fusion=fusion: fusion(images)
         errors[name] = np.abs(255 * variants.build(name, policy=None)(images) - reference)
     precisions: list[Any] = sorted({"fp32", *(name.partition(":")[2] for name in variants.names)})
-    rates = {one: [matrix_rate(device, one).per_second] for one in precisions}
-    samples = alternate(works, device, budget)
-    for one in precisions:
-        rates[one].append(matrix_rate(device, one).per_second)
-    work = Work.of(variants.build("eager:fp32").backbone, device).total(
+    peaks = {name: [peak_throughput(device, name).macs_per_second] for name in precisions}
+    timings = time_in_turns(functions, device, budget)
+    for name in precisions:
+        peaks[name].append(peak_throughput(device, name).macs_per_second)
+    macs = MACsPerPixel.of(variants.build("eager:fp32").backbone, device).total(
         Case("densefuse/l1norm", WIDTH, HEIGHT)
     )
     rows = {}
-    for name, found in samples.items():
-        rate = median(rates[name.partition(":")[2] or "fp32"])
+    for name, times in timings.items():
+        peak = median(peaks[name.partition(":")[2] or "fp32"])
         rows[name] = {
-            "seconds": found.median,
-            "spread": found.spread,
-            "first": found.first,
-            "times_as_fast": samples["plain"].median / found.median,
-            "share": work / found.median / rate,
+            "seconds": times.median,
+            "spread": times.spread,
+            "first": times.first,
+            "times_as_fast": timings["plain"].median / times.median,
+            "share": macs / times.median / peak,
         }
         if name in errors:
             rows[name] |= {
                 "largest": float(errors[name].max()),
                 "mean": float(errors[name].mean()),
             }
-    rounds = len(samples["plain"].seconds)
-    return {"rounds": rounds, "multiply_adds": work, "matrix_rates": rates, "rows": rows}
+    rounds = len(timings["plain"].seconds)
+    return {"rounds": rounds, "macs": macs, "peak_throughputs": peaks, "rows": rows}
 
 
 def growing(
@@ -134,14 +134,14 @@ def growing(
     unit: Callable[[float], float] = lambda _: 1,
 ) -> dict[str, Any]:
     """Return the seconds of each variant at each point, divided by what grows."""
-    works: dict[str, Callable[[], object]] = {}
+    functions: dict[str, Callable[[], object]] = {}
     for name in variants.names:
         for point in points:
             fusion, images = build(name, point)
-            works[f"{name} {point:g}"] = lambda fusion=fusion, images=images: fusion(images)
-    samples = alternate(works, variants.device, budget)
+            functions[f"{name} {point:g}"] = lambda fusion=fusion, images=images: fusion(images)
+    timings = time_in_turns(functions, variants.device, budget)
     return {
-        name: {f"{point:g}": samples[f"{name} {point:g}"].median / unit(point) for point in points}
+        name: {f"{point:g}": timings[f"{name} {point:g}"].median / unit(point) for point in points}
         for name in variants.names
     }
 
@@ -195,8 +195,8 @@ def show(found: dict[str, Any]) -> None:
     if "plain" in found:
         part = found["plain"]
         print(f"\nA pair of {WIDTH}x{HEIGHT}, {part['rounds']} rounds")
-        for name, (before, after) in part["matrix_rates"].items():
-            print(f"matrix rate in {name}: {before / 1e9:.1f}, then {after / 1e9:.1f} GMAC/s")
+        for name, (before, after) in part["peak_throughputs"].items():
+            print(f"peak throughput in {name}: {before / 1e9:.1f}, then {after / 1e9:.1f} GMAC/s")
         rows = [
             [
                 name,
@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="default: as many as torch takes")
     parser.add_argument("--rounds", type=int, default=5, help="at least")
-    parser.add_argument("--seconds", type=float, default=1, help="for each work, at least")
+    parser.add_argument("--seconds", type=float, default=1, help="for each variant, at least")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     args = parser.parse_args()
     if args.threads:

@@ -1,4 +1,4 @@
-"""What is measured: a method on made-up sources of a size, run in some way."""
+"""The cases to measure: a method on synthetic sources, with an engine and a precision."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from fusionlab.plugins.registry import Plugins
 
 @dataclass(frozen=True)
 class Case:
-    """One combination of everything that may differ.
+    """One combination of everything that can be chosen.
 
     Args:
         method: `BACKBONE[@TAG]/STRATEGY[,name=value]`.
-        width: of the sources, in pixels.
-        height: likewise.
-        sources: how many of them.
-        channels: 1 for gray, 3 for color, of which each is fused.
-        engine: what runs the backbone.
-        precision: in which numbers.
+        width: width of the sources, in pixels.
+        height: height of the sources, in pixels.
+        sources: number of sources.
+        channels: 1 for gray, 3 for color; each channel is fused.
+        engine: the engine that runs the backbone.
+        precision: numerical precision of the backbone.
     """
 
     method: str
@@ -39,10 +39,10 @@ class Case:
     precision: Precision = "fp32"
 
     def fusion(self, device: str | torch.device, plugins: Plugins) -> Fusion:
-        """Build what is measured.
+        """Build the fusion to measure.
 
         Raises:
-            FusionlabError: something has an unknown name, or does not run there.
+            FusionlabError: a name is unknown, or the engine does not run on the device.
         """
         backbone, strategy = split_method(self.method, plugins)
         return Fusion(
@@ -54,7 +54,7 @@ class Case:
         )
 
     def images(self) -> list[NDArray[np.uint8]]:
-        """Render the sources, arrays of 8 bits: waves and noise, no two planes alike."""
+        """Render the sources as 8-bit arrays: waves and noise, no two channels equal."""
         rng = np.random.default_rng(0)
         y, x = np.mgrid[: self.height, : self.width].astype(np.float32)
         images = []
@@ -66,6 +66,6 @@ class Case:
         return images
 
     def tensors(self, device: torch.device) -> list[torch.Tensor]:
-        """Return the sources as tensors that lie on a device."""
+        """Return the sources as tensors on a device."""
         arrays: list[NDArray[Any]] = [np.atleast_3d(image) for image in self.images()]
-        return [torch.from_numpy(one.transpose(2, 0, 1).copy()).to(device) for one in arrays]
+        return [torch.from_numpy(array.transpose(2, 0, 1).copy()).to(device) for array in arrays]

@@ -1,21 +1,22 @@
-"""What a figure was measured on."""
+"""Describe the machine that a measurement was made on."""
 
 from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from fusionlab.storage.versions import library_versions
 
 LIBRARIES = ("fusionlab-imaging", "torch", "openvino", "numpy")
 """The distributions that compute."""
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Return device, versions, and how busy the machine is; plain values for JSON."""
+    """Return the device, versions and the load of the machine; plain values for JSON."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # not on Windows
     return {
         "device": str(device),
@@ -27,25 +28,18 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "system": platform.platform(terse=True),
         "versions": {
             "python": platform.python_version(),
-            **{name: found for name in LIBRARIES if (found := _version(name))},
+            **library_versions(LIBRARIES),
             **({"cuda": torch.version.cuda} if device.type == "cuda" else {}),
         },
     }
 
 
 def _processor() -> str:
-    """Return what the processor calls itself, and the widest instructions torch finds there."""
+    """Return the name of the processor, and its widest instruction set that torch supports."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # Linux alone has it
+    except OSError:  # exists on Linux only
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     name = next(names, "") or platform.processor() or platform.machine()
     return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -1,4 +1,4 @@
-"""Measure cases: memory, then time, between two measurements of the matrix rate."""
+"""Measure cases: memory, then time, between two measurements of the peak throughput."""
 
 from __future__ import annotations
 
@@ -10,58 +10,62 @@ import numpy as np
 import torch
 
 from fusionlab.bench.cases import Case
+from fusionlab.bench.macs import MACsPerPixel
 from fusionlab.bench.memory import peak_on_cpu
-from fusionlab.bench.rate import Rate, matrix_rate
-from fusionlab.bench.timing import Samples, TimingBudget, alternate
-from fusionlab.bench.work import Work
+from fusionlab.bench.throughput import PeakThroughput, peak_throughput
+from fusionlab.bench.timing import TimingBudget, Timings, time_in_turns
 from fusionlab.errors import FusionlabError
 from fusionlab.plugins.host import in_one_line
 from fusionlab.plugins.registry import Plugins
 
-WHOLE, INSIDE = "from array to array", "on the device"
+END_TO_END, ON_DEVICE = "from array to array", "on the device"
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was found of a case."""
+    """The figures of a case."""
 
     case: Case
     method: str
     """The full name, with all parameters."""
-    times: Samples
+    times: Timings
     """From arrays in memory to an array in memory."""
-    on_device: Samples | None
+    on_device: Timings | None
     """From tensors on the device to a tensor there; None on CPUs, where it is the same."""
-    multiply_adds: int
-    """Of the backbone; see `Work`."""
-    rates: tuple[Rate, ...]
-    """Of the device, just before and just after; none where the backbone multiplies nothing."""
+    macs: int
+    """MACs of the backbone; see `MACsPerPixel`."""
+    throughputs: tuple[PeakThroughput, ...]
+    """Peak throughput of the device just before and just after; empty if there are no MACs."""
     peak: int | None
-    """Bytes of memory: on CUDA of all that the fusion has there, on CPUs see `peak_on_cpu`."""
+    """Bytes of memory: on CUDA all that the fusion allocates there, on CPUs see `peak_on_cpu`."""
 
     @property
-    def per_second(self) -> float:
-        """Fused pictures."""
+    def images_per_second(self) -> float:
+        """Fused images per second."""
         return 1 / self.times.median
 
     @property
     def megapixels_per_second(self) -> float:
-        """Of the result."""
+        """Megapixels of the result per second."""
         return self.case.width * self.case.height / 1e6 / self.times.median
 
     @property
-    def rate(self) -> float | None:
-        """Multiply-adds a second that the device reaches: the median of what was measured."""
-        return float(np.median([one.per_second for one in self.rates])) if self.rates else None
+    def peak_macs_per_second(self) -> float | None:
+        """Median of the measured peak throughputs."""
+        if not self.throughputs:
+            return None
+        return float(np.median([throughput.macs_per_second for throughput in self.throughputs]))
 
     @property
     def share(self) -> float | None:
-        """What the backbone's multiply-adds reach of that, over the whole time of the fusion.
+        """MACs of the backbone per second, as a share of the peak throughput.
 
-        Where there are tensors on the device, over their time: it is the device that is judged.
+        The seconds are those of the whole fusion; on CUDA those from tensors to a tensor on the
+        device.
         """
         seconds = (self.on_device or self.times).median
-        return self.multiply_adds / seconds / self.rate if self.rate else None
+        peak = self.peak_macs_per_second
+        return self.macs / seconds / peak if peak else None
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,10 @@ class Bench:
     """Where and how cases are measured.
 
     Args:
-        device: on which device.
+        device: the device.
         plugins: who offers backbones and strategies.
         blocked: the plugins that are left out.
-        budget: how long.
+        budget: how often and how long to time.
         memory: also measure the memory.
     """
 
@@ -91,7 +95,7 @@ class Bench:
     memory: bool = True
 
     def run(self, cases: Sequence[Case]) -> Iterator[Row | Refusal]:
-        """Measure one case after the other; one that cannot be run costs only itself."""
+        """Measure one case after the other; one that cannot be run becomes a `Refusal`."""
         for case in cases:
             try:
                 yield self.measure(case)
@@ -108,27 +112,35 @@ class Bench:
         before = torch.cuda.memory_allocated(self.device) if cuda else 0
         fusion = case.fusion(self.device, self.plugins)
         images, peak = case.images(), None
-        works: dict[str, Callable[[], object]] = {WHOLE: lambda: fusion(images)}
+        functions: dict[str, Callable[[], object]] = {END_TO_END: lambda: fusion(images)}
         if cuda:
             tensors = case.tensors(self.device)
-            works[INSIDE] = lambda: fusion(tensors)
-        work = Work.of(fusion.backbone, self.device).total(case)
-        with _one_sentence():
-            if self.memory and not cuda:  # first: if it does not suffice, another process ends
+            functions[ON_DEVICE] = lambda: fusion(tensors)
+        macs = MACsPerPixel.of(fusion.backbone, self.device).total(case)
+        with _torch_errors():
+            if self.memory and not cuda:  # first: a lack of memory then kills another process
                 peak = peak_on_cpu(case, torch.get_num_threads(), self.blocked)
-            rates = [matrix_rate(self.device, case.precision)] if work else []
+            throughputs = [peak_throughput(self.device, case.precision)] if macs else []
             if cuda:
                 torch.cuda.reset_peak_memory_stats(self.device)
-            times = alternate(works, self.device, self.budget)
+            times = time_in_turns(functions, self.device, self.budget)
             if self.memory and cuda:
                 peak = torch.cuda.max_memory_allocated(self.device) - before
-            rates += [matrix_rate(self.device, case.precision)] if work else []
-        return Row(case, fusion.method, times[WHOLE], times.get(INSIDE), work, tuple(rates), peak)
+            throughputs += [peak_throughput(self.device, case.precision)] if macs else []
+        return Row(
+            case,
+            fusion.method,
+            times[END_TO_END],
+            times.get(ON_DEVICE),
+            macs,
+            tuple(throughputs),
+            peak,
+        )
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
-    """Turn what torch raises, out of memory or without a compiler, into a sentence."""
+def _torch_errors() -> Iterator[None]:
+    """Turn what torch raises, out of memory or without a compiler, into a `FusionlabError`."""
     try:
         yield
     except RuntimeError as error:

@@ -1,6 +1,7 @@
-"""The memory of a fusion on a CPU: measured in a process of its own.
+"""Measure the memory of a fusion on a CPU, in a process of its own.
 
-In a process that has run before, memory that it has freed but kept would hide what is measured.
+In a process that has run before, memory that was freed but not returned to the system would hide
+the growth.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ from fusionlab.bench.cases import Case
 from fusionlab.errors import FusionlabError
 from fusionlab.plugins.host import load_plugins
 
-WARM_UP = 32
-"""Edge of the first images, in pixels: with them the libraries are loaded."""
+WARM_UP_SIZE = 32
+"""Edge of the first images, in pixels; their fusion loads the libraries."""
 
 
 def peak_on_cpu(case: Case, threads: int, blocked: Sequence[str] = ()) -> int | None:
-    """Return by how many bytes a fusion raises the memory of a process; None where none says.
+    """Return by how many bytes a fusion raises the peak memory of a process; None on Windows.
 
-    Network and sources lie in memory already; the result is part of it, and so is what an engine
+    Network and sources are in memory before. The result counts, and so does what an engine
     compiles for this size.
 
     Args:
         case: what to fuse.
-        threads: that torch may use; each has memory of its own.
+        threads: number of threads that torch may use; each has memory of its own.
         blocked: plugins that are left out.
 
     Raises:
-        FusionlabError: the case cannot be run, or its process was ended from outside.
+        FusionlabError: the case cannot be run, or its process was killed (code `killed`).
     """
     if sys.platform == "win32":  # no module `resource`
         return None
@@ -47,27 +48,28 @@ def peak_on_cpu(case: Case, threads: int, blocked: Sequence[str] = ()) -> int | 
             return pool.submit(_growth, case, threads, tuple(blocked)).result()
         except BrokenProcessPool as error:
             raise FusionlabError(
-                "the process that fuses was ended from outside, for want of memory most likely; "
-                "choose a smaller size, or fewer sources"
+                "the process that fuses was killed, probably because memory ran out; choose a "
+                "smaller size, or fewer sources",
+                code="killed",
+                option="size",
             ) from error
 
 
 def _growth(case: Case, threads: int, blocked: tuple[str, ...]) -> int:
-    torch.set_num_threads(threads)  # of this process alone
+    torch.set_num_threads(threads)  # of this process only
     fusion = case.fusion("cpu", load_plugins(blocked))
-    fusion(replace(case, width=WARM_UP, height=WARM_UP).images())
+    fusion(replace(case, width=WARM_UP_SIZE, height=WARM_UP_SIZE).images())
     images = case.images()
-    _forget()
+    _reset_peak()
     before = _peak()
     fusion(images)
     return _peak() - before
 
 
-def _forget() -> None:
-    """Give back what is free, and let the peak of this process be what it holds now.
+def _reset_peak() -> None:
+    """Return free memory to the system, and reset the peak of this process to its present size.
 
-    Both where the system can do it: the GNU C library keeps what was freed for the next to come,
-    and Linux the peak.
+    The former works with the GNU C library, the latter on Linux; elsewhere nothing happens.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -76,14 +78,14 @@ def _forget() -> None:
 
 
 def _peak() -> int:
-    """Return the largest memory of this process so far, in bytes.
+    """Return the peak memory of this process so far, in bytes.
 
-    On Linux `ru_maxrss` would not do: it begins with the memory of the process that started this
-    one, and `_forget` does not reach it.
+    On Linux `ru_maxrss` is no use: it starts with the memory of the parent process, and
+    `_reset_peak` does not reset it.
     """
     status = Path("/proc/self/status")
     if status.exists():
-        (line,) = (one for one in status.read_text("ascii").splitlines() if "VmHWM" in one)
+        (line,) = (line for line in status.read_text("ascii").splitlines() if "VmHWM" in line)
         return 1024 * int(line.split()[1])
     from resource import RUSAGE_SELF, getrusage
 

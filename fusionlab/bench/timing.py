@@ -1,4 +1,4 @@
-"""How long calls take: what a clock shows, when to stop, and how certain it is."""
+"""Time calls: several in turns, with a budget, as medians and quartiles."""
 
 from __future__ import annotations
 
@@ -12,65 +12,68 @@ import torch
 
 @dataclass(frozen=True)
 class TimingBudget:
-    """When enough has been measured: after so many rounds, and no sooner than so many seconds."""
+    """How often and how long to time a call, each at least."""
 
     rounds: int = 5
     seconds: float = 2.0
 
 
 @dataclass(frozen=True)
-class Samples:
-    """The seconds of one call, again and again."""
+class Timings:
+    """The durations of repeated calls, in seconds."""
 
     first: float
-    """Of the very first call, which is not among the others: it may compile."""
+    """Duration of the very first call, which is not among the others: it may compile."""
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """What half of the calls stay below."""
+        """Median of the durations."""
         return float(np.median(self.seconds))
 
     @property
     def spread(self) -> float:
-        """The seconds between the first and the third quartile: half of the calls lie there."""
+        """Interquartile range of the durations."""
         low, high = np.quantile(self.seconds, (0.25, 0.75))
         return float(high - low)
 
 
-def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+def seconds_of(function: Callable[[], object], device: torch.device) -> float:
     """Time one call; on CUDA from an idle device to an idle device."""
-    _finish(device)
-    started = perf_counter()
-    work()
-    _finish(device)
-    return perf_counter() - started
+    _synchronize(device)
+    start = perf_counter()
+    function()
+    _synchronize(device)
+    return perf_counter() - start
 
 
-def alternate(
-    works: Mapping[str, Callable[[], object]], device: torch.device, budget: TimingBudget
-) -> dict[str, Samples]:
-    """Time several calls in turns, so that whatever else the machine does meets them all.
+def time_in_turns(
+    functions: Mapping[str, Callable[[], object]], device: torch.device, budget: TimingBudget
+) -> dict[str, Timings]:
+    """Time several functions in turns, so that other load on the machine affects all of them.
 
     Args:
-        works: name -> what to call.
+        functions: name -> function to call.
         device: where they compute.
         budget: for each of them.
+
+    Returns:
+        name -> its timings.
     """
-    first = {name: seconds_of(work, device) for name, work in works.items()}
-    if device.type == "cuda":  # compiled graphs are recorded by the second call
-        for work in works.values():
-            seconds_of(work, device)
-    times: dict[str, list[float]] = {name: [] for name in works}
-    started, rounds = perf_counter(), 0
-    while rounds < budget.rounds or perf_counter() - started < budget.seconds * len(works):
-        for name, work in works.items():
-            times[name].append(seconds_of(work, device))
+    first = {name: seconds_of(function, device) for name, function in functions.items()}
+    if device.type == "cuda":  # the second call records CUDA graphs
+        for function in functions.values():
+            seconds_of(function, device)
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    start, rounds = perf_counter(), 0
+    while rounds < budget.rounds or perf_counter() - start < budget.seconds * len(functions):
+        for name, function in functions.items():
+            times[name].append(seconds_of(function, device))
         rounds += 1
-    return {name: Samples(first[name], tuple(found)) for name, found in times.items()}
+    return {name: Timings(first[name], tuple(seconds)) for name, seconds in times.items()}
 
 
-def _finish(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+def _synchronize(device: torch.device) -> None:
+    """Wait until the device is idle."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""What a case does."""
+"""A case: its fusion, its sources."""
 
 from itertools import combinations
 
@@ -20,15 +20,15 @@ def test_its_fusion_is_the_method_on_the_engine_in_the_precision():
 
 @pytest.mark.parametrize(("channels", "shape"), [(1, (30, 50)), (3, (30, 50, 3))])
 def test_its_images_are_arrays_of_its_size_and_number(channels, shape):
-    images = Case("any/rule", width=50, height=30, sources=3, channels=channels).images()
+    images = Case("any/strategy", width=50, height=30, sources=3, channels=channels).images()
     assert [(image.shape, image.dtype) for image in images] == [(shape, np.uint8)] * 3
 
 
-def test_no_two_planes_are_alike():
-    """The pipeline encodes equal ones once."""
-    images = Case("any/rule", width=50, height=30, sources=5, channels=3).images()
+def test_no_two_channels_are_equal():
+    """Equal ones would be encoded once."""
+    images = Case("any/strategy", width=50, height=30, sources=5, channels=3).images()
     planes = [image[..., channel] for image in images for channel in range(3)]
-    assert not any(np.array_equal(one, other) for one, other in combinations(planes, 2))
+    assert not any(np.array_equal(a, b) for a, b in combinations(planes, 2))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -39,6 +39,6 @@ def test_its_tensors_fuse_to_what_its_arrays_fuse_to(channels):
     assert np.array_equal(np.squeeze(fused), fusion(case.images()))
 
 
-def test_a_name_that_is_no_method_is_refused():
+def test_a_name_that_is_not_a_method_is_refused():
     with pytest.raises(FusionlabError, match=r"a method is written BACKBONE\[@TAG\].*/STRATEGY"):
         Case("densefuse").fusion("cpu", installed())

@@ -1,4 +1,4 @@
-"""Measure cases: what a row says, and what becomes of one that cannot be run."""
+"""Measure cases: the figures of a row, and rows that cannot be run."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ from fusionlab import FusionlabError
 from fusionlab.bench import measuring
 from fusionlab.bench.cases import Case
 from fusionlab.bench.measuring import Bench, Refusal, Row
-from fusionlab.bench.rate import Rate
-from fusionlab.bench.timing import Samples, TimingBudget
+from fusionlab.bench.throughput import PeakThroughput
+from fusionlab.bench.timing import TimingBudget, Timings
 from fusionlab.plugins.host import installed
 
 CPU = torch.device("cpu")
@@ -17,64 +17,64 @@ SMALL = {"width": 24, "height": 20}
 
 @pytest.fixture
 def bench(monkeypatch):
-    """A bench that measures once, on a device of which products are always as fast."""
-    monkeypatch.setattr(measuring, "matrix_rate", lambda *_: Rate(256, 1e9))
+    """A bench that times one call, on a device with a constant peak throughput."""
+    monkeypatch.setattr(measuring, "peak_throughput", lambda *_: PeakThroughput(256, 1e9))
     return Bench(CPU, installed(), budget=TimingBudget(1, 0), memory=False)
 
 
 def row(**changes):
     given = {
-        "case": Case("any/rule", width=1000, height=500),
-        "method": "any/rule",
-        "times": Samples(9, (0.25,)),
+        "case": Case("any/strategy", width=1000, height=500),
+        "method": "any/strategy",
+        "times": Timings(9, (0.25,)),
         "on_device": None,
-        "multiply_adds": 3 * 10**9,
-        "rates": (Rate(256, 2e10), Rate(512, 4e10)),
+        "macs": 3 * 10**9,
+        "throughputs": (PeakThroughput(256, 2e10), PeakThroughput(512, 4e10)),
         "peak": None,
     }
     return Row(**{**given, **changes})
 
 
-def test_throughput_is_pictures_and_megapixels_of_the_result():
-    assert row().per_second == 4
+def test_speed_is_images_and_megapixels_of_the_result():
+    assert row().images_per_second == 4
     assert row().megapixels_per_second == 2
 
 
-def test_the_share_is_that_of_the_median_of_the_rates_around_it():
+def test_the_share_is_that_of_the_median_of_both_throughputs():
     """3e9 in 0.25 s are 1.2e10 a second, of 3e10."""
-    assert row().rate == 3e10
+    assert row().peak_macs_per_second == 3e10
     assert row().share == pytest.approx(0.4)
 
 
 def test_the_share_of_a_gpu_is_that_of_the_time_on_it():
-    assert row(on_device=Samples(9, (0.125,))).share == pytest.approx(0.8)
+    assert row(on_device=Timings(9, (0.125,))).share == pytest.approx(0.8)
 
 
-def test_where_nothing_is_multiplied_there_is_no_share():
-    assert row(multiply_adds=0, rates=()).share is None
+def test_without_macs_there_is_no_share():
+    assert row(macs=0, throughputs=()).share is None
 
 
-def test_a_case_is_measured_between_two_rates(bench):
+def test_a_case_is_measured_between_two_throughputs(bench):
     (found,) = bench.run([Case("densefuse@1e2/l1norm", **SMALL)])
     assert found.method == "densefuse@1e2/l1norm,r=1,border=inside"
     assert len(found.times.seconds) == 1
-    assert found.multiply_adds == 24 * 20 * (2 * 13_968 + 60_048)
-    assert found.rates == (Rate(256, 1e9),) * 2
+    assert found.macs == 24 * 20 * (2 * 13_968 + 60_048)
+    assert found.throughputs == (PeakThroughput(256, 1e9),) * 2
     assert (found.on_device, found.peak) == (None, None)
 
 
-def test_without_products_no_rate_is_measured(bench, monkeypatch):
-    monkeypatch.setattr(measuring, "matrix_rate", None)
+def test_without_macs_no_throughput_is_measured(bench, monkeypatch):
+    monkeypatch.setattr(measuring, "peak_throughput", None)
     (found,) = bench.run([Case("identity/max", **SMALL)])
-    assert (found.multiply_adds, found.rates, found.share) == (0, (), None)
+    assert (found.macs, found.throughputs, found.share) == (0, (), None)
 
 
 def test_memory_is_that_of_another_process_with_as_many_threads(bench, monkeypatch):
     asked = []
     monkeypatch.setattr(measuring, "peak_on_cpu", lambda *args: asked.append(args) or 123)
-    one = Bench(CPU, installed(), ("other",), TimingBudget(1, 0), memory=True)
+    bench = Bench(CPU, installed(), ("other",), TimingBudget(1, 0), memory=True)
     case = Case("identity/max", **SMALL)
-    assert one.measure(case).peak == 123
+    assert bench.measure(case).peak == 123
     assert asked == [(case, torch.get_num_threads(), ("other",))]
 
 
@@ -96,7 +96,7 @@ def test_what_torch_raises_becomes_a_sentence(bench, monkeypatch):
     def fail(*_):
         raise torch.OutOfMemoryError("no room\nfor it")
 
-    monkeypatch.setattr(measuring, "alternate", fail)
+    monkeypatch.setattr(measuring, "time_in_turns", fail)
     (found,) = bench.run([Case("identity/max", **SMALL)])
     assert found.problem == "OutOfMemoryError: no room for it"
 
@@ -106,9 +106,9 @@ def test_memory_that_does_not_suffice_ends_another_process_and_nothing_is_timed(
         raise FusionlabError("the process was ended")
 
     monkeypatch.setattr(measuring, "peak_on_cpu", ended)
-    monkeypatch.setattr(measuring, "alternate", None)
-    one = Bench(CPU, installed(), budget=TimingBudget(1, 0), memory=True)
-    assert list(one.run([case := Case("identity/max", **SMALL)])) == [
+    monkeypatch.setattr(measuring, "time_in_turns", None)
+    bench = Bench(CPU, installed(), budget=TimingBudget(1, 0), memory=True)
+    assert list(bench.run([case := Case("identity/max", **SMALL)])) == [
         Refusal(case, "the process was ended")
     ]
 
@@ -117,8 +117,8 @@ def test_memory_that_does_not_suffice_ends_another_process_and_nothing_is_timed(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_on_cuda_the_device_is_timed_apart_and_its_memory_counted(precision):
-    one = Bench(torch.device("cuda"), installed(), budget=TimingBudget(3, 0))
-    found = one.measure(Case("densefuse/l1norm", precision=precision))
+    bench = Bench(torch.device("cuda"), installed(), budget=TimingBudget(3, 0))
+    found = bench.measure(Case("densefuse/l1norm", precision=precision))
     assert len(found.on_device.seconds) == 3
     assert found.peak > 640 * 480 * 64 * 2  # features of a source, in half precision
     assert found.share > 0

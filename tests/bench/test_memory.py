@@ -11,12 +11,12 @@ from fusionlab import FusionlabError
 from fusionlab.bench.cases import Case
 from fusionlab.bench.memory import peak_on_cpu
 
-KEPT = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="the peak can be forgotten on Linux only"
+RESETTABLE = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="the peak can be reset on Linux only"
 )
 
 
-@KEPT
+@RESETTABLE
 def test_it_grows_with_what_the_fusion_holds():
     small, large = (
         peak_on_cpu(Case("identity/mean", edge, edge), threads=1) for edge in (256, 2048)
@@ -25,18 +25,18 @@ def test_it_grows_with_what_the_fusion_holds():
     assert small < large < 2**30
 
 
-@KEPT
+@RESETTABLE
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="freed memory is kept by glibc")
 def test_what_was_freed_before_does_not_hide_what_comes():
     """Small blocks below one that stays: the C library keeps them until it is told."""
     code = """if True:
-        from fusionlab.bench.memory import _forget, _peak
+        from fusionlab.bench.memory import _reset_peak, _peak
         start = _peak()
         blocks = [bytearray(60_000) for _ in range(6_000)]
         last = bytearray(60_000)
         del blocks
         assert _peak() > start + 300e6
-        _forget()
+        _reset_peak()
         assert _peak() < start + 30e6
     """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -67,5 +67,5 @@ def test_a_process_that_is_ended_costs_a_sentence(install):
             return [StrategyRef("killer", "lab_killer:Killer", "Ends it.")]
         """,
     )
-    with pytest.raises(FusionlabError, match="ended from outside"):
+    with pytest.raises(FusionlabError, match="was killed"):
         peak_on_cpu(Case("identity/killer", 32, 32), threads=1)

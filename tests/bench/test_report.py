@@ -8,22 +8,22 @@ import torch
 from fusionlab.bench.cases import Case
 from fusionlab.bench.machine import describe_machine
 from fusionlab.bench.measuring import Refusal, Row
-from fusionlab.bench.rate import Rate
 from fusionlab.bench.report import Report
-from fusionlab.bench.timing import Samples
+from fusionlab.bench.throughput import PeakThroughput
+from fusionlab.bench.timing import Timings
 
-CASE = Case("any/rule", width=1000, height=500)
-TIMES = Samples(1.5, (0.25, 0.25, 0.5))  # quartiles 0.25 and 0.375
-RATES = (Rate(1024, 2e10), Rate(1024, 4e10))
+CASE = Case("any/strategy", width=1000, height=500)
+TIMES = Timings(1.5, (0.25, 0.25, 0.5))  # quartiles 0.25 and 0.375
+PEAKS = (PeakThroughput(1024, 2e10), PeakThroughput(1024, 4e10))
 
 
 def row(case=CASE, **changes):
     given = {
-        "method": "any@tag/rule,r=1",
+        "method": "any@tag/strategy,r=1",
         "times": TIMES,
         "on_device": None,
-        "multiply_adds": 3 * 10**9,
-        "rates": RATES,
+        "macs": 3 * 10**9,
+        "throughputs": PEAKS,
         "peak": 5 * 2**20,
     }
     return Row(case, **{**given, **changes})
@@ -50,7 +50,7 @@ def test_json_holds_everything_unrounded(machine):
     assert set(found) == {"machine", "timed", "share", "rows"}
     assert found["rows"] == [
         {
-            "method": "any@tag/rule,r=1",
+            "method": "any@tag/strategy,r=1",
             "width": 1000,
             "height": 500,
             "sources": 2,
@@ -60,12 +60,12 @@ def test_json_holds_everything_unrounded(machine):
             "problem": None,
             "time": {"median": 0.25, "spread": 0.125, "first": 1.5, "rounds": 3},
             "time_on_device": None,
-            "per_second": 4.0,
+            "images_per_second": 4.0,
             "megapixels_per_second": 2.0,
-            "multiply_adds": 3 * 10**9,
-            "matrix_rates": [
-                {"edge": 1024, "per_second": 2e10},
-                {"edge": 1024, "per_second": 4e10},
+            "macs": 3 * 10**9,
+            "peak_throughputs": [
+                {"edge": 1024, "macs_per_second": 2e10},
+                {"edge": 1024, "macs_per_second": 4e10},
             ],
             "share": pytest.approx(0.4),
             "peak_bytes": 5 * 2**20,
@@ -81,7 +81,7 @@ def test_a_refused_case_is_a_row_with_its_problem(machine):
 
 
 def test_the_table_shows_what_differs_and_the_facts_what_does_not(machine):
-    half = Case("any/rule", width=1000, height=500, precision="bf16")
+    half = Case("any/strategy", width=1000, height=500, precision="bf16")
     report = Report(machine, [row(), row(half, peak=None)])
     heads, _, first, second = report.to_text().splitlines()
     assert heads.split()[:2] == ["precision", "s"]
@@ -95,18 +95,18 @@ def test_the_table_shows_what_differs_and_the_facts_what_does_not(machine):
 
 
 def test_without_a_share_there_is_a_dash(machine):
-    text = Report(machine, [row(multiply_adds=0, rates=())]).to_text()
+    text = Report(machine, [row(macs=0, throughputs=())]).to_text()
     assert text.splitlines()[-1].split()[-3:] == ["-", "-", "5"]
 
 
 def test_what_was_refused_stands_below(machine):
-    other = Case("any/rule", width=1000, height=500, engine="openvino")
+    other = Case("any/strategy", width=1000, height=500, engine="openvino")
     text = Report(machine, [row(), Refusal(other, "it is not there")]).to_text()
     assert text.splitlines()[-1] == "refused: openvino: it is not there"
 
 
 def test_on_cuda_the_time_on_the_device_has_its_columns(machine):
-    report = Report({**machine, "gpu": "Some GPU"}, [row(on_device=Samples(9, (0.125,)))])
+    report = Report({**machine, "gpu": "Some GPU"}, [row(on_device=Timings(9, (0.125,)))])
     assert "on device, s" in report.to_text()
     assert report.to_text().splitlines()[-1].split()[3:5] == ["0.125", "0%"]
     assert "synchronizations" in report.facts()["timed"]

@@ -1,23 +1,23 @@
-"""Clocks: what is called how often, and what is made of the seconds."""
+"""Timing: how often functions are called, and the statistics of their durations."""
 
 import pytest
 import torch
 
 from fusionlab.bench import timing
-from fusionlab.bench.timing import Samples, TimingBudget, alternate, seconds_of
+from fusionlab.bench.timing import TimingBudget, Timings, seconds_of, time_in_turns
 
 CPU = torch.device("cpu")
 
 
 class Clock:
-    """A clock that only moves when it is told to."""
+    """A clock that moves only when told to."""
 
     def __init__(self, monkeypatch):
         self.now = 100.0
         monkeypatch.setattr(timing, "perf_counter", lambda: self.now)
 
     def takes(self, *seconds):
-        """Return work that takes so long at each of its calls, the last of them ever after."""
+        """Return a function that takes so long at each call; the last duration repeats."""
         left = list(seconds)
 
         def work():
@@ -36,31 +36,31 @@ def test_a_call_takes_as_long_as_the_clock_says(clock):
 
 
 def test_the_median_and_the_distance_of_the_quartiles_are_those_worked_out_by_hand():
-    samples = Samples(first=9.0, seconds=(4.0, 1.0, 2.0, 8.0, 3.0))  # sorted: 1 2 3 4 8
-    assert samples.median == 3.0
-    assert samples.spread == 2.0  # from 2, a quarter of the way, to 4
-    assert Samples(9.0, (1.5,)).spread == 0
+    timings = Timings(first=9.0, seconds=(4.0, 1.0, 2.0, 8.0, 3.0))  # sorted: 1 2 3 4 8
+    assert timings.median == 3.0
+    assert timings.spread == 2.0  # from 2, a quarter of the way, to 4
+    assert Timings(9.0, (1.5,)).spread == 0
 
 
 def test_the_first_call_stands_apart(clock):
-    found = alternate({"it": clock.takes(50, 1)}, CPU, TimingBudget(rounds=3, seconds=0))
-    assert found["it"] == Samples(50, (1, 1, 1))
+    found = time_in_turns({"it": clock.takes(50, 1)}, CPU, TimingBudget(rounds=3, seconds=0))
+    assert found["it"] == Timings(50, (1, 1, 1))
 
 
 def test_rounds_go_on_until_there_are_enough_of_them(clock):
-    found = alternate({"slow": clock.takes(10)}, CPU, TimingBudget(rounds=4, seconds=1))
+    found = time_in_turns({"slow": clock.takes(10)}, CPU, TimingBudget(rounds=4, seconds=1))
     assert found["slow"].seconds == (10,) * 4
 
 
 def test_rounds_go_on_until_they_have_taken_long_enough(clock):
-    found = alternate({"fast": clock.takes(0.5)}, CPU, TimingBudget(rounds=2, seconds=3))
+    found = time_in_turns({"fast": clock.takes(0.5)}, CPU, TimingBudget(rounds=2, seconds=3))
     assert found["fast"].seconds == (0.5,) * 6
 
 
 def test_several_calls_take_turns_and_each_gets_its_seconds(clock):
     calls, work = [], clock.takes(1)
     works = {name: lambda name=name: (calls.append(name), work()) for name in "ab"}
-    found = alternate(works, CPU, TimingBudget(rounds=1, seconds=2))
+    found = time_in_turns(works, CPU, TimingBudget(rounds=1, seconds=2))
     assert calls == list("ab" * 3)
     assert all(samples.seconds == (1, 1) for samples in found.values())
 
@@ -77,6 +77,6 @@ def test_on_cuda_two_calls_do_not_count(monkeypatch):
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     calls = []
     works = {"it": lambda: calls.append(1)}
-    found = alternate(works, torch.device("cuda"), TimingBudget(rounds=3, seconds=0))
+    found = time_in_turns(works, torch.device("cuda"), TimingBudget(rounds=3, seconds=0))
     assert len(calls) == 5
     assert len(found["it"].seconds) == 3

@@ -7,13 +7,13 @@ import torch
 from click.testing import CliRunner
 
 from fusionlab.bench import measuring
-from fusionlab.bench.rate import Rate
+from fusionlab.bench.throughput import PeakThroughput
 from fusionlab.cli import main
 
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch):
-    monkeypatch.setattr(measuring, "matrix_rate", lambda *_: Rate(256, 1e9))
+    monkeypatch.setattr(measuring, "peak_throughput", lambda *_: PeakThroughput(256, 1e9))
 
 
 def run(*args):
@@ -28,7 +28,7 @@ def test_without_more_it_is_the_default_method_and_says_what_is_timed():
     assert f"torch {torch.__version__}" in text
     assert "from arrays in memory to an array in memory" in text
     assert "method densefuse" in text
-    assert "pictures/s" in text
+    assert "images/s" in text
 
 
 def test_as_json_there_is_a_row_for_every_combination():
@@ -105,10 +105,10 @@ def test_ctrl_c_shows_what_there_is(monkeypatch):
         calls.append(args)
         if len(calls) > 1:
             raise KeyboardInterrupt
-        return alternate(*args)
+        return time_in_turns(*args)
 
-    alternate = measuring.alternate
-    monkeypatch.setattr(measuring, "alternate", stop)
+    time_in_turns = measuring.time_in_turns
+    monkeypatch.setattr(measuring, "time_in_turns", stop)
     result = run("--method", "identity/max", "--method", "identity/mean", "--json")
     assert result.exit_code == 130
     assert [row["method"] for row in json.loads(result.stdout)["rows"]] == ["identity/max"]

@@ -1,27 +1,27 @@
-"""How much there is to compute."""
+"""The MACs of a backbone."""
 
 import pytest
 import torch
 
 from fusionlab import Backbone, Fusion, Level
 from fusionlab.bench.cases import Case
-from fusionlab.bench.work import Work
+from fusionlab.bench.macs import MACsPerPixel
 from fusionlab_encoders.identity import Identity
 
 CPU = torch.device("cpu")
 
-# 9 (1*16 + 16*16 + 32*16 + 48*16 + ...) of Table I: 13,968 and 60,048 products for each pixel
+# 9 (1*16 + 16*16 + 32*16 + 48*16 + ...) of Table I: 13,968 and 60,048 MACs per pixel
 ENCODER = 9 * (1 * 16 + 16 * 16 + 32 * 16 + 48 * 16)
 DECODER = 9 * (64 * 64 + 64 * 32 + 32 * 16 + 16 * 1)
 
 
 def test_of_densefuse_it_is_what_table_i_adds_up_to():
     assert (ENCODER, DECODER) == (13_968, 60_048)
-    assert Work.of(Fusion("densefuse").backbone, CPU) == Work(ENCODER, DECODER)
+    assert MACsPerPixel.of(Fusion("densefuse").backbone, CPU) == MACsPerPixel(ENCODER, DECODER)
 
 
 def test_pixels_as_features_are_none():
-    assert Work.of(Identity(), CPU) == Work(0, 0)
+    assert MACsPerPixel.of(Identity(), CPU) == MACsPerPixel(0, 0)
 
 
 class Coarse(Backbone):
@@ -44,16 +44,18 @@ class Coarse(Backbone):
 
 
 def test_of_a_backbone_with_strides_it_is_that_of_an_image_pixel():
-    assert Work.of(Coarse().freeze(), CPU) == Work(2, 2)  # 2 * 16 products for 16 pixels
+    assert MACsPerPixel.of(Coarse().freeze(), CPU) == MACsPerPixel(
+        2, 2
+    )  # 2 * 16 products for 16 pixels
 
 
 @pytest.mark.parametrize(
     ("case", "expected"),
     [
-        (Case("any/rule", width=10, height=5), 50 * (2 * 3 + 7)),
-        (Case("any/rule", width=10, height=5, sources=4), 50 * (4 * 3 + 7)),
-        (Case("any/rule", width=10, height=5, channels=3), 150 * (2 * 3 + 7)),
+        (Case("any/strategy", width=10, height=5), 50 * (2 * 3 + 7)),
+        (Case("any/strategy", width=10, height=5, sources=4), 50 * (4 * 3 + 7)),
+        (Case("any/strategy", width=10, height=5, channels=3), 150 * (2 * 3 + 7)),
     ],
 )
 def test_each_plane_of_each_source_is_encoded_and_one_for_each_channel_decoded(case, expected):
-    assert Work(encode=3, decode=7).total(case) == expected
+    assert MACsPerPixel(encode=3, decode=7).total(case) == expected

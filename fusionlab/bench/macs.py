@@ -1,4 +1,4 @@
-"""How much there is to compute: the multiply-adds of a backbone."""
+"""Count the multiply-accumulate operations (MACs) of a backbone."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from fusionlab.bench.cases import Case
 
 
 @dataclass(frozen=True)
-class Work:
-    """Multiply-adds of the convolutions and matrix products of a backbone, for each pixel."""
+class MACsPerPixel:
+    """MACs of the convolutions and matrix products of a backbone, per image pixel."""
 
     encode: float
     decode: float
 
     @classmethod
-    def of(cls, backbone: Backbone, device: torch.device) -> Work:
-        """Count them, on a small image: they grow with the number of pixels.
+    def of(cls, backbone: Backbone, device: torch.device) -> MACsPerPixel:
+        """Count them on a small image; they are proportional to the number of pixels.
 
         Args:
-            backbone: the network.
-            device: where it lies.
+            backbone: the backbone.
+            device: the device it is on.
         """
         edge = 8 * backbone.size_divisor + 2 * max(backbone.halos(0))
         edge = -(-edge // backbone.size_divisor) * backbone.size_divisor
@@ -34,15 +34,15 @@ class Work:
                 features = backbone.encode(image)
             with FlopCounterMode(display=False) as decoding:
                 backbone.decode(features)
-        # an operation is a product or a sum
+        # a MAC is two floating-point operations
         encode, decode = (mode.get_total_flops() / 2 for mode in (encoding, decoding))
         return cls(encode / edge**2, decode / edge**2)
 
     def total(self, case: Case) -> int:
-        """Return the multiply-adds that a case cannot do without.
+        """Return the MACs that a case needs at least.
 
-        Each plane of each source is encoded once, and one plane for each channel decoded. The
-        margins of tiles, and what the strategy computes, are not among them.
+        Each channel of each source is encoded once, and each channel of the result decoded once.
+        The halos of tiles and the strategy do not count.
         """
         pixels = case.width * case.height * case.channels
         return round(pixels * (case.sources * self.encode + self.decode))

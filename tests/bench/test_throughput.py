@@ -1,10 +1,10 @@
-"""The matrix rate of a device."""
+"""The peak throughput of a device."""
 
 import pytest
 import torch
 
-from fusionlab.bench import rate
-from fusionlab.bench.rate import matrix_rate
+from fusionlab.bench import throughput
+from fusionlab.bench.throughput import peak_throughput
 from fusionlab.engine.precision import products
 
 CPU = torch.device("cpu")
@@ -15,35 +15,37 @@ CPU = torch.device("cpu")
 )
 def test_it_is_that_of_square_matrices_in_the_precision(monkeypatch, precision, dtype):
     seen = set()
-    monkeypatch.setattr(rate, "seconds_of", lambda work, _: work() or 0.02)
+    monkeypatch.setattr(throughput, "seconds_of", lambda work, _: work() or 0.02)
     monkeypatch.setattr(
-        torch, "mm", lambda one, other, out: seen.update((x.dtype, x.shape) for x in (one, other))
+        torch, "mm", lambda a, b, out: seen.update((x.dtype, x.shape) for x in (a, b))
     )
-    found = matrix_rate(CPU, precision)
+    found = peak_throughput(CPU, precision)
     assert seen == {(dtype, (256, 256))}
-    assert found.per_second == pytest.approx(256**3 / 0.02)
+    assert found.macs_per_second == pytest.approx(256**3 / 0.02)
 
 
 def test_matrices_grow_until_a_product_takes_long_enough(monkeypatch):
     """Of an edge of 1024 it takes 16 ms here, of 512 only 2."""
     edges = []
-    monkeypatch.setattr(torch, "mm", lambda one, other, out: edges.append(len(one)))
-    monkeypatch.setattr(rate, "seconds_of", lambda work, _: work() or edges[-1] ** 3 / 2**26 / 1e3)
-    found = matrix_rate(CPU, "fp32")
+    monkeypatch.setattr(torch, "mm", lambda a, b, out: edges.append(len(a)))
+    monkeypatch.setattr(
+        throughput, "seconds_of", lambda work, _: work() or edges[-1] ** 3 / 2**26 / 1e3
+    )
+    found = peak_throughput(CPU, "fp32")
     assert found.edge == 1024
-    assert found.per_second == pytest.approx(2**26 * 1e3)
+    assert found.macs_per_second == pytest.approx(2**26 * 1e3)
 
 
 def test_one_slow_product_does_not_count(monkeypatch):
     times = iter([0.02, *[0.01] * 5, *[9.0] * 4])
-    monkeypatch.setattr(rate, "seconds_of", lambda *_: next(times))
-    assert matrix_rate(CPU, "fp32").per_second == pytest.approx(256**3 / 0.01)
+    monkeypatch.setattr(throughput, "seconds_of", lambda *_: next(times))
+    assert peak_throughput(CPU, "fp32").macs_per_second == pytest.approx(256**3 / 0.01)
 
 
 def test_the_largest_matrices_do_where_none_takes_long_enough(monkeypatch):
-    monkeypatch.setattr(rate, "EDGES", (8, 16))
-    monkeypatch.setattr(rate, "seconds_of", lambda work, _: 1e-4)
-    assert matrix_rate(CPU, "fp32").edge == 16
+    monkeypatch.setattr(throughput, "EDGES", (8, 16))
+    monkeypatch.setattr(throughput, "seconds_of", lambda work, _: 1e-4)
+    assert peak_throughput(CPU, "fp32").edge == 16
 
 
 @pytest.mark.parametrize("allow", [True, False])
