@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionlab.errors import FusionlabError
 from fusionlab.parameters import check_name
+from fusionlab.storage.hashing import sha256_of_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,7 +94,7 @@ def load_weights(module: nn.Module, weights: Path) -> Card:
         content = weights.read_bytes()
     except OSError as error:
         raise FusionlabError(f"cannot read the weights {weights}: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
+    found = sha256_of_bytes(content)
     if found != card.sha256:
         raise FusionlabError(
             f"{weights} is not the file its card describes: expected SHA-256 "

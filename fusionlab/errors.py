@@ -1,4 +1,4 @@
-"""The exception that is meant for users.
+"""The exception that is meant for users, and the wording of others.
 
 A `FusionlabError` carries one sentence: what was expected, what came, what to do. The command
 line prints it and exits with code 2; Python callers may catch it as the `ValueError` it is.
@@ -7,6 +7,11 @@ line prints it and exits with code 2; Python callers may catch it as the `ValueE
 from __future__ import annotations
 
 from pathlib import Path
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an exception in one line; its type if it has no message."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class FusionlabError(ValueError):

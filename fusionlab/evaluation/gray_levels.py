@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionlab.errors import FusionlabError
 from fusionlab.imaging.color import luminance
 from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
-from fusionlab.imaging.scale import Scale
+from fusionlab.imaging.scale import Scale, full_range
 
 FULL_SCALE = Scale()
 LUMINANCE = "luminance 0.299 R + 0.587 G + 0.114 B, rounded"
@@ -44,28 +43,13 @@ def to_gray_levels(image: NDArray[Any], name: str, scale: Scale = FULL_SCALE) ->
         scale: which values are black and white, if not the range of the type.
 
     Raises:
-        FusionlabError: the depth has no agreed white (code `no-white`), or floats lie outside 0..1
-            (code `out-of-range`).
+        FusionlabError: the depth has no white by convention (code `no-white`), or floats lie
+            outside 0..1 (code `out-of-range`).
     """
     if scale.kind != "full":
         planes = torch.from_numpy(image)[None, None]
         unit = scale.apply(planes, scale.limits(planes, name))
         return unit[0, 0].double() * GRAY_LEVELS
-    levels = torch.from_numpy(image.astype(np.float64))
-    if image.dtype == np.uint8:
-        return levels
-    if image.dtype == np.uint16:
-        return levels / 257
-    if not np.issubdtype(image.dtype, np.floating):
-        raise FusionlabError(
-            f"{name} is {image.dtype}, which has no agreed white; choose its scale",
-            code="no-white",
-            option="scale",
-        )
-    if not (levels.min() >= 0 and levels.max() <= 1):  # also refuses NaN
-        raise FusionlabError(
-            f"{name} must hold floats in 0..1; choose its scale, or convert it",
-            code="out-of-range",
-            option="scale",
-        )
-    return levels * GRAY_LEVELS
+    dtype, levels = torch.from_numpy(image).dtype, torch.from_numpy(image.astype(np.float64))
+    _, white = full_range(dtype, float(levels.min()), float(levels.max()), name)
+    return levels * GRAY_LEVELS if white == 1 else levels / (white / GRAY_LEVELS)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, one_line
 from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.rows import Rows
@@ -152,8 +152,7 @@ def _attribute_errors_to(name: str) -> Iterator[None]:
             code="unsupported-image",
         ) from error
     except Exception as error:  # decoders may raise anything at damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise _undecodable(name, reason) from error
+        raise _undecodable(name, one_line(error)) from error
 
 
 def _notes(name: str, notes: tuple[str, ...]) -> tuple[str, ...]:

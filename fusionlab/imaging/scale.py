@@ -243,7 +243,7 @@ def full_range(
         raise FusionlabError(
             f"{name} must hold floats in 0..1, got values from {minimum:.6g} to {maximum:.6g}; "
             "choose a scale: minmax, percentile or LO,HI",
-            code="float-range",
+            code="out-of-range",
             option="scale",
         )
     return 0, 1

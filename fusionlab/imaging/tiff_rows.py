@@ -16,7 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import PHOTOMETRIC
 
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, one_line
 from fusionlab.imaging.rows import BaseRows, fill
 
 GROUP_BYTES = 2**23
@@ -99,25 +99,26 @@ class TiffRows(BaseRows):
 
     def _read(self, top: int, bottom: int) -> NDArray[Any]:
         with self._lock:
-            rows, problem = None, None
             try:
                 rows = (self._stored if self._page.is_final else self._decoded)(top, bottom)
             except MemoryError:
                 raise
             except Exception as error:  # decoders may raise anything at damaged files
-                problem = error
-            if _stamp(self._file) != self._file_stamp:
+                self._check_unmodified(error)
                 raise FusionlabError(
-                    f"cannot read {self._name}: it was modified after it was opened; try again",
+                    f"cannot read {self._name}: rows {top} to {bottom} cannot be decoded: "
+                    f"{one_line(error)}",
                     code="unreadable",
-                ) from problem
-        if rows is None:
-            reason = " ".join(str(problem).split()) or type(problem).__name__
-            raise FusionlabError(
-                f"cannot read {self._name}: rows {top} to {bottom} cannot be decoded: {reason}",
-                code="unreadable",
-            ) from problem
+                ) from error
+            self._check_unmodified()
         return rows
+
+    def _check_unmodified(self, cause: Exception | None = None) -> None:
+        if _stamp(self._file) != self._file_stamp:
+            raise FusionlabError(
+                f"cannot read {self._name}: it was modified after it was opened; try again",
+                code="unreadable",
+            ) from cause
 
     def _stored(self, top: int, bottom: int) -> NDArray[Any]:
         """Read uncompressed rows."""

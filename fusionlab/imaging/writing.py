@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, one_line
 from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.rows import Rows
@@ -93,18 +94,12 @@ def encode_image(pixels: Rows, path: Path, output_format: Format, record: str = 
     """
     write = output_format.write
     if write is None or isinstance(pixels, np.ndarray):
-        try:
+        with _encoding_errors(path):
             return output_format.encode(pixels, record)
-        except Exception as error:
-            raise _encoding_error(path, error) from error
 
     def write_rows(file: BinaryIO) -> None:
-        try:
+        with _encoding_errors(path, unless=(FusionlabError, OSError)):  # bad rows, or a full disk
             write(file, pixels, record)
-        except (FusionlabError, OSError):  # unreadable rows, or a full disk
-            raise
-        except Exception as error:
-            raise _encoding_error(path, error) from error
 
     return write_rows
 
@@ -115,11 +110,16 @@ def encode_weight_map(weights: Rows) -> bytes:
     return pillow_formats.encode_png(levels.astype(np.uint8))
 
 
-def _encoding_error(path: Path, error: Exception) -> FusionlabError:
+@contextmanager
+def _encoding_errors(path: Path, unless: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Wrap any exception of an encoder: JPEG, for example, is limited to sides of 65,535 pixels."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return FusionlabError(
-        f"cannot write {path}: {reason}; choose another format, such as .tif",
-        code="encoding",
-        path=path,
-    )
+    try:
+        yield
+    except unless:
+        raise
+    except Exception as error:
+        raise FusionlabError(
+            f"cannot write {path}: {one_line(error)}; choose another format, such as .tif",
+            code="encoding",
+            path=path,
+        ) from error

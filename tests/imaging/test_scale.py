@@ -146,7 +146,7 @@ def test_full_is_refused_where_no_white_is_agreed_and_the_remedy_named(dtype):
 def test_full_is_refused_for_floats_beyond_0_to_1_and_the_remedy_named(values, got):
     with pytest.raises(FusionlabError, match=f"must hold floats in 0..1, got .* {got};") as caught:
         FULL.limits(one(values, np.float32), "x")
-    assert (caught.value.code, caught.value.option) == ("float-range", "scale")
+    assert (caught.value.code, caught.value.option) == ("out-of-range", "scale")
 
 
 # ---------------------------------------------------------------- the other kinds
