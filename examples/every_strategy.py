@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
 
-    items = fusionlab.find_image_set([args.set])
+    items = fusionlab.find_image_set(args.set)
     complete = [item for item in items if not item.problem]  # the report names the others
     if not complete:
         raise FusionlabError(items[0].problem)

@@ -93,7 +93,7 @@ def main() -> None:
 
     fusions = {name: Fusion(strategy=name) for name in args.strategies}
     rows = []
-    for item in fusionlab.find_image_set([args.set]):
+    for item in fusionlab.find_image_set(args.set):
         try:
             sources = read_three(item)
         except FusionlabError as error:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, get_args
 
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from fusionlab.backbone import Backbone
 from fusionlab.engine.feature_cache import FeatureCache
@@ -266,12 +266,15 @@ def _same_method(first: Method, second: Method) -> bool:
     return first.describe() == second.describe()
 
 
+def _tensor_bytes(tensor: Tensor) -> bytes:
+    """Return the bytes of a tensor of any dtype."""
+    return tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes()
+
+
 def _state_sha256(module: nn.Module) -> str:
     """Return the SHA-256 of the names and values of all parameters and buffers."""
     state = module.state_dict()
     parts = (
-        part
-        for name, tensor in state.items()
-        for part in (name.encode(), tensor.detach().cpu().contiguous().numpy().tobytes())
+        part for name, tensor in state.items() for part in (name.encode(), _tensor_bytes(tensor))
     )
     return sha256_of_parts(parts)

@@ -55,7 +55,7 @@ class LoadedImage:
         return replace(self, notes=(*self.notes, note))
 
 
-def read_image(path: Path, max_pixels: int | None = MAX_PIXELS) -> LoadedImage:
+def read_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> LoadedImage:
     """Read the first image of a file: gray or RGB, integers or floats, in full depth.
 
     PNG, JPEG, BMP, GIF, WebP and TIFF, whatever the name of the file. Palettes are applied,
@@ -72,6 +72,7 @@ def read_image(path: Path, max_pixels: int | None = MAX_PIXELS) -> LoadedImage:
             (`unreadable`), is neither gray nor RGB (`unsupported-image`), or claims more than
             `max_pixels` (`too-many-pixels`).
     """
+    path = Path(path)
     try:
         mode = path.stat().st_mode
         if stat.S_ISCHR(mode):

@@ -31,7 +31,7 @@ class ImageSetItem:
     """A sentence that begins with the stem; empty if the item is complete."""
 
 
-def find_image_set(folders: Sequence[Path]) -> list[ImageSetItem]:
+def find_image_set(folders: str | Path | Sequence[str | Path]) -> list[ImageSetItem]:
     """Pair the images of an image set by stem, across suffixes, sorted by stem.
 
     Args:
@@ -41,8 +41,9 @@ def find_image_set(folders: Sequence[Path]) -> list[ImageSetItem]:
         FusionlabError: a folder cannot be read (code `unreadable`), is not an image set (code
             `not-an-image-set`), or there are no images (code `no-images`).
     """
+    given = [Path(folders)] if isinstance(folders, str | Path) else [Path(f) for f in folders]
     try:
-        source_folders = _letter_folders(folders[0]) if len(folders) == 1 else list(folders)
+        source_folders = _letter_folders(given[0]) if len(given) == 1 else given
         files_by_stem = [images_by_stem(folder) for folder in source_folders]
     except OSError as error:
         raise FusionlabError(
@@ -55,7 +56,7 @@ def find_image_set(folders: Sequence[Path]) -> list[ImageSetItem]:
             f"of {', '.join(sorted(SUFFIXES))}",
             code="no-images",
         )
-    same_k = len(folders) > 1  # otherwise k may differ from stem to stem
+    same_k = len(given) > 1  # otherwise k may differ from stem to stem
     return [_item(stem, source_folders, files_by_stem, same_k=same_k) for stem in stems]
 
 

@@ -38,7 +38,7 @@ def test_a_table_with_the_gain_of_a_learned_backbone(image_set):
     assert "Gain over the baseline" in result.stdout
 
 
-def test_the_files_are_written_and_a_second_run_asks(image_set):
+def test_the_files_are_written_and_a_second_run_is_refused(image_set):
     args = ["evaluate", "set", "--method", "identity/mean", "--metrics", "EN", "-o", "out"]
     assert run(*args).exit_code == 0
     names = {path.name for path in (image_set.parent / "out").iterdir()}
@@ -66,12 +66,12 @@ def test_the_files_are_written_and_a_second_run_asks(image_set):
 
 def test_json_is_all_there_is_on_stdout(image_set):
     result = run("evaluate", "set", "--method", "identity/max", "--metrics", "EN SD", "--json")
-    found = json.loads(result.stdout)
-    assert list(found["methods"]) == ["identity/max"]
-    assert len(found["methods"]["identity/max"]["values"]) == 6
+    content = json.loads(result.stdout)
+    assert list(content["methods"]) == ["identity/max"]
+    assert len(content["methods"]["identity/max"]["values"]) == 6
 
 
-def test_foreign_results_are_scored_beside_ours(image_set):
+def test_results_of_other_programs_are_scored_beside_ours(image_set):
     fused = run("fuse", "set", "--backbone", "identity", "--strategy", "mean", "-o", "theirs")
     assert fused.exit_code == 0, fused.output
     result = run(
@@ -80,10 +80,10 @@ def test_foreign_results_are_scored_beside_ours(image_set):
     )
     assert result.exit_code == 0, result.output
     assert "Against Theirs" in result.stdout
-    assert "+0.0000" in result.stdout  # the same pictures, so no difference
+    assert "+0.0000" in result.stdout  # the same images, so no difference
 
 
-def test_a_row_to_compare_with_may_be_spelled_as_it_was_given(image_set):
+def test_a_row_to_compare_with_may_be_spelled_with_default_values(image_set):
     result = run(
         *("evaluate", "set", "--metrics", "EN", "--against", "identity/l1norm,r=1"),
         *("--method", "identity/l1norm,r=1", "--method", "identity/mean"),
@@ -92,7 +92,7 @@ def test_a_row_to_compare_with_may_be_spelled_as_it_was_given(image_set):
     assert "Against identity/l1norm" in result.stdout
 
 
-def test_a_bad_image_is_told_and_costs_exit_code_1(image_set):
+def test_a_bad_image_is_reported_and_costs_exit_code_1(image_set):
     (image_set / "a" / "3.png").write_bytes(b"nothing")
     result = run("evaluate", "set", "--method", "identity/mean", "--metrics", "EN")
     assert result.exit_code == 1
@@ -115,7 +115,7 @@ def test_a_preset_brings_methods_metrics_and_published_rows(image_set):
     ("args", "message"),
     [
         (["set"], "nothing to evaluate"),
-        (["set", "--method", "addition"], "BACKBONE[@TAG]/STRATEGY"),
+        (["set", "--method", "addition"], "needs a backbone"),
         (["set", "--method", "identity/nothing"], "there is no strategy 'nothing'"),
         (["set", "--method", "identity/mean", "--range", "auto"], "(--range)"),
         (["set", "--method", "identity/mean", "--metrics", "Qbf"], "there is no metric 'Qbf'"),
@@ -151,11 +151,11 @@ def test_a_perfect_copy_has_no_number_in_json(image_set):
     result = run("evaluate", "set", "--fused", "x=set/a", "--metrics", "PSNR,EN", "--json")
     assert result.exit_code == 0, result.output
     json.loads(result.stdout, parse_constant=pytest.fail)
-    one = run("score", "--metrics", "PSNR", "--json", "set/a/0.png", "set/a/0.png")
-    assert json.loads(one.stdout, parse_constant=pytest.fail)["values"] == {"PSNR": None}
+    scored = run("score", "--metrics", "PSNR", "--json", "set/a/0.png", "set/a/0.png")
+    assert json.loads(scored.stdout, parse_constant=pytest.fail)["values"] == {"PSNR": None}
 
 
-def test_a_rival_of_a_default_metric_does_not_break_the_defaults(image_set, install):
+def test_a_second_metric_of_a_default_name_does_not_break_the_defaults(image_set, install):
     install(
         "rival",
         """
@@ -202,10 +202,20 @@ def test_score_prints_a_line_for_each_metric(image_set):
 def test_score_as_json_takes_any_number_of_sources(image_set):
     names = [f"set/a/{number}.png" for number in range(4)]
     result = run("score", "--metrics", "EN,Q_C", "--json", *names)
-    found = json.loads(result.stdout)
-    assert found["values"]["EN"] > 7
-    assert found["values"]["Q_C"] is None  # defined for two sources
-    assert found["sources"] == names[1:]
+    content = json.loads(result.stdout)
+    assert content["values"]["EN"] > 7
+    assert content["values"]["Q_C"] is None  # defined for two sources
+    assert content["sources"] == names[1:]
+
+
+def test_score_takes_a_scale_for_sources_without_an_agreed_white(image_set):
+    iio.imwrite("count.tif", iio.imread("set/a/0.png").astype(np.int32))
+    args = ["score", "--metrics", "MSE", "--json", "set/a/0.png", "count.tif"]
+    refused = run(*args)
+    assert refused.exit_code == 2
+    assert "(--scale)" in refused.stderr
+    content = json.loads(run(*args, "--scale", "0,255").stdout)
+    assert content["values"]["MSE"] == pytest.approx(0, abs=1e-6)  # scales are applied in float32
 
 
 def test_score_takes_the_metrics_of_a_preset(image_set):
@@ -222,7 +232,7 @@ def test_score_takes_the_metrics_of_a_preset(image_set):
         (["set/a/0.png", "count.tif", "count.tif"], "which has no "),
     ],
 )
-def test_score_refuses_what_it_cannot_judge(image_set, names, message):
+def test_score_refuses_what_it_cannot_score(image_set, names, message):
     iio.imwrite("small.png", np.zeros((5, 5), dtype=np.uint8))
     iio.imwrite("count.tif", np.zeros((48, 52), dtype=np.int32))
     result = run("score", "--metrics", "EN", *names)
@@ -238,7 +248,7 @@ def test_metrics_are_listed_with_their_conventions():
     assert "@paper" in line
 
 
-def test_one_metric_tells_everything_about_itself():
+def test_one_metric_is_described_completely():
     result = run("metrics", "Qabf")
     for word in ("reference", "smallest image", "constant image", "@vifb", "fusionlab-imaging"):
         assert word in result.stdout

@@ -1,4 +1,4 @@
-"""A small image set, and a metric that is easy to work out by hand."""
+"""A small image set, and metrics that are easy to work out by hand."""
 
 import imageio.v3 as iio
 import numpy as np
@@ -35,7 +35,7 @@ METRICS = """
 
 @pytest.fixture
 def metrics(install):
-    """Install metrics whose values can be worked out in the head."""
+    """Install metrics whose values can be worked out by hand."""
     return install("by-hand", METRICS)
 
 

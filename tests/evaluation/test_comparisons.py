@@ -1,4 +1,4 @@
-"""Intervals and tests, against scipy and against values worked out by hand."""
+"""Intervals and tests, against scipy and values worked out by hand."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Metrics are found by name, and a stranger's is held to its contract."""
+"""Metrics are found by name, and those of plugins are checked against their contract."""
 
 import math
 
@@ -14,18 +14,18 @@ FUSED = torch.full((2, 5, 7), 100.0)
 SOURCES = torch.zeros(2, 2, 5, 7)
 
 
-def test_a_strangers_metric_is_computed(metrics):
+def test_the_metric_of_a_plugin_is_computed(metrics):
     metric = Metric.find("brightness", installed())
     assert metric.name == "brightness"
     assert metric(FUSED, SOURCES).tolist() == [100, 100]
 
 
-def test_a_convention_stands_in_the_name():
+def test_the_name_contains_the_convention():
     assert Metric.find("Qabf@paper", installed()).name == "Qabf@paper"
     assert Metric.find("fusionlab_imaging:Qabf@paper", installed()).name == "Qabf@paper"
 
 
-def test_an_unknown_metric_or_convention_is_refused_with_what_there_is(metrics):
+def test_an_unknown_metric_or_convention_is_refused_with_suggestions(metrics):
     with pytest.raises(FusionlabError, match="there is no metric 'brightnes'; did you mean"):
         Metric.find("brightnes", installed())
     with pytest.raises(FusionlabError, match="known: .*vifb") as unknown:
@@ -43,7 +43,7 @@ def test_a_broken_metric_is_named_with_its_plugin(metrics):
         Metric.find("short", installed())(FUSED, SOURCES)
 
 
-def test_a_metric_without_its_function_is_a_mistake_of_its_plugin(install):
+def test_a_metric_without_its_function_is_blamed_on_its_plugin(install):
     install(
         "promises",
         """
@@ -75,7 +75,7 @@ LARGE = torch.full((1, 20, 20), 9.0)
         (LARGE * math.nan, LARGE.repeat(2, 1, 1, 1), "value-range"),
     ],
 )
-def test_the_images_of_a_strangers_metric_are_checked_before_it_is_called(
+def test_the_images_of_the_metric_of_a_plugin_are_checked_before_it_is_called(
     metrics, fused, sources, code
 ):
     wide = Metric.find("wide", installed())
@@ -90,7 +90,7 @@ def test_the_images_of_a_shipped_metric_are_checked_when_its_function_is_called(
     assert refused.value.code == "too-small"
 
 
-def test_what_does_not_fit_a_metric_costs_a_value_only(metrics):
+def test_a_sample_that_does_not_suit_a_metric_has_no_value(metrics):
     wide = Metric.find("wide", installed())
     assert math.isnan(wide.value(FUSED[:1], SOURCES[:, :1]))
     large = torch.full((1, 20, 20), 9.0)

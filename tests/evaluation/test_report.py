@@ -1,4 +1,4 @@
-"""What is printed and written: values, marks, and the same numbers in every format."""
+"""Reports: values, marks, and the same numbers in every format."""
 
 import csv
 import io
@@ -159,7 +159,7 @@ def test_the_files_hold_the_values_of_every_image(report):
     assert b"no score: why" in files[Path("out/table.md")]
 
 
-def test_json_has_null_where_nothing_is_known(report):
+def test_json_has_null_instead_of_nan(report):
     found = json.loads(json_text(report({"m": {"a": (math.nan, 2.0)}})))
     assert found["methods"]["m"]["mean"] == {"brightness": None, "darkness": 2}
 
@@ -174,13 +174,13 @@ def test_latex_compiles(report, tmp_path):
     )
 
 
-def test_what_is_printed_alike_is_marked_alike(report):
+def test_values_that_are_printed_alike_are_marked_alike(report):
     rows = {"m": {"a": (1.00001, 2.0)}, "n": {"a": (1.00002, 2.0)}, "o": {"a": (0.5, 2.0)}}
     (table, *_) = report(rows).tables
     assert [row[1].mark for row in table.rows] == ["best", "best", "second"]
 
 
-def test_a_column_has_one_number_of_decimals_and_zero_no_sign(report):
+def test_a_column_has_one_number_of_decimals_and_zero_has_no_sign(report):
     rows = {"m": {"a": (-0.00001, 123.456)}, "n": {"a": (1.0, 5.4321)}}
     (table, *_) = report(rows).tables
     assert [row[1].text for row in table.rows] == ["0.0000", "1.0000"]

@@ -36,8 +36,8 @@ def test_one_image_has_no_deviation(columns):
     assert np.isnan(scores(columns, {"m": {"a": (1, 10)}}).deviations()).all()
 
 
-def test_an_image_that_one_method_lacks_counts_for_none(columns):
-    """Otherwise the means would be over different images, and compare these."""
+def test_an_image_without_a_value_from_one_method_counts_for_none(columns):
+    """Otherwise the means would be over different images."""
     found = scores(
         columns,
         {"m": {"a": (1, 10), "b": (3, 30), "c": (90, 5)}, "n": {"a": (2, 4), "b": (4, 6)}},

@@ -99,8 +99,8 @@ def test_what_has_changed_is_scored_again(image_set, metrics, tmp_path, change):
     items, folder = find_image_set([image_set]), tmp_path / "out"
     results = tmp_path / "results"
     results.mkdir()
-    for stem in SAMPLES:
-        iio.imwrite(results / f"{stem}.png", np.full((24, 30), 9, dtype=np.uint8))
+    for name in SAMPLES:
+        iio.imwrite(results / f"{name}.png", np.full((24, 30), 9, dtype=np.uint8))
 
     def run(policy="minmax"):
         methods = ["identity/mean", f"theirs={results}"]
@@ -119,7 +119,7 @@ def test_what_has_changed_is_scored_again(image_set, metrics, tmp_path, change):
     elif change == "setting":
         clipped = run("clip")
         assert {key for key, reused in clipped.items() if not reused} == {
-            (stem, "identity/mean") for stem in SAMPLES
+            (name, "identity/mean") for name in SAMPLES
         }
     else:
         iio.imwrite(results / "two.png", changed)

@@ -1,4 +1,4 @@
-"""The table of the paper, from the pictures of its authors: every value, and the printed means."""
+"""The table of the paper, from the images of its authors: every value, and the printed means."""
 
 import csv
 import json
@@ -13,14 +13,14 @@ ROWS = {
     "addition_1e2": "densefuse@1e2/addition",
     "l1norm_r0_1e2": "densefuse@1e2/l1norm,r=0",
 }
-"""Folder of pictures that the authors' network made -> the row of Table II that they are."""
+"""Folder of images that the authors' network made -> their row of Table II."""
 
 COLUMNS = {"Qabf@paper": "Qabf_matlab_order"}
-"""How the oracle calls a metric, where not as we do."""
+"""Our name of a metric -> its name in the stored values, where they differ."""
 
 
 def evaluated(shared, metrics):
-    """Evaluate the pictures as a user would with a folder of foreign results."""
+    """Evaluate the images as a user would, as folders of results."""
     fused = [
         word for name in ROWS for word in ("--fused", f"{name}={shared / 'oracle/table2' / name}")
     ]
@@ -31,19 +31,19 @@ def evaluated(shared, metrics):
 
 
 def compared(shared, metrics):
-    """Hold every image to 1e-6, and the means to the five printed digits."""
-    found = evaluated(shared, metrics)
+    """Compare every image to 1e-6, and the means to the five printed digits."""
+    methods = evaluated(shared, metrics)
     published, _ = installed().published("paper")
     for row, label in ROWS.items():
         with (shared / f"oracle/table2/per_image_{row}.csv").open(newline="") as file:
             expected = {line["tno20"]: line for line in csv.DictReader(file)}
-        assert expected.keys() == found[row]["values"].keys()
+        assert expected.keys() == methods[row]["values"].keys()
         for metric in metrics:
             bare = metric.partition("@")[0]
             for stem, line in expected.items():
                 value = float(line[COLUMNS.get(metric, bare)])
-                assert found[row]["values"][stem][metric] == pytest.approx(value, rel=1e-6)
-            assert f"{found[row]['mean'][metric]:.5f}" == f"{published[label][metric]:.5f}"
+                assert methods[row]["values"][stem][metric] == pytest.approx(value, rel=1e-6)
+            assert f"{methods[row]['mean'][metric]:.5f}" == f"{published[label][metric]:.5f}"
 
 
 def test_the_fast_columns_of_table_ii_come_out_to_the_last_digit(shared):

@@ -59,6 +59,13 @@ def test_a_letter_without_a_folder_is_a_gap_like_any_other(tmp_path):
     assert found(tmp_path)["x"].startswith(f"x is missing in {tmp_path}/b;")
 
 
+def test_an_image_set_may_be_given_as_text(tmp_path):
+    put(tmp_path, "a/x.png", "b/x.png")
+    expected = find_image_set([tmp_path])
+    assert find_image_set(str(tmp_path)) == find_image_set(tmp_path) == expected
+    assert find_image_set([str(tmp_path / "a"), str(tmp_path / "b")]) == expected
+
+
 def test_other_folders_and_files_of_an_image_set_are_ignored(tmp_path):
     put(tmp_path, "a/x.png", "b/x.png")
     put(tmp_path, "masks/x.png", "ab/x.png", "A/x.png", "1/x.png", ".c/x.png", "x.png", "d")
