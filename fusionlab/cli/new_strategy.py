@@ -1,4 +1,4 @@
-"""`fusionlab new-strategy`: the package of a rule of one's own, ready to install."""
+"""`fusionlab new-strategy`: write the package of a new strategy, ready to install."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fusionlab.cli.session import Session, cli_errors
 EXAMPLES = """\b
 Examples:
   fusionlab new-strategy mine && pip install -e fusionlab-mine && fusionlab check mine
-  fusionlab new-strategy my_rule --directory plugins --author "Ada Lovelace"
+  fusionlab new-strategy my_strategy --directory plugins --author "Ada Lovelace"
 \b
-Exit codes: 0 the package is there, 2 nothing has been written.
+Exit codes: 0 the package was written, 2 nothing was written.
 """
 
 
@@ -27,23 +27,24 @@ Exit codes: 0 the package is there, 2 nothing has been written.
     show_default=True,
     help="Where to put the folder of the package.",
 )
-@click.option("--author", metavar="TEXT", help="Who writes it, for pyproject.toml.")
+@click.option("--author", metavar="TEXT", help="Name of the author, for pyproject.toml.")
 @click.pass_obj
 def new_strategy(session: Session, *, name: str, directory: Path, author: str | None) -> None:
-    """Write a package with a strategy NAME, to be changed into a rule of your own.
+    """Write a package with a strategy NAME, for you to change.
 
-    The folder `fusionlab-NAME` holds a rule in one module, its tests, `pyproject.toml`, a README
-    and `.gitignore`. All of it works as it stands: the rule keeps every law of `fusionlab check`,
-    and is a plugin once pip has installed it.
+    The folder `fusionlab-NAME` holds a strategy in one module, its tests, `pyproject.toml`, a
+    README and `.gitignore`. The package works as it is: once pip has installed it, the strategy is
+    a plugin, and it passes `fusionlab check`.
     """
     with cli_errors():
         from fusionlab.scaffold import Names, write_package
 
         names = Names(name)
+        backbone = session.plugins.default("backbone").partition("@")[0]
         folder = write_package(names, directory, session.plugins, author)
     click.echo(
-        f"wrote {folder}: the rule is in {names.module}.py. Next:\n"
+        f"wrote {folder}: the strategy is in {names.module}.py. Next:\n"
         f"  pip install -e {quote(str(folder))}\n"
         f"  fusionlab check {name}\n"
-        f"  fusionlab evaluate SET --method densefuse/{name}"
+        f"  fusionlab evaluate SET --method {backbone}/{name}"
     )

@@ -1,7 +1,7 @@
-"""The package that a new strategy starts from: an installable rule that works, with its tests.
+"""The package that a new strategy starts from: installable, working, with tests.
 
-`fusionlab-my-rule/` is that package, a real one. A new package is a copy of it in which other words
-stand for `my_rule`, `MyRule`, `fusionlab_my_rule` and `fusionlab-my-rule`.
+`fusionlab-my-strategy/` is that package. A new package is a copy of it in which `my_strategy`,
+`MyStrategy`, `fusionlab_my_strategy` and `fusionlab-my-strategy` are replaced by other names.
 """
 
 from fusionlab.scaffold.names import Names

@@ -1,4 +1,4 @@
-"""What a new strategy, its class, its module and its distribution are called."""
+"""The names of a new strategy, its class, its module and its distribution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.plugins.registry import Plugins
 
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
-"""Narrower than `fusionlab.parameters.NAME`: it becomes a name in Python and on PyPI, too."""
+"""Stricter than `fusionlab.parameters.NAME`, because Python and PyPI must accept the name too."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Names:
     """The names that follow from the name of a strategy.
 
     Raises:
-        FusionlabError: none that Python and PyPI take would follow.
+        FusionlabError: Python or PyPI would not accept one of them (code `invalid-name`).
     """
 
     strategy: str
@@ -29,57 +29,65 @@ class Names:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.strategy):
             raise FusionlabError(
-                "the name of a new strategy consists of letters, digits, '_' and '-', begins with "
-                f"a letter and does not end in '_' or '-', got {self.strategy!r}"
+                "the name of a strategy may contain letters, digits, '_' and '-', must begin with "
+                f"a letter, and must end with a letter or digit, got {self.strategy!r}",
+                code="invalid-name",
             )
-        if any(map(keyword.iskeyword, (self.strategy, self.cls))):
-            raise FusionlabError(f"{self.strategy!r} is a word of Python; choose another name")
+        if any(map(keyword.iskeyword, (self.strategy, self.class_name))):
+            raise FusionlabError(
+                f"{self.strategy!r} is a keyword of Python; choose another name",
+                code="invalid-name",
+            )
 
     @property
     def identifier(self) -> str:
-        """In the names of files: `my_rule`."""
+        """The name in file names: `my_strategy`."""
         return re.sub(r"[_-]+", "_", self.strategy).lower()
 
     @property
     def module(self) -> str:
-        """`fusionlab_my_rule`."""
+        """The name of the module: `fusionlab_my_strategy`."""
         return f"fusionlab_{self.identifier}"
 
     @property
     def distribution(self) -> str:
-        """What pip calls it, and the folder, too: `fusionlab-my-rule`."""
+        """The name for pip, and of the folder: `fusionlab-my-strategy`."""
         return self.module.replace("_", "-")
 
     @property
-    def cls(self) -> str:
-        """`MyRule`."""
+    def class_name(self) -> str:
+        """The name of the class: `MyStrategy`."""
         return "".join(part[:1].upper() + part[1:] for part in re.split("[_-]+", self.strategy))
 
 
-def check_free(names: Names, plugins: Plugins) -> None:
-    """See to it that the new package would stand in nobody's way.
+def check_available(names: Names, plugins: Plugins) -> None:
+    """Check that none of the names is in use.
 
     Raises:
-        FusionlabError: one of its names is taken already.
+        FusionlabError: one is (code `name-taken`).
     """
     for registration in plugins.strategies.registrations:
         if registration.ref.name == names.strategy:
             raise FusionlabError(
-                f"{registration.plugin} offers a strategy {names.strategy!r} already, and of two "
-                "of one name every command would ask which; choose another name"
+                f"{registration.plugin} already offers a strategy {names.strategy!r}, and the name "
+                "would be ambiguous in every command; choose another name",
+                code="name-taken",
             )
-    if _installed(names.distribution) or find_spec(names.module):
+    if _is_installed(names.distribution) or find_spec(names.module):
         raise FusionlabError(
-            f"the package would be called {names.distribution}, and there is one of that name "
-            "already, which it would replace; choose another name"
+            f"the package would be called {names.distribution}, and would replace the installed "
+            "package of that name; choose another name",
+            code="name-taken",
         )
-    if hasattr(builtins, names.cls):
+    if hasattr(builtins, names.class_name):
         raise FusionlabError(
-            f"the class would be called {names.cls}, as one of Python's own; choose another name"
+            f"the class would be called {names.class_name}, like a built-in of Python; choose "
+            "another name",
+            code="name-taken",
         )
 
 
-def _installed(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     try:
         distribution(name)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Write the package of a new strategy, all of it or nothing."""
+"""Write the package of a new strategy, atomically."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from fusionlab.errors import FusionlabError
 from fusionlab.plugins.registry import Plugins
-from fusionlab.scaffold.names import Names, check_free
+from fusionlab.scaffold.names import Names, check_available
 from fusionlab.storage.atomic import atomic_write_folder
 
-_TEMPLATE = Names("my_rule")
-"""What the template calls itself."""
+_TEMPLATE = Names("my_strategy")
+"""The names in the template."""
 
 _FILES = (
     "README.md",
     "pyproject.toml",
     ".gitignore",
-    "fusionlab_my_rule.py",
-    "tests/test_my_rule.py",
+    "fusionlab_my_strategy.py",
+    "tests/test_my_strategy.py",
 )
 _AUTHOR = 'authors = [{ name = "AUTHOR" }]\n'
 
@@ -30,42 +30,43 @@ def write_package(names: Names, parent: Path, plugins: Plugins, author: str | No
     """Write the package of a new strategy into a new folder within `parent`, and return that.
 
     Raises:
-        FusionlabError: a name is taken, the folder is there already, or it cannot be written.
+        FusionlabError: a name is taken, the folder already exists, or it cannot be written.
     """
-    check_free(names, plugins)
+    check_available(names, plugins)
     template = files(__package__) / _TEMPLATE.distribution
     texts = {name: (template / name).read_text(encoding="utf-8") for name in _FILES}
-    _check_class(names, [text for name, text in texts.items() if name.endswith(".py")])
-    written = {
+    _check_class_name(names, [text for name, text in texts.items() if name.endswith(".py")])
+    contents = {
         _renamed(name, names, names.identifier): _renamed(text, names, names.strategy)
         for name, text in texts.items()
     }
-    written["pyproject.toml"] = written["pyproject.toml"].replace(_AUTHOR, _authors(author))
+    contents["pyproject.toml"] = contents["pyproject.toml"].replace(_AUTHOR, _authors(author))
     folder = parent / names.distribution
-    atomic_write_folder(folder, written)
+    atomic_write_folder(folder, contents)
     return folder
 
 
-def _renamed(text: str, names: Names, own: str) -> str:
-    """Put other words for those of the template; `own` for the name of the strategy itself."""
-    words = {
+def _renamed(text: str, names: Names, strategy: str) -> str:
+    """Replace the names of the template; `strategy` replaces that of the strategy."""
+    replacements = {
         _TEMPLATE.distribution: names.distribution,
         _TEMPLATE.module: names.module,
-        _TEMPLATE.cls: names.cls,
-        _TEMPLATE.strategy: own,
+        _TEMPLATE.class_name: names.class_name,
+        _TEMPLATE.strategy: strategy,
     }
-    return re.sub("|".join(words), lambda found: words[found[0]], text)
+    return re.sub("|".join(replacements), lambda match: replacements[match[0]], text)
 
 
-def _check_class(names: Names, codes: list[str]) -> None:
-    """The class must not hide what its module, or its test, imports."""
-    for node in (node for code in codes for node in ast.walk(ast.parse(code))):
+def _check_class_name(names: Names, sources: list[str]) -> None:
+    """Refuse a class name that hides an import of its module or of its test."""
+    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
         if not isinstance(node, ast.ImportFrom) or node.module == _TEMPLATE.module:
             continue
-        if names.cls in {imported.name for imported in node.names}:
+        if names.class_name in {alias.name for alias in node.names}:
             raise FusionlabError(
-                f"the class would be called {names.cls}, as the one that it imports from "
-                f"{node.module}; choose another name"
+                f"the class would be called {names.class_name}, like the one that it imports from "
+                f"{node.module}; choose another name",
+                code="name-taken",
             )
 
 
@@ -73,5 +74,9 @@ def _authors(author: str | None) -> str:
     if author is None:
         return ""
     if not (author.strip() and author.isprintable()):
-        raise FusionlabError(f"the name of an author is a line of text, got {author!r}")
+        raise FusionlabError(
+            f"the name of the author must be one line of text, got {author!r}",
+            code="invalid-author",
+            option="author",
+        )
     return _AUTHOR.replace('"AUTHOR"', json.dumps(author, ensure_ascii=False))

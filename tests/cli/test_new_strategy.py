@@ -1,4 +1,4 @@
-"""`fusionlab new-strategy`: a package that works as it stands, or nothing."""
+"""`fusionlab new-strategy`: a package that works as it is, or nothing."""
 
 import importlib
 import os
@@ -45,7 +45,13 @@ def written(folder):
     ("name", "folder", "module", "own", "cls"),
     [
         ("mine", "fusionlab-mine", "fusionlab_mine", "mine", "Mine"),
-        ("my_rule", "fusionlab-my-rule", "fusionlab_my_rule", "my_rule", "MyRule"),
+        (
+            "my_strategy",
+            "fusionlab-my-strategy",
+            "fusionlab_my_strategy",
+            "my_strategy",
+            "MyStrategy",
+        ),
         ("My-own__2nd", "fusionlab-my-own-2nd", "fusionlab_my_own_2nd", "my_own_2nd", "MyOwn2nd"),
         ("l0Norm", "fusionlab-l0norm", "fusionlab_l0norm", "l0norm", "L0Norm"),
     ],
@@ -55,7 +61,7 @@ def test_every_name_follows_from_that_of_the_strategy(
 ):
     code, output = run(name)
     assert code == 0
-    assert f"wrote {folder}: the rule is in {module}.py" in output
+    assert f"wrote {folder}: the strategy is in {module}.py" in output
     package = tmp_path / folder
     expected = [file.format(module=module, own=own) for file in FILES]
     assert written(tmp_path) == sorted(
@@ -73,11 +79,12 @@ def test_every_name_follows_from_that_of_the_strategy(
     assert ref.summary == ref.load().__doc__
 
 
-def test_no_word_of_the_template_is_left(run, tmp_path):
+def test_no_name_of_the_template_is_left(run, tmp_path):
+    names = ("my_strategy", "my-strategy", "MyStrategy", "AUTHOR")
     assert run("mine")[0] == 0
     for path in (tmp_path / "fusionlab-mine").rglob("*.*"):
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        assert not [w for w in ("my_rule", "my-rule", "MyRule", "AUTHOR") if w in text + path.name]
+        assert not [name for name in names if name in text + path.name]
 
 
 def test_its_own_tests_pass(run, tmp_path, monkeypatch):
@@ -107,12 +114,12 @@ def test_the_test_of_the_formula_fails_for_another_formula(run, tmp_path, monkey
 
     test_mine.test_the_formula_by_hand()
     test_mine.test_the_window_by_hand()
-    test_mine.test_a_source_without_any_activity_leaves_no_trace()
+    test_mine.test_a_source_without_activity_contributes_nothing()
     monkeypatch.setattr(fusionlab_mine, "normalize", lambda maps: 0 * maps + 1 / len(maps))
     for test in (
         test_mine.test_the_formula_by_hand,
         test_mine.test_the_window_by_hand,
-        test_mine.test_a_source_without_any_activity_leaves_no_trace,
+        test_mine.test_a_source_without_activity_contributes_nothing,
     ):
         with pytest.raises(AssertionError, match="not close"):
             test()
@@ -140,7 +147,7 @@ def test_it_goes_where_it_is_told_and_says_how_to_install_it(run, tmp_path):
     assert (tmp_path / "my plugins" / "fusionlab-mine" / "fusionlab_mine.py").is_file()
 
 
-@pytest.mark.parametrize("author", ["Ada Lovelace", 'Ö. "the \\ pen" MyRule'])
+@pytest.mark.parametrize("author", ["Ada Lovelace", 'Ö. "the \\ pen" MyStrategy'])
 def test_the_author_is_named(run, tmp_path, author):
     assert run("mine", "--author", author)[0] == 0
     text = (tmp_path / "fusionlab-mine" / "pyproject.toml").read_text(encoding="utf-8")
@@ -152,8 +159,10 @@ def test_the_wheel_has_the_template(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = [n for n in ZipFile(wheel).namelist() if n.startswith("fusionlab/scaffold/fusionlab-")]
-    expected = [file.format(module="fusionlab_my_rule", own="my_rule") for file in FILES]
-    assert sorted(names) == [f"fusionlab/scaffold/fusionlab-my-rule/{file}" for file in expected]
+    expected = [file.format(module="fusionlab_my_strategy", own="my_strategy") for file in FILES]
+    assert sorted(names) == [
+        f"fusionlab/scaffold/fusionlab-my-strategy/{file}" for file in expected
+    ]
 
 
 # ---------------------------------------------------------------- what it refuses
@@ -162,24 +171,27 @@ def test_the_wheel_has_the_template(tmp_path):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("", "the name of a new strategy consists of letters, digits"),
-        ("3d", "begins with a letter and does not end in '_' or '-', got '3d'"),
-        ("mine-", "does not end in '_' or '-', got 'mine-'"),
+        ("", "the name of a strategy may contain letters, digits"),
+        ("3d", "must begin with a letter, and must end with a letter or digit, got '3d'"),
+        ("mine-", "must end with a letter or digit, got 'mine-'"),
         ("a.b", "got 'a.b'"),
         ("a/b", "got 'a/b'"),
         ("größe", "got 'größe'"),
         ("mine\n", "got 'mine\\n'"),
-        ("class", "'class' is a word of Python; choose another name"),
-        ("none", "'none' is a word of Python; choose another name"),
-        ("exception", "the class would be called Exception, as one of Python's own"),
-        ("law", "the class would be called Law, as the one that it imports from fusionlab;"),
-        ("strategy-laws", "called StrategyLaws, as the one that it imports from fusionlab.testing"),
+        ("class", "'class' is a keyword of Python; choose another name"),
+        ("none", "'none' is a keyword of Python; choose another name"),
+        ("exception", "the class would be called Exception, like a built-in of Python"),
+        ("law", "the class would be called Law, like the one that it imports from fusionlab;"),
+        (
+            "strategy-laws",
+            "called StrategyLaws, like the one that it imports from fusionlab",
+        ),
         (
             "l1norm",
-            "fusionlab-imaging offers a strategy 'l1norm' already, and of two of one name",
+            "fusionlab-imaging already offers a strategy 'l1norm', and the name would be ambiguous",
         ),
-        ("imaging", "the package would be called fusionlab-imaging, and there is one of that name"),
-        ("strategies", "the package would be called fusionlab-strategies, and there is one"),
+        ("imaging", "the package would be called fusionlab-imaging, and would replace"),
+        ("strategies", "the package would be called fusionlab-strategies, and would replace"),
     ],
 )
 def test_a_name_that_will_not_do(run, tmp_path, name, sentence):
@@ -191,17 +203,17 @@ def test_a_name_that_will_not_do(run, tmp_path, name, sentence):
 
 
 def test_a_name_that_an_installed_plugin_has_even_if_it_is_left_out(run, install):
-    install("fusionlab-my-rule", "")
-    code, output = run("my_rule")
+    install("fusionlab-my-strategy", "")
+    code, output = run("my_strategy")
     assert code == 2
-    assert "the package would be called fusionlab-my-rule, and there is one of that name" in output
+    assert "the package would be called fusionlab-my-strategy, and would replace" in output
 
 
 @pytest.mark.parametrize("author", ["", " ", "Ada\nLovelace"])
-def test_an_author_that_is_no_line_of_text(run, tmp_path, author):
+def test_an_author_that_is_not_a_line_of_text(run, tmp_path, author):
     code, output = run("mine", "--author", author)
     assert code == 2
-    assert "the name of an author is a line of text" in output
+    assert "the name of the author must be one line of text" in output
     assert written(tmp_path) == []
 
 

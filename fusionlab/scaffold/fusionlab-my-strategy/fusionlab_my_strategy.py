@@ -1,10 +1,10 @@
-"""A rule to start from: weight each source by the energy of its features.
+"""A strategy to start from: weight each source by the energy of its features.
 
     e_i(x, y) = mean of sum_m phi_i^m(x, y)^2 over a (2r+1)^2 window     activity
     w_i       = e_i / sum_n e_n                                          weights
     f         = sum_i w_i phi_i                                          features
 
-Reference: who proposed the rule, where, and its DOI.
+Reference: authors, title and DOI of the paper that proposes the strategy.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
 
 @hookimpl
 def fusionlab_strategies() -> list[StrategyRef]:
-    """Tell fusionlab the name of the rule and where it lives."""
+    """Register the strategy: its name, its class, and one line about it."""
     return [
         StrategyRef(
-            "my_rule",
-            f"{__name__}:MyRule",
+            "my_strategy",
+            f"{__name__}:MyStrategy",
             "Weight each source by the energy of its features.",
         )
     ]
 
 
 @dataclass(frozen=True)
-class MyRule(WeightedStrategy):
+class MyStrategy(WeightedStrategy):
     """Weight each source by the energy of its features."""
 
-    # A field is a parameter: its type, its bounds, its help text, its default.
+    # Each field is a parameter, with a type, bounds, a help text and a default.
     r: Annotated[int, Interval(ge=0, le=16), "Half-width of the window, in pixels."] = 1
 
     @property
     def support(self) -> int:
-        """How many pixels away `weights` looks: 0 if every pixel is on its own."""
+        """How many pixels away `weights` looks; 0 if each pixel depends on itself only."""
         return self.r
 
     @property
     def laws(self) -> frozenset[Law]:
-        """What the formula promises, besides what follows from the weights."""
+        """The properties of the formula, besides those that all weighted strategies have."""
         return super().laws | {
             Law.PERMUTATION,
             Law.SCALE,
@@ -63,8 +63,8 @@ class MyRule(WeightedStrategy):
         }
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
-        """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`, any k."""
-        import torch  # here, so that lists and help texts need not wait for it
+        """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`, for any k."""
+        import torch  # imported here to keep listings and help texts fast
 
         precise = torch.promote_types(features.dtype, torch.float32)
         energy = features.to(precise).square().sum(dim=2, keepdim=True)
