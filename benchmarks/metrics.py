@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fusionlab.evaluation.metric import Metric
 from fusionlab.plugins.host import installed
+from fusionlab.plugins.presets import preset_metrics
 
 OCTAVE = {
     "EN": 0.009,
@@ -73,7 +74,7 @@ def main() -> None:
 
     where = f"{args.threads} threads" if args.device == "cpu" else torch.cuda.get_device_name()
     print(f"{where}, torch {torch.__version__}, batch {args.batch}; seconds per pair\n")
-    paper = [Metric.find(name, plugins).name for name in plugins.preset_metrics("paper")]
+    paper = [Metric.find(name, plugins).name for name in preset_metrics("paper", plugins)]
     print("| 270x360 | ours, s | the authors' code, s | ratio |\n|---|---|---|---|")
     for name in paper:
         ours = time([name], 270, 360)

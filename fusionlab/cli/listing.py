@@ -1,4 +1,4 @@
-"""`fusionlab strategies | backbones | presets | plugins`: what there is, a line each."""
+"""`fusionlab strategies | backbones | engines | presets | plugins`: list what is installed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from fusionlab.cli.session import Session
 def strategies(session: Session, *, as_json: bool) -> None:
     r"""List the strategies that can be given to `fuse --strategy`.
 
+    If the order of the sources matters, the list says what each of them must be.
+
     \b
     Example:
       fusionlab strategies
       fusionlab fuse --strategy l1norm --help     the options of one of them
     """
     show_table(
-        ("name", "summary", "plugin"),
+        ("name", "summary", "sources", "plugin"),
         (
             (
                 registration.ref.name,
                 registration.ref.summary,
+                ", ".join(registration.ref.roles),
                 _origin(registration.plugin, as_json=as_json),
             )
             for registration in session.plugins.strategies.registrations
@@ -37,7 +40,7 @@ def strategies(session: Session, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def backbones(session: Session, *, as_json: bool) -> None:
-    r"""List the backbones that can be given to `fuse --backbone`, with their weights.
+    r"""List the backbones that can be given to `fuse --backbone`, with the tags of their weights.
 
     \b
     Example:
@@ -88,7 +91,7 @@ def engines(session: Session, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def presets(session: Session, *, as_json: bool) -> None:
-    r"""List what each plugin means by the names that `fuse` and `train` take as --preset.
+    r"""List the presets that `fuse`, `evaluate` and `train` take, and the values of each.
 
     \b
     Example:
@@ -122,12 +125,12 @@ def presets(session: Session, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def plugins(session: Session, *, as_json: bool) -> None:
-    r"""List the installed plugins, what became of them, and how long each took to load.
+    r"""List the installed plugins, whether they were loaded, and how long that took.
 
     \b
     Example:
       fusionlab plugins
-      fusionlab --no-plugin NAME plugins          without one of them
+      fusionlab --no-plugin NAME plugins          leave one of them out
     """
     show_table(
         ("name", "version", "status", "load time", "module", "problem"),
@@ -147,4 +150,5 @@ def plugins(session: Session, *, as_json: bool) -> None:
 
 
 def _origin(plugin: str, *, as_json: bool) -> str:
+    """Return the name of a plugin, in brackets unless it is for JSON."""
     return plugin if as_json else f"[{plugin}]"

@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 
 from fusionlab.cli.session import CommandError, Session, cli_errors
 from fusionlab.errors import FusionlabError
+from fusionlab.plugins.presets import preset_values
 
 if TYPE_CHECKING:
     from fusionlab.parameters import Param
@@ -141,7 +142,7 @@ class StrategyCommand(click.Command):
             raise CommandError(f"{error} (see 'fusionlab strategies')") from error
         if preset := self._chosen("preset", ctx, given):
             with cli_errors():
-                values = plugins.preset(preset, registration)
+                values = preset_values(preset, registration, plugins)
             ctx.default_map = {**(ctx.default_map or {}), **values}
         return registration
 

@@ -19,6 +19,7 @@ from fusionlab.cli.training import (
     run_with_progress,
     show_start,
 )
+from fusionlab.plugins.presets import training_options
 
 if TYPE_CHECKING:
     from fusionlab.training.autoencoder import AutoencoderTrainer
@@ -68,7 +69,7 @@ class TrainCommand(click.Command):
             registration = plugins.backbones.find(
                 backbone or plugins.default("backbone").partition("@")[0]
             )
-            values = plugins.training_preset(name, registration)
+            values = training_options(name, registration, plugins)
         if unknown := values.keys() - {param.name for param in self.params}:
             raise CommandError(f"the preset {name} sets {min(unknown)!r}, which is not an option")
         return values

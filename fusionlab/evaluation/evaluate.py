@@ -22,6 +22,7 @@ from fusionlab.fusion import available_device
 from fusionlab.imaging.range_policy import RangePolicy
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.plugins.host import installed
+from fusionlab.plugins.presets import preset_methods, preset_settings, published_rows
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.image_sets import find_image_set
 from fusionlab.storage.atomic import make_folder
@@ -94,14 +95,14 @@ def evaluate(
             or `output` holds an earlier run (code `earlier-run`).
     """
     plugins = plugins or installed()
-    settings = plugins.preset_settings(preset) if preset else {}
+    settings = preset_settings(preset, plugins) if preset else {}
     policy: Any = range_policy or settings.get("range_policy", "minmax")
     scales = parse_scales(scale)
     folders = _folders(image_set)
     items = find_image_set(folders)
     builder = MethodBuilder(plugins, preset, policy, scales, device, baselines)
     if preset and not methods:
-        methods = plugins.preset_methods(preset)
+        methods = preset_methods(preset, plugins)
     rows = builder.build(methods, [item.stem for item in items])
     against = _check_rows(rows, against, builder)
     columns = choose_metrics(metrics, preset, plugins)
@@ -126,7 +127,7 @@ def evaluate(
             progress=progress or (lambda *_: None),
         )
         score_rows = _reported(run, items, on_problem or (lambda _: None))
-        published, images = plugins.published(preset) if preset else ({}, 0)
+        published, images = published_rows(preset, plugins) if preset else ({}, 0)
         report = Report(
             rows,
             Scores([row.label for row in rows], [item.stem for item in items], columns, score_rows),

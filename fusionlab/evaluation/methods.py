@@ -22,6 +22,7 @@ from fusionlab.imaging.range_policy import RangePolicy
 from fusionlab.imaging.scale import Scale
 from fusionlab.plugins.factory import build_backbone, build_strategy, default_backbone
 from fusionlab.plugins.method_names import method_id, split_method
+from fusionlab.plugins.presets import preset_parameters
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.record import describe_method
 from fusionlab.storage.hashing import sha256_of_parts
@@ -193,7 +194,7 @@ class MethodBuilder:
         if self.preset is None:
             return build_strategy(text, self.plugins)
         registration = self.plugins.strategies.find(text.partition(",")[0])
-        defaults = self.plugins.preset_parameters(self.preset, registration)
+        defaults = preset_parameters(self.preset, registration, self.plugins)
         return build_strategy(text, self.plugins, defaults)
 
     def _baseline(self, fusion: Fusion, backbones: dict[str, Backbone]) -> FusionMethod | None:

@@ -18,6 +18,7 @@ from fusionlab.evaluation.code_hash import metric_libraries, module_sha256
 from fusionlab.metrics.inputs import check_images
 from fusionlab.plugins.loading import attribute_errors_to
 from fusionlab.plugins.offers import MetricFunction, MetricRef
+from fusionlab.plugins.presets import preset_metrics
 from fusionlab.plugins.registry import Plugins, Registration
 from fusionlab.storage.hashing import sha256_of_json
 
@@ -133,7 +134,7 @@ def choose_metrics(
     elif isinstance(names, str):
         names = names.replace(",", " ").split()
     elif names is None:
-        names = (plugins.preset_metrics(preset) if preset else []) or plugins.default_metrics()
+        names = (preset_metrics(preset, plugins) if preset else []) or plugins.default_metrics()
     metrics = {metric.name: metric for metric in (Metric.find(name, plugins) for name in names)}
     if not metrics:
         raise FusionlabError(

@@ -26,6 +26,8 @@ def strategy_class(registration: Registration[StrategyRef]) -> type[Strategy]:
     with attribute_errors_to(registration):
         cls = registration.ref.load()
         parameters.params_of(cls)
+        if (roles := registration.ref.roles) and roles != cls.roles:
+            raise TypeError(f"its description has the roles {roles!r}, its class {cls.roles!r}")
         return cls
 
 

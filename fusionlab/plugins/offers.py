@@ -69,7 +69,11 @@ class StrategyRef(_CheckpointedRef):
         summary: one line, the same as the first line of the class's docstring.
         checkpoints: for a learned strategy: tag -> safetensors file (with its card beside it).
             The first is the default.
+        roles: what each source must be, the same as the `roles` of the class; empty if the order
+            of the sources does not matter.
     """
+
+    roles: tuple[str, ...] = ()
 
     def load(self) -> type[Strategy]:
         """Import and return the class."""

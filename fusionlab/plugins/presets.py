@@ -1,30 +1,41 @@
-"""Presets: named defaults that plugins contribute to."""
+"""Presets: named defaults that plugins contribute to, and the functions that look them up.
+
+Several plugins may contribute a part to a preset of one name, for example `paper`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING
 
+from fusionlab.errors import FusionlabError
 from fusionlab.parameters import check_name
+
+if TYPE_CHECKING:
+    from fusionlab.plugins.offers import BackboneRef, StrategyRef
+    from fusionlab.plugins.registry import Plugins, Registration
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What one plugin means by a preset such as `paper`; several plugins may share a name.
+    """The part that one plugin contributes to a preset such as `paper`.
 
-    Presets only replace defaults: what a user says explicitly always wins.
+    Presets only replace defaults; explicit settings take precedence.
 
     Args:
-        name: what `--preset` takes.
-        summary: one line: what this part of it reproduces.
+        name: the name that `--preset` takes.
+        summary: one line: what this part reproduces.
         settings: options of the pipeline, for example `{"range_policy": "minmax"}`.
         strategies: name of one of this plugin's strategies -> its parameters, for example
-            `{"l1norm": {"r": 0}}`. `fusionlab evaluate` compares those that are named.
-        backbones: which of this plugin's backbones `fusionlab evaluate` compares, with tags.
-        metrics: which metrics it computes, for example `("EN", "Qabf@paper")`.
-        published: rows of a published table to print beside its own: the name of a method, or of
-            somebody else's, -> metric -> value.
-        published_images: how many images these are means over; other sets do not compare.
+            `{"l1norm": {"r": 0}}`. `fusionlab evaluate` compares these strategies.
+        backbones: this plugin's backbones, with tags, that `fusionlab evaluate` compares.
+        metrics: the metrics that it computes, for example `("EN", "Qabf@paper")`.
+        published: rows of a published table to print beside the computed ones: name of a method
+            -> metric -> value.
+        published_images: the number of images that these rows are means over; rows are comparable
+            only for image sets of that size.
         trainings: name of one of this plugin's backbones -> options of `fusionlab train`, for
             example `{"densefuse": {"batch": 2, "epochs": (4,)}}`.
     """
@@ -41,3 +52,119 @@ class Preset:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+
+
+def preset_values(
+    name: str, strategy: Registration[StrategyRef], plugins: Plugins
+) -> dict[str, object]:
+    """Return the values of a preset for a run with a strategy: option or parameter -> value.
+
+    Raises:
+        FusionlabError: see `preset_settings`.
+    """
+    return preset_settings(name, plugins) | preset_parameters(name, strategy, plugins)
+
+
+def preset_settings(name: str, plugins: Plugins) -> dict[str, object]:
+    """Return the values of a preset for the pipeline: option -> value.
+
+    Raises:
+        FusionlabError: there is no such preset (code `unknown-name`), or two plugins give an option
+            different values (code `preset-conflict`).
+    """
+    values: dict[str, object] = {}
+    for plugin, part in _parts_of(name, plugins):
+        for option, value in part.settings.items():
+            if values.setdefault(option, value) != value:
+                raise FusionlabError(
+                    f"plugins disagree on what the preset {name!r} means for {option}: "
+                    f"{values[option]!r} or {value!r} (from {plugin})",
+                    code="preset-conflict",
+                )
+    return values
+
+
+def preset_parameters(
+    name: str, strategy: Registration[StrategyRef], plugins: Plugins
+) -> dict[str, object]:
+    """Return the values of a preset for the parameters of a strategy: name -> value.
+
+    Raises:
+        FusionlabError: there is no such preset (code `unknown-name`).
+    """
+    values: dict[str, object] = {}
+    for plugin, part in _parts_of(name, plugins):
+        if plugin == strategy.plugin:
+            values |= part.strategies.get(strategy.ref.name, {})
+    return values
+
+
+def preset_methods(name: str, plugins: Plugins) -> list[str]:
+    """Return the methods that a preset compares: each of its strategies on its backbones.
+
+    Raises:
+        FusionlabError: there is no such preset (code `unknown-name`).
+    """
+    parts = [part for _, part in _parts_of(name, plugins)]
+    return [
+        f"{backbone}/{strategy}"
+        for strategy in chain.from_iterable(part.strategies for part in parts)
+        for backbone in chain.from_iterable(part.backbones for part in parts)
+    ]
+
+
+def preset_metrics(name: str, plugins: Plugins) -> list[str]:
+    """Return the metrics that a preset computes, `PLUGIN:NAME`.
+
+    Raises:
+        FusionlabError: there is no such preset (code `unknown-name`).
+    """
+    parts = _parts_of(name, plugins)
+    return [f"{plugin}:{metric}" for plugin, part in parts for metric in part.metrics]
+
+
+def published_rows(name: str, plugins: Plugins) -> tuple[dict[str, Mapping[str, float]], int]:
+    """Return the rows of the published table of a preset, and their number of images.
+
+    Raises:
+        FusionlabError: there is no such preset (code `unknown-name`).
+    """
+    rows: dict[str, Mapping[str, float]] = {}
+    images = 0
+    for _, part in _parts_of(name, plugins):
+        rows |= part.published
+        images = max(images, part.published_images)
+    return rows, images
+
+
+def training_options(
+    name: str, backbone: Registration[BackboneRef], plugins: Plugins
+) -> dict[str, object]:
+    """Return the values of a preset for the training of a backbone: option -> value.
+
+    Raises:
+        FusionlabError: there is no such preset, or it has no options for this backbone (both with
+            the code `unknown-name`).
+    """
+    for plugin, part in _parts_of(name, plugins):
+        if plugin == backbone.plugin and backbone.ref.name in part.trainings:
+            return dict(part.trainings[backbone.ref.name])
+    names = sorted(
+        part.name
+        for plugin, part in plugins.presets
+        if plugin == backbone.plugin and backbone.ref.name in part.trainings
+    )
+    raise FusionlabError(
+        f"the preset {name!r} has no options for the training of {backbone.ref.name}; "
+        f"known: {', '.join(names) or 'none'}",
+        code="unknown-name",
+    )
+
+
+def _parts_of(name: str, plugins: Plugins) -> list[tuple[str, Preset]]:
+    """Return the parts of a preset, each with its plugin."""
+    parts = [(plugin, part) for plugin, part in plugins.presets if part.name == name]
+    if not parts:
+        names = ", ".join(sorted({part.name for _, part in plugins.presets})) or "none"
+        raise FusionlabError(f"there is no preset {name!r}; known: {names}", code="unknown-name")
+    return parts

@@ -1,13 +1,11 @@
-"""What the installed plugins offer: offers by name, presets and defaults."""
+"""The registries: what the installed plugins offer, by name, and their defaults."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from itertools import chain
 from typing import Generic, Literal, TypeVar
 
 from fusionlab.errors import FusionlabError
@@ -20,10 +18,10 @@ Ref = TypeVar("Ref", StrategyRef, BackboneRef, EngineRef, MetricRef)
 
 @dataclass(frozen=True)
 class Plugin:
-    """One entry point of one distribution, and what became of it."""
+    """One entry point of one distribution, and whether it was loaded."""
 
     name: str
-    """Of the distribution, normalized as PyPI does it."""
+    """The name of the distribution, normalized as on PyPI."""
     version: str
     target: str
     """The module that the entry point names."""
@@ -33,7 +31,7 @@ class Plugin:
 
     @property
     def warning(self) -> str:
-        """One sentence about a plugin that had to be left out; empty if all is well."""
+        """One sentence about a plugin that was ignored; empty if there is no problem."""
         if self.status not in ("broken", "outdated"):
             return ""
         return f"plugin {self.name} {self.version} is ignored: {self.problem}"
@@ -41,20 +39,20 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Registration(Generic[Ref]):
-    """A strategy, a backbone or a metric together with the plugin it comes from."""
+    """A strategy, a backbone, an engine or a metric, and the plugin that offers it."""
 
     ref: Ref
     plugin: str
 
     @property
     def qualified(self) -> str:
-        """`PLUGIN:NAME`, which is unique."""
+        """The unique name, `PLUGIN:NAME`."""
         return f"{self.plugin}:{self.ref.name}"
 
 
 @dataclass
 class Registry(Generic[Ref]):
-    """All offers of one kind."""
+    """All registrations of one kind."""
 
     kind: str
     registrations: list[Registration[Ref]] = field(default_factory=list)
@@ -104,7 +102,7 @@ class Registry(Generic[Ref]):
 
 @dataclass
 class Plugins:
-    """The plugins of this process and everything they registration."""
+    """The plugins of this process and everything they offer."""
 
     loaded: list[Plugin] = field(default_factory=list)
     strategies: Registry[StrategyRef] = field(default_factory=lambda: Registry("strategy"))
@@ -118,84 +116,34 @@ class Plugins:
 
     @property
     def warnings(self) -> list[str]:
-        """One sentence for each plugin that had to be left out."""
+        """One sentence for each plugin that was ignored."""
         return [plugin.warning for plugin in self.loaded if plugin.warning]
 
     def default(self, key: str) -> str:
-        """Return what is used when the user does not choose a `key` (backbone, strategy).
+        """Return the name that is used when the user does not choose a `key`.
+
+        Args:
+            key: `backbone`, `strategy`, `engine`, `baseline` or `metrics`.
 
         Raises:
-            FusionlabError: no plugin says, or several do.
+            FusionlabError: no plugin offers a default (code `no-default`), or several do (code
+                `ambiguous-default`).
         """
-        found = [(plugin, value) for plugin, name, value in self.defaults if name == key]
-        if len(found) == 1:
-            return found[0][1]
-        if found:
-            names = ", ".join(f"{value} (from {plugin})" for plugin, value in found)
-            raise FusionlabError(f"several plugins offer a default {key}; choose one: {names}")
-        raise FusionlabError(f"no installed plugin offers a default {key}; choose one")
-
-    def preset(self, name: str, strategy: Registration[StrategyRef]) -> dict[str, object]:
-        """Return what a preset means for a run with `strategy`: option -> value.
-
-        Raises:
-            FusionlabError: there is no such preset, or two plugins contradict each other.
-        """
-        return self.preset_settings(name) | self.preset_parameters(name, strategy)
-
-    def preset_settings(self, name: str) -> dict[str, object]:
-        """Return what a preset means for the pipeline: option -> value.
-
-        Raises:
-            FusionlabError: there is no such preset, or two plugins contradict each other.
-        """
-        values: dict[str, object] = {}
-        for plugin, part in self._parts_of(name):
-            for key, value in part.settings.items():
-                if values.setdefault(key, value) != value:
-                    raise FusionlabError(
-                        f"plugins disagree on what the preset {name!r} means for {key}: "
-                        f"{values[key]!r} or {value!r} (from {plugin})"
-                    )
-        return values
-
-    def preset_parameters(
-        self, name: str, strategy: Registration[StrategyRef]
-    ) -> dict[str, object]:
-        """Return what a preset means for the parameters of `strategy`: name -> value.
-
-        Raises:
-            FusionlabError: there is no such preset.
-        """
-        values: dict[str, object] = {}
-        for plugin, part in self._parts_of(name):
-            if plugin == strategy.plugin:
-                values |= part.strategies.get(strategy.ref.name, {})
-        return values
-
-    def preset_methods(self, name: str) -> list[str]:
-        """Return the methods that a preset compares: its strategies on its backbones.
-
-        Raises:
-            FusionlabError: there is no such preset.
-        """
-        parts = [part for _, part in self._parts_of(name)]
-        return [
-            f"{backbone}/{strategy}"
-            for strategy in chain.from_iterable(part.strategies for part in parts)
-            for backbone in chain.from_iterable(part.backbones for part in parts)
-        ]
-
-    def preset_metrics(self, name: str) -> list[str]:
-        """Return the metrics that a preset computes, each of the plugin that says so.
-
-        Raises:
-            FusionlabError: there is no such preset.
-        """
-        return [f"{plugin}:{one}" for plugin, part in self._parts_of(name) for one in part.metrics]
+        offers = [(plugin, value) for plugin, name, value in self.defaults if name == key]
+        if len(offers) == 1:
+            return offers[0][1]
+        if offers:
+            choices = ", ".join(f"{value} (from {plugin})" for plugin, value in offers)
+            raise FusionlabError(
+                f"several plugins offer a default {key}; choose one: {choices}",
+                code="ambiguous-default",
+            )
+        raise FusionlabError(
+            f"no installed plugin offers a default {key}; choose one", code="no-default"
+        )
 
     def default_metrics(self) -> list[str]:
-        """Return the metrics that are computed when the user does not choose.
+        """Return the names of the metrics that are computed when the user does not choose.
 
         Raises:
             FusionlabError: no plugin says, or several do.
@@ -204,46 +152,7 @@ class Plugins:
         (plugin,) = (plugin for plugin, key, _ in self.defaults if key == "metrics")
         return [f"{plugin}:{name}" for name in names]
 
-    def published(self, name: str) -> tuple[dict[str, Mapping[str, float]], int]:
-        """Return the rows of the published table of a preset, and how many images they are over.
-
-        Raises:
-            FusionlabError: there is no such preset.
-        """
-        rows: dict[str, Mapping[str, float]] = {}
-        images = 0
-        for _, part in self._parts_of(name):
-            rows |= part.published
-            images = max(images, part.published_images)
-        return rows, images
-
-    def training_preset(self, name: str, backbone: Registration[BackboneRef]) -> dict[str, object]:
-        """Return what a preset means for the training of `backbone`: option -> value.
-
-        Raises:
-            FusionlabError: there is no such preset, or it says nothing about this backbone.
-        """
-        for plugin, part in self._parts_of(name):
-            if plugin == backbone.plugin and backbone.ref.name in part.trainings:
-                return dict(part.trainings[backbone.ref.name])
-        known = sorted(
-            part.name
-            for plugin, part in self.presets
-            if plugin == backbone.plugin and backbone.ref.name in part.trainings
-        )
-        raise FusionlabError(
-            f"the preset {name!r} does not say how to train {backbone.ref.name}; "
-            f"known: {', '.join(known) or 'none'}"
-        )
-
-    def _parts_of(self, name: str) -> list[tuple[str, Preset]]:
-        parts = [(plugin, part) for plugin, part in self.presets if part.name == name]
-        if not parts:
-            known = ", ".join(sorted({part.name for _, part in self.presets})) or "none"
-            raise FusionlabError(f"there is no preset {name!r}; known: {known}")
-        return parts
-
 
 def normalized_name(name: str) -> str:
-    """Spell a distribution name the way PyPI compares them (PEP 503)."""
+    """Return the name of a distribution in its normalized form (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,11 +1,14 @@
-"""What there is, a line each, with its origin."""
+"""The lists of what is installed, one line each."""
 
 import json
 
 import pytest
 from click.testing import CliRunner
 
+from fusionlab import FusionlabError, list_strategies, load_strategy
 from fusionlab.cli import main
+from fusionlab.plugins.host import installed
+from fusionlab.plugins.loading import strategy_class
 
 
 def lines(command):
@@ -19,6 +22,42 @@ def test_strategies():
     assert names == sorted(names)
     assert {"addition", "l1norm", "max", "mean"} < set(names)
     assert all(line.endswith("[fusionlab-imaging]") for line in lines("strategies"))
+
+
+ROLES = """
+    from dataclasses import dataclass
+    from fusionlab import Strategy, StrategyRef, hookimpl
+
+    @hookimpl
+    def fusionlab_strategies():
+        roles = ("infrared", "visible")
+        return [StrategyRef("ordered", __name__ + ":Ordered", "Ordered.", roles=roles)]
+
+    @dataclass(frozen=True)
+    class Ordered(Strategy):
+        roles = ("infrared", "visible")
+        def fuse(self, features, scene): return features[0]
+"""
+
+
+def test_strategies_show_the_roles_of_their_sources(install):
+    install("lab-roles", ROLES)
+    (line,) = [line for line in lines("strategies") if line.startswith("ordered")]
+    assert "infrared, visible" in line
+
+
+def test_roles_that_differ_from_those_of_the_class_are_refused(install):
+    install("lab-other", ROLES.replace('("infrared", "visible")', '("visible",)', 1))
+    with pytest.raises(
+        FusionlabError, match="lab-other:ordered cannot be used: TypeError: its desc"
+    ):
+        load_strategy("lab-other:ordered")
+
+
+@pytest.mark.parametrize("name", list_strategies())
+def test_what_ships_lists_the_roles_of_its_classes(name):
+    registration = installed().strategies.find(name)
+    assert registration.ref.roles == strategy_class(registration).roles
 
 
 def test_backbones_with_their_weights():

@@ -265,7 +265,10 @@ def test_help_comes_whatever_else_is_said(folder):
         (["photos"], "3 images are listed twice"),
         (["--validation", "photos"], "3 images are both trained on and held out"),
         (["--preset", "nothing"], "there is no preset 'nothing'; known: paper"),
-        (["--preset", "paper", "--backbone", "identity"], "does not say how to train identity"),
+        (
+            ["--preset", "paper", "--backbone", "identity"],
+            "has no options for the training of identity",
+        ),
         (["--backbone", "identity"], "the backbone Identity has no parameters to train"),
         (["--batch", "9"], "a batch needs 9 images, there are 3"),
         (
@@ -276,7 +279,7 @@ def test_help_comes_whatever_else_is_said(folder):
         (["--tag", "x/y"], "a name consists of letters"),
         (["--device", "toaster"], "the device toaster is not available"),
         (["--seed", "-1"], "the seed must not be negative"),
-        (["--lambda", "nan"], "must not be negative, got nan (--ssim-weight)"),
+        (["--lambda", "nan"], "must not be negative, got nan (--lambda)"),
     ],
 )
 def test_a_mistake_costs_one_sentence(folder, args, message):

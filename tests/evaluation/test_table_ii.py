@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from fusionlab.cli import main
 from fusionlab.plugins.host import installed
+from fusionlab.plugins.presets import preset_metrics, published_rows
 
 ROWS = {
     "addition_1e2": "densefuse@1e2/addition",
@@ -33,7 +34,7 @@ def evaluated(shared, metrics):
 def compared(shared, metrics):
     """Compare every image to 1e-6, and the means to the five printed digits."""
     methods = evaluated(shared, metrics)
-    published, _ = installed().published("paper")
+    published, _ = published_rows("paper", installed())
     for row, label in ROWS.items():
         with (shared / f"oracle/table2/per_image_{row}.csv").open(newline="") as file:
             expected = {line["tno20"]: line for line in csv.DictReader(file)}
@@ -52,4 +53,4 @@ def test_the_fast_columns_of_table_ii_come_out_to_the_last_digit(shared):
 
 @pytest.mark.slow
 def test_all_columns_of_table_ii_come_out_to_the_last_digit(shared):
-    compared(shared, [name.partition(":")[2] for name in installed().preset_metrics("paper")])
+    compared(shared, [name.partition(":")[2] for name in preset_metrics("paper", installed())])

@@ -5,6 +5,7 @@ import torch
 
 from fusionlab.evaluation.metric import Metric
 from fusionlab.plugins.host import installed
+from fusionlab.plugins.presets import preset_metrics, published_rows
 
 
 def test_the_docs_have_the_tables_of_the_catalog():
@@ -14,10 +15,10 @@ def test_the_docs_have_the_tables_of_the_catalog():
 
 def test_every_metric_of_the_defaults_and_presets_exists():
     plugins = installed()
-    for name in (*plugins.default_metrics(), *plugins.preset_metrics("paper")):
+    for name in (*plugins.default_metrics(), *preset_metrics("paper", plugins)):
         assert Metric.find(name, plugins)
-    rows, images = plugins.published("paper")
-    columns = [Metric.find(name, plugins).name for name in plugins.preset_metrics("paper")]
+    rows, images = published_rows("paper", plugins)
+    columns = [Metric.find(name, plugins).name for name in preset_metrics("paper", plugins)]
     assert all(list(row) == columns for row in rows.values())
     assert images == 20
 

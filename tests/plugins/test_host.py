@@ -8,6 +8,7 @@ from fusionlab.cli import main
 from fusionlab.hookspecs import GROUP
 from fusionlab.plugins import host
 from fusionlab.plugins.host import installed, load_plugins
+from fusionlab.plugins.presets import preset_values
 
 GOOD = """
     from dataclasses import dataclass
@@ -256,11 +257,11 @@ def test_two_defaults_are_a_question_to_the_user(install):
 
 def test_presets_must_not_contradict_each_other_and_only_speak_of_their_own(install):
     registration = installed().strategies.find("l1norm")
-    assert installed().preset("paper", registration) == {"range_policy": "minmax", "r": 0}
+    assert preset_values("paper", registration, installed()) == {"range_policy": "minmax", "r": 0}
     mean = installed().strategies.find("mean")
-    assert installed().preset("paper", mean) == {"range_policy": "minmax"}
+    assert preset_values("paper", mean, installed()) == {"range_policy": "minmax"}
     with pytest.raises(FusionlabError, match="there is no preset 'papre'; known: paper"):
-        installed().preset("papre", registration)
+        preset_values("papre", registration, installed())
     install("lab-preset", DEFAULTS)
     with pytest.raises(FusionlabError, match="plugins disagree .* 'paper' means for range_policy"):
-        installed().preset("paper", registration)
+        preset_values("paper", registration, installed())
