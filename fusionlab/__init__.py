@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from fusionlab.evaluation.evaluate import evaluate
     from fusionlab.evaluation.report import Report
     from fusionlab.evaluation.score import score
-    from fusionlab.fusion import Fused, Fusion
+    from fusionlab.fused import Fused
+    from fusionlab.fusion import Fusion
     from fusionlab.hookspecs import hookimpl
     from fusionlab.imaging.reading import LoadedImage, read_image
     from fusionlab.ops import box_average, normalize
@@ -59,7 +60,7 @@ _HOMES = {
     "Comparison": "evaluation.comparisons",
     "EngineRef": "plugins.offers",
     "Features": "backbone",
-    "Fused": "fusion",
+    "Fused": "fused",
     "Fusion": "fusion",
     "FusionlabError": "errors",
     "ImageSetItem": "runs.image_sets",

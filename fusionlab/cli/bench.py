@@ -154,7 +154,7 @@ def bench(
         from fusionlab.bench.measuring import Bench, Refusal
         from fusionlab.bench.report import Report
         from fusionlab.bench.timing import TimingBudget
-        from fusionlab.fusion import available_device
+        from fusionlab.engine.device import available_device
 
         cases = _cases(session.plugins, **choices)
         place = available_device(device)

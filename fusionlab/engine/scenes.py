@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
 
@@ -40,6 +41,32 @@ class Planes(Protocol):
 
         Gray sources beside color have three equal channels.
         """
+
+
+@dataclass(frozen=True)
+class TensorPlanes:
+    """Gray images that are a tensor already, `(k, N, 1, H, W)`."""
+
+    planes: Tensor
+    group = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """k, N, H, W."""
+        k, images, _, height, width = self.planes.shape
+        return k, images, height, width
+
+    def cut(self, images: slice, rows: slice, columns: slice) -> Tensor:
+        """Return a part of some images, `(k, n, 1, h, w)`, float32."""
+        return self.planes[:, images, :, rows, columns].float()
+
+    def cut_luminance(self, images: slice, rows: slice, columns: slice) -> Tensor:
+        """Return the same as `cut`: gray is its own luminance."""
+        return self.cut(images, rows, columns)
+
+    def cut_color(self, images: slice, rows: slice, columns: slice) -> None:  # noqa: ARG002
+        """Return None: all images are gray."""
+        return
 
 
 class Batch:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import LUMINANCE
 from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike
@@ -18,7 +19,6 @@ from fusionlab.evaluation.result_folder import FolderMethod
 from fusionlab.evaluation.score_journal import check_output_folder
 from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.evaluation.scoring import ScoringRun, ScoringSettings
-from fusionlab.fusion import available_device
 from fusionlab.imaging.range_policy import RangePolicy
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.plugins.host import installed

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import to_gray, to_gray_levels
 from fusionlab.evaluation.metric import Metric, choose_metrics
 from fusionlab.evaluation.sample import check_same_size
-from fusionlab.fusion import available_device
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for
 from fusionlab.plugins.host import installed

@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
-from fusionlab.fusion import Fused, Fusion
+from fusionlab.fused import Fused
+from fusionlab.fusion import Fusion
 from fusionlab.imaging.depth import Depth, depth_of_array
 from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, decode_image, read_image
 from fusionlab.imaging.resizing import Resize, resize_to_one_size

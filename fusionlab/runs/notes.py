@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fusionlab.fusion import Fused
+from fusionlab.fused import Fused
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.reading import LoadedImage
 from fusionlab.imaging.scale import Scale

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from fusionlab.errors import FusionlabError
-from fusionlab.fusion import Fused, Fusion
+from fusionlab.fused import Fused
+from fusionlab.fusion import Fusion
 from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.imaging.reading import LoadedImage, read_image
 from fusionlab.imaging.rows import Rows, bands

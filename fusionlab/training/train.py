@@ -15,8 +15,8 @@ import torch
 
 from fusionlab.backbone import Backbone
 from fusionlab.checkpoint import Card
+from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
-from fusionlab.fusion import available_device
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.plugins.factory import build_backbone, build_networks
 from fusionlab.plugins.host import installed

@@ -279,7 +279,7 @@ def test_a_mistake_costs_one_sentence_and_nothing_is_written(folder, args, messa
 def test_settings_that_suit_no_picture_fail_each_of_them(folder):
     result = fuse("ir", "vis", "--strategy", "max", "--save-weights", "maps")
     assert result.exit_code == 2
-    assert result.stderr.count("Max gives the sources no weights") == 5
+    assert result.stderr.count("Max does not weight the sources") == 5
 
 
 def test_overwrite_replaces(folder):

@@ -98,7 +98,7 @@ def test_weight_maps_are_written_one_a_source(folder):
         (["a.png", "b.png", "-o", "there.png"], "there.png already exists"),
         (
             ["a.png", "b.png", "--strategy", "max", "--save-weights", "w"],
-            "Max gives the sources no",
+            "Max does not weight the sources",
         ),
         (["a.png", "b.png", "--backbone", "densefuse@9"], "has no weights '9'; known: 1e3-long"),
         (["a.png", "b.png", "--device", "tpu9"], "the device tpu9 is not available"),
