@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 import tifffile
 from PIL import ImageOps
+from refusals import refused
 
 from fusionlab import FusionlabError
 from fusionlab.imaging import tiff
@@ -227,7 +228,7 @@ def test_where_white_is_zero_the_levels_are_turned_round():
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_where_white_is_zero_and_no_type_says_what_is_black_it_is_refused(dtype):
     content = by_tifffile(picture(dtype, seed=11), photometric="miniswhite")
-    with pytest.raises(FusionlabError, match="pixels whose white is zero; convert it to one first"):
+    with pytest.raises(FusionlabError, match="white is zero", check=refused("unsupported-image")):
         decode_image(content, "x.tif")
 
 
@@ -326,7 +327,7 @@ def test_what_is_neither_gray_nor_rgb_is_declined_by_its_name(content, got):
 def test_a_palette_with_an_alpha_channel_is_refused():
     pixels = bytes(2 * 37 * 45)
     content = strip(45, 37, 8, 3, pixels, tag258=[8, 8], tag277=[2], tag320=[0] * 768)
-    with pytest.raises(FusionlabError, match="x.tif must be a gray or RGB image, got"):
+    with pytest.raises(FusionlabError, check=refused("unsupported-image")):
         decode_image(content, "x.tif")
 
 
@@ -336,7 +337,7 @@ def test_a_file_that_is_cut_off_is_refused_wherever_the_cut_is(compression):
     pixels = picture(shape=(96, 96, 3), seed=20)
     content = by_tifffile(pixels, compression=compression, rowsperstrip=16)
     for percent in (1, 2, 5, 10, 25, 50, 75, 90, 99):
-        with pytest.raises(FusionlabError, match="^cannot read x.tif: .+; expected a complete PNG"):
+        with pytest.raises(FusionlabError, check=refused("unreadable")):
             decode_image(content[: len(content) * percent // 100], "x.tif")
 
 
@@ -351,27 +352,27 @@ def test_a_strip_that_unpacks_to_less_than_the_image_is_refused(number):
     whole = bytes(encode(pixels.tobytes()))
     check(strip(10, 9, 8, 1, whole, tag259=[number]), pixels)
     for data in (bytes(encode(pixels[:5].tobytes())), whole[: len(whole) // 2]):
-        with pytest.raises(FusionlabError, match="cannot read x.tif"):
+        with pytest.raises(FusionlabError, check=refused("unreadable")):
             decode_image(strip(10, 9, 8, 1, data, tag259=[number]), "x.tif")
 
 
 def test_a_strip_of_no_bytes_is_refused_rather_than_black():
-    with pytest.raises(FusionlabError, match="cannot read x.tif: it is truncated"):
+    with pytest.raises(FusionlabError, match="truncated", check=refused("unreadable")):
         decode_image(strip(10, 9, 8, 1, b""), "x.tif")
 
 
 @pytest.mark.parametrize("tag", [256, 257, 262])
 def test_a_tag_without_which_nothing_is_known_is_missed(tag):
     content = strip(10, 9, 8, 1, bytes(90), **{f"tag{tag}": None})
-    with pytest.raises(FusionlabError, match="cannot read x.tif"):
+    with pytest.raises(FusionlabError, check=refused("unreadable")):
         decode_image(content, "x.tif")
 
 
 def test_a_claim_of_gigabytes_is_refused_before_they_are_taken():
     content = strip(60000, 60000, 8, 1, bytes(90))
-    with pytest.raises(FusionlabError, match="x.tif claims 60000x60000 pixels, more than"):
+    with pytest.raises(FusionlabError, match="60000x60000", check=refused("too-many-pixels")):
         decode_image(content, "x.tif")
-    with pytest.raises(FusionlabError, match="cannot read x.tif"):
+    with pytest.raises(FusionlabError, check=refused("unreadable")):
         decode_image(content, "x.tif", max_pixels=None)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tifffile
+from refusals import refused
 
 from fusionlab import FusionlabError
 from fusionlab.imaging import tiff, tiff_rows
@@ -239,16 +240,14 @@ def test_small_images_and_giant_strips_are_read_whole(written, monkeypatch):
 
 def test_more_pixels_than_the_limit_are_refused(written):
     path = written(by_tifffile(picture(), tile=(16, 16)))
-    with pytest.raises(
-        FusionlabError, match="x.tif claims 77x101 pixels, more than the limit of 9"
-    ):
+    with pytest.raises(FusionlabError, match="77x101", check=refused("too-many-pixels")):
         read_image(path, max_pixels=9)
 
 
-def test_a_compression_that_nobody_knows_is_refused_at_once(written):
+def test_an_unknown_compression_is_refused_at_once(written):
     content = by_tifffile(picture(), tile=(16, 16), compression="zstd")
     unknown = content.replace((50000).to_bytes(2, "little"), (50999).to_bytes(2, "little"), 1)
-    with pytest.raises(FusionlabError, match="cannot read .*x.tif: .*50999"):
+    with pytest.raises(FusionlabError, match="x.tif: .*50999", check=refused("unreadable")):
         read_image(written(unknown))
 
 
@@ -375,5 +374,5 @@ def test_a_file_that_is_changed_meanwhile_is_noticed(written, options, change):
     else:
         path.write_bytes(by_tifffile(picture(seed=14), **options))
         os.utime(path, ns=(0, 0))  # however coarse the clock of the file system is
-    with pytest.raises(FusionlabError, match=f"{path}: it was modified after it was opened"):
+    with pytest.raises(FusionlabError, match=f"{path}: .* modified", check=refused("unreadable")):
         rows[50:]

@@ -3,17 +3,13 @@
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.writing import FORMATS
 from fusionlab.runs.destination import Destination, check_writable
 
 SOURCES = [Path("ir/a.png"), Path("vis/a.tif")]
-
-
-def coded(code):
-    """Return a check of `pytest.raises` for the code of an error."""
-    return lambda error: error.code == code
 
 
 def test_an_image_alone_is_one_file():
@@ -41,7 +37,7 @@ def test_the_files_come_in_order_the_image_first():
 
 
 def test_a_suffix_that_is_no_format_is_refused_at_once():
-    with pytest.raises(FusionlabError, check=coded("output-format")):
+    with pytest.raises(FusionlabError, check=refused("output-format")):
         Destination.plan(Path("fused.gif"), SOURCES)
 
 
@@ -69,7 +65,7 @@ def test_what_cannot_be_written_is_refused_beforehand(tmp_path):
         with pytest.raises(FusionlabError, match=message) as caught:
             check_writable(path, overwrite=False)
         assert (caught.value.code, caught.value.path) == ("unwritable", path)
-    with pytest.raises(FusionlabError, check=coded("exists")) as caught:
+    with pytest.raises(FusionlabError, check=refused("exists")) as caught:
         check_writable(file, overwrite=False)
     assert (caught.value.option, caught.value.path) == ("overwrite", file)
     check_writable(file, overwrite=True)
@@ -80,5 +76,5 @@ def test_what_cannot_be_written_is_refused_beforehand(tmp_path):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_is_never_overwritten(tmp_path, overwrite):
     (tmp_path / "x.png").mkdir()
-    with pytest.raises(FusionlabError, check=coded("unwritable")):
+    with pytest.raises(FusionlabError, check=refused("unwritable")):
         check_writable(tmp_path / "x.png", overwrite=overwrite)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from refusals import refused
 
 from fusionlab import Fusion
 from fusionlab.errors import FusionlabError
@@ -54,11 +55,6 @@ def fused(paths, output="fused.png", **settings):
     """Return (pixels, notes) of fusing files."""
     product = fuse(fusing(**settings), paths, output)
     return product.fused.image, list(product.notes)
-
-
-def coded(code):
-    """Return a check of `pytest.raises` for the code of an error."""
-    return lambda error: error.code == code
 
 
 def test_the_files_of_a_product_are_those_that_were_announced(image, tmp_path):
@@ -118,7 +114,7 @@ def test_different_images_are_told_nothing_about(image):
 
 
 def test_sources_of_different_sizes_are_refused_unless_asked(image):
-    with pytest.raises(FusionlabError, check=coded("size-mismatch")):
+    with pytest.raises(FusionlabError, check=refused("size-mismatch")):
         fused([image("a.png"), image("b.png", (24, 32))])
 
 
@@ -277,7 +273,7 @@ def test_an_output_that_is_a_source_is_refused_even_with_overwrite(image, tmp_pa
     (tmp_path / "hard.png").hardlink_to(tmp_path / "a.png")
     for name in ("a.png", "b.png", "./b.png", "link.png", "hard.png"):
         destination = Destination.plan(tmp_path / name, [a, b])
-        with pytest.raises(FusionlabError, check=coded("output-is-source")):
+        with pytest.raises(FusionlabError, check=refused("output-is-source")):
             destination.check([a, b], overwrite=True)
 
 
@@ -297,7 +293,7 @@ def test_any_file_in_the_way_is_refused_before_the_work(image, tmp_path, there):
     destination = Destination.plan(
         tmp_path / "fused.png", paths, record=True, weights_folder=tmp_path / "maps"
     )
-    with pytest.raises(FusionlabError, check=coded("exists")) as caught:
+    with pytest.raises(FusionlabError, check=refused("exists")) as caught:
         destination.check(paths, overwrite=False)
     assert (caught.value.option, caught.value.path) == ("overwrite", tmp_path / there)
     destination.check(paths, overwrite=True)
@@ -319,14 +315,14 @@ def test_memory_that_does_not_suffice_is_one_sentence(image, monkeypatch, error)
         raise error
 
     monkeypatch.setattr(Fusion, "fuse", full)
-    with pytest.raises(FusionlabError, check=coded("out-of-memory")):
+    with pytest.raises(FusionlabError, check=refused("out-of-memory")):
         fused([image("a.png"), image("b.png")])
 
 
 def test_a_source_that_claims_too_many_pixels_is_refused(image):
     a, b = image("a.png"), image("b.png")
     fusing(max_pixels=12 * 16).load([a, b])
-    with pytest.raises(FusionlabError, check=coded("too-many-pixels")):
+    with pytest.raises(FusionlabError, check=refused("too-many-pixels")):
         fusing(max_pixels=12 * 16 - 1).load([a, b])
     fusing(max_pixels=None).load([a, b])
 

@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
 from fusionlab.errors import FusionlabError
 from fusionlab.runs.image_sets import find_image_set
@@ -183,7 +184,7 @@ def test_linked_folders_are_folders(tmp_path):
 @pytest.mark.parametrize("folders", [[], ["a", "b"]])
 def test_empty_folders_hold_no_images(tmp_path, folders):
     put(tmp_path, "a/readme.txt", "b/.x.png")
-    with pytest.raises(FusionlabError, match="no images in .*/a, .*/b; expected files that end in"):
+    with pytest.raises(FusionlabError, match="in .*/a, .*/b;", check=refused("no-images")):
         found(tmp_path, *folders)
 
 
@@ -196,7 +197,7 @@ def test_an_empty_folder_beside_a_full_one_misses_everything(tmp_path):
 @pytest.mark.parametrize("names", [["x.png", "y.png"], ["a/x.png"], ["ir/x.png", "vis/x.png"]])
 def test_one_folder_without_two_letters_is_no_image_set(tmp_path, names):
     put(tmp_path, *names)
-    with pytest.raises(FusionlabError, match="is not an image set: expected subfolders a/ b/ c/"):
+    with pytest.raises(FusionlabError, check=refused("not-an-image-set", tmp_path)):
         found(tmp_path)
 
 
@@ -204,7 +205,7 @@ def test_one_folder_without_two_letters_is_no_image_set(tmp_path, names):
 def test_what_is_no_folder_is_told_with_its_name(tmp_path, name):
     put(tmp_path, "file", "ir/x.png")
     for folders in ([name], ["ir", name]):
-        with pytest.raises(FusionlabError, match=f"cannot read .*/{name}: "):
+        with pytest.raises(FusionlabError, match=f"/{name}: ", check=refused("unreadable")):
             found(tmp_path, *folders)
 
 
