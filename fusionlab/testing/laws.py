@@ -192,6 +192,7 @@ def gradients(subject: Subject, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
 def derivative(subject: Subject, x: Tensor, draw: Draw) -> None:
     """By `torch.autograd.gradcheck`, in float64, of features that all differ.
 
+    Its fast mode, a random projection of all derivatives, where there are more than 16 features.
     Sources and statistics count as constants.
     """
     small = (len(x), 1, min(2, x.shape[2]), min(3, x.shape[3]), min(3, x.shape[4]))
@@ -199,7 +200,9 @@ def derivative(subject: Subject, x: Tensor, draw: Draw) -> None:
     sources = subject.scene(given).sources
     subject.fuse(given, sources=sources)  # what it refuses or raises is not gradcheck's business
     try:
-        torch.autograd.gradcheck(lambda y: subject.fuse(y, sources=sources), (given,))
+        torch.autograd.gradcheck(
+            lambda y: subject.fuse(y, sources=sources), (given,), fast_mode=given.numel() > 16
+        )
     except RuntimeError as error:
         text = " ".join(str(error).split())
         raise BrokenLawError(f"with features {_numbers(given)}: {text[:200]}") from error
@@ -268,7 +271,8 @@ def tiles(subject: Subject, x: Tensor, draw: Draw) -> None:
     Of pixel strategies, through one that leaves images as they are.
     """
     height, width = draw(st.tuples(*[st.integers(2, 40)] * 2))
-    edge = draw(st.integers(2, max(2, max(height, width) // 2)))
+    longer = max(height, width)
+    edge = draw(st.integers(max(2, longer // 5), max(2, longer // 2)))  # at most 7 tiles in a row
     images = x[:, :, :1].abs().remainder(256) / 255
     images = images.repeat(1, 1, 1, 40, 40)[..., :height, :width]
     steps = 0.37 + 0.11 * torch.arange(len(x)).view(-1, 1, 1, 1, 1)  # no two sources alike

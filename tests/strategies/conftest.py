@@ -1,8 +1,10 @@
-"""The laws of the shipped strategies, tested once for all who look at them."""
+"""The laws of the shipped strategies, examined once for all tests and all workers."""
 
+import pickle
 from functools import cache
 
 import pytest
+from filelock import FileLock
 
 from fusionlab import load_plugins
 from fusionlab.plugins.loading import strategy_class
@@ -10,12 +12,20 @@ from fusionlab.testing import examine
 
 
 @pytest.fixture(scope="session")
-def verdicts():
-    """Name of a strategy -> law -> verdict."""
-    registrations = {o.ref.name: o for o in load_plugins().strategies.registrations}
+def verdicts(tmp_path_factory, request):
+    """Return a function: name of a strategy -> law -> verdict."""
+    registrations = {r.ref.name: r for r in load_plugins().strategies.registrations}
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):  # a worker of pytest-xdist has a folder in it
+        folder = folder.parent
 
     @cache
-    def of(name):
-        return {verdict.law: verdict for verdict in examine(strategy_class(registrations[name]))}
+    def verdicts_of(name):
+        with FileLock(folder / f"{name}.lock"):
+            stored = folder / f"{name}.verdicts"
+            if not stored.exists():
+                found = {v.law: v for v in examine(strategy_class(registrations[name]))}
+                stored.write_bytes(pickle.dumps(found))
+            return pickle.loads(stored.read_bytes())
 
-    return of
+    return verdicts_of
