@@ -108,9 +108,19 @@ def test_the_drawing_of_the_architecture_is_that_of_the_imports():
 
 def test_the_page_of_the_architecture_describes_every_room():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    for layer in draw_architecture.layers():
-        for _, label in layer:
-            assert f"| `{label}` |" in page
+    rows = dict(re.findall(r"^\| `([^`]+)` \|.*\| (?:`([^`]+)`)? ?\|$", page, re.MULTILINE))
+    assert set(rows) == {label for layer in draw_architecture.layers() for _, label in layer}
+    assert all((ROOT / "fusionlab" / room / first).exists() for room, first in rows.items())
+
+
+def test_each_file_that_the_page_of_the_architecture_names_exists():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    folders = "cli|runs|plugins|imaging|engine|storage|metrics|tests|fusionlab|benchmarks|tools"
+    names = set(re.findall(rf"`(?:python )?((?:{folders})/[\w/]+\.py)`", page))
+    assert len(names) > 20
+    for name in names:
+        if not re.search("NAME|FAMILY", name):
+            assert (ROOT / name).is_file() or (ROOT / "fusionlab" / name).is_file(), name
 
 
 def test_the_hooks_before_a_commit_use_tools_that_the_project_installs():
