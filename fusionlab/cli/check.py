@@ -1,4 +1,4 @@
-"""`fusionlab check`: which laws a strategy owes or claims, and whether they hold."""
+"""`fusionlab check`: test which laws a strategy keeps."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from fusionlab.cli.output import json_option, on_terminal, show_table
 from fusionlab.cli.session import CommandError, CommandInterrupted, Session, cli_errors
 
 if TYPE_CHECKING:
+    from fusionlab.plugins.registry import Plugins
+    from fusionlab.strategy import Law, Strategy
     from fusionlab.testing import Verdict
 
 EXAMPLES = """\b
 Examples:
   fusionlab check l1norm
   fusionlab check mine --law permutation --law tiles
-  fusionlab check mine,gamma=8                   with this parameter, and defaults
+  fusionlab check mine,gamma=8                   with this parameter, the others at their defaults
   fusionlab check mine --profile thorough        twenty times as many inputs
 \b
-Exit codes: 0 it keeps every law that it owes or claims, 1 it breaks one, 2 it could not be
-checked, 130 stopped by Ctrl-C.
+Exit codes: 0 the strategy keeps all required and declared laws, 1 it breaks one, 2 it could not
+be checked, 130 stopped by Ctrl-C.
 """
 
 
@@ -45,60 +47,75 @@ class _LawsBroken(click.ClickException):
     type=click.Choice(["quick", "thorough"]),
     default="quick",
     show_default=True,
-    help="How many inputs: 25 a law, or 500.",
+    help="Number of inputs per law: 25 or 500.",
 )
 @json_option
 @click.pass_context
 def check(
     ctx: click.Context, *, name: str, laws: tuple[str, ...], profile: str, as_json: bool
 ) -> None:
-    """Test a strategy for the laws of fusion rules, with inputs that shrink when one breaks.
+    """Test the laws of a strategy with random inputs, and show the simplest one that breaks a law.
 
-    Every rule owes some laws: finite results and gradients, images of a batch that do not see
-    each other, tiles that give the result of the whole image. Others are a matter of the rule,
-    and it says which it claims: the order of the sources does not matter, the result stays
-    within the range of the sources. Both are tested, with parameters, numbers of sources, sizes
-    and values drawn at random, zeros and dead channels among them; and so are laws that the rule
-    does not claim: where they hold, it could. Parameters that are given are not drawn.
+    Some laws are required of every strategy: finite results and gradients, independence of the
+    images in a batch, tiles that give the result of the whole image. Others are properties that a
+    strategy declares, for example that the order of the sources does not matter. Laws that are not
+    declared are tested too: those that hold could be declared.
+
+    Parameters, number of sources, sizes and values are drawn at random, including zeros and
+    channels of zeros. Parameters that are given are not drawn.
     """
     session: Session = ctx.obj
     with cli_errors():
         registration = session.plugins.strategies.find(name.partition(",")[0])
-        from fusionlab.plugins.factory import build_strategy
-        from fusionlab.plugins.loading import strategy_class
-        from fusionlab.strategy import Law
-        from fusionlab.testing import examine
-
-        known = {law.name.lower(): law for law in Law}
-        if unknown := [law for law in laws if law.lower() not in known]:
-            raise CommandError(f"there is no law {unknown[0]!r}; there are {', '.join(known)}")
-        chosen = [known[law.lower()] for law in laws] or list(Law)
-        given = (
-            build_strategy(name, session.plugins) if "," in name else strategy_class(registration)
-        )
-        verdicts = []
-        try:
-            with _nothing_kept(), on_terminal("checking") as progress:
-                for verdict in examine(given, chosen, profile):
-                    verdicts.append(verdict)
-                    progress(len(verdicts), len(chosen))
-        except KeyboardInterrupt:
-            raise CommandInterrupted(
-                f"stopped after {len(verdicts)} of {len(chosen)} laws"
-            ) from None
-    show_table(("law", "claimed", "held", "what"), map(_row, verdicts), as_json=as_json)
+        verdicts = _verdicts(_strategy(name, session.plugins), _chosen(laws), profile)
+    show_table(("law", "declared", "held", "what"), map(_row, verdicts), as_json=as_json)
     if not as_json and all(verdict.kept for verdict in verdicts):
-        click.echo(f"{registration.qualified} keeps every law that it owes or claims")
+        click.echo(f"{registration.qualified} keeps all required and declared laws")
     if broken := [verdict.law.name.lower() for verdict in verdicts if not verdict.kept]:
         raise _LawsBroken(
-            f"{registration.qualified} does not keep {len(broken)} of the laws it owes or claims: "
+            f"{registration.qualified} breaks {len(broken)} of its required and declared laws: "
             f"{', '.join(broken)}"
         )
 
 
+def _chosen(names: tuple[str, ...]) -> list[Law]:
+    """Return the laws of these names, or all laws."""
+    from fusionlab.strategy import Law
+
+    by_name = {law.name.lower(): law for law in Law}
+    if unknown := [name for name in names if name.lower() not in by_name]:
+        raise CommandError(f"there is no law {unknown[0]!r}; known: {', '.join(by_name)}")
+    return [by_name[name.lower()] for name in names] or list(Law)
+
+
+def _strategy(text: str, plugins: Plugins) -> Strategy | type[Strategy]:
+    """Return an instance if the text gives parameters, else the class."""
+    from fusionlab.plugins.factory import build_strategy
+    from fusionlab.plugins.loading import strategy_class
+
+    if "," in text:
+        return build_strategy(text, plugins)
+    return strategy_class(plugins.strategies.find(text))
+
+
+def _verdicts(strategy: Strategy | type[Strategy], laws: list[Law], profile: str) -> list[Verdict]:
+    """Test the laws, with a progress bar."""
+    from fusionlab.testing import examine
+
+    verdicts: list[Verdict] = []
+    try:
+        with _temporary_hypothesis_folder(), on_terminal("checking") as progress:
+            for verdict in examine(strategy, laws, profile):
+                verdicts.append(verdict)
+                progress(len(verdicts), len(laws))
+    except KeyboardInterrupt:
+        raise CommandInterrupted(f"stopped after {len(verdicts)} of {len(laws)} laws") from None
+    return verdicts
+
+
 @contextmanager
-def _nothing_kept() -> Iterator[None]:
-    """Keep hypothesis from leaving a folder where the command is run."""
+def _temporary_hypothesis_folder() -> Iterator[None]:
+    """Keep hypothesis from leaving a folder in the current directory."""
     from hypothesis import configuration
 
     with TemporaryDirectory() as folder:
@@ -114,7 +131,7 @@ def _row(verdict: Verdict) -> tuple[str, str, str, str]:
     elif verdict.held:
         held = "yes"
         if verdict.claimed == "no":
-            what = f"could be claimed: {what}"
+            what = f"could be declared: {what}"
     else:
         held = "NO" if not verdict.kept else "no"
     return verdict.law.name.lower(), verdict.claimed, held, what

@@ -27,7 +27,7 @@ WIDE = {Law.SUPPORT, Law.TILES, Law.TRANSLATION}
 WIDEST = 24
 """and which are not tested for rules that look further: in pixels, or it would take too long."""
 
-Claim = Literal["owed", "yes", "for some", "no"]
+Claim = Literal["required", "yes", "for some", "no"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def examine(
 
 def _claim(law: Law, claimed: list[frozenset[Law]]) -> Claim:
     if law not in CLAIMS:
-        return "owed"
+        return "required"
     count = sum(law in laws for laws in claimed)
     return "no" if not count else "yes" if count == len(claimed) else "for some"
 
@@ -119,7 +119,7 @@ def _search(
         nonlocal ran, refusal
         rule, k = drawn
         subject = Subject(rule)
-        assume(claim in ("owed", "no") or law in rule.laws)
+        assume(claim in ("required", "no") or law in rule.laws)
         assume(rule.support is not None or law not in (Law.SUPPORT, Law.TILES))
         assume(law not in WIDE or rule.support is None or rule.support <= WIDEST)
         x = data.draw(features(k, pixels=subject.pixels))
