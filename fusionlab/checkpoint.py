@@ -1,4 +1,4 @@
-"""Trained weights: a safetensors file, and the card beside it that says where they come from."""
+"""Checkpoints: a safetensors file of trained weights, and a card that records their origin."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Card:
-    """Where a checkpoint comes from: the file that lies beside the weights.
+    """The origin of a checkpoint, stored beside its weights.
 
-    The card of `X.safetensors` is `X.json`; its `sha256` is that of the weights file and is
-    checked whenever the weights are loaded.
+    The card of `X.safetensors` is `X.json`. Its `sha256` is checked against the weights file
+    whenever the weights are loaded.
     """
 
     backbone: str
-    """Whose weights they are; of a strategy's, on the features of which they were trained."""
+    """The name of the backbone; for a strategy, of the backbone it was trained on."""
     tag: str
     sha256: str
     license: str
@@ -34,14 +34,14 @@ class Card:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Loss, lambda, iterations, batch, learning rate, ... of the training."""
     validation: Mapping[str, Any] = field(default_factory=dict)
-    """How well held-out images come back, in gray levels."""
+    """Errors of the reconstruction of held-out images, in gray levels."""
     made_with: Mapping[str, Any] = field(default_factory=dict)
-    """Versions of the programs, and the commit of the training code."""
+    """Versions of the libraries, and the commit of the training code."""
     parent: Mapping[str, Any] | None = None
-    """The card of the weights that the training started from; None: from random ones."""
+    """The card of the weights that the training started from; None for random weights."""
     strategy: Mapping[str, Any] | None = None
-    """The learned strategy whose networks they are: its `name`, its `parameters`, and
-    `backbone_sha256`, that of the weights of the backbone. None: the weights of a backbone."""
+    """For the networks of a learned strategy: its `name`, its `parameters`, and the SHA-256 of the
+    weights of the backbone, `backbone_sha256`. None for the weights of a backbone."""
 
     def __post_init__(self) -> None:
         check_name(self.tag)
@@ -50,15 +50,15 @@ class Card:
 
     @staticmethod
     def path_of(weights: Path) -> Path:
-        """Return where the card of a weights file lies."""
+        """Return the path of the card of a weights file."""
         return weights.with_suffix(".json")
 
     @classmethod
     def read(cls, weights: Path) -> Card:
-        """Read the card that lies beside `weights`.
+        """Read the card of a weights file.
 
         Raises:
-            FusionlabError: there is no card, or it is not one.
+            FusionlabError: there is no card (code `no-card`), or it is not valid (code `bad-card`).
         """
         path = cls.path_of(weights)
         try:
@@ -68,11 +68,12 @@ class Card:
             return cls(**facts)
         except FileNotFoundError:
             raise FusionlabError(
-                f"{weights} has no card: expected {path.name} beside it, as 'fusionlab train' "
-                "writes it"
+                f"{weights} has no card: expected {path.name} beside it", code="no-card", path=path
             ) from None
         except (OSError, TypeError, ValueError) as error:
-            raise FusionlabError(f"{path} is not the card of a checkpoint: {error}") from error
+            raise FusionlabError(
+                f"{path} is not the card of a checkpoint: {error}", code="bad-card", path=path
+            ) from error
 
     def to_json(self) -> str:
         """Return the card as the text of its file."""
@@ -83,8 +84,9 @@ def load_weights(module: nn.Module, weights: Path) -> Card:
     """Load a safetensors file into a module, and return its card.
 
     Raises:
-        FusionlabError: the file is missing or damaged, differs from the SHA-256 in its card, or
-            holds the weights of another network.
+        FusionlabError: the file cannot be read (code `unreadable`), its SHA-256 differs from that
+            in its card (code `hash-mismatch`), or it holds the weights of another network (code
+            `other-network`).
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -93,18 +95,24 @@ def load_weights(module: nn.Module, weights: Path) -> Card:
     try:
         content = weights.read_bytes()
     except OSError as error:
-        raise FusionlabError(f"cannot read the weights {weights}: {error.strerror}") from error
-    found = sha256_of_bytes(content)
-    if found != card.sha256:
+        raise FusionlabError(
+            f"cannot read the weights {weights}: {error.strerror}", code="unreadable", path=weights
+        ) from error
+    sha256 = sha256_of_bytes(content)
+    if sha256 != card.sha256:
         raise FusionlabError(
             f"{weights} is not the file its card describes: expected SHA-256 "
-            f"{card.sha256[:12]}..., got {found[:12]}...; copy both files again"
+            f"{card.sha256[:12]}..., got {sha256[:12]}...; copy both files again",
+            code="hash-mismatch",
+            path=weights,
         )
     try:
         module.load_state_dict(load(content))
     except (SafetensorError, RuntimeError) as error:
         raise FusionlabError(
             f"{weights} does not hold the weights of {type(module).__name__}: "
-            f"{' '.join(str(error).split())}"
+            f"{' '.join(str(error).split())}",
+            code="other-network",
+            path=weights,
         ) from error
     return card

@@ -1,4 +1,4 @@
-"""Operations that many strategies share: normalized weights and box averages."""
+"""Operations that many strategies share: normalizing activities to weights, and box averages."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ if TYPE_CHECKING:
 
 
 def normalize(activities: Tensor) -> Tensor:
-    """Turn activities `(k, ...)`, not negative, into weights that sum to one over k (Eq. 7).
+    """Normalize activities to weights that sum to one over k sources (Eq. 7).
 
-    Where all activities are zero the weights are 1/k, and the gradients there are zero rather
-    than NaN. The authors' programs divide 0 by 0 at such places, others add an epsilon to the
-    denominator, and then the weights of weakly active places no longer sum to one. Activities
-    that are negative, or no numbers, are not repaired: the weights show them.
+    Where all activities are zero, the weights are 1/k and the gradients are zero instead of NaN.
+    The authors' programs divide 0 by 0 at such pixels. Other programs add an epsilon to the
+    denominator, so that the weights of weakly active pixels no longer sum to one.
+
+    Args:
+        activities: `(k, ...)`, not negative. Negative values and NaN are passed through.
+
+    Returns:
+        The weights, of the shape of the activities.
     """
     import torch
 
-    total = reduce(torch.add, activities.split(1))  # one by one, as in `WeightedStrategy.fuse`
+    total = reduce(
+        torch.add, activities.split(1)
+    )  # source by source, as in `WeightedStrategy.fuse`
     active = total != 0
     # the inner `where` keeps the division finite where its result is not used: the gradient of
     # the unused branch would otherwise be 0 x inf = NaN
@@ -32,14 +39,23 @@ def normalize(activities: Tensor) -> Tensor:
 def box_average(
     activity: Tensor, r: int, border: Literal["inside", "reflect"] = "inside"
 ) -> Tensor:
-    """Average maps `(..., h, w)` over (2r+1)^2 pixels: first down the columns, then the rows.
+    """Average maps over windows of (2r+1) x (2r+1) pixels, along the columns, then the rows.
 
-    At the border the window averages the pixels that lie inside the image, or, with
-    `border=reflect`, the image mirrored. Ratios between sources are those of zero padding with
-    (2r+1)^2 in the denominator, since every source is divided by the same number.
+    At the border, `inside` averages the pixels of the window that lie inside the image, and
+    `reflect` averages the mirrored image. With `inside`, ratios between sources are the same as
+    with zero padding and the denominator (2r+1)^2, because each source is divided by the same
+    number.
+
+    Args:
+        activity: maps `(..., h, w)`; half precision is averaged in float32.
+        r: half-width of the window; 0 returns the maps themselves.
+        border: `inside` or `reflect`.
+
+    Returns:
+        The averages, of the shape and dtype of the maps.
 
     Raises:
-        FusionlabError: `border=reflect` with a window too wide for the image.
+        FusionlabError: `reflect` with a window too wide for the image (code `too-small`).
     """
     if r == 0:
         return activity
@@ -50,26 +66,27 @@ def box_average(
     if border == "reflect" and r >= min(height, width):
         raise FusionlabError(
             f"a mirrored window of r = {r} needs an image larger than {r} pixels, got "
-            f"{width}x{height}; choose a smaller r or border=inside"
+            f"{width}x{height}; choose a smaller r or border=inside",
+            code="too-small",
         )
     mode = "reflect" if border == "reflect" else "constant"
     precise = torch.promote_types(activity.dtype, torch.float32)
     maps = activity.reshape(-1, height, width).to(precise)
-    for axis, beyond in ((-2, (0, 0, r, r)), (-1, (r, r, 0, 0))):
+    for axis, padding in ((-2, (0, 0, r, r)), (-1, (r, r, 0, 0))):
         sums, counts = (
-            _sums(pad(each, beyond, mode=mode), 2 * r + 1, axis)
-            for each in (maps, torch.ones_like(maps[:1]))
+            _sums(pad(values, padding, mode=mode), 2 * r + 1, axis)
+            for values in (maps, torch.ones_like(maps[:1]))
         )
         maps = sums / counts
     return maps.view_as(activity).to(activity.dtype)
 
 
 def _sums(maps: Tensor, edge: int, axis: int) -> Tensor:
-    """Add up each `edge` neighbors along an axis.
+    """Return the sums of all windows of `edge` pixels along an axis.
 
-    Sums of so many are made of two sums of half as many: for a window twice as wide it takes one
-    more addition. Each sum consists of its own pixels alone, added in the same order everywhere.
-    That of a running sum would depend on where it starts, and so on the tile.
+    Each sum is the sum of two windows of half the size, so a window of twice the size takes one
+    more addition. Every sum adds its pixels in the same order. The rounding of a running sum would
+    depend on where it starts, and therefore on the tile.
     """
     if edge == 1:
         return maps

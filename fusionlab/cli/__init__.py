@@ -1,4 +1,4 @@
-"""The `fusionlab` command: one file a sub-command, and nothing heavy before the work starts.
+"""The `fusionlab` command: one file per subcommand; heavy imports wait until the work starts.
 
 Nothing in this package imports torch, numpy or rich at the top.
 """
@@ -34,7 +34,7 @@ from fusionlab.plugins.host import NO_PLUGIN
     metavar="NAME",
     envvar=NO_PLUGIN,
     show_envvar=True,
-    help="Leave this plugin out; repeatable.",
+    help="Do not load this plugin; repeatable.",
 )
 @click.pass_context
 def main(ctx: click.Context, no_plugin: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Command-line options contributed by the chosen strategy, and values by the chosen preset."""
+"""Options that the chosen strategy adds to a command, and defaults that a preset sets."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class OptionWithAliases(click.Option):
 
 
 class StrategyCommand(click.Command):
-    """A command whose `--strategy NAME`, or argument STRATEGY, brings along the options of NAME.
+    """A command whose `--strategy NAME`, or argument STRATEGY, adds the options of NAME.
 
-    The command line is parsed twice: once leniently, to learn the strategy and the preset;
-    then for real, with the strategy's options added and the values of the preset as defaults.
-    The callback receives the strategy already built, as `strategy`.
+    The command line is parsed twice. The first time, unknown options are ignored, to find the
+    strategy and the preset. The second time, the options of the strategy are added, with the
+    values of the preset as defaults. The callback receives the strategy, built, as `strategy`.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -105,7 +105,7 @@ class StrategyCommand(click.Command):
         return [*super().get_params(ctx), *extra]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the strategy's options under a heading of their own."""
+        """Write the options of the strategy in a section of their own."""
         registration, extra = ctx.meta.get(_CHOSEN, (None, []))
         ctx.meta[_CHOSEN] = (registration, [])
         super().format_options(ctx, formatter)
@@ -122,7 +122,7 @@ class StrategyCommand(click.Command):
                 formatter.write_text("none")
 
     def _peek(self, ctx: click.Context, args: list[str]) -> Registration[StrategyRef] | None:
-        """Return the chosen strategy, and enter the values of the chosen preset as defaults."""
+        """Return the chosen strategy, and set the values of the chosen preset as defaults."""
         parser = self.make_parser(ctx)
         parser.ignore_unknown_options = True
         asking_help = any(arg in ctx.help_option_names for arg in args)
@@ -147,7 +147,7 @@ class StrategyCommand(click.Command):
         return registration
 
     def _chosen(self, name: str, ctx: click.Context, given: Mapping[str, Any]) -> str | None:
-        """Return the value of one of the command's own options: given, or from its variable."""
+        """Return the value of an option of the command, from its arguments or the environment."""
         option = next((param for param in self.params if param.name == name), None)
         if option is None:
             return None
@@ -157,30 +157,31 @@ class StrategyCommand(click.Command):
     def _refuse_shadowing(
         self, registration: Registration[StrategyRef], options: list[click.Option]
     ) -> None:
-        mine = {"--help", "-h", "help"} | {
+        """Refuse a strategy with an option that the command has already."""
+        own_names = {"--help", "-h", "help"} | {
             name for p in self.params for name in (p.name or "", *p.opts, *p.secondary_opts)
         }
         for option in options:
             names = {option.name or "", *option.opts, *option.secondary_opts}
-            if taken := mine & names:
+            if taken := own_names & names:
                 raise CommandError(
                     f"the strategy {registration.qualified} cannot be used: {min(taken)} already "
                     f"belongs to 'fusionlab {self.name}'; its parameter must be renamed"
                 )
-            mine |= names
+            own_names |= names
 
     def _refuse_foreign_presets(self, ctx: click.Context, options: list[click.Option]) -> None:
-        """A preset that sets what is not there is a mistake of its plugin, and shows."""
-        known = _PRESETTABLE | {option.name for option in options}
-        if foreign := (ctx.default_map or {}).keys() - known:
+        """Refuse a preset that sets other options than those it may set."""
+        allowed = _PRESETTABLE | {option.name for option in options}
+        if foreign := (ctx.default_map or {}).keys() - allowed:
             raise CommandError(
-                f"the preset sets {min(foreign)!r}, which is no option it may set here; known: "
-                f"{', '.join(sorted(map(str, known)))}"
+                f"the preset sets {min(foreign)!r}, which is not an option it may set here; "
+                f"allowed: {', '.join(sorted(map(str, allowed)))}"
             )
 
 
 class _Text(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on only
-    """An option whose text a `Param` understands: tuples, optional values."""
+    """The type of an option that `Param.parse` reads: tuples, optional values, free text."""
 
     def __init__(self, param: Param) -> None:
         self.param = param
@@ -198,7 +199,7 @@ class _Text(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.
 
 
 def _option(param: Param) -> click.Option:
-    """Build the `--option` of one parameter of a strategy."""
+    """Return the `--option` of a parameter of a strategy."""
     flag = param.name.replace("_", "-")
     switch = param.kind is bool and not param.many and not param.optional
     names = [f"--{flag}/--no-{flag}" if switch else f"--{flag}", param.name]
@@ -217,6 +218,7 @@ def _option(param: Param) -> click.Option:
 
 
 def _type(param: Param) -> Any:
+    """Return the click type of a parameter."""
     if param.many or param.optional or (param.kind is str and not param.choices):
         return _Text(param)
     if param.choices:

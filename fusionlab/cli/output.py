@@ -1,4 +1,4 @@
-"""What a command prints: JSON for scripts, columns for people, plain text in a pipe."""
+"""Output of the commands: JSON for scripts, tables on a terminal, plain columns in a pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 def show_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print names and values; empty values only as JSON."""
+    """Print names and values, one per line; leave out empty values unless `as_json`."""
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -28,7 +28,7 @@ def show_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def show_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, as_json: bool) -> None:
-    """Print rows in columns, under their names on a terminal."""
+    """Print rows in columns; on a terminal, with a header."""
     table = [tuple(row) for row in rows]
     if as_json:
         click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in table], indent=2))
@@ -37,13 +37,13 @@ def show_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, as_json: 
 
 
 def warn(text: str) -> None:
-    """Print a warning, on stderr."""
-    click.echo(f"warning: {text}", file=sys.stderr)  # err=True would bypass a bar that is drawn
+    """Print a warning on stderr."""
+    click.echo(f"warning: {text}", file=sys.stderr)  # err=True would bypass a progress bar
 
 
 @contextmanager
 def on_terminal(description: str) -> Iterator[Any]:
-    """Give a `show(done, total)` that draws a bar on a terminal, and nothing in a pipe."""
+    """Yield `show(done, total)`, which draws a progress bar on a terminal and nothing in a pipe."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
@@ -77,7 +77,7 @@ def _columns(rows: list[tuple[str, ...]], names: Sequence[str] = ()) -> None:
         table = Table(*columns, box=None, show_header=bool(names), pad_edge=False)
         table.columns[0].style = "bold"
         for row in rows:
-            table.add_row(*map(Text, row))  # no markup, no emoji: file names are what they are
+            table.add_row(*map(Text, row))  # as plain text: file names may contain markup
         Console().print(table)
         return
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,4 +1,4 @@
-"""What the commands share: the plugins, and the way a problem reaches the user."""
+"""Shared by all commands: the plugins, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 
 class CommandError(click.ClickException):
-    """A problem the user can put right: one sentence on stderr, exit code 2."""
+    """An error that the user can fix: one sentence on stderr, exit code 2."""
 
     exit_code = 2
 
 
 class CommandInterrupted(CommandError):  # noqa: N818  # an exit of its own kind
-    """The user pressed Ctrl-C: one sentence on stderr, and the exit code that shells give."""
+    """The user pressed Ctrl-C: one sentence on stderr, and the exit code that shells use."""
 
     exit_code = 130
 
 
 class Session:
-    """The plugins of this run, loaded by the first command part that asks for them."""
+    """The plugins of this run, loaded on first use."""
 
     def __init__(self, blocked: tuple[str, ...] = ()) -> None:
         self.blocked = blocked
 
     @cached_property
     def plugins(self) -> Plugins:
-        """All plugins but the blocked ones; each broken one costs one warning on stderr."""
+        """All plugins except the blocked ones; each broken plugin is reported once on stderr."""
         from fusionlab.plugins.host import load_plugins
 
         plugins = load_plugins(self.blocked)
@@ -47,7 +47,7 @@ class Session:
 
 @contextmanager
 def cli_errors() -> Iterator[None]:
-    """Turn a `FusionlabError`, a file system that says no, or Ctrl-C into a sentence."""
+    """Report a `FusionlabError`, an error of the file system, or Ctrl-C as one sentence."""
     try:
         yield
     except KeyboardInterrupt:
@@ -76,10 +76,10 @@ def _for_command_line(error: FusionlabError) -> str:
 
 @contextmanager
 def quiet_decoders() -> Iterator[None]:
-    """Keep what image decoders say to programmers from the users of the command.
+    """Silence the warnings and logs of image decoders.
 
-    What is wrong with a file reaches them as one sentence of ours, or not at all: a damaged tag
-    that changes no pixel.
+    Errors in a file are reported as one sentence. Damage that changes no pixel, such as an invalid
+    tag, is not reported.
     """
     import logging
     import warnings

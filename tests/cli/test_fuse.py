@@ -283,7 +283,7 @@ def test_a_preset_may_only_set_what_a_preset_may_set(folder, install):
     for preset, key in (("bold", "overwrite"), ("typo", "range")):
         result = run("a.png", "b.png", "--preset", preset)
         assert result.exit_code == 2
-        assert f"the preset sets '{key}', which is no option it may set here" in result.stderr
+        assert f"the preset sets '{key}', which is not an option it may set here" in result.stderr
 
 
 def test_weights_from_elsewhere_are_named_with_their_hash(folder):
