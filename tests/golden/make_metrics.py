@@ -22,7 +22,7 @@ from metric_references import REFERENCES
 
 from fusionlab.metrics.catalog import CATALOG
 
-PINNED = "pinned: fusionlab's own value, verified against the original program by ../shared"
+PINNED = "pinned: fusionlab's own value; tests/metrics checks the same code against other sources"
 PACKAGES = (
     "numpy scipy scikit-image scikit-learn opencv-python-headless PyWavelets sewar pytorch-msssim"
 )

@@ -7,12 +7,14 @@ float64 gray levels. `REFERENCES` maps a metric, with its convention, to the pro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pytorch_msssim
 import pywt
+import scipy.fft
 import scipy.special
 import scipy.stats
 import sewar
@@ -368,6 +370,85 @@ def q_m(f: Array, a: Array, b: Array) -> float:
     return value
 
 
+def tsallis_of_liu(f: Array, a: Array, b: Array) -> float:
+    """Return Q_TE with exchanged marginals, powers of Shannon entropies and a wrong sign."""
+    q = 0.43137
+    f, a, b = (stretched(image) for image in (f, a, b))
+
+    def shared(x: Array, y: Array) -> float:
+        joint = np.histogram2d(x.ravel(), y.ravel(), bins=256, range=[[0, 256]] * 2)[0] / x.size
+        exchanged = np.outer(histogram(y), histogram(x))
+        return (1 - (joint**q * exchanged ** (1 - q)).sum()) / (1 - q)
+
+    entropies = sum(scipy.stats.entropy(histogram(x), base=2) ** q for x in (a, b))
+    return (shared(a, f) + shared(b, f)) / (entropies + shared(a, b))
+
+
+def cvejic_of_liu(f: Array, a: Array, b: Array) -> float:
+    average, constant = windows(f, 7, 1.5), 2e-16
+    first, second = (average(s * f) - average(s) * average(f) for s in (a, b))
+    share = first / (first + second)
+    value = share * q0(a, f, average, constant) + (1 - share) * q0(b, f, average, constant)
+    return np.where(share < 0, 0, np.where(share > 1, 1, value)).mean()
+
+
+# ------------------------------------------------------------------ feature mutual information
+
+
+def distribution(window: Array) -> Array:
+    """Return a 3x3 window, in column-major order, as a distribution on 1..9."""
+    values = window.T.ravel() - window.min()
+    return values / values.sum() if values.any() else np.full(9, 1 / 9)
+
+
+def plogp(p: Array) -> float:
+    return -(p * np.log(abs(p), out=np.zeros_like(p), where=p != 0)).sum()
+
+
+def information(x: Array, y: Array) -> float:
+    """Return the mutual information of two windows by the bivariate distribution of Nelsen."""
+    if np.array_equal(x, y):
+        return 1.0
+    p, q = distribution(x), distribution(y)
+    entropies = plogp(p) + plogp(q)
+    if entropies == 0:
+        return 0.0
+    numbers = np.arange(1, 10)
+    deviations = [np.sqrt(max(d @ numbers**2 - (d @ numbers) ** 2, 0)) for d in (p, q)]
+    c = 0.0 if np.ptp(p) == 0 or np.ptp(q) == 0 else np.corrcoef(p, q)[0, 1]
+    sums = [np.concatenate([[0], d.cumsum()]) for d in (p, q)]
+    upper, lower = np.minimum.outer(*sums), np.maximum(np.add.outer(*sums) - 1, 0)
+    bound = upper if c >= 0 else lower
+    bound = np.diff(np.diff(bound, axis=0), axis=1)
+    phi = 0.0
+    if min(deviations) > 1e-4:
+        covariance = numbers @ bound @ numbers - (p @ numbers) * (q @ numbers)
+        phi = c * deviations[0] * deviations[1] / covariance
+    return 2 * (entropies - plogp(phi * bound + (1 - phi) * np.outer(p, q))) / entropies
+
+
+def fmi(feature: Callable[[Array], Array], f: Array, a: Array, b: Array) -> float:
+    of_f, *of_sources = (
+        sliding_window_view(feature(x), (3, 3)).reshape(-1, 3, 3) for x in (f, a, b)
+    )
+    return np.mean([[information(*pair) for pair in zip(of_f, s, strict=True)] for s in of_sources])
+
+
+def edges_of_matlab(image: Array) -> Array:
+    right, down = sobel(image, cv2.BORDER_REPLICATE)
+    strength = right**2 + down**2
+    padded = np.pad(strength, 1, constant_values=-1)
+    above, below = padded[:-2, 1:-1], padded[2:, 1:-1]
+    before, after = padded[1:-1, :-2], padded[1:-1, 2:]
+    thin = (abs(right) >= abs(down)) & (before <= strength) & (strength > after)
+    thin |= (abs(down) >= abs(right)) & (above <= strength) & (strength > below)
+    return (thin & (strength > 4 * strength.mean())).astype(float)
+
+
+def cosines(image: Array) -> Array:
+    return np.round(scipy.fft.dctn(image, norm="ortho") * 2**30) / 2**30
+
+
 EN = Reference(
     "skimage.measure.shannon_entropy", lambda f, a, b: skimage.measure.shannon_entropy(f)
 )
@@ -476,7 +557,8 @@ def stretched(image: Array) -> Array:
     return np.floor((image - image.min()) / (image.max() - image.min()) * 255 + 0.5)
 
 
-# ------------------------------------------------------------------ the table
+SMALL = ("s64", "s61")
+"""The sets with few enough windows for a loop over all of them."""
 
 REFERENCES = {
     **dict.fromkeys(("EN", "EN@paper", "EN@vifb", "EN@tang"), EN),
@@ -490,6 +572,7 @@ REFERENCES = {
     **dict.fromkeys(("CE", "CE@vifb"), Reference("scipy.special.rel_entr", cross_entropy)),
     **dict.fromkeys(("Q_NCIE", "Q_NCIE@liu"), Reference(MI, nonlinear_correlation)),
     "Q_TE": Reference("numpy", tsallis),
+    "Q_TE@liu": Reference("numpy", tsallis_of_liu),
     **dict.fromkeys(
         ("SD", "SD@vifb", "SD@tang"), Reference("numpy.std", lambda f, a, b: np.std(f))
     ),
@@ -535,7 +618,13 @@ REFERENCES = {
     "Q_S@liu": Reference(SKIMAGE_SSIM, lambda f, a, b: piella_of_liu(f, a, b, weighted=False)),
     "Q_W@liu": Reference(SKIMAGE_SSIM, lambda f, a, b: piella_of_liu(f, a, b, weighted=True)),
     "Q_C": Reference("numpy", cvejic),
-    "Q_Y": Reference("numpy", yang),
+    "Q_C@liu": Reference("numpy", cvejic_of_liu, sets=["s64", "s61", "corner"]),  # no flat windows
+    **dict.fromkeys(("Q_Y", "Q_Y@liu"), Reference("numpy", yang)),
+    "FMI_pixel": Reference("cv2.Sobel", partial(fmi, edges_of_matlab), sets=SMALL),
+    **dict.fromkeys(
+        ("FMI_dct", "FMI_dct@paper"),
+        Reference("scipy.fft.dctn", partial(fmi, cosines), sets=SMALL),
+    ),
     **dict.fromkeys(("MS_SSIM", "MS_SSIM@paper", "MS_SSIM@tang"), Reference("numpy", mef_ssim)),
     **dict.fromkeys(("VIF", "VIF@tang"), Reference("sewar.vifp", vif)),
     "VIFF": Reference("numpy", viff),
