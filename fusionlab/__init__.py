@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fusionlab.errors import FusionlabError
     from fusionlab.evaluation.comparisons import Comparison
     from fusionlab.evaluation.evaluate import evaluate
-    from fusionlab.evaluation.report import Report
+    from fusionlab.evaluation.reporting.report import Report
     from fusionlab.evaluation.score import score
     from fusionlab.fused import Fused
     from fusionlab.fusion import Fusion
@@ -71,7 +71,7 @@ _HOMES = {
     "MetricRef": "plugins.offers",
     "Plugins": "plugins.registry",
     "Preset": "plugins.presets",
-    "Report": "evaluation.report",
+    "Report": "evaluation.reporting.report",
     "Scene": "strategy",
     "Statistics": "strategy",
     "Strategy": "strategy",

@@ -20,7 +20,7 @@ from fusionlab.cli.session import (
 )
 
 if TYPE_CHECKING:
-    from fusionlab.evaluation.report import Report
+    from fusionlab.evaluation.reporting.report import Report
 
 EXAMPLES = """\b
 Examples:
@@ -170,8 +170,8 @@ def _evaluate(
 
 def _show(report: Report, *, as_json: bool) -> None:
     """Print the tables, in the encoding of the terminal or pipe."""
-    from fusionlab.evaluation.report_files import json_text
-    from fusionlab.evaluation.table_formats import to_text
+    from fusionlab.evaluation.reporting.files import json_text
+    from fusionlab.evaluation.reporting.formats import to_text
 
     if as_json:
         click.echo(json_text(report), nl=False)

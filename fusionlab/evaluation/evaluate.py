@@ -14,7 +14,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import LUMINANCE
 from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike
 from fusionlab.evaluation.metric import choose_metrics
-from fusionlab.evaluation.report import Report
+from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.result_folder import FolderMethod
 from fusionlab.evaluation.score_journal import check_output_folder
 from fusionlab.evaluation.scores import ScoreRow, Scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from fusionlab.evaluation.tables import Cell, Table
+from fusionlab.evaluation.reporting.tables import Cell, Table
 
 TEXT_MARKS = {"": "", "best": " (1)", "second": " (2)"}
 """Marks where there is no bold type."""

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from fusionlab.evaluation.metric import Metric
-from fusionlab.evaluation.report import Report
-from fusionlab.evaluation.report_files import json_text, report_files
+from fusionlab.evaluation.reporting.files import json_text, report_files
+from fusionlab.evaluation.reporting.formats import to_latex, to_markdown, to_text
+from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.scores import ScoreRow, Scores
-from fusionlab.evaluation.table_formats import to_latex, to_markdown, to_text
 from fusionlab.plugins.host import installed
 
 

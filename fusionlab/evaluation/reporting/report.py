@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.comparisons import Comparison, compare
 from fusionlab.evaluation.methods import Method
-from fusionlab.evaluation.report_files import markdown_text, report_files
-from fusionlab.evaluation.scores import ScoreRow, Scores
-from fusionlab.evaluation.table_formats import to_text
-from fusionlab.evaluation.tables import (
+from fusionlab.evaluation.reporting.files import markdown_text, report_files
+from fusionlab.evaluation.reporting.formats import to_text
+from fusionlab.evaluation.reporting.tables import (
     Table,
     differences_table,
     distances_table,
     means_table,
     published_table,
 )
+from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.storage.atomic import atomic_write_all, make_folder
 
 if TYPE_CHECKING:

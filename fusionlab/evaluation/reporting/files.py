@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from fusionlab.evaluation.code_hash import metric_libraries, module_sha256
 from fusionlab.evaluation.comparisons import Comparison
 from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.reporting.formats import to_latex, to_markdown
 from fusionlab.evaluation.scores import json_values
-from fusionlab.evaluation.table_formats import to_latex, to_markdown
 
 if TYPE_CHECKING:
-    from fusionlab.evaluation.report import Report
+    from fusionlab.evaluation.reporting.report import Report
 
 
 def report_files(report: Report, folder: Path) -> dict[Path, bytes]:
