@@ -24,14 +24,12 @@ DETAILS = Path(__file__).parent / "images" / "details"
 def fitting(min_k: int, max_k: int) -> dict[str, Strategy]:
     """Return the strategies that take so few and so many sources, by name; say which do not."""
     strategies: dict[str, Strategy] = {}
-    for registration in fusionlab.load_plugins().strategies.registrations:
+    for name in fusionlab.list_strategies():
         try:
-            strategy = Fusion(strategy=registration.qualified).strategy
+            strategy = fusionlab.load_strategy(name)
         except FusionlabError as error:  # a parameter has no default
             print(f"left out: {error}")
             continue
-        name = registration.ref.name
-        name = registration.qualified if name in strategies else name
         if min_k < strategy.min_k or (strategy.max_k is not None and max_k > strategy.max_k):
             takes = f"{strategy.min_k} to {strategy.max_k or 'any number of'}"
             print(f"left out: {name} takes {takes} sources, the set has {min_k} to {max_k}")

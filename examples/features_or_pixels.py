@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
 
-    methods = [fusionlab.Fusion(strategy=name).strategy for name in args.strategies]
+    methods = [fusionlab.load_strategy(name) for name in args.strategies]
     report = fusionlab.evaluate(args.set, methods, args.metrics, range_policy="minmax")
     print(report, verdicts(report), sep="\n\n")
     report.write(args.output)

@@ -43,7 +43,7 @@ def main() -> None:
 
     report = fusionlab.evaluate(
         args.set,
-        {f"r={r}": fusionlab.Fusion(strategy=f"l1norm,r={r}").strategy for r in RADII},
+        {f"r={r}": fusionlab.load_strategy(f"l1norm,r={r}") for r in RADII},
         args.metrics,
         against="r=0",
         range_policy="clip",

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import fusionlab
 from fusionlab.cli import main
-from fusionlab.plugins.host import load_plugins
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DETAILS = EXAMPLES / "images" / "details"
@@ -82,7 +82,7 @@ def test_every_strategy_that_fits_has_a_row_and_a_column(ablate, mixed, install)
             refs = ("pairs", "Pairs"), ("needy", "Needy")
             return [StrategyRef(name, f"{__name__}:{cls}", "") for name, cls in refs]
     """
-    shipped = [registration.ref.name for registration in load_plugins().strategies.registrations]
+    shipped = fusionlab.list_strategies()
     install("pairs-only", code)
     output, printed = ablate("every_strategy", mixed, "--metrics", "EN,SD")
     assert "left out: pairs takes 2 to 2 sources, the set has 2 to 3" in printed
