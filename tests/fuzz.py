@@ -2,7 +2,7 @@
 
     python tests/fuzz.py --count 1000 --seed 0
 
-Every image must give a picture or one sentence: no other exception, no traceback, no file left
+Every image must give an image or one sentence: no other exception, no traceback, no file left
 half-written, and no more memory than the limit on pixels allows. Prints JSON; exit code 1 and the
 offending bytes in `--keep` if something else happened.
 """

@@ -1,4 +1,4 @@
-"""A thousand damaged images: each gives a picture or a sentence, nothing else."""
+"""A thousand damaged images: each gives an image or a sentence, nothing else."""
 
 import json
 import subprocess

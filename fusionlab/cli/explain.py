@@ -29,7 +29,8 @@ def explain(file: Path, *, as_json: bool) -> None:
     Also reports whether the image still has the pixels that were written.
     """
     with cli_errors(), quiet_decoders():
-        from fusionlab.runs.record import is_record_path, is_unchanged, read_record
+        from fusionlab.runs.destination import is_record_path
+        from fusionlab.runs.record import is_unchanged, read_record
 
         record = read_record(file)
         image = file.with_suffix("") if is_record_path(file) else file

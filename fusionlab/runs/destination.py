@@ -9,7 +9,6 @@ from typing import Self
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.writing import Format, format_of
-from fusionlab.runs.record import record_path
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,16 @@ class Destination:
                         code="output-is-source",
                         path=path,
                     )
+
+
+def record_path(image: Path) -> Path:
+    """Return the path of the record beside an image: `fused.png` -> `fused.png.json`."""
+    return image.with_name(f"{image.name}.json")
+
+
+def is_record_path(path: Path) -> bool:
+    """Return whether a path is that of a record, not of an image."""
+    return path.suffix.lower() == ".json"
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:

@@ -24,6 +24,7 @@ from fusionlab.imaging.rows import Rows, bands
 from fusionlab.parameters import Param, params_of
 from fusionlab.plugins.method_names import method_id
 from fusionlab.plugins.registry import Plugins
+from fusionlab.runs.destination import is_record_path, record_path
 from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.storage.versions import library_versions
 
@@ -31,16 +32,6 @@ LIBRARIES = ("fusionlab-imaging", "torch", "numpy", "imageio", "pillow", "tifffi
 """The distributions that read, compute or write pixels."""
 
 Record = dict[str, Any]
-
-
-def record_path(image: Path) -> Path:
-    """Return the path of the record beside an image: `fused.png` -> `fused.png.json`."""
-    return image.with_name(f"{image.name}.json")
-
-
-def is_record_path(path: Path) -> bool:
-    """Return whether a path is that of a record, not of an image."""
-    return path.suffix.lower() == ".json"
 
 
 def describe_method(fusion: Fusion, plugins: Plugins) -> Record:

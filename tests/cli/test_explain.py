@@ -1,4 +1,4 @@
-"""`fusionlab explain`: what a picture says of itself, and that it is true."""
+"""`fusionlab explain`: what an image says of itself, and that it is true."""
 
 import json
 import shlex
@@ -50,7 +50,7 @@ def printed_command(image):
     return shlex.split(result.stdout.splitlines()[-1])
 
 
-def test_it_prints_what_matters(folder):
+def test_it_prints_the_settings_sources_versions_and_command(folder):
     fuse("--strategy", "l1norm", "--r", "2", "a.png", "color.png", "-o", "fused.png")
     result = call("explain", "fused.png")
     record = json.loads(Path("fused.png.json").read_text())
@@ -77,7 +77,7 @@ def test_it_prints_what_matters(folder):
     assert result.stderr == ""
 
 
-def test_the_weights_are_told_by_their_hash(folder):
+def test_the_weights_are_identified_by_their_hash(folder):
     fuse("a.png", "b.png", backbone="densefuse")
     record = json.loads(Path("fused.png.json").read_text())
     told = call("explain", "fused.png").stdout.splitlines()
@@ -127,15 +127,15 @@ def test_as_json_it_prints_the_record(folder):
 )
 def test_the_command_it_prints_makes_the_same_bytes_again(folder, monkeypatch, args):
     fuse(*args)
-    picture = args[-1]
-    program, *words = printed_command(f"./{picture}")
+    image = args[-1]
+    program, *words = printed_command(f"./{image}")
     assert program == "fusionlab"
-    names = (picture, f"{picture}.json")
+    names = (image, f"{image}.json")
     first = [Path(name).read_bytes() for name in names]
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     for path in [*folder.rglob("*.png"), *folder.rglob("*.tif")]:
-        if path.name != picture:
+        if path.name != image:
             copy = elsewhere / path.relative_to(folder)
             copy.parent.mkdir(exist_ok=True)
             copy.write_bytes(path.read_bytes())
@@ -152,7 +152,7 @@ def test_the_command_makes_the_same_bytes_with_a_network_too(folder):
     assert [Path(name).read_bytes() for name in ("f.png", "f.png.json")] == first
 
 
-def test_a_picture_of_a_folder_run_says_how_to_make_it_alone(folder):
+def test_a_image_of_a_folder_run_says_how_to_make_it_alone(folder):
     fuse("ir", "vis", "-o", "out")
     _, *words = printed_command("out/x.png")
     assert words[-5:] == ["ir/x.png", "vis/x.png", "-o", "x.png", "--record"]
@@ -226,14 +226,14 @@ def test_changed_pixels_are_noticed(folder, suffix):
         )
 
 
-def test_a_picture_that_was_only_encoded_again_is_the_same_picture(folder):
+def test_a_image_that_was_only_encoded_again_is_the_same_picture(folder):
     fuse("a.png", "b.png")
     iio.imwrite("fused.png", iio.imread("fused.png"))  # loses the record inside
     result = call("explain", "fused.png")
     assert (result.exit_code, result.stderr) == (0, "")
 
 
-def test_a_record_alone_is_explained_without_its_picture(folder):
+def test_a_record_alone_is_explained_without_its_image(folder):
     fuse("a.png", "b.png")
     Path("fused.png").unlink()
     for place in ("fused.png.json", "elsewhere.json"):
@@ -247,7 +247,7 @@ def test_a_record_alone_is_explained_without_its_picture(folder):
         )
 
 
-def test_a_folder_with_the_name_of_the_picture_is_not_the_picture(folder):
+def test_a_folder_with_the_name_of_the_image_is_not_the_picture(folder):
     fuse("a.png", "b.png")
     Path("ir.json").write_bytes(Path("fused.png.json").read_bytes())
     result = call("explain", "ir.json")
@@ -255,7 +255,7 @@ def test_a_folder_with_the_name_of_the_picture_is_not_the_picture(folder):
     assert "warning: ir does not exist" in result.stderr
 
 
-def test_a_picture_that_was_renamed_still_explains_itself(folder):
+def test_a_image_that_was_renamed_still_explains_itself(folder):
     fuse("a.png", "b.png")
     Path("fused.png").rename("renamed.png")
     assert printed_command("renamed.png")[-2:] == ["fused.png", "--record"]

@@ -62,7 +62,7 @@ def tree(folder):
 # --- what is printed
 
 
-def test_each_picture_is_a_line_and_the_end_is_a_summary(folder):
+def test_each_image_is_a_line_and_the_end_is_a_summary(folder):
     result = fuse("ir", "vis", "-o", "out")
     assert result.exit_code == 0
     assert result.stderr == ""
@@ -119,7 +119,7 @@ def test_when_every_pair_is_bad_the_exit_code_is_2(folder):
     assert sorted(tree("fused")) == [MANIFEST_NAME]
 
 
-def test_as_json_each_picture_is_a_line_in_order_and_the_last_is_the_summary(folder):
+def test_as_json_each_image_is_a_line_in_order_and_the_last_is_the_summary(folder):
     Path("vis/1.png").write_bytes(b"damaged")
     Path("vis/2.png").write_bytes(Path("ir/2.png").read_bytes())
     fuse("ir", "vis", "-o", "out")
@@ -170,7 +170,7 @@ def test_as_json_each_picture_is_a_line_in_order_and_the_last_is_the_summary(fol
     }
 
 
-def test_warnings_are_told_with_their_picture(folder):
+def test_warnings_are_told_with_their_image(folder):
     Path("vis/2.png").write_bytes(Path("ir/2.png").read_bytes())
     noise("vis/3.png", (21, 30))
     result = fuse("ir", "vis", "--resize", "first", "--json")
@@ -204,13 +204,13 @@ def test_letters_in_one_folder_give_as_many_sources_as_there_are(folder):
 )
 def test_pictures_have_the_format_that_is_asked_for(folder, suffix, start):
     assert fuse("ir", "vis", "--format", suffix).exit_code == 0
-    pictures = tree("fused")
-    del pictures[MANIFEST_NAME]
-    assert list(pictures) == [f"{stem}.{suffix}" for stem in "01234"]
-    assert all(content.startswith(start) for content in pictures.values())
+    fused_images = tree("fused")
+    del fused_images[MANIFEST_NAME]
+    assert list(fused_images) == [f"{stem}.{suffix}" for stem in "01234"]
+    assert all(content.startswith(start) for content in fused_images.values())
 
 
-def test_weight_maps_and_records_are_made_for_every_picture(folder):
+def test_weight_maps_and_records_are_made_for_every_image(folder):
     assert fuse("ir", "vis", "-o", "out", "--record", "--save-weights", "maps").exit_code == 0
     assert sorted(tree("out")) == [
         *(f"{stem}.png{end}" for stem in "01234" for end in ("", ".json")),
@@ -221,14 +221,14 @@ def test_weight_maps_and_records_are_made_for_every_picture(folder):
     ]
 
 
-def test_maps_may_lie_among_the_pictures(folder):
+def test_maps_may_lie_among_the_images(folder):
     args = ("ir", "vis", "-o", "out", "--save-weights", "out")
     assert fuse(*args).exit_code == 0
     assert len(tree("out")) == 16
     assert set(statuses(*args, "--resume").values()) == {"skipped"}
 
 
-def test_depth_and_scale_hold_for_every_picture(folder):
+def test_depth_and_scale_hold_for_every_image(folder):
     for stem in "01234":
         noise(f"counts/{stem}.png", dtype=np.uint16)
     args = ("--scale", "minmax", "--scale", "full", "counts", "vis")
@@ -276,7 +276,7 @@ def test_a_mistake_costs_one_sentence_and_nothing_is_written(folder, args, messa
     assert tree(folder) == before
 
 
-def test_settings_that_suit_no_picture_fail_each_of_them(folder):
+def test_settings_that_suit_no_image_fail_each_of_them(folder):
     result = fuse("ir", "vis", "--strategy", "max", "--save-weights", "maps")
     assert result.exit_code == 2
     assert result.stderr.count("Max does not weight the sources") == 5
@@ -329,7 +329,7 @@ def test_nothing_is_made_again_when_nothing_has_changed(folder):
     "same",
     ["", "--r 1", "--border inside", "--range clip", "--overwrite", "--max-pixels 0", "--json"],
 )
-def test_settings_that_change_no_picture_make_none_again(folder, same):
+def test_settings_that_change_no_image_make_none_again(folder, same):
     fuse("ir", "vis", "-o", "out")  # --r 1 and the others are what it chooses by itself
     assert set(statuses("ir", "vis", "-o", "out", "--resume", *same.split()).values()) == {
         "skipped"
@@ -359,7 +359,7 @@ def test_settings_that_change_no_picture_make_none_again(folder, same):
         "--backbone densefuse",
     ],
 )
-def test_a_changed_setting_makes_every_picture_again(folder, change):
+def test_a_changed_setting_makes_every_image_again(folder, change):
     args = ("ir", "vis", *change.split())
     fuse("ir", "vis", "-o", "out")
     assert set(statuses(*args, "-o", "out", "--resume").values()) == {"fused"}
@@ -454,10 +454,10 @@ def many(count, shape):
     return (*PROGRAM, "--backbone", "identity", "--record", "ir", "vis", "-o", "out", "--resume")
 
 
-def started(command, pictures):
-    """Start a run and return it once there are so many pictures."""
+def started(command, count):
+    """Start a run and return it once so many images exist."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and len(list(Path("out").glob("*.png"))) < pictures:
+    while process.poll() is None and len(list(Path("out").glob("*.png"))) < count:
         time.sleep(0.001)
     return process
 
@@ -468,7 +468,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_ctrl_c_ends_a_run_with_a_sentence_and_whole_pictures(here):
+def test_ctrl_c_ends_a_run_with_a_sentence_and_whole_images(here):
     command = many(30, (200, 300, 3))
     process = started(command, 2)
     process.send_signal(signal.SIGINT)
@@ -495,7 +495,7 @@ def test_ctrl_c_ends_a_run_with_a_sentence_and_whole_pictures(here):
 
 
 def killed_and_resumed(command, kills, step):
-    """Kill a run several times, each time some pictures later; then let it end."""
+    """Kill a run several times, each time some images later; then let it end."""
     killed = 0
     for number in range(kills):
         process = started(command, 1 + number * step)
@@ -522,16 +522,16 @@ def test_fifty_tuples_killed_twenty_times_end_with_the_same_bytes(here):
             noise(f"set/{letter}/{number:03}.png", (96, 128, 3))
     options = ("--record", "--save-weights", "maps", "set", "-o")
     assert killed_and_resumed((*PROGRAM, *options, "out", "--resume"), kills=20, step=2) == 20
-    pictures, maps = tree("out"), tree("maps")
+    fused_images, maps = tree("out"), tree("maps")
     done = subprocess.run([*PROGRAM, *options, "undisturbed", "--overwrite"], check=True)
     assert done.returncode == 0
     undisturbed = tree("undisturbed")
     assert tree("maps") == maps
-    assert pictures == undisturbed
-    assert len(pictures) == 101
+    assert fused_images == undisturbed
+    assert len(fused_images) == 101
 
 
-def test_a_run_that_was_stopped_early_says_how_to_go_on(folder, monkeypatch):
+def test_a_run_that_was_stopped_says_how_to_resume_it(folder, monkeypatch):
     fuse_one, count = FileFusion.fuse, itertools.count()
 
     def stop(self, *args):
@@ -553,7 +553,7 @@ def test_a_run_that_was_stopped_early_says_how_to_go_on(folder, monkeypatch):
     assert fuse("ir", "vis", "-o", "out", "--resume").exit_code == 0
 
 
-def test_ctrl_c_before_the_first_picture_is_130_too(folder, monkeypatch):
+def test_ctrl_c_before_the_first_image_is_130_too(folder, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 

@@ -158,7 +158,7 @@ def test_the_result_lies_between_the_least_and_the_most_of_the_sources(k):
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 6])
-def test_copies_of_a_picture_keep_its_chroma(k):
+def test_copies_of_an_image_keep_its_chroma(k):
     image = colors(seed=9)
     torch.testing.assert_close(merged([image] * k), chroma(image), rtol=1e-14, atol=0)
 

@@ -26,14 +26,14 @@ ALPHA = "its alpha channel is ignored"
 TRANSPARENCY = "its transparency is ignored"
 
 
-def picture(dtype=np.uint8, channels=None, height=11, width=13, seed=0):
+def random_pixels(dtype=np.uint8, channels=None, height=11, width=13, seed=0):
     """Random pixels over the whole range of an integer type."""
     shape = (height, width) if channels is None else (height, width, channels)
     return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
-GRAY = picture(seed=1)
-RGB = picture(channels=3, seed=2)
+GRAY = random_pixels(seed=1)
+RGB = random_pixels(channels=3, seed=2)
 PALETTE = PIL.Image.fromarray(RGB).quantize(16)
 ONE_BIT = PIL.Image.fromarray(GRAY > 100)
 
@@ -198,28 +198,28 @@ def test_jpeg_is_read_as_other_programs_read_it(progressive, subsampling):
 )
 def test_16_bit_png_comes_back_bit_for_bit(channels, kept, notes, interlaced, capfd):
     """(libpng remarks on stderr that it was not asked for interlacing; it does it all the same.)"""
-    pixels = picture(np.uint16, channels, seed=4)
+    pixels = random_pixels(np.uint16, channels, seed=4)
     expected = pixels if kept is None else pixels[..., :kept]
     check(png(pixels, interlaced=interlaced), expected.squeeze(), *notes)
 
 
 def test_16_bit_color_png_is_the_trap_that_it_was():
     """Pillow, and with it imageio, narrows it to 8 bits without a word."""
-    deep = picture(np.uint16, 3, seed=5)
+    deep = random_pixels(np.uint16, 3, seed=5)
     with PIL.Image.open(io.BytesIO(png(deep))) as file:
         assert np.array_equal(np.asarray(file), deep >> 8)
     check(png(deep), deep)
 
 
 def test_16_bit_gray_png_is_what_pillow_makes_of_it():
-    deep = picture(np.uint16, seed=6)
+    deep = random_pixels(np.uint16, seed=6)
     with PIL.Image.open(io.BytesIO(png(deep))) as file:
         check(png(deep), np.asarray(file))
 
 
 def test_what_else_stands_in_a_16_bit_png_changes_no_pixel():
     """Neither gamma nor significant bits nor a background are applied; a key is noted."""
-    deep = picture(np.uint16, 3, seed=7)
+    deep = random_pixels(np.uint16, 3, seed=7)
     for extra in (
         chunk(b"gAMA", struct.pack(">I", 100_000)),
         chunk(b"sBIT", b"\x0c\x0c\x0c"),
@@ -249,7 +249,7 @@ def test_the_camera_may_have_been_held_in_eight_ways(kind, orientation):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_16_bit_png_is_turned_upright_wherever_its_exif_stands(orientation):
-    deep = picture(np.uint16, seed=8)
+    deep = random_pixels(np.uint16, seed=8)
     extra = chunk(b"eXIf", exif(orientation).tobytes().removeprefix(b"Exif\0\0"))
     for content in (png(deep, extra), png(deep, after=[extra])):
         with PIL.Image.open(io.BytesIO(content)) as file:
@@ -273,10 +273,10 @@ def test_the_first_frame_of_a_gif_is_read_though_the_others_have_palettes_of_the
     check(content, np.asarray(PALETTE.convert("RGB")), note)
 
 
-# ---------------------------------------------------------------- what a picture says of itself
+# ---------------------------------------------------------------- what an image says of itself
 
 
-def test_a_picture_knows_its_name_and_the_hash_of_its_file(tmp_path):
+def test_a_image_knows_its_name_and_the_hash_of_its_file(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(by_pillow(np.dstack([RGB, GRAY])))
     found = read_image(path)
@@ -312,7 +312,7 @@ def test_the_wrong_extensions_of_the_wild_are_read(shared):
 # ---------------------------------------------------------------- refused
 
 
-def test_what_is_missing_or_no_file_is_refused(tmp_path):
+def test_a_path_without_a_readable_file_is_refused(tmp_path):
     for path, code, reason in [
         (tmp_path / "nowhere.png", "missing-file", "does not exist"),
         (tmp_path, "unreadable", "got a folder"),
@@ -345,9 +345,9 @@ def test_what_is_not_an_image_is_refused_with_the_reason(content, message):
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "16-bit PNG"])
 def test_a_file_that_is_cut_off_is_refused_wherever_the_cut_is(kind):
     """Nothing is filled in with gray; the last bytes of PNG, JPEG and GIF are mere marks."""
-    pixels = picture(height=48, width=40, channels=3, seed=9)
+    pixels = random_pixels(height=48, width=40, channels=3, seed=9)
     content = (
-        png(picture(np.uint16, 3, 48, 40, seed=9))
+        png(random_pixels(np.uint16, 3, 48, 40, seed=9))
         if kind == "16-bit PNG"
         else by_pillow(pixels, kind, **({"lossless": True} if kind == "WEBP" else {}))
     )
@@ -357,7 +357,7 @@ def test_a_file_that_is_cut_off_is_refused_wherever_the_cut_is(kind):
 
 
 def test_a_damaged_byte_of_a_png_is_noticed():
-    for pixels in (RGB, picture(np.uint16, 3, seed=10)):
+    for pixels in (RGB, random_pixels(np.uint16, 3, seed=10)):
         content = bytearray(png(pixels))
         content[70] ^= 255  # within IDAT
         with pytest.raises(FusionlabError, check=refused("unreadable")):
@@ -375,8 +375,8 @@ def test_cmyk_is_refused():
 
 def claims():
     """Every format, complete and with the second half of its data lost."""
-    pixels = picture(height=64, width=50, channels=3, seed=11)
-    contents = {"16-bit PNG": png(picture(np.uint16, 3, 64, 50, seed=11))}
+    pixels = random_pixels(height=64, width=50, channels=3, seed=11)
+    contents = {"16-bit PNG": png(random_pixels(np.uint16, 3, 64, 50, seed=11))}
     for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF"):
         options = {"lossless": True} if kind == "WEBP" else {}
         contents[kind] = by_pillow(pixels, kind, **options)
@@ -412,7 +412,7 @@ def test_large_scans_are_read_without_a_warning(monkeypatch):
         "GIF": by_pillow(PALETTE, "GIF", **frames, disposal=2),  # asks again at every frame
         "APNG": by_pillow(RGB, "PNG", save_all=True, append_images=[second]),
         "MPO": by_pillow(RGB, "MPO", save_all=True, append_images=[second]),
-        "16-bit PNG": png(picture(np.uint16, 3, seed=12)),
+        "16-bit PNG": png(random_pixels(np.uint16, 3, seed=12)),
     }
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 10)
     for content in contents.values():
@@ -423,7 +423,7 @@ def test_large_scans_are_read_without_a_warning(monkeypatch):
 def test_many_threads_read_at_once_and_leave_the_host_its_limit(monkeypatch):
     """A limit restored by one while another has lifted it would stay lifted for ever."""
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 10)
-    contents = [by_pillow(picture(seed=seed)) for seed in range(4)]
+    contents = [by_pillow(random_pixels(seed=seed)) for seed in range(4)]
     contents.append(by_pillow(PALETTE, "GIF", save_all=True, append_images=[ONE_BIT], disposal=2))
     expected = [decode_image(content, "x").pixels for content in contents]
     start = threading.Barrier(8)

@@ -11,7 +11,7 @@ from fusionlab.imaging.resizing import resized
 SIZES = [(20, 30), (7, 61), (64, 9), (37, 90), (80, 45), (1, 1)]
 
 
-def picture(dtype=np.uint8, shape=(37, 45), seed=0):
+def random_pixels(dtype=np.uint8, shape=(37, 45), seed=0):
     rng = np.random.default_rng(seed)
     if np.dtype(dtype).kind == "f":
         return rng.random(shape).astype(dtype)
@@ -29,7 +29,7 @@ def by_pillow(pixels, height, width):
 @pytest.mark.parametrize("size", SIZES)
 def test_floats_are_resampled_as_by_pillow(size):
     """Bicubic with a = -0.5, antialiased. To 1e-5: sums of up to 200 terms, each rounded."""
-    pixels = picture(np.float32, seed=1)
+    pixels = random_pixels(np.float32, seed=1)
     np.testing.assert_allclose(resized(pixels, *size), by_pillow(pixels, *size), atol=1e-5)
 
 
@@ -37,7 +37,7 @@ def test_floats_are_resampled_as_by_pillow(size):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
 def test_integers_are_resampled_as_by_pillow_and_rounded(dtype, size):
     """Within half a level, and the rounding of 16 bits in float32: 2^16 x 2^-24 x 10 terms."""
-    pixels = picture(dtype, seed=2)
+    pixels = random_pixels(dtype, seed=2)
     found = resized(pixels, *size)
     assert found.dtype == dtype
     assert np.abs(found - by_pillow(pixels, *size).astype(float)).max() <= 0.5 + 0.05
@@ -46,7 +46,7 @@ def test_integers_are_resampled_as_by_pillow_and_rounded(dtype, size):
 @pytest.mark.parametrize("size", SIZES)
 def test_8_bits_are_those_of_pillow_in_8_bits_give_or_take_its_rounding(size):
     """Pillow rounds between rows and columns, too; at mid gray it cuts nothing off there."""
-    pixels = 64 + picture(seed=3) // 2
+    pixels = 64 + random_pixels(seed=3) // 2
     height, width = size
     image = PIL.Image.fromarray(pixels)
     outside = np.asarray(image.resize((width, height), PIL.Image.Resampling.BICUBIC))
@@ -57,7 +57,7 @@ def test_8_bits_are_those_of_pillow_in_8_bits_give_or_take_its_rounding(size):
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f2", "f4", "f8", ">u2"])
 def test_depth_and_shape_stay(dtype):
     for shape in ((9, 12), (9, 12, 3), (9, 12, 1)):
-        pixels = picture(np.dtype(dtype).newbyteorder("="), shape, seed=4).astype(dtype)
+        pixels = random_pixels(np.dtype(dtype).newbyteorder("="), shape, seed=4).astype(dtype)
         found = resized(pixels, 5, 20)
         assert found.dtype == pixels.dtype
         assert found.shape == (5, 20, *shape[2:])
@@ -65,12 +65,12 @@ def test_depth_and_shape_stay(dtype):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 def test_the_same_size_is_the_same_image(dtype):
-    pixels = picture(dtype, seed=5)
+    pixels = random_pixels(dtype, seed=5)
     assert resized(pixels, *pixels.shape) is pixels
 
 
 def test_channels_are_resampled_one_by_one():
-    pixels = picture(np.uint16, (11, 13, 3), seed=6)
+    pixels = random_pixels(np.uint16, (11, 13, 3), seed=6)
     found = resized(pixels, 20, 7)
     for channel in range(3):
         # the range of all channels is that of the image
@@ -87,7 +87,7 @@ def test_channels_are_resampled_one_by_one():
 )
 def test_no_value_is_invented(height, width, rows, columns, dtype, seed):
     """Edges overshoot with a bicubic kernel; here they stop at the range of the image."""
-    pixels = picture(dtype, (height, width), seed)
+    pixels = random_pixels(dtype, (height, width), seed)
     found = resized(pixels, rows, columns)
     assert found.shape == (rows, columns)
     assert pixels.min() <= found.min()
@@ -111,8 +111,8 @@ def test_large_numbers_keep_their_differences(dtype):
     assert np.abs(found - expected).max() <= (0.5 + 1e-6 if dtype == np.int32 else 1e-6)
 
 
-def test_a_picture_is_neither_mirrored_nor_shifted():
-    """Doubled and halved again, a smooth picture is itself: 0.01 of a step of 0.6 at most."""
+def test_a_image_is_neither_mirrored_nor_shifted():
+    """Doubled and halved again, a smooth image is unchanged: 0.01 of a step of 0.6 at most."""
     rows, columns = np.mgrid[0:40, 0:60]
     smooth = (rows * 0.2 + columns * 0.6).astype(np.float32)
     again = resized(resized(smooth, 80, 120), 40, 60)

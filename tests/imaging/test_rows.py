@@ -19,7 +19,7 @@ from fusionlab.imaging.rows import OnDiskRows, Rows, bands
 SHAPES = [(37, 45), (37, 45, 3), (1, 1)]
 
 
-def picture(dtype=np.uint16, shape=(37, 45), seed=0):
+def random_pixels(dtype=np.uint16, shape=(37, 45), seed=0):
     return (np.random.default_rng(seed).random(shape) * 200).astype(dtype)
 
 
@@ -44,7 +44,7 @@ def temporary(tmp_path, monkeypatch):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8", ">u2"])
 def test_what_is_appended_is_read_back_by_slices_as_often_as_asked(dtype, shape):
-    pixels = picture(dtype, shape, seed=1)
+    pixels = random_pixels(dtype, shape, seed=1)
     with spooled(pixels) as rows:
         assert (rows.shape, rows.ndim, len(rows)) == (pixels.shape, pixels.ndim, len(pixels))
         for part in (slice(0, 7), slice(3, 11), slice(30, 99), slice(-3, None), slice(9, 2)):
@@ -60,11 +60,11 @@ def test_an_array_is_rows_too():
     def height(pixels: Rows) -> int:
         return len(pixels[2:5])
 
-    assert height(picture()) == height(spooled(picture())) == 3
+    assert height(random_pixels()) == height(spooled(random_pixels())) == 3
 
 
 def test_rows_may_be_read_while_others_are_still_to_come():
-    pixels = picture(seed=2)
+    pixels = random_pixels(seed=2)
     rows = OnDiskRows(pixels.shape, pixels.dtype)
     rows.append(pixels[:10])
     assert np.array_equal(rows[4:10], pixels[4:10])
@@ -75,7 +75,7 @@ def test_rows_may_be_read_while_others_are_still_to_come():
 
 
 def test_views_are_kept_as_they_look_and_values_take_the_type_of_the_rows():
-    pixels = picture(np.uint8, (20, 30, 3), seed=3)
+    pixels = random_pixels(np.uint8, (20, 30, 3), seed=3)
     rows = OnDiskRows((20, 15, 3), np.float32)
     rows.append(pixels[::-1, ::2])
     assert rows[:].dtype == np.float32
@@ -83,7 +83,7 @@ def test_views_are_kept_as_they_look_and_values_take_the_type_of_the_rows():
 
 
 def test_what_was_read_may_be_changed_without_changing_the_rows():
-    pixels = picture(seed=4)
+    pixels = random_pixels(seed=4)
     rows = spooled(pixels)
     rows[:5][:] = 0
     assert np.array_equal(rows, pixels)
@@ -99,18 +99,18 @@ def test_rows_that_do_not_fit_are_refused(wrong):
 
 def test_only_slices_of_neighboring_rows_are_given():
     with pytest.raises(ValueError, match="step of 1, got 2"):
-        spooled(picture())[::2]
+        spooled(random_pixels())[::2]
 
 
 def test_an_array_without_a_copy_is_refused_as_numpy_wants_it():
-    rows = spooled(picture(seed=5))
+    rows = spooled(random_pixels(seed=5))
     with pytest.raises(ValueError, match="without a copy"):
         np.array(rows, copy=False)
     assert np.array(rows, dtype=np.float64).dtype == np.float64
 
 
 def test_many_threads_read_at_once():
-    pixels = picture(np.uint32, (400, 50), seed=6)
+    pixels = random_pixels(np.uint32, (400, 50), seed=6)
     rows = spooled(pixels)
     start = threading.Barrier(8)
 
@@ -128,7 +128,7 @@ def test_many_threads_read_at_once():
 
 @pytest.mark.parametrize("multiple", [1, 4])
 def test_bands_cover_an_image_once_from_the_top(monkeypatch, multiple):
-    pixels = picture(np.uint16, (37, 45, 3), seed=7)
+    pixels = random_pixels(np.uint16, (37, 45, 3), seed=7)
     monkeypatch.setattr(module, "BAND_BYTES", 10 * 45 * 3 * 2)
     for rows in (pixels, spooled(pixels)):
         found = list(bands(rows, multiple))
@@ -138,21 +138,21 @@ def test_bands_cover_an_image_once_from_the_top(monkeypatch, multiple):
 
 def test_a_band_is_never_less_than_what_belongs_together(monkeypatch):
     monkeypatch.setattr(module, "BAND_BYTES", 1)
-    assert [len(band) for band in bands(picture(), 16)] == [16, 16, 5]
+    assert [len(band) for band in bands(random_pixels(), 16)] == [16, 16, 5]
 
 
 # ---------------------------------------------------------------- the file
 
 
 def test_the_file_has_no_name_and_is_closed_with_the_rows(temporary):
-    rows = spooled(picture(seed=8))
+    rows = spooled(random_pixels(seed=8))
     assert list(temporary.iterdir()) == []
     file = rows._file
     assert not file.closed
     del rows
     gc.collect()
     assert file.closed
-    with spooled(picture(seed=8)) as rows:
+    with spooled(random_pixels(seed=8)) as rows:
         file = rows._file
     assert file.closed
 
@@ -171,7 +171,7 @@ def test_nothing_is_left_of_a_process_that_is_killed(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_without_room_is_known_before_the_work(temporary):
+def test_too_little_disk_space_is_noticed_before_the_work(temporary):
     with pytest.raises(FusionlabError) as caught:
         OnDiskRows((10**9, 10**9), np.float32)
     assert caught.value.code == "disk-full"
@@ -181,9 +181,9 @@ def test_a_disk_without_room_is_known_before_the_work(temporary):
     assert "TMPDIR" in str(caught.value)
 
 
-def test_a_disk_that_fills_up_meanwhile_is_said_in_the_same_words(temporary):
+def test_a_disk_that_fills_up_later_gives_the_same_error(temporary):
     """The limit on the size of files stands for it: the system refuses to write on."""
-    pixels = picture(np.uint8, (100, 1000), seed=9)
+    pixels = random_pixels(np.uint8, (100, 1000), seed=9)
     rows = OnDiskRows(pixels.shape, pixels.dtype)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_500, limits[1]))
@@ -201,7 +201,7 @@ def test_a_disk_that_fills_up_meanwhile_is_said_in_the_same_words(temporary):
     assert np.array_equal(rows, pixels)
 
 
-def test_a_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
+def test_a_missing_folder_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(FusionlabError, match="in .*/nowhere: No such file or directory; .* TMPDIR"):
         OnDiskRows((3, 4), np.uint8)

@@ -132,7 +132,7 @@ def test_full_takes_floats_in_0_to_1_as_they_are(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint32", "uint64"])
-def test_full_is_refused_where_no_white_is_agreed_and_the_remedy_named(dtype):
+def test_full_is_refused_for_types_without_white_and_the_remedy_is_named(dtype):
     message = (
         f"^source 7 has values of the type {dtype}, which has no white by convention; choose a "
         "scale: minmax, percentile or LO,HI$"
@@ -143,7 +143,7 @@ def test_full_is_refused_where_no_white_is_agreed_and_the_remedy_named(dtype):
 
 
 @pytest.mark.parametrize(("values", "got"), [([0, 1.5], "0 to 1.5"), ([-0.25, 1], "-0.25 to 1")])
-def test_full_is_refused_for_floats_beyond_0_to_1_and_the_remedy_named(values, got):
+def test_full_is_refused_for_floats_outside_0_to_1_and_the_remedy_is_named(values, got):
     with pytest.raises(FusionlabError, match=f"must hold floats in 0..1, got .* {got};") as caught:
         FULL.limits(one(values, np.float32), "x")
     assert (caught.value.code, caught.value.option) == ("out-of-range", "scale")
@@ -258,7 +258,7 @@ def test_what_stands_out_of_one_value_is_white_whatever_the_unit(unit):
 
 @given(st.lists(REAL, min_size=2, max_size=30), st.floats(1e-3, 1e3), REAL)
 def test_the_units_of_a_measurement_do_not_matter(values, factor, offset):
-    """Kelvin or Celsius: `minmax` and `percentile` give the same picture.
+    """Kelvin or Celsius: `minmax` and `percentile` give the same image.
 
     To 1e-5: changing the units rounds every value by 1e-16 of the largest number about.
     """
@@ -325,8 +325,8 @@ def test_the_gradient_of_an_image_of_one_value_is_a_number(scale):
 
 def test_each_source_has_a_scale_of_its_own():
     counts = np.array([[1000, 1500, 2000]], dtype=np.int16)
-    picture = np.array([[0, 51, 255]], dtype=np.uint8)
-    stack = Stack([counts, picture], [MINMAX, FULL])
+    image = np.array([[0, 51, 255]], dtype=np.uint8)
+    stack = Stack([counts, image], [MINMAX, FULL])
     assert stack.planes().flatten().tolist() == [0, 0.5, 1, 0, np.float32(0.2), 1]
     assert stack.limits.tolist() == [[[1000, 2000]], [[0, 255]]]
 

@@ -20,7 +20,7 @@ RGB_SHAPE = (37, 45, 3)
 GRAY_SHAPE = (37, 45)
 
 
-def picture(dtype=np.uint8, shape=GRAY_SHAPE, seed=0):
+def random_pixels(dtype=np.uint8, shape=GRAY_SHAPE, seed=0):
     """Random pixels: integers over the whole range of their type, floats beyond 0..1."""
     rng = np.random.default_rng(seed)
     if np.dtype(dtype).kind == "f":
@@ -102,18 +102,18 @@ def check(content, expected, *notes):
     ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"],
 )
 def test_every_depth_comes_back_bit_for_bit_in_both_byte_orders(dtype, shape, order):
-    pixels = picture(dtype, shape, seed=1)
+    pixels = random_pixels(dtype, shape, seed=1)
     check(by_tifffile(pixels, byteorder=order), pixels)
 
 
 @pytest.mark.parametrize(
     "pixels",
     [
-        picture(seed=2),
-        picture(shape=RGB_SHAPE, seed=2),
-        picture(np.uint16, seed=2),
-        picture(np.float32, seed=2),
-        picture(np.int32, seed=2),
+        random_pixels(seed=2),
+        random_pixels(shape=RGB_SHAPE, seed=2),
+        random_pixels(np.uint16, seed=2),
+        random_pixels(np.float32, seed=2),
+        random_pixels(np.int32, seed=2),
     ],
     ids=["gray", "rgb", "gray16", "float", "int32"],
 )
@@ -144,13 +144,17 @@ def test_what_pillow_writes_is_read_and_what_tifffile_writes_too(pixels):
 def test_every_layout_and_lossless_compression_comes_back_bit_for_bit(options):
     for dtype in (np.uint8, np.uint16):
         for shape in (GRAY_SHAPE, RGB_SHAPE):
-            pixels = picture(dtype, shape, seed=3)
+            pixels = random_pixels(dtype, shape, seed=3)
             check(by_tifffile(pixels, **options), pixels)
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", None])
 def test_compressions_written_by_libtiff_are_read_bit_for_bit(compression):
-    for pixels in (picture(seed=4), picture(shape=RGB_SHAPE, seed=4), picture(np.uint16, seed=4)):
+    for pixels in (
+        random_pixels(seed=4),
+        random_pixels(shape=RGB_SHAPE, seed=4),
+        random_pixels(np.uint16, seed=4),
+    ):
         check(by_pillow(PIL.Image.fromarray(pixels), compression=compression), pixels)
 
 
@@ -171,7 +175,7 @@ def test_jpeg_within_tiff_is_read_as_libtiff_reads_it(photometric):
 
 
 def test_channels_in_planes_of_their_own_are_put_together():
-    pixels = picture(np.uint16, (37, 45, 4), seed=5)
+    pixels = random_pixels(np.uint16, (37, 45, 4), seed=5)
     planes = np.moveaxis(pixels, -1, 0)
     content = by_tifffile(planes[:3], photometric="rgb", planarconfig="separate")
     check(content, pixels[..., :3])
@@ -186,7 +190,7 @@ def test_images_as_thin_as_colors_are_not_taken_for_them(shape):
     """A height or width of 3 or 4 looks like a number of channels."""
     for size in (shape, (*shape, 3)):
         for dtype in (np.uint8, np.uint16, np.float32):
-            pixels = picture(dtype, size, seed=6)
+            pixels = random_pixels(dtype, size, seed=6)
             check(tiff.encode(pixels), pixels)
 
 
@@ -194,14 +198,14 @@ def test_images_as_thin_as_colors_are_not_taken_for_them(shape):
 
 
 def test_alpha_is_left_out_with_a_note():
-    pixels = picture(shape=(37, 45, 4), seed=7)
+    pixels = random_pixels(shape=(37, 45, 4), seed=7)
     check(by_pillow(PIL.Image.fromarray(pixels)), pixels[..., :3], OTHERS)
     check(by_pillow(PIL.Image.fromarray(pixels[..., :2])), pixels[..., 0], OTHERS)
 
 
 @pytest.mark.parametrize("compression", [None, "group4", "tiff_lzw"])
 def test_two_level_images_become_black_and_white_whichever_of_them_is_zero(compression):
-    white = picture(seed=8) > 100
+    white = random_pixels(seed=8) > 100
     content = by_pillow(PIL.Image.fromarray(white), compression=compression)
     check(content, white * np.uint8(255))
     content = strip(45, 37, 1, 0, packed(white.astype(int), 1))  # 0: white is zero
@@ -210,24 +214,24 @@ def test_two_level_images_become_black_and_white_whichever_of_them_is_zero(compr
 
 
 def test_bits_per_sample_may_be_left_out_and_mean_one():
-    white = picture(seed=9) > 100
+    white = random_pixels(seed=9) > 100
     content = strip(45, 37, 1, 1, packed(white.astype(int), 1), tag258=None, tag277=None)
     check(content, white * np.uint8(255))
     assert np.array_equal(as_pillow_has_it(content), white)
 
 
 def test_where_white_is_zero_the_levels_are_turned_round():
-    gray = picture(seed=10)
+    gray = random_pixels(seed=10)
     content = by_tifffile(gray, photometric="miniswhite")
     check(content, as_pillow_has_it(content))
     check(content, 255 - gray)
-    deep = picture(np.uint16, seed=10)
+    deep = random_pixels(np.uint16, seed=10)
     check(by_tifffile(deep, photometric="miniswhite"), 65535 - deep)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_where_white_is_zero_and_no_type_says_what_is_black_it_is_refused(dtype):
-    content = by_tifffile(picture(dtype, seed=11), photometric="miniswhite")
+    content = by_tifffile(random_pixels(dtype, seed=11), photometric="miniswhite")
     with pytest.raises(FusionlabError, match="white is zero", check=refused("unsupported-image")):
         decode_image(content, "x.tif")
 
@@ -244,7 +248,7 @@ def test_12_bits_count_as_they_stand_and_the_white_is_named():
 
 
 def test_a_palette_is_looked_up_as_libtiff_does_it():
-    image = PIL.Image.fromarray(picture(shape=RGB_SHAPE, seed=13)).quantize(32)
+    image = PIL.Image.fromarray(random_pixels(shape=RGB_SHAPE, seed=13)).quantize(32)
     content = by_pillow(image)
     check(content, np.asarray(image.convert("RGB")))
     with PIL.Image.open(io.BytesIO(content)) as file:
@@ -253,7 +257,7 @@ def test_a_palette_is_looked_up_as_libtiff_does_it():
 
 @pytest.mark.parametrize("step", [257, 256], ids=["65535 is white", "65280 is white"])
 def test_a_palette_of_8_bits_becomes_8_bits_however_it_was_widened(step):
-    indices = picture(seed=14)
+    indices = random_pixels(seed=14)
     palette = np.random.default_rng(14).integers(0, 255, (3, 256), np.uint16, endpoint=True)
     content = by_tifffile(indices, photometric="palette", colormap=palette * np.uint16(step))
     check(content, palette.T.astype(np.uint8)[indices])
@@ -261,23 +265,23 @@ def test_a_palette_of_8_bits_becomes_8_bits_however_it_was_widened(step):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_palette_of_16_bits_keeps_them(dtype):
-    indices = picture(dtype, seed=15)
-    palette = picture(np.uint16, (3, np.iinfo(dtype).max + 1), seed=15)
+    indices = random_pixels(dtype, seed=15)
+    palette = random_pixels(np.uint16, (3, np.iinfo(dtype).max + 1), seed=15)
     content = by_tifffile(indices, photometric="palette", colormap=palette)
     check(content, palette.T[indices])
 
 
 def test_a_palette_of_two_colors_is_looked_up_too():
-    which = picture(seed=16) > 100
+    which = random_pixels(seed=16) > 100
     palette = [0, 10 * 257, 1 * 257, 11 * 257, 2 * 257, 12 * 257]  # reds, greens, blues
     content = strip(45, 37, 1, 3, packed(which.astype(int), 1), tag320=palette)
     check(content, np.where(which[..., None], [10, 11, 12], [0, 1, 2]).astype(np.uint8))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_picture_is_turned_upright(orientation):
+def test_the_image_is_turned_upright(orientation):
     """As PIL.ImageOps.exif_transpose has it."""
-    for pixels in (picture(seed=17), picture(np.uint16, seed=17)):
+    for pixels in (random_pixels(seed=17), random_pixels(np.uint16, seed=17)):
         content = by_tifffile(pixels, extratags=[(274, 3, 1, orientation, True)])
         with PIL.Image.open(io.BytesIO(content)) as file:
             check(content, np.asarray(ImageOps.exif_transpose(file)))
@@ -285,7 +289,7 @@ def test_the_picture_is_turned_upright(orientation):
 
 @pytest.mark.parametrize("options", [{}, {"ome": True}, {"imagej": True}, {"bigtiff": True}])
 def test_of_many_pages_the_first_is_used_and_it_is_said(options):
-    pages = picture(np.uint16, (3, *GRAY_SHAPE), seed=18)
+    pages = random_pixels(np.uint16, (3, *GRAY_SHAPE), seed=18)
     if "imagej" in options:
         options = {**options, "photometric": None}
     check(
@@ -297,10 +301,10 @@ def test_of_many_pages_the_first_is_used_and_it_is_said(options):
 
 
 def kinds_that_are_not_gray_or_rgb():
-    image = PIL.Image.fromarray(picture(shape=RGB_SHAPE, seed=19))
-    many = np.dstack([picture(seed=19)] * 5)
+    image = PIL.Image.fromarray(random_pixels(shape=RGB_SHAPE, seed=19))
+    many = np.dstack([random_pixels(seed=19)] * 5)
     data = bytes(37 * 45)
-    volume = np.stack([picture(seed=19)] * 16)
+    volume = np.stack([random_pixels(seed=19)] * 16)
     return {
         "CMYK": (by_pillow(image.convert("CMYK")), "pixels of the type SEPARATED"),
         "LAB": (by_pillow(image.convert("LAB")), "pixels of the type CIELAB"),
@@ -318,7 +322,7 @@ def kinds_that_are_not_gray_or_rgb():
     kinds_that_are_not_gray_or_rgb().values(),
     ids=kinds_that_are_not_gray_or_rgb(),
 )
-def test_what_is_neither_gray_nor_rgb_is_declined_by_its_name(content, got):
+def test_what_is_neither_gray_nor_rgb_is_refused_with_its_kind(content, got):
     message = f"^x.tif must be a gray or RGB image, got .*{got}.*; convert it to one first$"
     with pytest.raises(FusionlabError, match=message):
         decode_image(content, "x.tif")
@@ -334,7 +338,7 @@ def test_a_palette_with_an_alpha_channel_is_refused():
 @pytest.mark.parametrize("compression", [None, "lzw", "adobe_deflate", "packbits", "jpeg"])
 def test_a_file_that_is_cut_off_is_refused_wherever_the_cut_is(compression):
     """Nothing is filled in with black, and no tag that was lost is guessed."""
-    pixels = picture(shape=(96, 96, 3), seed=20)
+    pixels = random_pixels(shape=(96, 96, 3), seed=20)
     content = by_tifffile(pixels, compression=compression, rowsperstrip=16)
     for percent in (1, 2, 5, 10, 25, 50, 75, 90, 99):
         with pytest.raises(FusionlabError, check=refused("unreadable")):
@@ -348,7 +352,7 @@ def test_a_strip_that_unpacks_to_less_than_the_image_is_refused(number):
         8: imagecodecs.zlib_encode,
         32773: imagecodecs.packbits_encode,
     }[number]
-    pixels = picture(shape=(9, 10), seed=21)
+    pixels = random_pixels(shape=(9, 10), seed=21)
     whole = bytes(encode(pixels.tobytes()))
     check(strip(10, 9, 8, 1, whole, tag259=[number]), pixels)
     for data in (bytes(encode(pixels[:5].tobytes())), whole[: len(whole) // 2]):
@@ -382,7 +386,7 @@ def test_a_claim_of_gigabytes_is_refused_before_they_are_taken():
 @pytest.mark.parametrize("shape", [GRAY_SHAPE, RGB_SHAPE], ids=["gray", "rgb"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 def test_what_is_encoded_is_a_plain_tiff_that_others_read(dtype, shape):
-    pixels = picture(dtype, shape, seed=22)
+    pixels = random_pixels(dtype, shape, seed=22)
     content = tiff.encode(pixels)
     check(content, pixels)
     if dtype == np.uint8 or (shape == GRAY_SHAPE and dtype != np.float64):  # what Pillow can hold
@@ -396,7 +400,7 @@ def test_what_is_encoded_is_a_plain_tiff_that_others_read(dtype, shape):
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", ">u2", ">f4"])
 def test_the_file_is_the_one_that_tifffile_writes_by_itself(dtype, shape, text):
     """It compresses and predicts strips as well; here they come compressed, so as not to wait."""
-    pixels = picture(np.dtype(dtype).newbyteorder("="), shape, seed=27).astype(dtype)
+    pixels = random_pixels(np.dtype(dtype).newbyteorder("="), shape, seed=27).astype(dtype)
     expected = by_tifffile(
         pixels,
         byteorder="<",
@@ -412,7 +416,7 @@ def test_the_file_is_the_one_that_tifffile_writes_by_itself(dtype, shape, text):
 
 @pytest.mark.parametrize("shape", [GRAY_SHAPE, RGB_SHAPE], ids=["gray", "rgb"])
 def test_beyond_four_gigabytes_it_becomes_a_bigtiff(shape, monkeypatch):
-    pixels = picture(np.uint16, shape, seed=28)
+    pixels = random_pixels(np.uint16, shape, seed=28)
     monkeypatch.setattr(tiff, "CLASSIC_BYTES", pixels.nbytes)
     assert tiff.encode(pixels).startswith(b"II*\0")
     monkeypatch.setattr(tiff, "CLASSIC_BYTES", pixels.nbytes - 1)
@@ -424,7 +428,7 @@ def test_beyond_four_gigabytes_it_becomes_a_bigtiff(shape, monkeypatch):
 
 def test_what_deflate_makes_longer_fits_between_the_limits():
     """Noise grows by a few bytes per strip; the offsets must still reach its end."""
-    noise = picture(np.uint8, (4096, 4096), seed=29)
+    noise = random_pixels(np.uint8, (4096, 4096), seed=29)
     room = 2**32 - tiff.CLASSIC_BYTES
     assert (len(tiff.encode(noise)) - noise.nbytes) * 256 < room
 
@@ -436,29 +440,29 @@ def test_floats_beyond_the_range_and_not_finite_are_kept():
 
 
 def test_a_view_that_is_turned_round_is_encoded_as_it_looks():
-    pixels = picture(np.uint16, RGB_SHAPE, seed=23)[::-1, ::2]
+    pixels = random_pixels(np.uint16, RGB_SHAPE, seed=23)[::-1, ::2]
     check(tiff.encode(pixels), np.ascontiguousarray(pixels))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("text", ['{"method": "a/b", "x": [1, 2.5]}', "x" * 100_000])
 def test_a_record_travels_in_the_file_and_changes_no_pixel(dtype, text):
-    pixels = picture(dtype, RGB_SHAPE, seed=24)
+    pixels = random_pixels(dtype, RGB_SHAPE, seed=24)
     content = tiff.encode(pixels, text)
     assert tiff.record(content) == text
     check(content, pixels)
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         assert file.pages.first.description == text
-    with PIL.Image.open(io.BytesIO(tiff.encode(picture(seed=24), text))) as image:
+    with PIL.Image.open(io.BytesIO(tiff.encode(random_pixels(seed=24), text))) as image:
         assert image.tag_v2[270] == text
 
 
 def test_without_a_record_there_is_none():
-    assert tiff.record(tiff.encode(picture(seed=25))) is None
+    assert tiff.record(tiff.encode(random_pixels(seed=25))) is None
 
 
 def test_the_same_pixels_give_the_same_bytes_without_a_date_or_a_program():
-    pixels = picture(np.uint16, RGB_SHAPE, seed=26)
+    pixels = random_pixels(np.uint16, RGB_SHAPE, seed=26)
     content = tiff.encode(pixels, "text")
     assert content == tiff.encode(pixels, "text")
     with tifffile.TiffFile(io.BytesIO(content)) as file:

@@ -35,7 +35,7 @@ def _everything_is_large(monkeypatch):
     monkeypatch.setattr(tiff_rows, "CACHE_BYTES", 0)
 
 
-def picture(dtype=np.uint16, shape=SHAPES["gray"], seed=0):
+def random_pixels(dtype=np.uint16, shape=SHAPES["gray"], seed=0):
     rng = np.random.default_rng(seed)
     if np.dtype(dtype).kind == "f":
         return (rng.standard_normal(shape) * 1000).astype(dtype)
@@ -105,14 +105,14 @@ CODECS = [
 def test_rows_are_what_was_written_bit_for_bit(written, layout, codec, order):
     for dtype in (np.uint8, np.uint16, np.float32):
         for shape in SHAPES.values():
-            pixels = picture(dtype, shape, seed=1)
+            pixels = random_pixels(dtype, shape, seed=1)
             check(written(by_tifffile(pixels, **layout, **codec, **order)), pixels)
 
 
 @pytest.mark.parametrize("dtype", ["u4", "i2", "f2", "f8"])
 def test_other_depths_are_read_by_rows_too(written, dtype):
     for options in ({"rowsperstrip": 5}, {"tile": (16, 16), "compression": "zstd"}):
-        pixels = picture(dtype, SHAPES["rgb"], seed=2)
+        pixels = random_pixels(dtype, SHAPES["rgb"], seed=2)
         check(written(by_tifffile(pixels, **options, byteorder=">")), pixels)
 
 
@@ -121,12 +121,12 @@ def test_other_depths_are_read_by_rows_too(written, dtype):
 def test_a_single_strip_that_is_not_compressed_is_read_in_parts(written, shape, order, monkeypatch):
     """However large it is: rows lie one after another."""
     monkeypatch.setattr(tiff_rows, "MAX_SEGMENT_BYTES", 0)
-    pixels = picture(np.uint16, shape, seed=3)
+    pixels = random_pixels(np.uint16, shape, seed=3)
     check(written(by_tifffile(pixels, byteorder=order)), pixels)
 
 
 def test_tiles_as_wide_as_the_image_are_read_as_the_rows_that_they_are(written):
-    pixels = picture(np.uint16, (96, 64, 3), seed=16)
+    pixels = random_pixels(np.uint16, (96, 64, 3), seed=16)
     check(written(by_tifffile(pixels, tile=(16, 64))), pixels)
 
 
@@ -152,12 +152,12 @@ def test_jpeg_whose_tables_stand_in_the_header_is_decoded_with_them(written):
 def test_what_we_write_ourselves_is_read_by_rows(written):
     for dtype in (np.uint8, np.uint16, np.float32):
         for shape in SHAPES.values():
-            pixels = picture(dtype, shape, seed=4)
+            pixels = random_pixels(dtype, shape, seed=4)
             check(written(tiff.encode(pixels, "record")), pixels)
 
 
 def test_of_many_pages_the_first_is_read_and_it_is_said(written):
-    pages = picture(np.uint16, (3, *SHAPES["gray"]), seed=5)
+    pages = random_pixels(np.uint16, (3, *SHAPES["gray"]), seed=5)
     path = written(by_tifffile(pages, tile=(16, 16)))
     check(path, pages[0])
     note = f"{path}: only the first of its 3 frames or pages is used"
@@ -176,9 +176,9 @@ def nowhere(content):
 
 def others():
     """What is not plain, or not sound."""
-    gray, rgb = picture(np.uint8), picture(np.uint8, SHAPES["rgb"])
+    gray, rgb = random_pixels(np.uint8), random_pixels(np.uint8, SHAPES["rgb"])
     tiles = by_tifffile(rgb, tile=(16, 16), compression="adobe_deflate")
-    palette = picture(np.uint16, (3, 256))
+    palette = random_pixels(np.uint16, (3, 256))
     strips = by_tifffile(gray, rowsperstrip=10)
     tiled = by_tifffile(gray, tile=(16, 16))
     unit, predictor = (
@@ -191,12 +191,12 @@ def others():
         f"cut at {percent}%": tiles[: len(tiles) * percent // 100] for percent in (1, 10, 50, 99)
     }
     return {
-        "alpha": by_tifffile(picture(np.uint8, (101, 77, 4)), photometric="rgb"),
+        "alpha": by_tifffile(random_pixels(np.uint8, (101, 77, 4)), photometric="rgb"),
         "planes": by_tifffile(np.moveaxis(rgb, -1, 0), photometric="rgb", planarconfig="separate"),
         "palette": by_tifffile(gray, photometric="palette", colormap=palette),
         "white is zero": by_tifffile(gray, photometric="miniswhite"),
         "two levels": by_tifffile(gray > 99),
-        "12 bits": by_tifffile(picture() >> 4, bitspersample=12),
+        "12 bits": by_tifffile(random_pixels() >> 4, bitspersample=12),
         "on its side": by_tifffile(gray, extratags=[(274, 3, 1, 6, True)], tile=(16, 16)),
         "predicted only": tiled.replace(unit, predictor),
         "complex": by_tifffile(gray.astype(complex)),
@@ -227,11 +227,11 @@ def test_what_is_not_plain_or_not_sound_is_treated_as_if_it_were_small(written, 
 
 
 def test_small_images_and_giant_strips_are_read_whole(written, monkeypatch):
-    path = written(by_tifffile(picture(), compression="zstd"))
+    path = written(by_tifffile(random_pixels(), compression="zstd"))
     assert isinstance(read_image(path).pixels, TiffRows)
-    monkeypatch.setattr(tiff_rows, "MAX_SEGMENT_BYTES", picture().nbytes - 1)
+    monkeypatch.setattr(tiff_rows, "MAX_SEGMENT_BYTES", random_pixels().nbytes - 1)
     assert isinstance(read_image(path).pixels, np.ndarray)
-    monkeypatch.setattr(tiff_rows, "MAX_SEGMENT_BYTES", picture().nbytes)
+    monkeypatch.setattr(tiff_rows, "MAX_SEGMENT_BYTES", random_pixels().nbytes)
     monkeypatch.setattr(tiff, "LARGE_PIXELS", 101 * 77 - 1)
     assert isinstance(read_image(path).pixels, TiffRows)
     monkeypatch.setattr(tiff, "LARGE_PIXELS", 101 * 77)
@@ -239,13 +239,13 @@ def test_small_images_and_giant_strips_are_read_whole(written, monkeypatch):
 
 
 def test_more_pixels_than_the_limit_are_refused(written):
-    path = written(by_tifffile(picture(), tile=(16, 16)))
+    path = written(by_tifffile(random_pixels(), tile=(16, 16)))
     with pytest.raises(FusionlabError, match="77x101", check=refused("too-many-pixels")):
         read_image(path, max_pixels=9)
 
 
 def test_an_unknown_compression_is_refused_at_once(written):
-    content = by_tifffile(picture(), tile=(16, 16), compression="zstd")
+    content = by_tifffile(random_pixels(), tile=(16, 16), compression="zstd")
     unknown = content.replace((50000).to_bytes(2, "little"), (50999).to_bytes(2, "little"), 1)
     with pytest.raises(FusionlabError, match="x.tif: .*50999", check=refused("unreadable")):
         read_image(written(unknown))
@@ -256,7 +256,7 @@ def test_an_unknown_compression_is_refused_at_once(written):
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_rows_asked_for_downwards_with_an_overlap_are_decoded_once(written, monkeypatch, layout):
-    pixels = picture(seed=6)
+    pixels = random_pixels(seed=6)
     path = written(by_tifffile(pixels, compression="zstd", **layout))
     decoded = []
     zstd = tifffile.TIFF.DECOMPRESSORS[50000]
@@ -276,7 +276,7 @@ def test_rows_asked_for_downwards_with_an_overlap_are_decoded_once(written, monk
 
 
 def test_no_more_is_kept_than_allowed(written, monkeypatch):
-    pixels = picture(seed=7)
+    pixels = random_pixels(seed=7)
     path = written(by_tifffile(pixels, compression="zstd", tile=(16, 16)))
     row = 16 * 77 * 2
     for limit, expected in ((0, 2), (row, 2), (3 * row, 3), (100 * row, 7)):
@@ -288,7 +288,7 @@ def test_no_more_is_kept_than_allowed(written, monkeypatch):
 
 
 def test_what_was_read_may_be_changed_without_changing_what_is_kept(written):
-    pixels = picture(seed=8)
+    pixels = random_pixels(seed=8)
     rows = read_image(written(by_tifffile(pixels, tile=(16, 16)))).pixels
     rows[:20][:] = 0
     assert np.array_equal(rows[:20], pixels[:20])
@@ -296,7 +296,7 @@ def test_what_was_read_may_be_changed_without_changing_what_is_kept(written):
 
 @pytest.mark.parametrize("options", [{}, {"tile": (16, 16), "compression": "zstd"}], ids=str)
 def test_many_threads_read_at_once(written, options):
-    pixels = picture(seed=9)
+    pixels = random_pixels(seed=9)
     rows = read_image(written(by_tifffile(pixels, **options))).pixels
     start = threading.Barrier(4)
 
@@ -312,8 +312,8 @@ def test_many_threads_read_at_once(written, options):
 # ---------------------------------------------------------------- the file meanwhile
 
 
-def test_the_file_is_closed_with_the_picture(written):
-    found = read_image(written(by_tifffile(picture(), tile=(16, 16))))
+def test_the_file_is_closed_with_the_image(written):
+    found = read_image(written(by_tifffile(random_pixels(), tile=(16, 16))))
     file = found.pixels._file
     assert not file.closed
     del found
@@ -321,8 +321,8 @@ def test_the_file_is_closed_with_the_picture(written):
     assert file.closed
 
 
-def test_a_tile_that_is_damaged_is_met_halfway_and_the_file_is_named(written):
-    pixels = picture(seed=10)
+def test_a_damaged_tile_is_found_while_reading_and_the_file_is_named(written):
+    pixels = random_pixels(seed=10)
     content = bytearray(by_tifffile(pixels, tile=(16, 80), compression="adobe_deflate"))
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         offset = file.pages.first.dataoffsets[3]
@@ -337,7 +337,7 @@ def test_a_tile_that_is_damaged_is_met_halfway_and_the_file_is_named(written):
 
 
 def test_what_is_written_from_a_damaged_file_does_not_appear(written):
-    content = by_tifffile(picture(seed=15), tile=(16, 80), compression="adobe_deflate")
+    content = by_tifffile(random_pixels(seed=15), tile=(16, 80), compression="adobe_deflate")
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         offset = file.pages.first.dataoffsets[-1]
     path = written(content[:offset] + bytes(20) + content[offset + 20 :])
@@ -352,10 +352,10 @@ def test_what_is_written_from_a_damaged_file_does_not_appear(written):
 
 @pytest.mark.parametrize("options", [{}, {"tile": (16, 16), "compression": "zstd"}], ids=str)
 def test_a_file_that_is_replaced_or_deleted_meanwhile_stays_what_it_was(written, options):
-    pixels = picture(seed=11)
+    pixels = random_pixels(seed=11)
     path = written(by_tifffile(pixels, **options))
     rows = read_image(path).pixels
-    path.with_name("other").write_bytes(by_tifffile(picture(seed=12), **options))
+    path.with_name("other").write_bytes(by_tifffile(random_pixels(seed=12), **options))
     path.with_name("other").replace(path)
     assert np.array_equal(rows[50:], pixels[50:])
     path.unlink()
@@ -364,15 +364,15 @@ def test_a_file_that_is_replaced_or_deleted_meanwhile_stays_what_it_was(written,
 
 @pytest.mark.parametrize("options", [{}, {"tile": (16, 16), "compression": "zstd"}], ids=str)
 @pytest.mark.parametrize("change", ["written to", "cut off"])
-def test_a_file_that_is_changed_meanwhile_is_noticed(written, options, change):
-    path = written(by_tifffile(picture(seed=13), **options))
+def test_a_file_that_is_modified_while_open_is_noticed(written, options, change):
+    path = written(by_tifffile(random_pixels(seed=13), **options))
     rows = read_image(path).pixels
     if change == "cut off":
         before = path.stat().st_mtime_ns
         os.truncate(path, 3000)
         os.utime(path, ns=(before, before))  # so coarse that it has not moved on
     else:
-        path.write_bytes(by_tifffile(picture(seed=14), **options))
+        path.write_bytes(by_tifffile(random_pixels(seed=14), **options))
         os.utime(path, ns=(0, 0))  # however coarse the clock of the file system is
     with pytest.raises(FusionlabError, match=f"{path}: .* modified", check=refused("unreadable")):
         rows[50:]

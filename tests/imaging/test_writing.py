@@ -22,7 +22,7 @@ SHAPES = {"gray": (33, 21), "rgb": (33, 21, 3), "gray, 1x1": (1, 1), "rgb, 3 wid
 """An image 3 wide looks like one of 3 channels."""
 
 
-def picture(depth, shape, seed=0):
+def random_pixels(depth, shape, seed=0):
     """Random pixels over the whole range of a depth."""
     rng = np.random.default_rng(seed)
     if depth == 32:
@@ -41,7 +41,7 @@ def test_every_depth_has_a_format():
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize(("suffix", "depth"), LOSSLESS)
 def test_what_a_lossless_format_holds_comes_back_bit_for_bit(suffix, depth, shape, record):
-    pixels = picture(depth, shape, seed=1)
+    pixels = random_pixels(depth, shape, seed=1)
     found = decode_image(FORMATS[suffix].encode(pixels, record), "x")
     assert found.notes == ()
     assert found.pixels.dtype == pixels.dtype
@@ -53,7 +53,7 @@ def test_what_a_lossless_format_holds_comes_back_bit_for_bit(suffix, depth, shap
 @pytest.mark.parametrize("shape", [SHAPES["gray"], SHAPES["rgb"]], ids=["gray", "rgb"])
 @pytest.mark.parametrize(("suffix", "depth"), EVERY)
 def test_the_same_pixels_give_the_same_bytes(suffix, depth, shape, record):
-    pixels = picture(depth, shape, seed=2)
+    pixels = random_pixels(depth, shape, seed=2)
     encode = FORMATS[suffix].encode
     assert encode(pixels, record) == encode(pixels.copy(), record)
     assert isinstance(encode(pixels, record), bytes)
@@ -62,14 +62,14 @@ def test_the_same_pixels_give_the_same_bytes(suffix, depth, shape, record):
 @pytest.mark.parametrize(("suffix", "depth"), LOSSLESS)
 def test_views_are_written_as_they_look(suffix, depth):
     """Mirrored, every other column, channels first: whatever the memory looks like."""
-    whole = picture(depth, (20, 30, 3), seed=3)
+    whole = random_pixels(depth, (20, 30, 3), seed=3)
     for view in (whole[::-1], whole[:, ::2], whole.transpose(1, 0, 2), whole[..., 1]):
         found = decode_image(FORMATS[suffix].encode(view, ""), "x")
         assert np.array_equal(found.pixels, view)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg"])
-def test_jpeg_keeps_color_edges_and_changes_smooth_pictures_little(suffix):
+def test_jpeg_keeps_color_edges_and_changes_smooth_images_little(suffix):
     """At quality 95 without chroma subsampling, a red edge between two pixels stays one."""
     ramp = np.tile(np.arange(0, 160, 5, dtype=np.uint8), (32, 1))
     for pixels in (ramp, np.dstack([ramp, ramp.T, 255 - ramp])):
@@ -89,14 +89,14 @@ def test_jpeg_keeps_color_edges_and_changes_smooth_pictures_little(suffix):
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
 def test_other_programs_read_the_same_8_bit_pixels(suffix, record):
     for shape in SHAPES.values():
-        pixels = picture(8, shape, seed=4)
+        pixels = random_pixels(8, shape, seed=4)
         with PIL.Image.open(io.BytesIO(FORMATS[suffix].encode(pixels, record))) as file:
             assert np.array_equal(np.asarray(file), pixels)
 
 
 def test_other_programs_read_the_same_16_bits():
     """Pillow reads gray in full, and of color in PNG the upper half of the bits."""
-    gray, rgb = picture(16, (33, 21), seed=5), picture(16, (33, 21, 3), seed=5)
+    gray, rgb = random_pixels(16, (33, 21), seed=5), random_pixels(16, (33, 21, 3), seed=5)
     for suffix in (".png", ".tif"):
         with PIL.Image.open(io.BytesIO(FORMATS[suffix].encode(gray, RECORD))) as file:
             assert np.array_equal(np.asarray(file), gray)
@@ -111,7 +111,7 @@ def test_other_programs_read_the_same_16_bits():
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_png_with_a_record_is_sound_down_to_its_checksums(depth):
     """Pillow's `verify` reads every chunk and its checksum; `text` is the reader of iTXt."""
-    content = pillow_formats.encode_png(picture(depth, (9, 8, 3), seed=6), RECORD)
+    content = pillow_formats.encode_png(random_pixels(depth, (9, 8, 3), seed=6), RECORD)
     with PIL.Image.open(io.BytesIO(content)) as file:
         file.verify()
     with PIL.Image.open(io.BytesIO(content)) as file:
@@ -124,23 +124,23 @@ def test_a_png_with_a_record_is_sound_down_to_its_checksums(depth):
 @pytest.mark.parametrize("text", [RECORD, "größer, 更大", "x" * 2_000_000], ids=["a", "b", "c"])
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_png_gives_its_record_back(depth, text):
-    content = pillow_formats.encode_png(picture(depth, (9, 8), seed=7), text)
+    content = pillow_formats.encode_png(random_pixels(depth, (9, 8), seed=7), text)
     assert pillow_formats.png_record(content) == text
 
 
 @pytest.mark.parametrize("depth", [8, 16, 32])
 def test_a_tiff_gives_its_record_back(depth):
-    assert tiff.record(tiff.encode(picture(depth, (9, 8, 3), seed=8), RECORD)) == RECORD
+    assert tiff.record(tiff.encode(random_pixels(depth, (9, 8, 3), seed=8), RECORD)) == RECORD
 
 
 def test_where_no_record_was_written_there_is_none():
-    gray = picture(8, (9, 8), seed=9)
+    gray = random_pixels(8, (9, 8), seed=9)
     assert pillow_formats.png_record(pillow_formats.encode_png(gray)) is None
     assert tiff.record(tiff.encode(gray)) is None
 
 
 def test_a_record_is_found_without_the_limit_of_pillow_and_leaves_it(monkeypatch):
-    content = pillow_formats.encode_png(picture(8, (9, 8), seed=10), RECORD)
+    content = pillow_formats.encode_png(random_pixels(8, (9, 8), seed=10), RECORD)
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 10)
     assert pillow_formats.png_record(content) == RECORD
     assert PIL.Image.MAX_IMAGE_PIXELS == 10
@@ -148,7 +148,7 @@ def test_a_record_is_found_without_the_limit_of_pillow_and_leaves_it(monkeypatch
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp"])
 def test_a_format_without_room_for_a_record_goes_without(suffix):
-    gray = picture(8, (9, 8), seed=11)
+    gray = random_pixels(8, (9, 8), seed=11)
     assert FORMATS[suffix].encode(gray, RECORD) == FORMATS[suffix].encode(gray, "")
 
 
@@ -172,7 +172,7 @@ def spooled(pixels):
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize(("suffix", "depth"), EVERY)
 def test_rows_give_the_bytes_that_arrays_give(suffix, depth, shape, record, bands_of_few_rows):
-    pixels = picture(depth, shape, seed=14)
+    pixels = random_pixels(depth, shape, seed=14)
     assert FORMATS[suffix].encode(spooled(pixels), record) == FORMATS[suffix].encode(pixels, record)
 
 
@@ -182,7 +182,7 @@ def test_rows_give_the_bytes_that_arrays_give(suffix, depth, shape, record, band
 def test_a_tiff_written_by_rows_has_the_bytes_of_one_encoded(
     tmp_path, depth, shape, record, bands_of_few_rows
 ):
-    pixels, path = picture(depth, shape, seed=15), tmp_path / "x.tif"
+    pixels, path = random_pixels(depth, shape, seed=15), tmp_path / "x.tif"
     write = FORMATS[".tif"].write
     with atomic_write_all({path: lambda file: write(file, spooled(pixels), record)}):
         pass
@@ -210,19 +210,19 @@ def test_the_nearest_depth_is_the_one_that_keeps_most(suffix, expected):
     assert {depth: FORMATS[suffix].nearest(depth) for depth in expected} == expected
 
 
-def test_rather_too_deep_a_format_than_one_that_loses():
+def test_a_deeper_format_is_preferred_to_one_that_loses_bits():
     assert Format((8, 32), tiff.encode).nearest(16) == 32
     assert Format((16, 32), tiff.encode).nearest(8) == 16
 
 
 def test_the_format_is_that_of_the_suffix_in_any_case():
-    content = format_of(Path("image.PNG")).encode(picture(16, (9, 8, 3), seed=12), "")
+    content = format_of(Path("image.PNG")).encode(random_pixels(16, (9, 8, 3), seed=12), "")
     assert content.startswith(b"\x89PNG")
     assert content[pillow_formats.PNG_BITS] == 16
 
 
 @pytest.mark.parametrize("name", ["image.gif", "image.webp", "image", ".png", "image.png.json"])
-def test_a_name_that_asks_for_no_format_is_refused(name):
+def test_a_name_without_a_known_suffix_is_refused(name):
     with pytest.raises(FusionlabError, match="must end in one of .png, .jpg, .jpeg") as caught:
         format_of(Path(name))
     assert (caught.value.code, caught.value.path) == ("output-format", Path(name))
@@ -230,7 +230,7 @@ def test_a_name_that_asks_for_no_format_is_refused(name):
 
 @pytest.mark.parametrize(("suffix", "depth"), LOSSLESS)
 def test_an_encoded_image_is_a_file_once_it_is_written(tmp_path, suffix, depth):
-    path, pixels = tmp_path / f"image{suffix}", picture(depth, (9, 8, 3), seed=13)
+    path, pixels = tmp_path / f"image{suffix}", random_pixels(depth, (9, 8, 3), seed=13)
     with atomic_write_all({path: format_of(path).encode(pixels, RECORD)}):
         pass
     assert np.array_equal(read_image(path).pixels, pixels)

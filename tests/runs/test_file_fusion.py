@@ -91,12 +91,12 @@ def test_the_same_product_gives_the_same_bytes(image, tmp_path, suffix):
 # --- doubles
 
 
-def test_the_same_path_twice_is_told(image):
+def test_the_same_path_twice_gives_a_note(image):
     a = image("a.png")
     assert fused([a, a])[1] == ["a.png is the same image as a.png"]
 
 
-def test_a_copy_is_told_with_the_first_of_its_kind(image, tmp_path):
+def test_a_copy_gives_a_note_with_the_first_image_of_its_content(image, tmp_path):
     a, b = image("a.png"), image("b.png")
     for name in ("copy.png", "again.tif"):  # the content decides, not the name
         (tmp_path / name).write_bytes(a.read_bytes())
@@ -106,7 +106,7 @@ def test_a_copy_is_told_with_the_first_of_its_kind(image, tmp_path):
     ]
 
 
-def test_different_images_are_told_nothing_about(image):
+def test_different_images_give_no_note(image):
     assert fused([image("a.png"), image("b.png")])[1] == []
 
 
@@ -145,7 +145,7 @@ def test_a_note_tells_the_sizes_as_width_by_height(image):
         (100, "; its aspect ratio changes by 100.0%"),  # from 1:1 to 2:1
     ],
 )
-def test_changed_proportions_are_told_beyond_one_percent(image, width, told):
+def test_a_change_of_the_aspect_ratio_is_noted_beyond_one_percent(image, width, told):
     paths = [image("a.png", (50, 100)), image("b.png", (100, width))]
     assert fused(paths, resize="first")[1] == [f"b.png is resized from {width}x100 to 100x50{told}"]
 
@@ -191,7 +191,7 @@ def test_the_result_is_as_deep_as_the_deepest_source(image, dtypes, dtype):
 
 
 @pytest.mark.parametrize("depth", [8, 16, 32])
-def test_a_depth_that_is_asked_for_wins(image, depth):
+def test_a_requested_depth_wins(image, depth):
     pixels, _ = fused([image("a.png"), image("b.png")], "fused.tif", depth=depth)
     assert 8 * pixels.dtype.itemsize == depth
 
@@ -258,7 +258,7 @@ SPARSE[0, :2] = 200
         (RAMP, "0,101", ""),
     ],
 )
-def test_a_scale_that_hides_a_source_is_told(pixels, scale, told):
+def test_a_scale_that_hides_a_source_gives_a_note(pixels, scale, told):
     notes = scaled(pixels, scale)
     assert len(notes) == bool(told)
     assert not told or notes[0].startswith(f"x.tif {told}")
@@ -286,7 +286,7 @@ def test_a_map_that_would_replace_a_source_is_refused(image, tmp_path):
 
 
 @pytest.mark.parametrize("there", ["fused.png", "fused.png.json", "maps/fused-weights-2-b.png"])
-def test_any_file_in_the_way_is_refused_before_the_work(image, tmp_path, there):
+def test_any_existing_file_is_refused_before_the_work(image, tmp_path, there):
     paths = [image("a.png"), image("b.png")]
     (tmp_path / "maps").mkdir()
     (tmp_path / there).touch()
@@ -310,7 +310,7 @@ def test_an_image_too_large_for_its_format_is_one_sentence(image, tmp_path):
 
 
 @pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
-def test_memory_that_does_not_suffice_is_one_sentence(image, monkeypatch, error):
+def test_insufficient_memory_is_one_sentence(image, monkeypatch, error):
     def full(*args, **kwargs):
         raise error
 
@@ -327,7 +327,7 @@ def test_a_source_that_claims_too_many_pixels_is_refused(image):
     fusing(max_pixels=None).load([a, b])
 
 
-def test_the_notes_of_the_sources_come_along(image, tmp_path):
+def test_the_notes_of_the_sources_are_notes_of_the_product(image, tmp_path):
     a = image("a.png")
     iio.imwrite("b.png", RNG.integers(0, 256, (12, 16, 4), dtype=np.uint8))
     assert fused([a, tmp_path / "b.png"])[1] == [f"{tmp_path}/b.png: its alpha channel is ignored"]

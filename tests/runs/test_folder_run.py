@@ -81,7 +81,7 @@ def spied(**replaced):
 # --- what comes out
 
 
-def test_each_stem_becomes_a_picture_and_a_line(here):
+def test_each_stem_becomes_an_image_and_a_line(here):
     images(3, "ir", "vis", "uv")
     assert set(run(sources=("ir", "vis", "uv")).values()) == {"fused"}
     for stem in ("000", "001", "002"):
@@ -151,7 +151,7 @@ def test_of_images_that_are_fused_together_one_fails_alone(here):
     assert found["002"].problem.startswith("002: vis/002.tif holds NaN or infinity at 1 of 192")
 
 
-def test_outcomes_come_in_the_order_of_the_entries_whatever_fails(here):
+def test_outcomes_come_in_the_order_of_the_items_whatever_fails(here):
     images(20, "ir", "vis")
     for number in (0, 3, 4, 11, 19):
         Path(f"vis/{number:03}.png").write_bytes(b"damaged")
@@ -183,7 +183,7 @@ def test_each_kind_of_failure_is_a_sentence_with_the_name_of_the_file(here):
     assert problems[5] == ""
 
 
-def test_a_picture_too_large_for_its_format_fails_by_itself(here):
+def test_a_image_too_large_for_its_format_fails_by_itself(here):
     images(2, "ir", "vis")
     for folder in ("ir", "vis"):
         iio.imwrite(f"{folder}/000.png", np.zeros((1, 65_536), np.uint8))
@@ -214,14 +214,14 @@ def test_reading_and_fusing_run_ahead_of_the_outcomes_but_never_far(here):
     assert started == {"load": 30, "fuse": 30}
 
 
-def test_nothing_is_read_before_somebody_asks(here):
+def test_nothing_is_read_before_the_first_outcome_is_requested(here):
     images(2, "ir", "vis")
     run_ = outcomes(file_fusion=spied(load=lambda *_: pytest.fail("read")))
     assert not Path("out").exists()
     run_.close()
 
 
-def test_reading_goes_on_while_the_fusion_computes_and_a_picture_is_written(here):
+def test_reading_goes_on_while_the_fusion_computes_and_an_image_is_written(here):
     """A run that overlapped nothing would wait for ever."""
     images(4, "ir", "vis")
     third_read, first_written = Event(), Event()
@@ -251,7 +251,7 @@ def test_seconds_are_counted_for_each_part(here):
 # --- stopping
 
 
-def test_a_caller_that_stops_asking_leaves_complete_pictures_only(here):
+def test_a_caller_that_stops_asking_leaves_complete_images_only(here):
     images(20, "ir", "vis")
     with closing(outcomes()) as found:
         next(found)
@@ -271,7 +271,7 @@ def test_a_caller_that_stops_asking_leaves_complete_pictures_only(here):
 def test_a_disk_that_fills_up_ends_the_run_and_what_is_there_is_complete(here, monkeypatch):
     images(12, "ir", "vis")
     write = Path.write_bytes
-    left = iter(range(6))  # a tidy manifest, and five pictures
+    left = iter(range(6))  # a tidy manifest, and five images
 
     def full(path, content):
         if next(left, None) is None:
@@ -290,7 +290,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_what_is_there_is_complete(here, m
     assert tree("out") == tree("undisturbed")
 
 
-def test_a_manifest_that_cannot_be_written_leaves_no_picture_behind(here, monkeypatch):
+def test_a_manifest_that_cannot_be_written_leaves_no_image_behind(here, monkeypatch):
     images(3, "ir", "vis")
 
     def full(*args):
@@ -332,7 +332,7 @@ def test_a_refused_run_changes_nothing_and_its_advice_works(here):
     assert set(run(resume=True).values()) == {"skipped"}
 
 
-def test_files_of_somebody_else_are_never_replaced_unasked(here):
+def test_files_of_other_programs_are_never_replaced_by_default(here):
     images(3, "ir", "vis")
     Path("out").mkdir()
     Path("out/001.png").write_bytes(b"precious")
@@ -348,7 +348,7 @@ def test_files_of_somebody_else_are_never_replaced_unasked(here):
 
 
 @pytest.mark.parametrize("there", ["out/001.png.json", "maps/001-weights-2-001.png"])
-def test_the_files_beside_a_picture_are_as_safe_as_the_picture(here, there):
+def test_the_files_beside_an_image_are_as_safe_as_the_image(here, there):
     images(3, "ir", "vis")
     run()
     Path(there).parent.mkdir(exist_ok=True)
@@ -419,7 +419,7 @@ def test_a_file_where_the_folder_should_be_is_one_sentence(here):
     assert Path("out").read_bytes() == b"precious"
 
 
-def test_an_entry_that_cannot_be_fused_needs_no_room(here):
+def test_an_item_that_cannot_be_fused_replaces_nothing(here):
     images(2, "ir", "vis")
     Path("vis/000.png").unlink()
     Path("out").mkdir()
@@ -526,7 +526,7 @@ def test_an_interrupted_run_that_overwrites_can_be_resumed(here):
     assert tree("out") == tree("undisturbed")
 
 
-def test_a_line_that_was_cut_off_costs_that_picture_only(here):
+def test_a_truncated_line_costs_only_its_image(here):
     images(3, "ir", "vis")
     run()
     content = tree("out")
@@ -549,7 +549,7 @@ def test_a_manifest_of_garbage_finishes_nothing_and_lets_nothing_be_replaced(her
     assert set(run(resume=True).values()) == {"skipped"}
 
 
-def test_leftovers_of_a_killed_run_are_swept_when_it_is_resumed(here):
+def test_temporary_files_of_a_killed_run_are_removed_when_it_is_resumed(here):
     images(1, "ir", "vis")
     for folder in ("out", "maps"):
         Path(folder).mkdir()
@@ -624,4 +624,4 @@ def test_a_run_killed_before_any_of_its_steps_is_resumed_to_the_same_bytes(here)
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 25  # two files a picture, each made, opened, renamed, ...
+    assert int(done.stdout) > 25  # two files an image, each made, opened, renamed, ...

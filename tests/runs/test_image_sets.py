@@ -202,7 +202,7 @@ def test_one_folder_without_two_letters_is_no_image_set(tmp_path, names):
 
 
 @pytest.mark.parametrize("name", ["gone", "file"])
-def test_what_is_no_folder_is_told_with_its_name(tmp_path, name):
+def test_what_is_not_a_folder_is_refused_with_its_name(tmp_path, name):
     put(tmp_path, "file", "ir/x.png")
     for folders in ([name], ["ir", name]):
         with pytest.raises(FusionlabError, match=f"/{name}: ", check=refused("unreadable")):

@@ -21,7 +21,7 @@ def note(manifest, stem, key, contents):
 
 
 def noted(folder, stem="x", key="k", content=b"pixels"):
-    """Write a picture and note it, as a run does."""
+    """Write an image and note it, as a run does."""
     path = folder / f"{stem}.png"
     path.write_bytes(content)
     manifest = RunManifest(folder)
@@ -29,7 +29,7 @@ def noted(folder, stem="x", key="k", content=b"pixels"):
     return path
 
 
-def test_a_picture_that_is_noted_and_there_is_finished(tmp_path):
+def test_an_image_that_is_noted_and_exists_is_finished(tmp_path):
     path = noted(tmp_path)
     assert RunManifest(tmp_path).is_finished("x", "k", [path])
 
@@ -42,7 +42,7 @@ def test_a_manifest_remembers_what_it_notes_itself(tmp_path):
     assert manifest.has_file("x", tmp_path / "x.png")
 
 
-def test_another_key_is_another_picture(tmp_path):
+def test_another_key_is_another_image(tmp_path):
     path = noted(tmp_path)
     assert not RunManifest(tmp_path).is_finished("x", "other", [path])
 
@@ -54,7 +54,7 @@ def test_other_bytes_are_not_finished(tmp_path, content):
     assert not RunManifest(tmp_path).is_finished("x", "k", [path])
 
 
-def test_a_picture_that_is_gone_is_not_finished(tmp_path):
+def test_a_deleted_image_is_not_finished(tmp_path):
     path = noted(tmp_path)
     path.unlink()
     assert not RunManifest(tmp_path).is_finished("x", "k", [path])

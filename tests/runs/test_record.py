@@ -20,15 +20,9 @@ from fusionlab.imaging import pillow_formats, rows, tiff
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.rows import OnDiskRows
 from fusionlab.plugins.host import installed
+from fusionlab.runs.destination import is_record_path, record_path
 from fusionlab.runs.file_fusion import FileFusion
-from fusionlab.runs.record import (
-    LIBRARIES,
-    is_record_path,
-    is_unchanged,
-    pixels_sha256,
-    read_record,
-    record_path,
-)
+from fusionlab.runs.record import LIBRARIES, is_unchanged, pixels_sha256, read_record
 
 RNG = np.random.default_rng(0)
 
@@ -71,7 +65,7 @@ def fuse(paths, output="fused.png", strategy="mean", backbone="identity", **sett
 # --- what it holds
 
 
-def test_a_record_holds_what_the_picture_is_a_function_of():
+def test_a_record_holds_what_the_image_is_a_function_of():
     write("ir/a.png")
     write("vis/b.tif", (12, 16, 3), np.uint16)
     record = fuse(["ir/a.png", "vis/b.tif"], "out.tif", "l1norm,r=2", "densefuse", tile=64)
@@ -189,7 +183,7 @@ def test_the_same_input_gives_the_same_bytes_anywhere_at_any_time(tmp_path, monk
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
-def test_no_file_tells_where_or_when_it_was_made(tmp_path, suffix):
+def test_no_file_reveals_where_or_when_it_was_made(tmp_path, suffix):
     write("ir/x.png"), write("vis/x.png")
     fuse([tmp_path / "ir/x.png", tmp_path / "vis/x.png"], tmp_path / f"fused{suffix}")
     for path in (tmp_path / f"fused{suffix}", tmp_path / f"fused{suffix}.json"):
@@ -214,7 +208,7 @@ def test_no_file_tells_where_or_when_it_was_made(tmp_path, suffix):
         (["/data/x.png", "/data/x.png", "/data/y/x.png"], ["data/x.png", "data/x.png", "y/x.png"]),
     ],
 )
-def test_names_say_which_source_was_which_and_not_where_it_lay(given, kept):
+def test_names_distinguish_the_sources_without_revealing_their_location(given, kept):
     from fusionlab.runs.record import _portable_names
 
     assert _portable_names(given) == kept
@@ -279,7 +273,7 @@ def test_formats_without_room_have_it_beside_them_only(suffix):
         read_record(Path(f"fused{suffix}"))
 
 
-def test_what_is_inside_counts_more_than_what_lies_beside():
+def test_the_record_inside_takes_precedence_over_the_one_beside():
     record = fuse([write("a.png"), write("b.png")])
     other = {**record, "method": "somebody/else"}
     Path("fused.png.json").write_text(json.dumps(other))
@@ -287,7 +281,7 @@ def test_what_is_inside_counts_more_than_what_lies_beside():
     assert read_record(Path("fused.png.json")) == other
 
 
-def test_the_record_beside_a_picture_is_named_after_it():
+def test_the_record_beside_an_image_is_named_after_it():
     assert record_path(Path("x/fused.png")) == Path("x/fused.png.json")
     assert is_record_path(Path("fused.png.json"))
     assert is_record_path(Path("FUSED.PNG.JSON"))
@@ -376,7 +370,7 @@ def test_a_record_with_a_part_missing_or_malformed_is_none():
         assert read({**record, "sources": [record["sources"][0], part]}) == "no-record"
 
 
-def test_foreign_pictures_carry_no_record():
+def test_images_of_other_programs_have_no_record():
     write("plain.png"), write("plain.tif")
     tifffile.imwrite("text.tif", np.zeros((4, 4), np.uint8), description="taken in Chernivtsi")
     tifffile.imwrite("json.tif", np.zeros((4, 4), np.uint8), description='{"method": "x"}')

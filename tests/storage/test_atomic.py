@@ -153,7 +153,7 @@ def test_a_disk_that_is_full_at_the_second_file_leaves_no_first(tmp_path, monkey
     assert (tmp_path / "b").read_text() == "old"
 
 
-def test_a_folder_that_is_not_there_is_said_in_one_sentence(tmp_path):
+def test_a_missing_folder_is_one_sentence(tmp_path):
     files = {tmp_path / "a": b"first", tmp_path / "nowhere" / "b": b"second"}
     with (
         pytest.raises(FusionlabError, check=refused("unwritable", tmp_path / "nowhere/b")),
@@ -163,7 +163,7 @@ def test_a_folder_that_is_not_there_is_said_in_one_sentence(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_a_place_that_is_taken_meanwhile_leaves_complete_files_only(tmp_path):
+def test_a_path_that_is_taken_in_the_meantime_leaves_only_complete_files(tmp_path):
     files = {tmp_path / "a": b"first", tmp_path / "b": b"second", tmp_path / "c": b"third"}
     unwritable = refused("unwritable", tmp_path / "b")
     with pytest.raises(FusionlabError, check=unwritable), atomic_write_all(files):

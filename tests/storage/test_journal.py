@@ -108,7 +108,7 @@ def test_a_file_that_cannot_be_used_is_one_sentence_with_a_code(journal):
         assert (caught.value.code, caught.value.path) == (code, journal.path)
 
 
-def test_what_is_no_json_is_refused_and_leaves_the_file_as_it_was(journal):
+def test_a_value_that_is_not_json_is_refused_and_the_file_is_unchanged(journal):
     journal.append({"a": 1})
     with pytest.raises(TypeError):
         journal.append({"b": object()})
