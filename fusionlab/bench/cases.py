@@ -21,7 +21,7 @@ class Case:
     """One combination of everything that can be chosen.
 
     Args:
-        method: `BACKBONE[@TAG]/STRATEGY[,name=value]`.
+        method: `BACKBONE[@TAG][,name=value]/STRATEGY[,name=value]`.
         width: width of the sources, in pixels.
         height: height of the sources, in pixels.
         sources: number of sources.

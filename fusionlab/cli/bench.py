@@ -88,7 +88,7 @@ def _sizes(
     "--method",
     "methods",
     multiple=True,
-    metavar="BACKBONE[@TAG]/STRATEGY[,name=value]",
+    metavar="[BACKBONE[@TAG]/]STRATEGY[,name=value]",
     help="The method to measure.  [default: the default backbone and strategy]",
 )
 @click.option(

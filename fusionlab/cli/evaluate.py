@@ -42,7 +42,7 @@ Ctrl-C.
     "--method",
     "methods",
     multiple=True,
-    metavar="BACKBONE[@TAG]/STRATEGY[,name=value]",
+    metavar="[BACKBONE[@TAG]/]STRATEGY[,name=value]",
     help="A row: fuse the set with this method; repeatable.  [default: those of the preset, unless "
     "--fused is given]",
 )

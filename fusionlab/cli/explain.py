@@ -76,13 +76,18 @@ def command_of(record: dict[str, Any]) -> str:
 
 
 def _backbone(record: dict[str, Any]) -> str:
-    """Return the backbone with its weights; those that no plugin ships are given by their file."""
+    """Return the backbone with its weights and parameters.
+
+    Weights that no plugin ships are given by their file.
+    """
+    name_and_tag, comma, parameters = record["method"].partition("/")[0].partition(",")
     weights = record["weights"]
     if not weights:
-        return str(record["backbone"])
-    tag = record["method"].partition("/")[0].rpartition("@")[2]
+        return f"{record['backbone']}{comma}{parameters}"
+    tag = name_and_tag.rpartition("@")[2]
     shipped = tag == weights["tag"]  # otherwise the method says TAG-HASH
-    return f"{record['backbone']}@{tag if shipped else weights['tag'] + '.safetensors'}"
+    tag = tag if shipped else f"{weights['tag']}.safetensors"
+    return f"{record['backbone']}@{tag}{comma}{parameters}"
 
 
 def _facts(record: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 )
 @click.option(
     "--backbone",
-    metavar="NAME[@TAG]",
+    metavar="NAME[@TAG][,name=value]",
     envvar="FUSIONLAB_BACKBONE",
     show_envvar=True,
     help="Frozen encoder and decoder, and its weights: see 'fusionlab backbones', or give the "

@@ -40,6 +40,7 @@ def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
     registrations = (
         plugins.backbones.registration_of(type(backbone)),
         plugins.strategies.registration_of(type(strategy)),
+        plugins.engines.find(fusion.engine),
     )
     used = {registration.plugin for registration in registrations if registration}
     card = fusion.card

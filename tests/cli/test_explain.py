@@ -144,6 +144,35 @@ def test_the_command_it_prints_makes_the_same_bytes_again(folder, monkeypatch, a
     assert [Path(name).read_bytes() for name in names] == first
 
 
+SCALED = """
+    from fusionlab import Backbone, BackboneRef, Level, hookimpl
+
+    @hookimpl
+    def fusionlab_backbones(): return [BackboneRef("scaled", "lab_scaled:Scaled", "Scaled.")]
+
+    class Scaled(Backbone):
+        "Scaled."
+        levels = (Level(channels=1, stride=1),)
+        receptive_field = (0, 0)
+        def __init__(self, gain: float = 1.0):
+            super().__init__()
+        def encode(self, images): return (images * self.gain,)
+        def decode(self, features): return features[0]
+"""
+
+
+def test_the_command_names_the_parameters_of_the_backbone(folder, install):
+    install("lab-scaled", SCALED)
+    fuse("--strategy", "mean", "a.png", "b.png", "-o", "fused.png", backbone="scaled,gain=0.5")
+    before = Path("fused.png").read_bytes()
+    words = printed_command("fused.png")
+    assert words[words.index("--backbone") + 1] == "scaled,gain=0.5"
+    for name in ("fused.png", "fused.png.json"):
+        Path(name).unlink()
+    assert call(*words[1:]).exit_code == 0
+    assert Path("fused.png").read_bytes() == before
+
+
 def test_the_command_makes_the_same_bytes_with_a_network_too(folder):
     fuse("--strategy", "l1norm", "color.png", "a.png", "-o", "f.png", backbone="densefuse@1e2")
     _, *words = printed_command("f.png")
