@@ -57,6 +57,14 @@ def _clean_environment(monkeypatch):
     installed.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def densefuse():
+    """Return the network with trained weights: outputs of random ones are too small for errors."""
+    from fusionlab import Fusion
+
+    return Fusion("densefuse@1e2").backbone
+
+
 @pytest.fixture
 def shared() -> Path:
     """Return the folder of oracles and real images next to the checkout of the developers."""

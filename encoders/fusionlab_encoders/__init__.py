@@ -1,7 +1,7 @@
 """The backbones that ship with fusionlab: one file each, and their weights.
 
-They are an ordinary plugin. `fusionlab` never imports this package; it finds it through the
-same entry point as a stranger's.
+They are an ordinary plugin: `fusionlab` never imports this package, but finds it through the same
+entry point as third-party packages.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def fusionlab_presets() -> list[Preset]:
     return [
         Preset(
             name="paper",
-            summary="each result stretched from its minimum to its maximum, as for Table II",
+            summary="each result normalized from its minimum to its maximum, as for Table II",
             settings={"range_policy": "minmax"},
             backbones=[f"densefuse@{tag}" for tag in ("1e0", "1e1", "1e2", "1e3")],
             published=TABLE_II,
             published_images=20,
-            # Section III-A; which of its four lambdas is the user's to say
+            # Section III-A; the user chooses one of its four lambdas
             trainings={
                 "densefuse": {
                     "epochs": (4,),

@@ -1,4 +1,4 @@
-"""DenseFuse: the dense-block autoencoder of Li & Wu, exactly as their Table I prints it.
+"""DenseFuse: the dense-block autoencoder of Li & Wu, as defined in their Table I.
 
     layer     C1  DC1  DC2  DC3 | C2  C3  C4  C5      all 3x3, stride 1, reflection padding
     channels   1   16   32   48 | 64  64  32  16  in  ReLU after each but the last
@@ -25,14 +25,14 @@ class DenseFuse(Backbone):
 
     One level of 64 features at full resolution.
 
-    Inside, images are gray levels in 0..255 as in the authors' program: with 0..1 inside, the
-    lambda of Eq. 1 would mean something else (the pixel loss is "three orders of magnitude"
-    above the SSIM loss only on this scale).
+    Inside, images are gray levels 0..255, as in the authors' program. With 0..1 the lambda of Eq. 1
+    would have another meaning: only in gray levels is the pixel loss "three orders of magnitude"
+    above the SSIM loss.
 
     Differs from the released programs:
 
-    * the dense block concatenates [old, new]; the TensorFlow original [new, old]. The two are
-      the same network with permuted kernels;
+    * the dense block concatenates [old, new], the TensorFlow original [new, old]: the same network
+      with permuted kernels;
     * the last layer has no ReLU (Table I, and the original); the PyTorch port has one.
     """
 
@@ -51,14 +51,15 @@ class DenseFuse(Backbone):
 
     def encode(self, images: Tensor) -> Features:
         """Turn images `(M, 1, H, W)` in 0..1 into features `(M, 64, H, W)`, all >= 0."""
-        return DenseFuse.encode_tile(self, images, WHOLE)  # not that of a subclass, which asks us
+        # not the method of a subclass, which may call this one
+        return DenseFuse.encode_tile(self, images, WHOLE)
 
     def decode(self, features: Features) -> Tensor:
         """Turn features `(M, 64, H, W)` into images `(M, 1, H, W)`; 0..1, may overshoot."""
         return DenseFuse.decode_tile(self, features, WHOLE)
 
     def encode_tile(self, images: Tensor, borders: Borders) -> Features:
-        """Encode a tile; each layer leaves out its own margin, so that nothing is in vain."""
+        """Encode a tile; each layer crops its own halo, so that no pixel is computed in vain."""
         maps = self.c1(images * GRAY_LEVELS, borders).relu_()  # (M, 16, H, W)
         for conv in self.dense:
             new = conv(maps, borders).relu_()
@@ -66,7 +67,7 @@ class DenseFuse(Backbone):
         return (maps,)
 
     def decode_tile(self, features: Features, borders: Borders) -> Tensor:
-        """Decode a tile, likewise."""
+        """Decode a tile; each layer crops its own halo."""
         (maps,) = features
         for conv in (self.c2, self.c3, self.c4):
             maps = conv(maps, borders).relu_()
@@ -75,9 +76,9 @@ class DenseFuse(Backbone):
 
 
 class _Conv(nn.Conv2d):
-    """A 3x3 convolution that mirrors the image at its borders (the edge pixel not repeated).
+    """A 3x3 convolution with reflection padding at the borders of the image.
 
-    Elsewhere the result is smaller by a pixel.
+    The edge pixel is not repeated. On the other sides the result is smaller by a pixel.
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
@@ -90,8 +91,8 @@ class _Conv(nn.Conv2d):
 def _mirrored(maps: Tensor, borders: Borders) -> Tensor:
     """Extend `(M, C, H, W)` by one mirrored pixel at every border of the image.
 
-    An axis of a single pixel has nothing to mirror and is repeated, as `numpy.pad` does it:
-    so every image from 1x1 on can be fused.
+    An axis of a single pixel has nothing to mirror and is repeated, as in `numpy.pad`, so images of
+    every size from 1x1 can be fused.
     """
     if not any(borders):
         return maps

@@ -1,7 +1,7 @@
-"""The backbone that does nothing: pixels are the features.
+"""The backbone without a network: pixels are the features.
 
-It is the baseline every learned backbone has to beat: with a near-lossless autoencoder, a
-linear rule such as `addition` gives the same picture on the pixels themselves.
+It is the baseline that a learned backbone has to beat: with a near-lossless autoencoder, a linear
+strategy such as `addition` gives the same image on the pixels themselves.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ GRAY_LEVELS = 255.0
 
 
 class Identity(Backbone):
-    """Pixels as one feature channel, in gray levels.
+    """Pixels as one feature channel, in gray levels 0..255.
 
-    0..255, like the features of DenseFuse.
-
-    The scale matters to rules with a temperature or a threshold: on both shipped backbones
-    they mean the same.
+    DenseFuse computes on the same scale, so that temperatures and thresholds of strategies have the
+    same meaning on both.
     """
 
     levels = (Level(channels=1, stride=1),)

@@ -1,8 +1,8 @@
-"""The backbone compiled by PyTorch: on CUDA into graphs, which a GPU runs in one go.
+"""The engine of `torch.compile`: on CUDA it compiles the backbone into CUDA graphs.
 
-The first tile of every size and position takes seconds to minutes, the next ones none; worth it for
-many images of one size. PyTorch compiles eight kinds of tiles and computes others as `eager` does.
-On CPUs nothing is gained.
+Compiling takes seconds to minutes for the first tile of every size and position, so it pays for
+many images of one size. PyTorch compiles at most eight kinds of tiles and runs others like `eager`.
+It gains nothing on CPUs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fusionlab.engine.precision import Precision
 
 
 class Compiled(Eager):
-    """Runs what `torch.compile` makes of the backbone."""
+    """Runs the backbone compiled by `torch.compile`."""
 
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         super().__init__(backbone, device, precision)
@@ -31,9 +31,9 @@ class Compiled(Eager):
         self._decoder: Callable[[Features, Borders], Tensor] = compiled(self.module.decode_tile)
 
     def _encode(self, images: Tensor, borders: Borders) -> Features:
-        found = self._encoder(images.to(self.dtype, memory_format=self.layout), borders)
-        # graphs write into the same memory again at the next tile
-        return tuple(level.clone() for level in found) if self._graphs else found
+        features = self._encoder(images.to(self.dtype, memory_format=self.layout), borders)
+        # CUDA graphs reuse their output memory for the next tile
+        return tuple(maps.clone() for maps in features) if self._graphs else features
 
     def _decode(self, features: Features, borders: Borders) -> Tensor:
         maps = tuple(level.to(memory_format=self.layout) for level in features)

@@ -1,7 +1,7 @@
-"""The default engine: PyTorch, operation by operation, in the layout that suits the device.
+"""The default engine: PyTorch, operation by operation, in the memory layout of the device.
 
-On CPUs that is channels-last: the plain network takes three quarters to five sixths of the time
-that it takes in the default layout, and rounds alike wherever a tile begins (docs/speed.md).
+On CPUs that is channels-last: the network takes three quarters to five sixths of the time of the
+default layout, and rounding does not depend on where a tile begins (docs/speed.md).
 """
 
 from __future__ import annotations
@@ -15,33 +15,37 @@ from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engine.base import Engine
 from fusionlab.engine.precision import Precision
 
-SMALL = 2 * 32**2
-"""Up to how many pixels a map counts as small: up to 32x32 oneDNN 3.12 has decoded one picture by
-another kernel than several; from 36x36 on it has not."""
+KERNEL_VARIES_UP_TO = 2 * 32**2
+"""Number of pixels up to which oneDNN may decode a single image with another kernel than a batch.
+oneDNN 3.12 was observed to do so up to 32x32, and not from 36x36 on."""
 
 
 class Eager(Engine):
-    """Runs the backbone itself; for half precision, a copy of it."""
+    """Runs the backbone itself, or a copy of it in half precision."""
 
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         super().__init__(backbone, device, precision)
-        whole = self.dtype == torch.float32
-        self.module = backbone if whole else deepcopy(backbone).to(self.dtype)
-        # cuDNN computes float32 in the other layout, and turns tensors around if need be
-        last = device.type == "cpu" or not whole
+        single = self.dtype == torch.float32
+        self.module = backbone if single else deepcopy(backbone).to(self.dtype)
+        # cuDNN computes float32 in the default layout, and would convert tensors
+        last = device.type == "cpu" or not single
         self.layout = torch.channels_last if last else torch.contiguous_format
 
     def _encode(self, images: Tensor, borders: Borders) -> Features:
         tile = images.to(self.dtype, memory_format=self.layout)
         if len(tile) > 1 or self.device.type != "cpu":
             return self.module.encode_tile(tile, borders)
-        # oneDNN has another kernel, that rounds in another way, for a batch of one, and nothing
-        # shall depend on what else there is to encode
+        # oneDNN rounds differently for a batch of one, and the result must not depend on what else
+        # is encoded
         twice = torch.cat([tile, tile])
         return tuple(level[:1] for level in self.module.encode_tile(twice, borders))
 
     def _decode(self, features: Features, borders: Borders) -> Tensor:
         maps = tuple(level.to(memory_format=self.layout) for level in features)
-        if len(maps[0]) == 1 and self.device.type == "cpu" and maps[0][0, 0].numel() <= SMALL:
+        if (
+            len(maps[0]) == 1
+            and self.device.type == "cpu"
+            and maps[0][0, 0].numel() <= KERNEL_VARIES_UP_TO
+        ):
             maps = tuple(torch.cat([level, level]) for level in maps)  # as in `_encode`
         return self.module.decode_tile(maps, borders)[: len(features[0])].float()

@@ -1,7 +1,7 @@
-"""OpenVINO: compiles the frozen network for the CPU it finds, its layers fused.
+"""The OpenVINO engine: compiles the frozen network for the CPU at hand, with fused layers.
 
-An extra, `pip install 'fusionlab-imaging[openvino]'`. The backbone is traced, so that one of
-somebody else's runs as well, as long as its graph depends on shapes alone.
+It needs an extra, `pip install 'fusionlab-imaging[openvino]'`. The backbone is traced, so any
+backbone works whose graph depends on shapes alone.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from fusionlab.engine.precision import Precision
 from fusionlab.errors import FusionlabError
 
 HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
-"""Precision -> what OpenVINO calls it, for those that its CPU plugin computes in."""
+"""Precision -> its name in OpenVINO, for those that its CPU plugin supports."""
 
 
 class OpenVINO(Engine):
-    """Runs what OpenVINO makes of the backbone; features and pictures are float32 outside.
+    """Runs the backbone compiled by OpenVINO; features and images are float32 outside.
 
     Raises:
-        FusionlabError: the package is not installed, the device is no CPU, or the precision is
+        FusionlabError: the package is not installed, the device is not a CPU, or the precision is
             not one of `HINTS`.
     """
 
@@ -52,11 +52,11 @@ class OpenVINO(Engine):
         self._core = openvino.Core()
         self._graphs: dict[object, Any] = {}
         self._running = Lock()
-        """A graph has one place for its results: two threads must not run it at once."""
+        """A graph has a single output buffer, so two threads must not run it at the same time."""
 
     def _encode(self, images: Tensor, borders: Borders) -> Features:
-        margin = self.backbone.halos(0)[0]
-        height, width = borders.size(images, margin)
+        encoder_halo, _, _ = self.backbone.halos(0)
+        height, width = borders.size(images, encoder_halo)
         shapes: list[tuple[int, ...]] = [
             (len(images), level.channels, height // level.stride, width // level.stride)
             for level in self.backbone.levels
@@ -65,52 +65,56 @@ class OpenVINO(Engine):
 
     def _decode(self, features: Features, borders: Borders) -> Tensor:
         stride = self.backbone.levels[0].stride
-        height, width = borders.size(features[0], self.backbone.halos(0)[2] // stride)
+        _, _, decoder_halo = self.backbone.halos(0)
+        height, width = borders.size(features[0], decoder_halo // stride)
         shape = len(features[0]), 1, height * stride, width * stride
         return self._run("decode", features, borders, [shape])[0]
 
     def _run(
         self, stage: str, tensors: Features, borders: Borders, shapes: list[tuple[int, ...]]
     ) -> Features:
-        """Run a graph; the results, of these shapes, lie in memory of their own."""
+        """Run a graph; return results of these shapes in newly allocated memory."""
         import openvino
 
-        # an axis of a single pixel is mirrored in another way, and takes a graph of its own
-        slim = tuple(edge == 1 for edge in tensors[0].shape[-2:])
-        key = stage, borders, slim, torch.get_num_threads()
-        found = tuple(torch.empty(shape) for shape in shapes)
+        # an axis of a single pixel is padded differently, and needs a graph of its own
+        single = tuple(edge == 1 for edge in tensors[0].shape[-2:])
+        key = stage, borders, single, torch.get_num_threads()
+        outputs = tuple(torch.empty(shape) for shape in shapes)
         with self._running:
             if key not in self._graphs:
-                self._graphs[key] = self._compiled(stage, tensors, borders, slim)
+                self._graphs[key] = self._compiled(stage, tensors, borders, single)
             request = self._graphs[key]
-            for number, maps in enumerate(found):  # else they would be copied
+            for number, maps in enumerate(outputs):  # avoids a copy
                 request.set_output_tensor(number, openvino.Tensor(maps.numpy(), shared_memory=True))
             request.infer([tensor.contiguous().numpy() for tensor in tensors], share_inputs=True)
-        return found
+        return outputs
 
     def _compiled(
-        self, stage: str, like: Features, borders: Borders, slim: tuple[bool, ...]
+        self, stage: str, like: Features, borders: Borders, single: tuple[bool, ...]
     ) -> Any:
         """Trace a stage of the backbone, and compile it for tiles of every size."""
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-        size = 8 * self.backbone.size_divisor + 2 * max(self.backbone.halos(0))  # small, so fast
+        # small, so that tracing is fast
+        size = 8 * self.backbone.size_divisor + 2 * max(self.backbone.halos(0))
         strides = [1] if stage == "encode" else [level.stride for level in self.backbone.levels]
-        given = tuple(
-            torch.zeros(1, tensor.shape[1], *(1 if one else size // stride for one in slim))
+        example = tuple(
+            torch.zeros(
+                1, tensor.shape[1], *(1 if is_single else size // stride for is_single in single)
+            )
             for tensor, stride in zip(like, strides, strict=True)
         )
         with warnings.catch_warnings():
-            # that what depends on shapes is taken as it is here, and that tracing grows old
+            # that shapes become constants, and that tracing is deprecated
             warnings.simplefilter("ignore")
             module = _Stage(self.backbone, stage, borders)
-            traced = torch.jit.trace(module, given, check_trace=False)
-            # `openvino.convert_model` does this, too, and reports each time to Google Analytics
+            traced = torch.jit.trace(module, example, check_trace=False)
+            # `openvino.convert_model` does the same, but reports each call to Google Analytics
             frontend = FrontEndManager().load_by_framework("pytorch")
-            decoder = TorchScriptPythonDecoder(traced, example_input=given)
+            decoder = TorchScriptPythonDecoder(traced, example_input=example)
             model = frontend.convert(frontend.load(decoder))
-        shapes = zip(model.inputs, given, strict=True)
+        shapes = zip(model.inputs, example, strict=True)
         model.reshape({port: [-1, tensor.shape[1], -1, -1] for port, tensor in shapes})
         settings = {
             "INFERENCE_PRECISION_HINT": HINTS[self.precision],
@@ -121,7 +125,7 @@ class OpenVINO(Engine):
 
 
 class _Stage(nn.Module):
-    """Encoder or decoder of a backbone, for tiles at certain borders."""
+    """The encoder or the decoder of a backbone, for tiles with given borders."""
 
     def __init__(self, backbone: Backbone, stage: str, borders: Borders) -> None:
         super().__init__()

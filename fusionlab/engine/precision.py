@@ -1,12 +1,12 @@
-"""In which numbers a backbone computes.
+"""Numerical precision of the backbone.
 
 * `fp32`: float32, the default;
-* `tf32`: float32 whose products CUDA rounds to 10 bits first;
-* `bf16`: bfloat16, 8 bits and the range of float32: twice as fast where the processor knows it;
+* `tf32`: float32, but CUDA rounds the factors of products to 10 bits;
+* `bf16`: bfloat16, 8 bits and the range of float32: twice as fast where the processor supports it;
 * `fp16`: float16, 11 bits, up to 65504.
 
-The errors of each are measured in docs/speed.md. Pictures are scaled, and activities summed, in
-float32 all the same.
+docs/speed.md has the measured errors of each. Images are scaled, and activities summed, in float32
+in any case.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ DTYPES: dict[Precision, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-"""Precision -> the type of weights and features."""
+"""Precision -> the dtype of weights and features."""
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:
-    """Raise `FusionlabError` if there is no such precision on a device."""
+    """Raise `FusionlabError` unless a device supports a precision."""
     if precision not in get_args(Precision):
         known = ", ".join(get_args(Precision))
         raise FusionlabError(f"the precision must be one of {known}, got {precision!r}")
@@ -43,11 +43,11 @@ def check_precision(precision: Precision, device: torch.device) -> None:
 
 @contextmanager
 def convolutions(device: torch.device, *, allow_tf32: bool) -> Iterator[None]:
-    """Compute CUDA convolutions repeatably, and in TF32 only if asked to.
+    """Make CUDA convolutions deterministic, and allow TF32 for them only if requested.
 
-    TF32 rounds inputs to 10 bits, and torch takes it for convolutions by itself (for matrix
-    products only when told to). The switches belong to the whole process: they are set for the
-    length of the block and put back, and blocks in several threads would see each other's.
+    TF32 rounds inputs to 10 bits. By default, torch uses it for convolutions but not for matrix
+    products. The switches belong to the process: they are set inside the block and restored after
+    it, and blocks in several threads see each other's settings.
     """
     cudnn = torch.backends.cudnn
     wanted = [(cudnn, "benchmark", False), (cudnn, "deterministic", True)]
