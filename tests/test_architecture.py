@@ -79,7 +79,7 @@ def test_the_command_answers_without_torch_numpy_or_rich(argv):
     run_python(
         "import sys; from fusionlab.cli import main\n"
         f"main({argv!r}, standalone_mode=False)\n"
-        "assert not {'torch', 'numpy', 'rich'} & set(sys.modules), 'too eager'"
+        "assert not {'torch', 'numpy', 'rich'} & set(sys.modules), 'imported too early'"
     )
 
 
@@ -93,7 +93,7 @@ def test_metrics_are_found_by_name_and_imported_on_first_use():
         "from fusionlab.plugins.host import load_plugins\n"
         "load_plugins()\n"
         "assert {'qabf', 'ssim', 'vif'} <= set(metrics.__all__) & set(dir(metrics))\n"
-        "assert not {'torch', 'numpy'} & set(sys.modules), 'too eager'\n"
+        "assert not {'torch', 'numpy'} & set(sys.modules), 'imported too early'\n"
         "from fusionlab.metrics import qabf, ssim\n"
         "assert qabf is sys.modules['fusionlab.metrics.edges'].qabf"
     )

@@ -1,4 +1,4 @@
-"""The tutorial, word for word: its files are written, its commands run, its outputs come."""
+"""The tutorial, verbatim: its files are written, its commands run, its outputs come."""
 
 import math
 import os
@@ -77,8 +77,12 @@ def missing(shown, printed):
         ("c\na", "a\nc\n", "a"),
         ("a 1.00", "a 1.02", "a 1.00"),
         ("6 images", "7 images", "6 images"),
-        ("finite owed NO Softmax(1): x", "finite owed NO Softmax(2): y", None),
-        ("finite owed NO Softmax(1): x", "finite owed yes", "finite owed NO Softmax(1): x"),
+        ("finite required NO Softmax(1): x", "finite required NO Softmax(2): y", None),
+        (
+            "finite required NO Softmax(1): x",
+            "finite required yes",
+            "finite required NO Softmax(1): x",
+        ),
         ("==== 3 passed in 1.0s ====", "=== 3 passed in 9.0s ===", None),
         ("=== 3 passed in 1.0s ===", "=== 2 passed in 1.0s ===", "=== 3 passed in 1.0s ==="),
     ],
@@ -87,7 +91,7 @@ def test_what_counts_as_printed(shown, printed, expected):
     assert missing(shown, printed) == expected
 
 
-def test_the_tutorial_word_for_word(tmp_path, environment):
+def test_the_tutorial_verbatim(tmp_path, environment):
     text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     blocks = BLOCK.findall(text)
     assert text.count("\n```") == 2 * len(blocks)
