@@ -4,7 +4,7 @@ Each row is a process of its own, so that its peak memory is its own:
 
 * `fusionlab fuse`: the whole program, files in, file out;
 * `tiled` and `whole`: the same pipeline on arrays in memory, with tiles and without;
-* `plain`: the method as people write it down, see `plain.py`. It needs 10 GB and more from 4
+* `plain`: a straightforward implementation, see `plain.py`. It needs 10 GB and more from 4
   megapixels on.
 
     python benchmarks/large_image.py --megapixels 12 --rows cli tiled

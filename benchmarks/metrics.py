@@ -34,7 +34,7 @@ OCTAVE = {
 
 
 def images(height: int, width: int, batch: int, device: str) -> tuple[Tensor, Tensor]:
-    """Return a made-up scene: waves, a step and noise; the fused image is the mean."""
+    """Return a synthetic scene: waves, a step and noise; the fused image is the mean."""
     generator = torch.Generator().manual_seed(0)
     y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     noise = torch.randn(2, batch, height, width, generator=generator)
@@ -44,8 +44,8 @@ def images(height: int, width: int, batch: int, device: str) -> tuple[Tensor, Te
 
 
 def seconds(work: Callable[[], object], device: str, runs: int) -> float:
-    """Return the fastest of several runs, after one that does not count."""
-    found = []
+    """Return the time of the fastest of several runs, after a warm-up."""
+    times = []
     for _ in range(runs + 1):
         if device != "cpu":
             torch.cuda.synchronize()
@@ -53,8 +53,8 @@ def seconds(work: Callable[[], object], device: str, runs: int) -> float:
         work()
         if device != "cpu":
             torch.cuda.synchronize()
-        found.append(perf_counter() - started)
-    return min(found[1:])
+        times.append(perf_counter() - started)
+    return min(times[1:])
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""DenseFuse as users have it: the formulas of the paper, written down plainly.
+"""A straightforward DenseFuse: the formulas of the paper, transcribed.
 
 Table I with ordinary convolutions, Eq. 6 to 9 with an average pool, each source encoded by itself,
-the whole image at once, in float32 and torch's default layout. The weights are those that ship.
-What the other benchmarks compare with.
+the whole image at once, in float32 and torch's default layout. The weights are the shipped ones.
+The other benchmarks compare with this.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Plain(nn.Module):
 
     @classmethod
     def shipped(cls, tag: str | None = None) -> Self:
-        """Load the weights of a tag; of the default one, if none is given."""
+        """Load the weights of a tag; None is the default one."""
         checkpoints = installed().backbones.find("densefuse").ref.checkpoints
         network = cls()
         network.load_state_dict(load_file(checkpoints[tag or next(iter(checkpoints))]))
@@ -52,9 +52,9 @@ class Plain(nn.Module):
 
     @torch.no_grad()
     def fuse(self, images: Sequence[NDArray[np.uint8]], radius: int = 1) -> Tensor:
-        """Fuse gray images; return gray levels `(H, W)`, not yet rounded or cut off."""
-        place = self.c1.weight.device
-        sources = [torch.from_numpy(image)[None, None].float().to(place) for image in images]
+        """Fuse gray images; return gray levels `(H, W)`, not yet rounded or clipped."""
+        device = self.c1.weight.device
+        sources = [torch.from_numpy(image)[None, None].float().to(device) for image in images]
         features = [self.encode(source) for source in sources]
         activities = [
             avg_pool2d(maps.abs().sum(1, keepdim=True), 2 * radius + 1, 1, radius)
@@ -64,7 +64,9 @@ class Plain(nn.Module):
         pairs = zip(activities, features, strict=True)
         return self.decode(sum(activity / total * maps for activity, maps in pairs))[0, 0]
 
-    def picture(self, images: Sequence[NDArray[np.uint8]], radius: int = 1) -> NDArray[np.uint8]:
-        """Fuse gray images to an image like them."""
+    def fuse_to_image(
+        self, images: Sequence[NDArray[np.uint8]], radius: int = 1
+    ) -> NDArray[np.uint8]:
+        """Fuse gray images to a gray image of 8 bits."""
         levels = self.fuse(images, radius).clamp(0, 255).round()
         return levels.to(torch.uint8).cpu().numpy()

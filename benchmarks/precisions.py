@@ -1,8 +1,8 @@
-"""How far engines and precisions are from eager float32, in gray levels, on pictures.
+"""How much engines and precisions differ from eager float32, in gray levels.
 
-Two figures of the decoded picture before it is rounded: the largest, the 99.9th percentile and the
-mean absolute difference over all pixels of a set; and of the 8-bit picture: the share of pixels
-that differ, and by how many levels at most. Pictures are fused as gray.
+Of the decoded image, before rounding: the largest, the 99.9th percentile and the mean absolute
+difference over all pixels of a set. Of the 8-bit image: the share of pixels that differ, and by how
+many levels at most. Images are fused as gray.
 
     python benchmarks/precisions.py                           # examples/images
     python benchmarks/precisions.py --set path/to/set --set path/to/another --json errors.json
@@ -33,19 +33,19 @@ IMAGES = Path(__file__).parents[1] / "examples" / "images"
 EXACT = "eager:fp32"
 
 
-def read(place: Path) -> list[list[NDArray[Any]]]:
-    """Read the sources of every entry of a set; files without sub-folders are those of one."""
-    if any(path.is_dir() for path in place.iterdir()):
-        entries = [entry.sources for entry in find_image_set([place])]
+def read(folder: Path) -> list[list[NDArray[Any]]]:
+    """Read the sources of every item of a set; without subfolders, the files are one item."""
+    if any(path.is_dir() for path in folder.iterdir()):
+        items = [item.sources for item in find_image_set([folder])]
     else:
-        entries = [sorted(place.iterdir())]
-    return [[read_image(path).pixels for path in sources] for sources in entries]
+        items = [sorted(folder.iterdir())]
+    return [[read_image(path).pixels for path in sources] for sources in items]
 
 
 def decoded(
     name: str, sets: Sequence[list[NDArray[Any]]], method: str, device: str
 ) -> list[NDArray[np.float32]]:
-    """Fuse every entry; return gray levels that are not rounded."""
+    """Fuse every item; return gray levels that are not rounded."""
     engine, _, precision = name.partition(":")
     backbone, _, strategy = method.partition("/")
     fusion = Fusion(
@@ -61,12 +61,14 @@ def decoded(
 
 
 def errors(
-    found: Sequence[NDArray[np.float32]], exact: Sequence[NDArray[np.float32]]
+    fused: Sequence[NDArray[np.float32]], exact: Sequence[NDArray[np.float32]]
 ) -> dict[str, Any]:
     """Compare over all pixels of a set."""
-    mine, theirs = (np.concatenate([one.ravel() for one in images]) for images in (found, exact))
-    differences = np.abs(mine - theirs)
-    steps = np.abs(np.rint(mine.clip(0, 255)) - np.rint(theirs.clip(0, 255)))
+    levels, reference = (
+        np.concatenate([image.ravel() for image in images]) for images in (fused, exact)
+    )
+    differences = np.abs(levels - reference)
+    steps = np.abs(np.rint(levels.clip(0, 255)) - np.rint(reference.clip(0, 255)))
     return {
         "largest": float(differences.max()),
         "p999": float(np.quantile(differences, 0.999)),
@@ -78,13 +80,13 @@ def errors(
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     names = args.variants or (ON_CPU if args.device == "cpu" else ON_CUDA)
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "machine": describe_machine(torch.device(args.device)),
         "method": args.method,
         "sets": {},
     }
-    for place in args.set or [IMAGES / "street", IMAGES / "details"]:
-        sets = read(place)
+    for folder in args.set or [IMAGES / "street", IMAGES / "details"]:
+        sets = read(folder)
         exact = decoded(EXACT, sets, args.method, args.device)
         rows = {}
         for name in names:
@@ -93,19 +95,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             try:
                 rows[name] = errors(decoded(name, sets, args.method, args.device), exact)
             except FusionlabError as error:
-                print(f"{name} is left out: {error}", file=sys.stderr)
+                print(f"{name} is skipped: {error}", file=sys.stderr)
         pixels = sum(image.size for image in exact)
-        found["sets"][place.name] = {"images": len(sets), "pixels": pixels, "rows": rows}
-    return found
+        results["sets"][folder.name] = {"images": len(sets), "pixels": pixels, "rows": rows}
+    return results
 
 
-def show(found: dict[str, Any]) -> None:
+def show(results: dict[str, Any]) -> None:
     """Print a Markdown table for each set."""
-    machine = found["machine"]
-    versions = ", ".join(f"{name} {one}" for name, one in machine["versions"].items())
-    print(f"{found['method']}; {machine['gpu'] or machine['processor']}, {versions}")
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    print(f"{results['method']}; {machine['gpu'] or machine['processor']}, {versions}")
     heads = ("", "largest", "99.9 %", "mean", "8-bit pixels that differ", "by at most")
-    for name, part in found["sets"].items():
+    for name, part in results["sets"].items():
         rows = [
             [
                 variant,
@@ -115,7 +117,7 @@ def show(found: dict[str, Any]) -> None:
             ]
             for variant, row in part["rows"].items()
         ]
-        print(f"\n{name}: {part['images']} pictures, {part['pixels']} pixels\n")
+        print(f"\n{name}: {part['images']} images, {part['pixels']} pixels\n")
         print(tabulate(rows, heads, tablefmt="pipe", disable_numparse=True))
 
 
@@ -127,10 +129,10 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     args = parser.parse_args()
-    found = measure(args)
-    show(found)
+    results = measure(args)
+    show(results)
     if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

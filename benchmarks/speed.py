@@ -1,6 +1,6 @@
 """Speed of a fusion: beside a plain implementation, and as images, sources and windows grow.
 
-* `plain`: a plain transcription of the paper (`plain.py`) against the engines and precisions: the
+* `plain`: a transcription of the paper (`plain.py`) against the engines and precisions: the
   time, the share of the device's peak throughput, and the difference from the plain result, in
   gray levels before rounding, on a street (`examples/images`) that is mirrored to the size;
 * `size`, `sources`, `radius`: seconds per megapixel, per source, and with the radius of the window.
@@ -47,14 +47,14 @@ PARTS = ("plain", "size", "sources", "radius")
 
 def street(width: int, height: int, k: int) -> list[NDArray[np.uint8]]:
     """Return gray sources of a size: three images, mirrored; then shifted copies."""
-    found = []
+    sources = []
     for number in range(k):
         image = iio.imread(STREET / f"{'abc'[number % 3]}.png")
         rows, columns = image.shape
         below, right = max(0, height - rows), max(0, width - columns)
         large = np.pad(image, ((0, below), (0, right)), mode="symmetric")[:height, :width]
-        found.append(np.roll(large, 40 * (number // 3), axis=1))
-    return found
+        sources.append(np.roll(large, 40 * (number // 3), axis=1))
+    return sources
 
 
 class Variants:
@@ -67,7 +67,7 @@ class Variants:
             try:
                 self.build(name)
             except FusionlabError as error:
-                print(f"{name} is left out: {error}", file=sys.stderr)
+                print(f"{name} is skipped: {error}", file=sys.stderr)
             else:
                 self.names.append(name)
 
@@ -86,11 +86,11 @@ class Variants:
 def beside_plain(variants: Variants, budget: TimingBudget) -> dict[str, Any]:
     """Compare with the plain transcription."""
     device, images = variants.device, street(WIDTH, HEIGHT, 2)
-    plain, last = Plain.shipped().to(device), Plain.shipped().to(device)
-    last.to(memory_format=torch.channels_last)
+    plain, channels_last = Plain.shipped().to(device), Plain.shipped().to(device)
+    channels_last.to(memory_format=torch.channels_last)
     functions: dict[str, Callable[[], object]] = {
-        "plain": lambda: plain.picture(images),
-        "plain, channels last": lambda: last.picture(images),
+        "plain": lambda: plain.fuse_to_image(images),
+        "plain, channels last": lambda: channels_last.fuse_to_image(images),
     }
     with convolutions(device, allow_tf32=False):
         reference = plain.fuse(images).cpu().numpy()
@@ -133,7 +133,7 @@ def growing(
     build: Callable[[str, float], tuple[Fusion, list[NDArray[np.uint8]]]],
     unit: Callable[[float], float] = lambda _: 1,
 ) -> dict[str, Any]:
-    """Return the seconds of each variant at each point, divided by what grows."""
+    """Return the seconds of each variant at each point, per unit of what grows."""
     functions: dict[str, Callable[[], object]] = {}
     for name in variants.names:
         for point in points:
@@ -147,21 +147,21 @@ def growing(
 
 
 def of_megapixels(megapixels: float) -> list[NDArray[np.uint8]]:
-    """Return a pair of 4:3."""
+    """Return a pair of aspect ratio 4:3."""
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     return street(round(height * 4 / 3), height, 2)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure the parts that are asked for."""
+    """Measure the requested parts."""
     device = torch.device(args.device)
     variants = Variants(args.variants or (ON_CPU if device.type == "cpu" else ON_CUDA), device)
     budget = TimingBudget(args.rounds, args.seconds)
-    found: dict[str, Any] = {"machine": describe_machine(device)}
+    results: dict[str, Any] = {"machine": describe_machine(device)}
     if "plain" in args.parts:
-        found["plain"] = beside_plain(variants, budget)
+        results["plain"] = beside_plain(variants, budget)
     if "size" in args.parts:
-        found["size"] = growing(
+        results["size"] = growing(
             variants,
             budget,
             args.megapixels,
@@ -169,7 +169,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             lambda megapixels: megapixels,
         )
     if "sources" in args.parts:
-        found["sources"] = growing(
+        results["sources"] = growing(
             variants,
             budget,
             args.sources,
@@ -177,23 +177,23 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             lambda k: k,
         )
     if "radius" in args.parts:
-        found["radius"] = growing(
+        results["radius"] = growing(
             variants,
             budget,
             args.radii,
             lambda name, r: (variants.build(name, int(r)), street(WIDTH, HEIGHT, 2)),
         )
-    return found
+    return results
 
 
-def show(found: dict[str, Any]) -> None:
+def show(results: dict[str, Any]) -> None:
     """Print Markdown tables."""
-    machine = found["machine"]
-    versions = ", ".join(f"{name} {one}" for name, one in machine["versions"].items())
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     print(f"{machine['gpu'] or machine['processor']}, {machine['threads']} threads, {versions},")
     print(f"load {machine['load']} before")
-    if "plain" in found:
-        part = found["plain"]
+    if "plain" in results:
+        part = results["plain"]
         print(f"\nA pair of {WIDTH}x{HEIGHT}, {part['rounds']} rounds")
         for name, (before, after) in part["peak_throughputs"].items():
             print(f"peak throughput in {name}: {before / 1e9:.1f}, then {after / 1e9:.1f} GMAC/s")
@@ -216,11 +216,11 @@ def show(found: dict[str, Any]) -> None:
         ("sources", "s per source, by sources"),
         ("radius", "s, by radius"),
     ):
-        if part in found:
+        if part in results:
             rows = [
-                [name, *(f"{s:.3g}" for s in row.values())] for name, row in found[part].items()
+                [name, *(f"{s:.3g}" for s in row.values())] for name, row in results[part].items()
             ]
-            heads = (title, *next(iter(found[part].values())))
+            heads = (title, *next(iter(results[part].values())))
             print("\n" + tabulate(rows, heads, tablefmt="pipe", disable_numparse=True))
 
 
@@ -232,17 +232,17 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", type=int, default=[2, 3, 4, 6, 8])
     parser.add_argument("--radii", nargs="+", type=int, default=[0, 1, 2, 4, 8, 16])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="default: as many as torch takes")
+    parser.add_argument("--threads", type=int, help="default: the default of torch")
     parser.add_argument("--rounds", type=int, default=5, help="at least")
     parser.add_argument("--seconds", type=float, default=1, help="for each variant, at least")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    found = measure(args)
-    show(found)
+    results = measure(args)
+    show(results)
     if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How long the command line takes to answer: medians of whole processes, in milliseconds.
 
-The reference rows say what an import alone costs on the same machine: an answer within 150 ms
-is possible only as long as torch is not among what is imported.
+The reference rows show what an import alone costs on the same machine: an answer within 150 ms
+is possible only if torch is not imported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COMMANDS = {
 
 
 def milliseconds(command: list[str]) -> float:
-    """Return how long one run of a command takes."""
+    """Time one run of a command."""
     started = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603  # the table above
     return 1e3 * (time.perf_counter() - started)
@@ -41,9 +41,9 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for run in range(RUNS + 1):
         for name, command in COMMANDS.items():
-            took = milliseconds(command)
+            duration = milliseconds(command)
             if run > 0:
-                times[name].append(took)
+                times[name].append(duration)
     for name, values in times.items():
         print(
             f"{name:42} median {statistics.median(values):7.1f} ms  "

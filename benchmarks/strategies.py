@@ -1,12 +1,12 @@
 """What each strategy costs beside the backbone: seconds, ratios, and memory.
 
-A rule is given features of the default backbone, 64 channels for a pair of 640x480, with the
-channels last in memory as the pipeline has them on a CPU, and fuses them in one piece; rules that
-look at the whole image gather their statistics in doing so. All rules take their turn in every
-round, so that what else the machine does meets them all; figures are medians over the rounds, and
-ratios are between medians of one run: to `addition`, and to encoding the pair and decoding one
-result. Memory is the growth of the peak of a process of its own in which the features lie already;
-it includes the result, half as large as these.
+Each strategy fuses the features of the default backbone in one piece: 64 channels of a pair of
+640x480, channels-last in memory as in the pipeline on a CPU. Strategies that look at the whole
+image gather their statistics at the same time. All strategies take turns in every round, so that
+other load affects them all. Figures are medians over the rounds; ratios are between medians of one
+run: to `addition`, and to encoding the pair and decoding one result. Memory is the growth of the
+peak of a separate process that holds the features already; it includes the result, which is half as
+large.
 
     python benchmarks/strategies.py --threads 1 --json benchmarks/strategies.json
 """
@@ -41,24 +41,24 @@ BACKBONE = "encoding and decoding"
 
 
 def scene(height: int, width: int) -> Scene:
-    """Return a made-up pair: waves, a step and noise."""
+    """Return a synthetic pair: waves, a step and noise."""
     generator = torch.Generator().manual_seed(0)
     y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     waves = torch.stack([(20 * x).sin() + (9 * y).cos(), (13 * x + 17 * y).sin()])
     noise = torch.randn(2, height, width, generator=generator)
-    pictures = (110 + 40 * waves + 50 * (x > y) + 6 * noise).clamp(0, 255).round() / 255
-    return Scene(sources=pictures[:, None, None])
+    images = (110 + 40 * waves + 50 * (x > y) + 6 * noise).clamp(0, 255).round() / 255
+    return Scene(sources=images[:, None, None])
 
 
-def encoded(backbone: Backbone, found: Scene) -> Tensor:
+def encoded(backbone: Backbone, pair: Scene) -> Tensor:
     """Return the features `(2, 1, C, h, w)` of the finest level, channels last in memory."""
-    flat = backbone.encode(found.sources.flatten(0, 1))[0]
+    flat = backbone.encode(pair.sources.flatten(0, 1))[0]
     flat = flat.contiguous(memory_format=torch.channels_last)
-    return flat.unflatten(0, found.sources.shape[:2])
+    return flat.unflatten(0, pair.sources.shape[:2])
 
 
 def noise(height: int, width: int) -> Tensor:
-    """Return features `(2, 1, 64, h, w)` that never lay in memory in another order."""
+    """Return random features `(2, 1, 64, h, w)`, allocated channels-last."""
     flat = torch.empty(2, 64, height, width, memory_format=torch.channels_last)
     return flat.uniform_().unsqueeze(1)
 
@@ -75,7 +75,7 @@ def shipped() -> list[str]:
 
 
 def seconds(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median time of each, over rounds after one that does not count."""
+    """Return the median time of each, over the rounds after a warm-up."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds + 1):
         for name, work in works.items():
@@ -84,37 +84,37 @@ def seconds(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, fl
             if number:
                 times[name].append(perf_counter() - started)
         print(f"round {number} of {rounds}", file=sys.stderr)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 @torch.no_grad()
 def timed(threads: int, rounds: int) -> dict[str, float]:
-    """Return the seconds of the backbone and of each rule."""
+    """Return the seconds of the backbone and of each strategy."""
     torch.set_num_threads(threads)
     plugins = installed()
     backbone = build_backbone(plugins.default("backbone"), plugins)
-    found = scene(HEIGHT, WIDTH)
-    features = encoded(backbone, found)
+    pair = scene(HEIGHT, WIDTH)
+    features = encoded(backbone, pair)
     works: dict[str, Callable[[], object]] = {
-        BACKBONE: lambda: backbone.decode((encoded(backbone, found)[0],))
+        BACKBONE: lambda: backbone.decode((encoded(backbone, pair)[0],))
     }
     for name in shipped():
-        rule = build_strategy(name, plugins)
-        works[name] = lambda rule=rule: rule.fuse(features, found)
+        strategy = build_strategy(name, plugins)
+        works[name] = lambda strategy=strategy: strategy.fuse(features, pair)
     return seconds(works, rounds)
 
 
 @torch.no_grad()
 def memory(name: str) -> float:
-    """Return by how many MiB the peak of this process grows as a rule fuses."""
+    """Return by how many MiB the peak of this process grows while a strategy fuses."""
     torch.set_num_threads(1)
     rule = build_strategy(name, installed())
     small = scene(16, 16)
     rule.fuse(noise(16, 16), small)  # what is loaded at the first call stays out
-    found = scene(HEIGHT, WIDTH)
+    results = scene(HEIGHT, WIDTH)
     features = noise(HEIGHT, WIDTH)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    rule.fuse(features, found)
+    rule.fuse(features, results)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
@@ -147,21 +147,21 @@ def measure(threads: list[int], rounds: int) -> dict[str, Any]:
     }
 
 
-def show(found: dict[str, Any]) -> None:
+def show(results: dict[str, Any]) -> None:
     """Print a Markdown table."""
-    print(f"{found['device']}, torch {found['versions']['torch']}; a pair of {WIDTH}x{HEIGHT},")
-    print(f"medians of {found['rounds']} rounds, load {found['load']} before the first\n")
+    print(f"{results['device']}, torch {results['versions']['torch']}; a pair of {WIDTH}x{HEIGHT},")
+    print(f"medians of {results['rounds']} rounds, load {results['load']} before the first\n")
     heads = ["strategy"]
-    for count in found["seconds"]:
+    for count in results["seconds"]:
         heads += [f"s, threads={count}", f"/ {BESIDE}", f"/ {BACKBONE}"]
     print("|", " | ".join([*heads, "peak, MiB"]), "|")
     print("|---" * (len(heads) + 1) + "|")
-    for name in (BACKBONE, *found["peak_mib"]):
+    for name in (BACKBONE, *results["peak_mib"]):
         cells = []
-        for times in found["seconds"].values():
+        for times in results["seconds"].values():
             ratios = (times[name] / times[BESIDE], times[name] / times[BACKBONE])
             cells += [f"{times[name]:.4f}", *(f"{ratio:.2g}" for ratio in ratios)]
-        print("|", " | ".join([name, *cells, str(found["peak_mib"].get(name, ""))]), "|")
+        print("|", " | ".join([name, *cells, str(results["peak_mib"].get(name, ""))]), "|")
 
 
 def main() -> None:
@@ -171,10 +171,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="a file for the figures")
     args = parser.parse_args()
-    found = measure(args.threads, args.rounds)
-    show(found)
+    results = measure(args.threads, args.rounds)
+    show(results)
     if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Time of a training step, and of the images for it, against the loop one would write by hand.
+"""Time of a training step, and of loading its images, against a loop written by hand.
 
-Steps of DenseFuse (batch 2, MSE + 100 (1 - SSIM), Adam), in turns, so that all have seen the same
-machine; medians, and ratios to `plain`:
+Steps of DenseFuse (batch 2, MSE + 100 (1 - SSIM), Adam), in turns, so that other load affects all
+of them; medians, and ratios to `plain`:
 
-* plain: float32, memory in the default order, eager;
-* channels last: the same in the memory order that convolutions prefer;
-* bf16: convolutions in bfloat16, default order;
+* plain: float32, default memory layout, eager;
+* channels last: the same in channels-last layout;
+* bf16: convolutions in bfloat16, default layout;
 * bf16, channels last: what `fusionlab train --precision bf16` does;
 * ... compiled: the same through `torch.compile` (on CUDA with CUDA graphs), with --compile.
 
 SSIM: value and gradient of a batch, against `pytorch-msssim` and `torchmetrics`, if installed.
 
-Images: a batch of two crops, decoded from PNG files each time, and from the mapped array.
+Images: a batch of two crops, decoded from PNG files each time, and from the memory-mapped array.
 
     python benchmarks/training.py
     python benchmarks/training.py --device cuda --compile
@@ -79,7 +79,7 @@ def in_turns(functions: dict[str, Callable[[], None]], rounds: int) -> dict[str,
             started = time.perf_counter()
             function()
             times[name].append(time.perf_counter() - started)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def show(title: str, times: dict[str, float]) -> None:
@@ -142,8 +142,8 @@ def images(size: int, rounds: int) -> None:
         folder, rng = Path(name), np.random.default_rng(0)
         for number in range(64):
             noise = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
-            picture = PIL.Image.fromarray(noise).resize((640, 480), PIL.Image.BICUBIC)
-            picture.save(folder / f"{number:03}.jpg", quality=90)
+            image = PIL.Image.fromarray(noise).resize((640, 480), PIL.Image.BICUBIC)
+            image.save(folder / f"{number:03}.jpg", quality=90)
         paths = sorted(folder.iterdir())
         batches = Batches(load_images(find_images([folder]), folder), BATCH, 0)
         count = iter(range(10**9))

@@ -1,6 +1,6 @@
-"""How exactly the weights of a backbone bring images back, and what that means for fusions.
+"""How exactly a backbone reconstructs images, and what that means for fusions.
 
-For each of the weights, in gray levels, before rounding:
+For each set of weights, in gray levels, before rounding:
 
 * reconstruction of the sources of an image set: mean and 99.9-percentile absolute error, by source;
 * homogeneity of the decoder, the mean of |dec(2 f) - 2 dec(f)|: why a sum of features is twice
@@ -38,17 +38,17 @@ from fusionlab.training.losses import DATA_RANGE, ssim
 STRATEGIES = ("addition", "l1norm")
 
 
-def sources_of(place: Path) -> list[list[Tensor]]:
+def sources_of(folder: Path) -> list[list[Tensor]]:
     """Read an image set as gray images `(1, 1, H, W)` in 0..1."""
     return [
-        [torch.from_numpy(gray(path))[None, None] for path in entry.sources]
-        for entry in find_image_set([place])
+        [torch.from_numpy(gray(path))[None, None] for path in item.sources]
+        for item in find_image_set([folder])
     ]
 
 
 def gray(path: Path) -> np.ndarray:
     pixels = read_image(path).pixels
-    if pixels.ndim == 3:  # stored as color, all channels alike in the sets of the field
+    if pixels.ndim == 3:  # stored as color, with equal channels
         pixels = pixels[..., 0]
     return (pixels / np.iinfo(pixels.dtype).max).astype(np.float32)
 
@@ -64,16 +64,18 @@ def reconstruction(backbone: Backbone, images: list[Tensor]) -> dict[str, float]
 
 def homogeneity(backbone: Backbone, images: list[Tensor]) -> float:
     """Return the mean of |dec(2 f) - 2 dec(f)| in gray levels."""
-    found = []
+    differences = []
     for image in images:
         features = backbone.encode(image)
         doubled = backbone.decode(tuple(2 * level for level in features))
-        found.append((doubled - 2 * backbone.decode(features)).abs().mean().item() * DATA_RANGE)
-    return float(np.mean(found))
+        differences.append(
+            (doubled - 2 * backbone.decode(features)).abs().mean().item() * DATA_RANGE
+        )
+    return float(np.mean(differences))
 
 
 def held_out(backbone: Backbone, images: np.ndarray) -> dict[str, float]:
-    """Return what `fusionlab train` calls validation."""
+    """Return the validation figures of `fusionlab train`."""
     square = similarity = 0.0
     for image in images:
         target = torch.tensor(image)[None, None].float()
@@ -84,18 +86,18 @@ def held_out(backbone: Backbone, images: np.ndarray) -> dict[str, float]:
     return {"images": len(images), "mse": square, "psnr": psnr, "ssim": similarity}
 
 
-def fusions(backbone: Backbone, entries: list[list[Tensor]], strategy: str) -> list[Tensor]:
+def fusions(backbone: Backbone, items: list[list[Tensor]], strategy: str) -> list[Tensor]:
     """Fuse with the default range policy of the strategy; gray levels, not rounded."""
     fusion = Fusion(backbone, strategy)
-    return [fusion(entry) * DATA_RANGE for entry in entries]
+    return [fusion(item) * DATA_RANGE for item in items]
 
 
 def difference(ours: list[Tensor], theirs: list[Tensor]) -> dict[str, float]:
     """Return the mean of image means, and the largest difference of all."""
-    apart = [(a - b).abs() for a, b in zip(ours, theirs, strict=True)]
+    differences = [(a - b).abs() for a, b in zip(ours, theirs, strict=True)]
     return {
-        "mean": float(np.mean([d.mean().item() for d in apart])),
-        "max": max(d.max().item() for d in apart),
+        "mean": float(np.mean([d.mean().item() for d in differences])),
+        "max": max(d.max().item() for d in differences),
     }
 
 
@@ -107,10 +109,10 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, object]]:
         for registration in plugins.backbones.registrations
         for tag in registration.ref.checkpoints
     ]
-    entries = sources_of(args.set)
-    by_source = [list(images) for images in zip(*entries, strict=True)]
+    items = sources_of(args.set)
+    by_source = [list(images) for images in zip(*items, strict=True)]
     unseen = load_images(find_images([args.held_out])) if args.held_out else None
-    found: dict[str, dict[str, object]] = {}
+    results: dict[str, dict[str, object]] = {}
     first: dict[str, list[Tensor]] = {}
     for name in names:
         backbone = build_backbone(name, plugins)
@@ -122,14 +124,14 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, object]]:
             if unseen is not None:
                 row["held out"] = held_out(backbone, unseen)
             for strategy in STRATEGIES:
-                fused = fusions(backbone, entries, strategy)
+                fused = fusions(backbone, items, strategy)
                 row[strategy] = difference(fused, first.setdefault(strategy, fused))
-        found[name] = row
+        results[name] = row
         print(name, json.dumps(row), file=sys.stderr)
-    return found
+    return results
 
 
-def show(found: dict[str, dict[str, object]]) -> None:
+def show(results: dict[str, dict[str, object]]) -> None:
     """Print a Markdown table."""
 
     def cells(row: dict[str, object]) -> list[tuple[str, str]]:
@@ -139,10 +141,10 @@ def show(found: dict[str, dict[str, object]]) -> None:
             for key, value in (values.items() if isinstance(values, dict) else [("", values)])
         ]
 
-    heads = [head for head, _ in cells(next(iter(found.values())))]
+    heads = [head for head, _ in cells(next(iter(results.values())))]
     print("| weights |", " | ".join(heads), "|")
     print("|---" * (len(heads) + 1) + "|")
-    for name, row in found.items():
+    for name, row in results.items():
         print(f"| `{name}` |", " | ".join(value for _, value in cells(row)), "|")
 
 
