@@ -105,7 +105,7 @@ def test_the_desired_patch_of_sources_that_cancel_is_flat(unit):
 def test_a_constant_image_scores_1_if_all_sources_are_constant_and_less_than_half_otherwise(level):
     a, flat = texture(0), np.full((50, 61), level)
     assert score(flat, flat, flat / 2) == 1
-    # q = C / (v_r + C), whatever the level
+    # q = C / (v_r + C) at every level
     assert score(flat, a, a) == pytest.approx(score(flat / 2, a, a), abs=1e-12)
     assert 0 < score(flat, a, a) < 0.5
 
