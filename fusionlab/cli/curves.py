@@ -1,4 +1,4 @@
-"""`fusionlab curves`: draw the losses of trainings, as Fig. 5 and Fig. 6 of the paper do."""
+"""`fusionlab curves`: draw the losses of training runs, as Fig. 5 and Fig. 6 of the paper do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Examples:
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
-    help="Folder for the two pictures.  [default: here]",
+    help="Folder for the two figures.  [default: the current folder]",
 )
 @click.option(
     "--format", "suffix", type=click.Choice(["png", "svg"]), default="png", show_default=True
@@ -33,17 +33,17 @@ Examples:
     "--first",
     type=click.IntRange(min=1),
     metavar="ITERATIONS",
-    help="How much of the training to draw.  [default: 5000, as in the paper]",
+    help="How many iterations to draw.  [default: 5000, as in the paper]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 def curves(
     runs: tuple[Path, ...], output: Path, suffix: str, first: int | None, *, overwrite: bool
 ) -> None:
     """Draw the losses of RUNS: folders of 'fusionlab train', or their logs.
 
-    Two pictures: training.png has the pixel, SSIM and total loss of the first iterations (Fig.
-    5 of the paper), validation.png the error of held-out images (Fig. 6). A run that is still
-    going can be drawn, too.
+    There are two figures: training.png shows the pixel, SSIM and total loss of the first
+    iterations (Fig. 5 of the paper), validation.png the error of held-out images (Fig. 6). A run
+    need not be finished.
     """
     with cli_errors():
         from fusionlab.storage.atomic import atomic_write_all, make_folder
@@ -55,16 +55,16 @@ def curves(
             encode,
         )
 
-        read = [Curves.read(run) for run in runs]
-        figures = {"training": draw_training(read, first or PAPER_ITERATIONS)}
-        if any(run.validation for run in read):
-            figures["validation"] = draw_validation(read)
+        logs = [Curves.read(run) for run in runs]
+        figures = {"training": draw_training(logs, first or PAPER_ITERATIONS)}
+        if any(log.validation for log in logs):
+            figures["validation"] = draw_validation(logs)
         files = {
             output / f"{name}.{suffix}": encode(figure, f".{suffix}")
             for name, figure in figures.items()
         }
-        if taken := [path for path in files if path.exists() and not overwrite]:
-            raise CommandError(f"{taken[0]} exists already; add --overwrite to replace it")
+        if existing := [path for path in files if path.exists() and not overwrite]:
+            raise CommandError(f"{existing[0]} already exists; add --overwrite to replace it")
         make_folder(output)
         with atomic_write_all(files):
             pass

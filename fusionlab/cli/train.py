@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionlab.cli.options import OptionWithAliases
-from fusionlab.cli.output import on_terminal, show_facts
+from fusionlab.cli.output import on_terminal
 from fusionlab.cli.session import CommandError, Session, cli_errors, quiet_decoders
 from fusionlab.cli.training import (
     given_options,
@@ -17,6 +17,7 @@ from fusionlab.cli.training import (
     record_options,
     run_options,
     run_with_progress,
+    show_result,
     show_start,
 )
 from fusionlab.plugins.presets import training_options
@@ -227,17 +228,11 @@ def train(
             record_options(output, options)
             show_start(trainer, {"backbone": names[0], "preset": preset, **_facts(trainer)})
         card = run_with_progress(trainer, folder, names, data_note, license_terms)
-    if card is None:  # another process is the main one
-        return
-    figures = card.validation
-    show_facts(
-        {
-            "weights": f"{folder.weights} (SHA-256 {card.sha256[:12]}...)",
-            "error": f"{figures['mae']:.3f} gray levels, PSNR {figures['psnr']:.2f} dB, SSIM "
-            f"{figures['ssim']:.5f} on {figures['images']} held-out images",
-        },
-        as_json=False,
-    )
+    if card:
+        text = (
+            "{mae:.3f} gray levels, PSNR {psnr:.2f} dB, SSIM {ssim:.5f} on {images} held-out images"
+        )
+        show_result(card, folder, "error", text.format(**card.validation))
 
 
 def _pop_fields(options: dict[str, Any], settings: type) -> dict[str, Any]:

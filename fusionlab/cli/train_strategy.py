@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionlab.cli.options import StrategyCommand
-from fusionlab.cli.output import on_terminal, show_facts
+from fusionlab.cli.output import on_terminal
 from fusionlab.cli.session import Session, cli_errors, quiet_decoders
 from fusionlab.cli.training import (
     given_options,
@@ -17,6 +17,7 @@ from fusionlab.cli.training import (
     record_options,
     run_options,
     run_with_progress,
+    show_result,
     show_start,
 )
 
@@ -55,7 +56,7 @@ class TrainStrategyCommand(StrategyCommand):
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="SET",
-    help="Held-out images: likewise an image set, or one folder per source.  [default: every "
+    help="Held-out images: an image set, or one folder per source.  [default: every "
     "tenth image of SET]",
 )
 @click.option(
@@ -127,16 +128,10 @@ def train_strategy(
         record_options(output, {**options, **_strategy_options(strategy, names[1])})
         show_start(trainer, _facts(trainer, *names))
         card = run_with_progress(trainer, folder, names, data_note, license_terms)
-    if card is None:
-        return
-    losses = ", ".join(f"{term} {card.validation[term]:.5g}" for term in trainer.terms)
-    show_facts(
-        {
-            "weights": f"{folder.weights} (SHA-256 {card.sha256[:12]}...)",
-            "loss": f"{losses} on {card.validation['images']} held-out images",
-        },
-        as_json=False,
-    )
+    if card:
+        losses = ", ".join(f"{term} {card.validation[term]:.5g}" for term in trainer.terms)
+        text = f"{losses} on {card.validation['images']} held-out images"
+        show_result(card, folder, "loss", text)
 
 
 def _strategy_options(strategy: Strategy, name: str) -> dict[str, str]:

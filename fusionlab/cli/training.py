@@ -21,20 +21,71 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+OPTIONS = (
+    click.option(
+        "-o",
+        "--output",
+        required=True,
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder for the checkpoint, the log and the weights.",
+    ),
+    click.option(
+        "--tag",
+        help="Name of the weights: TAG.safetensors, TAG.json.  [default: name of the folder]",
+    ),
+    click.option("--learning-rate", type=float, default=1e-4, show_default=True, help="Of Adam."),
+    click.option(
+        "--lr-decay",
+        type=int,
+        default=0,
+        show_default=True,
+        metavar="ITERATIONS",
+        help="Let the learning rate fall to zero over this many last iterations.",
+    ),
+    click.option(
+        "--lr-schedule",
+        type=click.Choice(["linear", "cosine"]),
+        default="linear",
+        show_default=True,
+        help="How the learning rate falls.",
+    ),
+    click.option(
+        "--ema-decay",
+        type=float,
+        default=0.0,
+        show_default=True,
+        metavar="DECAY",
+        help="Use an exponential moving average of the weights, for example with 0.999; 0: no "
+        "average.",
+    ),
+    click.option(
+        "--flips/--no-flips", default=False, show_default=True, help="Mirror crops at random."
+    ),
+    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ..."),
+    click.option(
+        "--tensorboard", is_flag=True, help="Also log for TensorBoard, in the output folder."
+    ),
+    click.option("--data-note", default="", help="For the card: what the images are."),
+    click.option(
+        "--license",
+        "license_terms",
+        default="not stated",
+        show_default=True,
+        help="For the card: under which terms the weights may be used.",
+    ),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Continue the run in --output, with the options it was started with.",
+    ),
+)
+"""The options that both commands have, with the same defaults."""
+
+
 def run_options(*, batch: int, validate_every: int) -> Callable[[Command], Command]:
-    """Add the options that both commands have, with the defaults in which they differ."""
-    options = [
-        click.option(
-            "-o",
-            "--output",
-            required=True,
-            type=click.Path(path_type=Path, file_okay=False),
-            help="Folder for the checkpoint, the log and the weights.",
-        ),
-        click.option(
-            "--tag",
-            help="Name of the weights: TAG.safetensors, TAG.json.  [default: name of the folder]",
-        ),
+    """Add the options that both commands have; the defaults of two of them differ."""
+    options = (
         click.option(
             "--batch",
             type=int,
@@ -43,61 +94,14 @@ def run_options(*, batch: int, validate_every: int) -> Callable[[Command], Comma
             help="Images per iteration; several processes share them.",
         ),
         click.option(
-            "--learning-rate", type=float, default=1e-4, show_default=True, help="Of Adam."
-        ),
-        click.option(
-            "--lr-decay",
-            type=int,
-            default=0,
-            show_default=True,
-            metavar="ITERATIONS",
-            help="Let the learning rate fall to zero over this many last iterations.",
-        ),
-        click.option(
-            "--lr-schedule",
-            type=click.Choice(["linear", "cosine"]),
-            default="linear",
-            show_default=True,
-            help="How the learning rate falls.",
-        ),
-        click.option(
-            "--ema-decay",
-            type=float,
-            default=0.0,
-            show_default=True,
-            metavar="DECAY",
-            help="Use an exponential moving average of the weights, for example with 0.999; 0: no "
-            "average.",
-        ),
-        click.option(
-            "--flips/--no-flips", default=False, show_default=True, help="Mirror crops at random."
-        ),
-        click.option("--seed", type=int, default=0, show_default=True),
-        click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ..."),
-        click.option(
             "--validate-every",
             type=int,
             default=validate_every,
             show_default=True,
             metavar="ITERATIONS",
         ),
-        click.option(
-            "--tensorboard", is_flag=True, help="Also log for TensorBoard, in the output folder."
-        ),
-        click.option("--data-note", default="", help="For the card: what the images are."),
-        click.option(
-            "--license",
-            "license_terms",
-            default="not stated",
-            show_default=True,
-            help="For the card: under which terms the weights may be used.",
-        ),
-        click.option(
-            "--resume",
-            is_flag=True,
-            help="Continue the run in --output, with the options it was started with.",
-        ),
-    ]
+        *OPTIONS,
+    )
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -152,6 +156,12 @@ def show_start(trainer: Trainer, facts: Mapping[str, Any]) -> None:
         },
         as_json=False,
     )
+
+
+def show_result(card: Card, folder: RunFolder, name: str, figures: str) -> None:
+    """Print where the weights are, and the figures of their validation."""
+    weights = f"{folder.weights} (SHA-256 {card.sha256[:12]}...)"
+    show_facts({"weights": weights, name: figures}, as_json=False)
 
 
 def run_with_progress(

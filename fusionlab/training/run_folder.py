@@ -70,7 +70,7 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """The file of the weights; their card lies beside it."""
+        """The file of the weights; their card is next to it."""
         return self.path / f"{self.tag}.safetensors"
 
     @contextmanager

@@ -29,7 +29,7 @@ from fusionlab.training.autoencoder import AutoencoderTrainer, check_backbone
 from fusionlab.training.data.hold_out import STEP, hold_out
 from fusionlab.training.data.image_cache import GrayImages, load_images
 from fusionlab.training.data.image_files import TrainingFiles
-from fusionlab.training.data.samples import load_samples
+from fusionlab.training.data.samples import Sample, load_samples
 from fusionlab.training.distributed import ProcessGroup, process_group
 from fusionlab.training.export import export_weights
 from fusionlab.training.learned_strategy import StrategyTrainer
@@ -249,19 +249,13 @@ def strategy_run(
     place = available_device(device)
     frozen = build_backbone(backbone or plugins.default("backbone"), plugins)
     networks, strategy, parent = _networks(strategy, frozen, plugins, settings.seed)
-    scales: Sequence[Scale] = parse_scales(scale)
-    samples = load_samples(find_image_set(data), scales, reading)
-    if validation:
-        held_out = load_samples(find_image_set(validation), scales)
-    else:
-        samples, held_out = hold_out(samples, first=STEP - 1)
+    samples = _load_samples(data, validation, parse_scales(scale), reading)
     with folder.locked():
         trainer = StrategyTrainer(
             strategy,
             networks,
             frozen,
-            samples,
-            held_out,
+            *samples,
             settings,
             folder.path,
             place,
@@ -321,6 +315,16 @@ def _load_images(
     if processes.is_main:
         processes.barrier()
     return images, held_out
+
+
+def _load_samples(
+    data: Sequence[Path], validation: Sequence[Path], scales: Sequence[Scale], reading: Count
+) -> tuple[list[Sample], list[Sample]]:
+    """Read the image sets to train on and to validate on."""
+    samples = load_samples(find_image_set(data), scales, reading)
+    if not validation:
+        return hold_out(samples, first=STEP - 1)
+    return samples, load_samples(find_image_set(validation), scales)
 
 
 def _networks(

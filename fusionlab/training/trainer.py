@@ -191,7 +191,7 @@ class Trainer(ABC):
 
         Raises:
             FusionlabError: there is no such file, it is damaged, or it was made with other
-                settings, images, or whatever else `identity` returns (code `other-run`).
+                settings, or a different `identity` (code `other-run`).
         """
         state = load_state(self.folder)
         path = self.folder / STATE

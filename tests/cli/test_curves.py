@@ -1,4 +1,4 @@
-"""`fusionlab curves`, from logs to pictures."""
+"""`fusionlab curves`, from logs to figures."""
 
 import json
 import sys
@@ -31,18 +31,18 @@ def run(*args):
     return CliRunner().invoke(main, ["curves", *args])
 
 
-def test_two_pictures_are_drawn_and_not_replaced_unasked(log):
+def test_two_figures_are_drawn_and_not_replaced_unasked(log):
     result = run("log.jsonl", "-o", "figures")
     assert result.exit_code == 0, result.output
     assert "validation  figures/validation.png" in result.stdout
     assert iio.imread("figures/training.png").shape[1] > 1000
     result = run("log.jsonl", "-o", "figures")
     assert result.exit_code == 2
-    assert "figures/training.png exists already; add --overwrite" in result.stderr
+    assert "figures/training.png already exists; add --overwrite" in result.stderr
     assert run("log.jsonl", "-o", "figures", "--overwrite").exit_code == 0
 
 
-def test_a_run_without_validation_yet_has_one_picture(log):
+def test_a_run_without_validation_yet_has_one_figure(log):
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:2]))
     assert run(".", "--format", "svg").exit_code == 0
     assert [path.name for path in log.parent.glob("*.svg")] == ["training.svg"]
