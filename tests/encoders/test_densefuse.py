@@ -39,7 +39,7 @@ def test_the_features_are_one_level_of_64_maps_and_not_negative(backbone):
 
 
 def test_the_last_layer_has_no_relu(backbone):
-    """What it adds up may go below zero."""
+    """Its sums may be negative."""
     backbone.c5.bias.fill_(-1e6)
     assert (backbone.decode((torch.rand(1, 64, 4, 4),)) < 0).all()
 
@@ -51,7 +51,7 @@ def test_every_parameter_gets_a_gradient_in_training():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1), (2, 2), (2, 3), (17, 31)])
-def test_any_size_from_one_pixel_on(backbone, size):
+def test_every_size_from_one_pixel_is_encoded_and_decoded(backbone, size):
     """Padding must be numpy's `reflect`, which repeats an axis of one pixel."""
     image = torch.rand(1, 1, *size)
     padded = np.pad(image[0, 0].numpy(), 1, mode="reflect")
@@ -107,7 +107,7 @@ def test_the_authors_network_gives_the_authors_numbers(shared):
         ("l1norm,r=1,border=reflect", "out_l1r1"),
     ],
 )
-def test_the_authors_network_fuses_to_the_authors_pictures(shared, strategy, name):
+def test_the_authors_network_fuses_to_the_authors_images(shared, strategy, name):
     """The whole pipeline, raw decode; float32 rounding after 8 layers."""
     oracle = np.load(shared / "oracle/network/reference_forward.npz")
     fusion = Fusion(load_reference(shared), strategy, range_policy=None)

@@ -1,4 +1,4 @@
-"""The backbone that does nothing."""
+"""The backbone without a network."""
 
 import torch
 
@@ -15,10 +15,10 @@ def test_pixels_come_back_bit_for_bit():
 
 
 def test_sums_of_four_8_bit_sources_come_back_as_integers():
-    """What `addition` needs to equal its formula bit for bit: 0..1020 are exact."""
+    """0..1020 are exact, so that `addition` equals its formula bit for bit."""
     sums = torch.arange(1021.0).view(1, 1, 1, -1)
     assert torch.equal(Identity().decode((sums,)) * 255, sums)
 
 
-def test_it_sees_only_what_the_strategy_sees():
+def test_it_needs_no_halo_of_its_own():
     assert [Identity().halos(support) for support in (0, 3)] == [(0, 0, 0), (0, 3, 0)]

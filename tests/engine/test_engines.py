@@ -1,4 +1,4 @@
-"""Engines: each gives what the backbone gives, to the rounding of its precision."""
+"""Engines: each returns what the backbone returns, up to the rounding of its precision."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +43,7 @@ def engine(request, backbone):
     return build_engine(name, backbone, CPU, precision, installed())
 
 
-def picture(*shape, seed=0):
+def smooth_images(*shape, seed=0):
     """Return smooth images with an edge: neither noise nor flat."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand((shape[0], 1, 4, 4), generator=generator)
@@ -52,8 +52,8 @@ def picture(*shape, seed=0):
 
 @pytest.mark.parametrize("borders", ALL_BORDERS, ids=lambda b: "".join(map(str, map(int, b))))
 def test_a_tile_gives_what_the_whole_image_gives_there(engine, backbone, borders):
-    """At every position it may have: the margins that a tile has are cut off, and no more."""
-    whole = picture(2, 1, 60, 70)
+    """At every position: the halos of a tile are cropped, and no more."""
+    whole = smooth_images(2, 1, 60, 70)
     (features,) = backbone.encode(whole)
     decoded = backbone.decode((features,))
     top, left, bottom, right = (
@@ -75,7 +75,7 @@ def test_a_tile_gives_what_the_whole_image_gives_there(engine, backbone, borders
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 40)])
 def test_images_of_a_few_pixels_are_encoded_and_decoded(engine, backbone, shape):
-    image = picture(1, 1, *shape)
+    image = smooth_images(1, 1, *shape)
     (features,) = engine.encode(image, Borders())
     assert features.shape == (1, 64, *shape)
     (expected,) = backbone.encode(image)
@@ -86,7 +86,7 @@ def test_images_of_a_few_pixels_are_encoded_and_decoded(engine, backbone, shape)
 
 
 def test_gradients_take_the_plain_backbone_in_float32(engine, backbone):
-    image = picture(1, 1, 20, 20).requires_grad_()
+    image = smooth_images(1, 1, 20, 20).requires_grad_()
     (features,) = engine.encode(image, Borders())
     result = engine.decode((features,), Borders())
     assert torch.equal(result, backbone(image))
@@ -96,14 +96,14 @@ def test_gradients_take_the_plain_backbone_in_float32(engine, backbone):
 
 def test_an_engine_leaves_the_backbone_as_it_is(engine, backbone):
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
-    engine.decode(engine.encode(picture(1, 1, 20, 20), Borders()), Borders())
+    engine.decode(engine.encode(smooth_images(1, 1, 20, 20), Borders()), Borders())
     for name, value in backbone.state_dict().items():
         assert value.dtype == torch.float32
         assert torch.equal(value, before[name])
 
 
 class Halves(Backbone):
-    """Two levels, and margins of the general kind: a blur, and what is left of the pixels."""
+    """Two levels, and the default tile methods: the pixels, and a blurred half resolution."""
 
     levels = (Level(channels=1, stride=1), Level(channels=2, stride=2))
     receptive_field = (2, 2)
@@ -122,7 +122,7 @@ class Halves(Backbone):
 
 
 @pytest.mark.parametrize("name", ["eager", "openvino"])
-def test_somebody_elses_backbone_runs_on_every_engine(name):
+def test_a_backbone_of_another_package_runs_on_every_engine(name):
     if name == "openvino":
         pytest.importorskip("openvino", reason="the extra openvino is not installed")
     backbone = Halves()
@@ -141,9 +141,9 @@ def test_somebody_elses_backbone_runs_on_every_engine(name):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # its compiler's own
-def test_what_torch_compiles_gives_the_same(backbone):
-    """Minutes where the compiler is slow."""
-    sources = [picture(1, 1, 50, 60, seed=seed)[0, 0].numpy() for seed in range(2)]
+def test_the_compiled_backbone_gives_the_same(backbone):
+    """Takes minutes where the compiler is slow."""
+    sources = [smooth_images(1, 1, 50, 60, seed=seed)[0, 0].numpy() for seed in range(2)]
     fusions = [
         Fusion(backbone, L1Norm(), range_policy=None, engine=name) for name in ("eager", "compile")
     ]
@@ -151,11 +151,11 @@ def test_what_torch_compiles_gives_the_same(backbone):
     np.testing.assert_allclose(compiled, plain, rtol=0, atol=2e-3 / 255)
 
 
-def test_the_command_line_offers_what_there_is():
+def test_the_command_line_offers_every_precision():
     assert get_args(Precision) == PRECISIONS
 
 
-def test_an_engine_that_is_none_is_refused():
+def test_an_unknown_engine_is_refused():
     with pytest.raises(FusionlabError, match="there is no engine 'eagre'; did you mean 'eager'"):
         Fusion(Identity(), L1Norm(), engine="eagre")
     result = CliRunner().invoke(main, ["fuse", "a.png", "b.png", "--engine", "eagre"])
@@ -194,7 +194,7 @@ def test_an_engine_of_a_plugin_works_like_those_that_ship(install, tmp_path):
     assert (imread(output) == 50).all()
 
 
-def test_an_engine_that_is_no_engine_is_refused_with_its_plugin(install):
+def test_a_class_that_is_not_an_engine_is_refused_with_its_plugin(install):
     install("lab-engine", HALVING.replace("(Eager)", "").replace("def _decode", "def unused"))
     with pytest.raises(FusionlabError, match="lab-engine:half cannot be used: TypeError"):
         Fusion(Identity(), L1Norm(), engine="half")
@@ -207,13 +207,13 @@ def test_an_engine_that_is_no_engine_is_refused_with_its_plugin(install):
         ("tf32", "tf32 is a precision of CUDA, got the device cpu"),
     ],
 )
-def test_a_precision_that_is_not_there_is_refused(precision, message):
+def test_an_unsupported_precision_is_refused(precision, message):
     with pytest.raises(FusionlabError, match=message):
         Fusion(Identity(), L1Norm(), precision=precision)
     check_precision("tf32", torch.device("cuda"))
 
 
-def test_openvino_computes_in_two_precisions_and_on_the_cpu():
+def test_openvino_supports_two_precisions_and_the_cpu():
     pytest.importorskip("openvino", reason="the extra openvino is not installed")
     with pytest.raises(FusionlabError, match="computes in fp32 or bf16, got fp16"):
         Fusion(Identity(), L1Norm(), engine="openvino", precision="fp16")
@@ -221,7 +221,7 @@ def test_openvino_computes_in_two_precisions_and_on_the_cpu():
         build_engine("openvino", Identity(), torch.device("meta"), "fp32", installed())
 
 
-def test_a_package_that_is_not_installed_is_named(monkeypatch):
+def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(FusionlabError, match=r"pip install 'fusionlab-imaging\[openvino\]'"):
         Fusion(Identity(), L1Norm(), engine="openvino")
@@ -232,7 +232,7 @@ def test_threads_may_share_a_fusion(name, backbone):
     if name == "openvino":
         pytest.importorskip("openvino", reason="the extra openvino is not installed")
     fusion = Fusion(backbone, L1Norm(), engine=name)
-    pairs = [[picture(1, 1, 64 + 8 * n, 64, seed=s)[0, 0] for s in (0, 1)] for n in range(2)]
+    pairs = [[smooth_images(1, 1, 64 + 8 * n, 64, seed=s)[0, 0] for s in (0, 1)] for n in range(2)]
     expected = [fusion(pair) for pair in pairs]
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(fusion, pairs * 20))

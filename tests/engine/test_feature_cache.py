@@ -1,4 +1,4 @@
-"""Features of whole images: encoded once, recognized by their pixels, kept within bounds."""
+"""The cache of features: each image encoded once, recognized by its pixels, within bounds."""
 
 import weakref
 
@@ -38,7 +38,7 @@ def planes(*shape, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_kept_features_are_those_of_the_whole_image_however_they_are_cut(engine):
+def test_cached_features_do_not_depend_on_the_tiles_they_were_encoded_in(engine):
     images = planes(2, 1, 1, 70, 90)
     (whole,) = engine.encode(images.flatten(0, 1), WHOLE)
     for edge in (16, 33, 200):
@@ -46,34 +46,34 @@ def test_kept_features_are_those_of_the_whole_image_however_they_are_cut(engine)
         assert torch.equal(found, whole)
 
 
-def test_an_image_is_encoded_once_and_known_by_its_pixels(counting):
-    kept, images = FeatureCache(), planes(2, 1, 1, 20, 20)
-    first = kept.of(counting, images, 64)
-    assert kept.of(counting, images.clone(), 64)[0] is first[0]
+def test_an_image_is_encoded_once_and_recognized_by_its_pixels(counting):
+    cache, images = FeatureCache(), planes(2, 1, 1, 20, 20)
+    first = cache.of(counting, images, 64)
+    assert cache.of(counting, images.clone(), 64)[0] is first[0]
     assert counting.count == 2
-    kept.of(counting, images + 1e-6, 64)
+    cache.of(counting, images + 1e-6, 64)
     assert counting.count == 4
 
 
-def test_engines_do_not_share(engine, counting):
-    kept, images = FeatureCache(), planes(2, 1, 1, 20, 20)
+def test_engines_do_not_share_features(engine, counting):
+    cache, images = FeatureCache(), planes(2, 1, 1, 20, 20)
     other = Counting(DenseFuse().freeze(), CPU, "fp32")
     half = Counting(engine.backbone, CPU, "bf16")
     for one in (counting, other, half, counting, other, half):
-        kept.of(one, images, 64)
+        cache.of(one, images, 64)
     assert [one.count for one in (counting, other, half)] == [2, 2, 2]
-    assert kept.of(half, images, 64)[0].dtype == torch.bfloat16
+    assert cache.of(half, images, 64)[0].dtype == torch.bfloat16
 
 
-def test_no_more_is_kept_than_allowed(counting):
-    """Room for one of the images."""
-    kept = FeatureCache(max_bytes=feature_bytes(counting, 2, 20, 20))
+def test_the_capacity_is_not_exceeded(counting):
+    """There is room for one of the images."""
+    cache = FeatureCache(max_bytes=feature_bytes(counting, 2, 20, 20))
     for seed in (0, 1, 0, 0):
-        kept.of(counting, planes(2, 1, 1, 20, 20, seed=seed), 64)
+        cache.of(counting, planes(2, 1, 1, 20, 20, seed=seed), 64)
     assert counting.count == 3 * 2
 
 
-def test_features_take_what_is_foretold(engine):
+def test_features_have_the_predicted_size(engine):
     (found,) = FeatureCache().of(engine, planes(2, 3, 1, 20, 30), 64)
     assert feature_bytes(engine, 6, 20, 30) == found.numel() * found.element_size()
 
@@ -88,14 +88,14 @@ def test_equal_images_are_encoded_once(counting):
     assert torch.equal(found, expected)
 
 
-def test_images_with_equal_sums_are_told_apart(counting):
+def test_images_with_equal_sums_are_distinguished(counting):
     image = planes(1, 1, 8, 8)
     encode_distinct(counting, torch.cat([image, image.flip(-1)]), WHOLE)
     assert counting.count == 2
 
 
 def test_a_batch_changes_no_bit_of_its_images(engine):
-    """What else is encoded at the same time must not show: runs over folders are repeatable."""
+    """Runs over folders are repeatable, whatever is encoded at the same time."""
     images = planes(7, 1, 60, 80)
     (together,) = encode_distinct(engine, images, WHOLE)
     for number in range(7):
@@ -103,8 +103,8 @@ def test_a_batch_changes_no_bit_of_its_images(engine):
         assert torch.equal(together[number], alone[0])
 
 
-def test_a_small_picture_is_decoded_alone_as_among_others(engine):
-    """So that it does not matter in which group of a folder a picture is fused."""
+def test_a_small_image_is_decoded_alone_as_in_a_batch(engine):
+    """It does not matter in which batch of a folder an image is fused."""
     for shape in ((1, 1), (5, 7), (32, 32), (40, 40), (90, 90)):
         features = engine.encode(planes(3, 1, *shape), WHOLE)
         together = engine.decode(features, WHOLE)
@@ -112,51 +112,51 @@ def test_a_small_picture_is_decoded_alone_as_among_others(engine):
         assert torch.equal(alone, together[:1])
 
 
-def test_features_are_not_those_of_planes_that_were_written_to(counting):
+def test_writing_to_the_planes_invalidates_their_features(counting):
     fusion, images = Fusion(counting.backbone, "l1norm"), planes(2, 1, 1, 20, 20)
-    kept = FeatureCache()
-    fusion.fuse_planes(images, feature_cache=kept)
+    cache = FeatureCache()
+    fusion.fuse_planes(images, feature_cache=cache)
     images *= 0.5
-    found, _ = fusion.fuse_planes(images, feature_cache=kept)
+    found, _ = fusion.fuse_planes(images, feature_cache=cache)
     assert torch.equal(found, fusion.fuse_planes(images)[0])
 
 
-def test_a_backbone_is_not_taken_for_one_that_is_gone(engine):
-    """A new one often lies where the last one was, and has its id."""
-    kept, images = FeatureCache(), planes(2, 1, 1, 20, 20)
+def test_a_new_backbone_is_not_mistaken_for_a_deleted_one(engine):
+    """It often has the same address, and so the same id."""
+    cache, images = FeatureCache(), planes(2, 1, 1, 20, 20)
     for seed in range(10):
         torch.manual_seed(seed)
-        found = kept.of(Eager(DenseFuse().freeze(), CPU, "fp32"), images, 64)[0]
+        found = cache.of(Eager(DenseFuse().freeze(), CPU, "fp32"), images, 64)[0]
         torch.manual_seed(seed)
         expected = FeatureCache().of(Eager(DenseFuse().freeze(), CPU, "fp32"), images, 64)[0]
         assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("first", ["without gradients", "with them"])
-def test_gradients_reach_the_sources_past_features_that_are_kept(engine, first):
+def test_gradients_reach_the_sources_in_spite_of_cached_features(engine, first):
     fusion = Fusion(engine.backbone, "l1norm", range_policy=None)
-    kept, images = FeatureCache(), list(planes(2, 1, 20, 20))
+    cache, images = FeatureCache(), list(planes(2, 1, 20, 20))
     before = [one.clone().requires_grad_(first == "with them") for one in images]
-    fusion.fuse(before, feature_cache=kept)
+    fusion.fuse(before, feature_cache=cache)
     sources = [one.clone().requires_grad_() for one in images]
-    fusion.fuse(sources, feature_cache=kept).image.sum().backward()
+    fusion.fuse(sources, feature_cache=cache).image.sum().backward()
     assert all(source.grad is not None for source in sources)
     assert all(source.grad is None for source in before)
 
 
-def test_room_is_made_before_an_image_is_encoded(counting):
-    """Else twice as much would be in memory as is allowed."""
-    kept = FeatureCache(max_bytes=feature_bytes(counting, 2, 20, 20))
-    kept.of(counting, planes(2, 1, 1, 20, 20), 64)
-    gone = weakref.ref(kept.of(counting, planes(2, 1, 1, 20, 20), 64)[0])
+def test_old_features_are_dropped_before_an_image_is_encoded(counting):
+    """Otherwise memory would hold twice the capacity."""
+    cache = FeatureCache(max_bytes=feature_bytes(counting, 2, 20, 20))
+    cache.of(counting, planes(2, 1, 1, 20, 20), 64)
+    gone = weakref.ref(cache.of(counting, planes(2, 1, 1, 20, 20), 64)[0])
     seen = []
     encode, counting.encode = counting.encode, lambda *args: seen.append(gone()) or encode(*args)
-    kept.of(counting, planes(2, 1, 1, 20, 20, seed=1), 64)
+    cache.of(counting, planes(2, 1, 1, 20, 20, seed=1), 64)
     assert seen == [None]
 
 
-def test_what_was_kept_in_inference_mode_is_not_used_outside_it(counting):
-    kept, images = FeatureCache(), planes(2, 1, 1, 20, 20)
+def test_features_of_inference_mode_are_not_used_outside_it(counting):
+    cache, images = FeatureCache(), planes(2, 1, 1, 20, 20)
     with torch.inference_mode():
-        assert kept.of(counting, images, 64)[0].is_inference()
-    assert not kept.of(counting, images, 64)[0].is_inference()
+        assert cache.of(counting, images, 64)[0].is_inference()
+    assert not cache.of(counting, images, 64)[0].is_inference()
