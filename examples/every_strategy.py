@@ -83,7 +83,7 @@ def main() -> None:
     failed = {row.sample for row in report.rows if row.problem}
     shown = [item for item in complete if item.stem not in failed][: max(args.rows, 1)]
     if not shown:
-        raise FusionlabError("there is no image that every strategy has fused, so no sheet")
+        raise FusionlabError("every image failed for some strategy, so nothing can be drawn")
     sheet(shown, strategies).savefig(args.output / "every_strategy.png")
 
 

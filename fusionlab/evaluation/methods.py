@@ -137,7 +137,7 @@ class MethodBuilder:
         """Build rows, in their order; rows of baselines come last, and equal rows count once.
 
         Args:
-            methods: one method, several, or label -> method; mappings may stand in a sequence.
+            methods: one method, several, or label -> method; a sequence may contain mappings.
             samples: names of the samples, to find the results in folders.
 
         Raises:

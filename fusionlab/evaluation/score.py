@@ -45,7 +45,7 @@ def score(
     Args:
         fused: the fused image: path, array `(H, W)` or `(H, W, 3)`, or tensor `(H, W)` or
             `(C, H, W)` with C 1 or 3.
-        sources: its sources, likewise.
+        sources: its sources, in any of these forms.
         metrics: names of metrics, `NAME[@CONVENTION]`, also separated by commas, or `"all"`; None
             takes those of the preset, or else a metric of each family.
         preset: name of a preset, such as `"paper"`, that chooses the metrics.

@@ -78,13 +78,13 @@ class Scores:
         return self._by_metric(lambda values, _: values.mean(axis=1))
 
     def deviations(self) -> NDArray[np.float64]:
-        """Return the standard deviations over the images (n - 1), likewise; nan for one image."""
+        """Return the standard deviations (n - 1), `(methods, metrics)`; nan for a single image."""
         return self._by_metric(
             lambda values, _: values.std(axis=1, ddof=1) if values.shape[1] > 1 else np.nan
         )
 
     def ranks(self) -> NDArray[np.float64]:
-        """Return the mean ranks over the images, likewise: 1 is the best, ties share their ranks.
+        """Return the mean ranks, `(methods, metrics)`: 1 is the best, ties share their ranks.
 
         nan for metrics without a direction.
         """

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,6 +168,28 @@ def test_a_report_prints_its_settings_problems_and_tables(image_set):
         assert "no score: two" in text
         assert f"{report.means['identity/mean']['brightness']:.2f}" in text  # large: fewer decimals
     assert repr(report) == "<Report: 1 methods, 3 images, 1 metrics>"
+
+
+def test_a_report_can_be_pickled(image_set):
+    report = fusionlab.evaluate(image_set, "densefuse@1e2/mean", "brightness")
+    copy = pickle.loads(pickle.dumps(report))
+    assert str(copy) == str(report)
+    assert copy.values == report.values
+    assert repr(copy.comparisons) == repr(report.comparisons)  # nan is not equal to nan
+
+
+def test_a_report_describes_the_weights_that_were_evaluated(image_set, tmp_path):
+    fusion = Fusion("densefuse@1e2", "mean")
+    fusion.backbone.card = None  # as if trained in this script
+    report = fusionlab.evaluate(image_set, fusion, "brightness")
+    (label,) = report.means
+    descriptions = []
+    for _ in range(2):
+        report.write(tmp_path)
+        content = json.loads((tmp_path / "evaluation.json").read_text())
+        descriptions.append(content["methods"][label]["made"])
+        next(fusion.backbone.parameters()).data += 1
+    assert descriptions[0]["states"] == descriptions[1]["states"]
 
 
 def test_a_report_is_written_and_replaced(image_set, tmp_path):

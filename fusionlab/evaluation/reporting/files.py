@@ -61,8 +61,8 @@ def json_text(report: Report) -> str:
         },
         "images": scores.samples,
         "methods": {
-            method.label: {
-                "made": method.describe(),
+            label: {
+                "made": report.descriptions[label],
                 "mean": by_metric(means[i]),
                 "deviation": by_metric(deviations[i]),
                 "rank": by_metric(ranks[i]),
@@ -70,7 +70,7 @@ def json_text(report: Report) -> str:
                     name: by_metric(scores.values[i, j]) for j, name in enumerate(scores.samples)
                 },
             }
-            for i, method in enumerate(report.methods)
+            for i, label in enumerate(scores.methods)
         },
         "comparisons": [json_values(asdict(comparison)) for comparison in report.comparisons],
         "published": {name: dict(values) for name, values in report.published.items()},

@@ -54,7 +54,8 @@ class Report:
         digits: int = 4,
         unsaved: str = "",
     ) -> None:
-        self.methods = methods
+        self.descriptions = {method.label: method.describe() for method in methods}
+        """Label -> everything that the images of the method depend on."""
         self.scores = scores
         self.rows = rows
         self.settings = settings
