@@ -91,7 +91,7 @@ def run_options(*, batch: int, validate_every: int) -> Callable[[Command], Comma
             type=int,
             default=batch,
             show_default=True,
-            help="Images per iteration; several processes share them.",
+            help="Images per iteration.",
         ),
         click.option(
             "--validate-every",

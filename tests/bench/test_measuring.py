@@ -55,18 +55,18 @@ def test_without_macs_there_is_no_share():
 
 
 def test_a_case_is_measured_between_two_throughputs(bench):
-    (found,) = bench.run([Case("densefuse@1e2/l1norm", **SMALL)])
-    assert found.method == "densefuse@1e2/l1norm,r=1,border=inside"
-    assert len(found.times.seconds) == 1
-    assert found.macs == 24 * 20 * (2 * 13_968 + 60_048)
-    assert found.throughputs == (PeakThroughput(256, 1e9),) * 2
-    assert (found.on_device, found.peak) == (None, None)
+    (result,) = bench.run([Case("densefuse@1e2/l1norm", **SMALL)])
+    assert result.method == "densefuse@1e2/l1norm,r=1,border=inside"
+    assert len(result.times.seconds) == 1
+    assert result.macs == 24 * 20 * (2 * 13_968 + 60_048)
+    assert result.throughputs == (PeakThroughput(256, 1e9),) * 2
+    assert (result.on_device, result.peak) == (None, None)
 
 
 def test_without_macs_no_throughput_is_measured(bench, monkeypatch):
     monkeypatch.setattr(measuring, "peak_throughput", None)
-    (found,) = bench.run([Case("identity/max", **SMALL)])
-    assert (found.macs, found.throughputs, found.share) == (0, (), None)
+    (result,) = bench.run([Case("identity/max", **SMALL)])
+    assert (result.macs, result.throughputs, result.share) == (0, (), None)
 
 
 def test_memory_is_that_of_another_process_with_as_many_threads(bench, monkeypatch):
@@ -97,8 +97,8 @@ def test_what_torch_raises_becomes_a_sentence(bench, monkeypatch):
         raise torch.OutOfMemoryError("no room\nfor it")
 
     monkeypatch.setattr(measuring, "time_in_turns", fail)
-    (found,) = bench.run([Case("identity/max", **SMALL)])
-    assert found.problem == "OutOfMemoryError: no room for it"
+    (result,) = bench.run([Case("identity/max", **SMALL)])
+    assert result.problem == "OutOfMemoryError: no room for it"
 
 
 def test_memory_that_does_not_suffice_ends_another_process_and_nothing_is_timed(bench, monkeypatch):
@@ -118,7 +118,7 @@ def test_memory_that_does_not_suffice_ends_another_process_and_nothing_is_timed(
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_on_cuda_the_device_is_timed_apart_and_its_memory_counted(precision):
     bench = Bench(torch.device("cuda"), installed(), budget=TimingBudget(3, 0))
-    found = bench.measure(Case("densefuse/l1norm", precision=precision))
-    assert len(found.on_device.seconds) == 3
-    assert found.peak > 640 * 480 * 64 * 2  # features of a source, in half precision
-    assert found.share > 0
+    result = bench.measure(Case("densefuse/l1norm", precision=precision))
+    assert len(result.on_device.seconds) == 3
+    assert result.peak > 640 * 480 * 64 * 2  # features of a source, in half precision
+    assert result.share > 0

@@ -45,10 +45,10 @@ def test_the_machine_is_described_in_plain_values(machine):
 
 
 def test_json_holds_everything_unrounded(machine):
-    found = Report(machine, [row()]).as_dict()
-    assert json.loads(json.dumps(found)) == found
-    assert set(found) == {"machine", "timed", "share", "rows"}
-    assert found["rows"] == [
+    report = Report(machine, [row()]).as_dict()
+    assert json.loads(json.dumps(report)) == report
+    assert set(report) == {"machine", "timed", "share", "rows"}
+    assert report["rows"] == [
         {
             "method": "any@tag/strategy,r=1",
             "width": 1000,
@@ -74,10 +74,10 @@ def test_json_holds_everything_unrounded(machine):
 
 
 def test_a_refused_case_is_a_row_with_its_problem(machine):
-    (found,) = Report(machine, [Refusal(CASE, "it does not run")]).as_dict()["rows"]
-    assert found["problem"] == "it does not run"
-    assert found["engine"] == "eager"
-    assert "time" not in found
+    (refused,) = Report(machine, [Refusal(CASE, "it does not run")]).as_dict()["rows"]
+    assert refused["problem"] == "it does not run"
+    assert refused["engine"] == "eager"
+    assert "time" not in refused
 
 
 def test_the_table_shows_what_differs_and_the_facts_what_does_not(machine):
@@ -100,8 +100,8 @@ def test_without_a_share_there_is_a_dash(machine):
 
 
 def test_what_was_refused_stands_below(machine):
-    other = Case("any/strategy", width=1000, height=500, engine="openvino")
-    text = Report(machine, [row(), Refusal(other, "it is not there")]).to_text()
+    openvino = Case("any/strategy", width=1000, height=500, engine="openvino")
+    text = Report(machine, [row(), Refusal(openvino, "it is not there")]).to_text()
     assert text.splitlines()[-1] == "refused: openvino: it is not there"
 
 

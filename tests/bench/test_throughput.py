@@ -19,9 +19,9 @@ def test_it_is_that_of_square_matrices_in_the_precision(monkeypatch, precision, 
     monkeypatch.setattr(
         torch, "mm", lambda a, b, out: seen.update((x.dtype, x.shape) for x in (a, b))
     )
-    found = peak_throughput(CPU, precision)
+    peak = peak_throughput(CPU, precision)
     assert seen == {(dtype, (256, 256))}
-    assert found.macs_per_second == pytest.approx(256**3 / 0.02)
+    assert peak.macs_per_second == pytest.approx(256**3 / 0.02)
 
 
 def test_matrices_grow_until_a_product_takes_long_enough(monkeypatch):
@@ -31,9 +31,9 @@ def test_matrices_grow_until_a_product_takes_long_enough(monkeypatch):
     monkeypatch.setattr(
         throughput, "seconds_of", lambda work, _: work() or edges[-1] ** 3 / 2**26 / 1e3
     )
-    found = peak_throughput(CPU, "fp32")
-    assert found.edge == 1024
-    assert found.macs_per_second == pytest.approx(2**26 * 1e3)
+    peak = peak_throughput(CPU, "fp32")
+    assert peak.edge == 1024
+    assert peak.macs_per_second == pytest.approx(2**26 * 1e3)
 
 
 def test_one_slow_product_does_not_count(monkeypatch):

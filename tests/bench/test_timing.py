@@ -43,26 +43,26 @@ def test_the_median_and_the_distance_of_the_quartiles_are_those_worked_out_by_ha
 
 
 def test_the_first_call_stands_apart(clock):
-    found = time_in_turns({"it": clock.takes(50, 1)}, CPU, TimingBudget(rounds=3, seconds=0))
-    assert found["it"] == Timings(50, (1, 1, 1))
+    timings = time_in_turns({"it": clock.takes(50, 1)}, CPU, TimingBudget(rounds=3, seconds=0))
+    assert timings["it"] == Timings(50, (1, 1, 1))
 
 
 def test_rounds_go_on_until_there_are_enough_of_them(clock):
-    found = time_in_turns({"slow": clock.takes(10)}, CPU, TimingBudget(rounds=4, seconds=1))
-    assert found["slow"].seconds == (10,) * 4
+    timings = time_in_turns({"slow": clock.takes(10)}, CPU, TimingBudget(rounds=4, seconds=1))
+    assert timings["slow"].seconds == (10,) * 4
 
 
 def test_rounds_go_on_until_they_have_taken_long_enough(clock):
-    found = time_in_turns({"fast": clock.takes(0.5)}, CPU, TimingBudget(rounds=2, seconds=3))
-    assert found["fast"].seconds == (0.5,) * 6
+    timings = time_in_turns({"fast": clock.takes(0.5)}, CPU, TimingBudget(rounds=2, seconds=3))
+    assert timings["fast"].seconds == (0.5,) * 6
 
 
 def test_several_calls_take_turns_and_each_gets_its_seconds(clock):
     calls, work = [], clock.takes(1)
     works = {name: lambda name=name: (calls.append(name), work()) for name in "ab"}
-    found = time_in_turns(works, CPU, TimingBudget(rounds=1, seconds=2))
+    timings = time_in_turns(works, CPU, TimingBudget(rounds=1, seconds=2))
     assert calls == list("ab" * 3)
-    assert all(samples.seconds == (1, 1) for samples in found.values())
+    assert all(times.seconds == (1, 1) for times in timings.values())
 
 
 def test_on_cuda_the_device_is_idle_before_and_after_a_call(monkeypatch):
@@ -77,6 +77,6 @@ def test_on_cuda_two_calls_do_not_count(monkeypatch):
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     calls = []
     works = {"it": lambda: calls.append(1)}
-    found = time_in_turns(works, torch.device("cuda"), TimingBudget(rounds=3, seconds=0))
+    timings = time_in_turns(works, torch.device("cuda"), TimingBudget(rounds=3, seconds=0))
     assert len(calls) == 5
-    assert len(found["it"].seconds) == 3
+    assert len(timings["it"].seconds) == 3

@@ -37,10 +37,10 @@ def test_as_json_there_is_a_row_for_every_combination():
         *("--sources", "2", "--sources", "3", "--channels", "1", "--channels", "3", "--json"),
     )
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
+    output = json.loads(result.stdout)
     rows = {
         (row["method"], row["width"], row["height"], row["sources"], row["channels"])
-        for row in found["rows"]
+        for row in output["rows"]
     }
     assert rows == {
         (method, *size, k, channels)
@@ -49,7 +49,7 @@ def test_as_json_there_is_a_row_for_every_combination():
         for k in (2, 3)
         for channels in (1, 3)
     }
-    assert all(row["time"]["rounds"] == 1 for row in found["rows"])
+    assert all(row["time"]["rounds"] == 1 for row in output["rows"])
 
 
 def test_threads_are_those_that_are_asked_for_and_then_as_before():

@@ -73,9 +73,9 @@ def test_every_name_follows_from_that_of_the_strategy(
     assert project["project"]["dependencies"] == ["fusionlab-imaging"]
     assert not {"license", "authors"} & project["project"].keys()  # a matter of the author
     monkeypatch.syspath_prepend(str(package))
-    found = importlib.import_module(module)
-    (ref,) = found.fusionlab_strategies()
-    assert (ref.name, ref.load()) == (name, getattr(found, cls))
+    imported = importlib.import_module(module)
+    (ref,) = imported.fusionlab_strategies()
+    assert (ref.name, ref.load()) == (name, getattr(imported, cls))
     assert ref.summary == ref.load().__doc__
 
 
@@ -129,10 +129,10 @@ def test_the_test_of_the_formula_fails_for_another_formula(run, tmp_path, monkey
 def test_ruff_finds_nothing_with_the_settings_it_comes_with(run, tmp_path, arguments):
     assert run("mine")[0] == 0
     ruff = [sys.executable, "-m", "ruff", *arguments, "--isolated", "--no-cache", "."]
-    found = subprocess.run(
+    completed = subprocess.run(
         ruff, cwd=tmp_path / "fusionlab-mine", capture_output=True, text=True, check=False
     )
-    assert found.returncode == 0, found.stdout + found.stderr
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
 def test_it_goes_where_it_is_told_and_says_how_to_install_it(run, tmp_path):

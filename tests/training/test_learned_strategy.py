@@ -262,14 +262,14 @@ class Dropping(Blend):
 
 
 def test_dropout_is_repeatable_and_leaves_the_random_numbers_of_the_caller_alone(tmp_path):
-    one = make(tmp_path / "one", strategy=Dropping())
+    first = make(tmp_path / "first", strategy=Dropping())
     torch.manual_seed(7)
-    one.run()
+    first.run()
     here = torch.rand(1)
-    other = make(tmp_path / "other", strategy=Dropping())
+    second = make(tmp_path / "second", strategy=Dropping())
     torch.manual_seed(8)
-    other.run()
-    assert same(one.best, other.best)
+    second.run()
+    assert same(first.best, second.best)
     torch.manual_seed(7)
     assert torch.equal(here, torch.rand(1))
 

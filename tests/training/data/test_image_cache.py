@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from fusionlab import FusionlabError
-from fusionlab.imaging import raster, tiff
+from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.training.data import image_cache
 from fusionlab.training.data.image_cache import load_images
 from fusionlab.training.data.image_files import find_images
@@ -70,8 +70,8 @@ def test_all_that_can_be_read_in_8_bits_can_be_trained_on(tmp_path):
     PIL.Image.fromarray(gray > 99).save(tmp_path / "d.tif")
     *same, levels = load(tmp_path)
     assert len(same) == 3
-    for found in same:
-        assert np.array_equal(found, gray)
+    for pixels in same:
+        assert np.array_equal(pixels, gray)
     assert np.array_equal(levels, (gray > 99) * np.uint8(255))
 
 
@@ -79,7 +79,7 @@ def test_all_that_can_be_read_in_8_bits_can_be_trained_on(tmp_path):
 def test_deeper_images_are_refused_rather_than_narrowed(tmp_path, dtype):
     suffix = ".png" if dtype == np.uint16 else ".tif"
     (tmp_path / f"x{suffix}").write_bytes(
-        {".png": raster.encode_png, ".tif": tiff.encode}[suffix](np.zeros((9, 9), dtype))
+        {".png": pillow_formats.encode_png, ".tif": tiff.encode}[suffix](np.zeros((9, 9), dtype))
     )
     name = np.dtype(dtype).name
     message = f"x{suffix} in .* must be an 8-bit image to train on, got {name}; convert it to 8"

@@ -30,10 +30,10 @@ def test_a_folder_is_searched_in_the_order_of_names_at_any_depth(tmp_path, write
 
 def test_a_shard_is_searched_in_the_order_of_names_too(tmp_path, write_shard):
     shard = write_shard(tmp_path / "train-000.tar", ["b.png", "a.png"])
-    found = find_images([shard])
-    assert names(found) == ["a.png", "b.png"]
-    assert found[1].read().startswith(b"\x89PNG")
-    assert str(found[1]) == f"b.png in {shard}"
+    files = find_images([shard])
+    assert names(files) == ["a.png", "b.png"]
+    assert files[1].read().startswith(b"\x89PNG")
+    assert str(files[1]) == f"b.png in {shard}"
 
 
 def test_a_manifest_chooses_members_of_shards(tmp_path, write_shard):
@@ -109,8 +109,8 @@ def test_the_held_out_images_are_not_among_the_training_images(shared):
         for which in ("train-", "val-")
     ]
     assert not hashes[0] & hashes[1]
-    found = find_images([data / "val-000.tar"], ShardTable(data / "manifest.csv", "coco-*"))
-    assert {(file.location.name, file.name) for file in found} == held_out
+    files = find_images([data / "val-000.tar"], ShardTable(data / "manifest.csv", "coco-*"))
+    assert {(file.location.name, file.name) for file in files} == held_out
 
 
 def test_threads_may_read_one_shard_at_the_same_time(tmp_path, write_shard):
