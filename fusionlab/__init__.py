@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fusionlab.backbone import WHOLE, Backbone, Borders, Features, Level
     from fusionlab.checkpoint import Card
+    from fusionlab.engine.base import Engine
     from fusionlab.errors import FusionlabError
     from fusionlab.evaluation.comparisons import Comparison
     from fusionlab.evaluation.evaluate import evaluate
@@ -58,6 +59,7 @@ _HOMES = {
     "Borders": "backbone",
     "Card": "checkpoint",
     "Comparison": "evaluation.comparisons",
+    "Engine": "engine.base",
     "EngineRef": "plugins.offers",
     "Features": "backbone",
     "Fused": "fused",
@@ -104,6 +106,7 @@ __all__ = [
     "Borders",
     "Card",
     "Comparison",
+    "Engine",
     "EngineRef",
     "Features",
     "Fused",

@@ -8,13 +8,19 @@ An engine returns what the backbone returns, up to the rounding of its precision
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engine.precision import DTYPES, Precision
+from fusionlab.errors import FusionlabError
+from fusionlab.plugins.host import in_one_line
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 FEWEST_VALUES = 64
 """Fewest float32 values that count for a pixel. The maps between the layers of a backbone, and what
@@ -22,7 +28,11 @@ a strategy allocates, are not declared; they are taken to be at least this."""
 
 
 class Engine(ABC):
-    """Runs a backbone.
+    """Run a frozen backbone on tiles.
+
+    Subclasses implement `encode_tile` and `decode_tile`, which are called without gradients. Their
+    results are those of the methods of the same names of the backbone, up to the rounding of the
+    precision.
 
     Args:
         backbone: frozen, on the device; never changed.
@@ -57,17 +67,32 @@ class Engine(ABC):
         if torch.is_grad_enabled() and images.requires_grad:
             return self.backbone.encode_tile(images, borders)
         with torch.no_grad():
-            return self._encode(images, borders)
+            return self._run_stage(self.encode_tile, images, borders)
 
     def decode(self, features: Features, borders: Borders) -> Tensor:
         """Decode a tile to float32 images; see `Backbone.decode_tile`."""
         if torch.is_grad_enabled() and any(maps.requires_grad for maps in features):
             return self.backbone.decode_tile(tuple(maps.float() for maps in features), borders)
         with torch.no_grad():
-            return self._decode(features, borders)
+            return self._run_stage(self.decode_tile, features, borders)
 
     @abstractmethod
-    def _encode(self, images: Tensor, borders: Borders) -> Features: ...
+    def encode_tile(self, images: Tensor, borders: Borders) -> Features:
+        """Encode a tile of float32 images `(M, 1, h, w)` to features in `self.dtype`."""
 
     @abstractmethod
-    def _decode(self, features: Features, borders: Borders) -> Tensor: ...
+    def decode_tile(self, features: Features, borders: Borders) -> Tensor:
+        """Decode a tile of features in `self.dtype` to float32 images `(N, 1, h, w)`."""
+
+    def _run_stage(self, stage: Callable[[T, Borders], R], tile: T, borders: Borders) -> R:
+        """Run a stage, and name the engine and the backbone if it fails."""
+        try:
+            return stage(tile, borders)
+        except (FusionlabError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # the code of plugins may raise anything
+            raise FusionlabError(
+                f"the backbone {type(self.backbone).__name__} on the engine "
+                f"{type(self).__name__} failed: {in_one_line(error)}",
+                code="engine-failed",
+            ) from error

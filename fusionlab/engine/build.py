@@ -25,5 +25,5 @@ def build_engine(
     with attribute_errors_to(registration):
         cls = registration.ref.load()
         if not (isinstance(cls, type) and issubclass(cls, Engine)):
-            raise TypeError(f"{registration.ref.target} is not a fusionlab.engine.base.Engine")
+            raise TypeError(f"{registration.ref.target} is not a fusionlab.Engine")
         return cls(backbone, device, precision)

@@ -30,11 +30,13 @@ class Compiled(Eager):
         self._encoder: Callable[[Tensor, Borders], Features] = compiled(self.module.encode_tile)
         self._decoder: Callable[[Features, Borders], Tensor] = compiled(self.module.decode_tile)
 
-    def _encode(self, images: Tensor, borders: Borders) -> Features:
+    def encode_tile(self, images: Tensor, borders: Borders) -> Features:
+        """Encode a tile; see `Engine`."""
         features = self._encoder(images.to(self.dtype, memory_format=self.layout), borders)
         # CUDA graphs reuse their output memory for the next tile
         return tuple(maps.clone() for maps in features) if self._graphs else features
 
-    def _decode(self, features: Features, borders: Borders) -> Tensor:
+    def decode_tile(self, features: Features, borders: Borders) -> Tensor:
+        """Decode a tile; see `Engine`."""
         maps = tuple(level.to(memory_format=self.layout) for level in features)
         return self._decoder(maps, borders).to(torch.float32, copy=self._graphs)

@@ -31,7 +31,8 @@ class Eager(Engine):
         last = device.type == "cpu" or not single
         self.layout = torch.channels_last if last else torch.contiguous_format
 
-    def _encode(self, images: Tensor, borders: Borders) -> Features:
+    def encode_tile(self, images: Tensor, borders: Borders) -> Features:
+        """Encode a tile; see `Engine`."""
         tile = images.to(self.dtype, memory_format=self.layout)
         if len(tile) > 1 or self.device.type != "cpu":
             return self.module.encode_tile(tile, borders)
@@ -40,12 +41,13 @@ class Eager(Engine):
         twice = torch.cat([tile, tile])
         return tuple(level[:1] for level in self.module.encode_tile(twice, borders))
 
-    def _decode(self, features: Features, borders: Borders) -> Tensor:
+    def decode_tile(self, features: Features, borders: Borders) -> Tensor:
+        """Decode a tile; see `Engine`."""
         maps = tuple(level.to(memory_format=self.layout) for level in features)
         if (
             len(maps[0]) == 1
             and self.device.type == "cpu"
             and maps[0][0, 0].numel() <= KERNEL_VARIES_UP_TO
         ):
-            maps = tuple(torch.cat([level, level]) for level in maps)  # as in `_encode`
+            maps = tuple(torch.cat([level, level]) for level in maps)  # as in `encode_tile`
         return self.module.decode_tile(maps, borders)[: len(features[0])].float()

@@ -54,7 +54,8 @@ class OpenVINO(Engine):
         self._running = Lock()
         """A graph has a single output buffer, so two threads must not run it at the same time."""
 
-    def _encode(self, images: Tensor, borders: Borders) -> Features:
+    def encode_tile(self, images: Tensor, borders: Borders) -> Features:
+        """Encode a tile; see `Engine`."""
         encoder_halo, _, _ = self.backbone.halos(0)
         height, width = borders.size(images, encoder_halo)
         shapes: list[tuple[int, ...]] = [
@@ -63,7 +64,8 @@ class OpenVINO(Engine):
         ]
         return self._run("encode", (images,), borders, shapes)
 
-    def _decode(self, features: Features, borders: Borders) -> Tensor:
+    def decode_tile(self, features: Features, borders: Borders) -> Tensor:
+        """Decode a tile; see `Engine`."""
         stride = self.backbone.levels[0].stride
         _, _, decoder_halo = self.backbone.halos(0)
         height, width = borders.size(features[0], decoder_halo // stride)

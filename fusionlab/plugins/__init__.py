@@ -1,5 +1,6 @@
-"""Plugins: find and load them, and know what they offer.
+"""Plugins: find and load them, register what they offer, and build methods by name.
 
-Read `offers` (what a plugin describes), `host` (how plugins are found), `registry` (what is known
-of them), `factory` (from a name to a strategy or a backbone).
+Read `offers` and `presets` (what a plugin describes), `host` (how plugins are found), `registry`
+(what they offer), `method_names` and `factory` (from a name to a strategy or a backbone), `listing`
+(the Python functions that list and load).
 """

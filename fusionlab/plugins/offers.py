@@ -107,8 +107,7 @@ class EngineRef(_Ref):
 
     Args:
         name: the name that `--engine` takes.
-        target: where the subclass of `fusionlab.engine.base.Engine` is defined,
-            `"package.module:Class"`.
+        target: where the class, a `fusionlab.Engine`, is defined, `"package.module:Class"`.
         summary: one line.
     """
 

@@ -173,8 +173,8 @@ HALVING = """
         if name != "Half": raise AttributeError(name)
         from fusionlab.engine.eager import Eager
         class Half(Eager):
-            def _decode(self, features, borders):
-                return super()._decode(features, borders) / 2
+            def decode_tile(self, features, borders):
+                return super().decode_tile(features, borders) / 2
         return Half
 """
 
@@ -194,8 +194,16 @@ def test_an_engine_of_a_plugin_works_like_those_that_ship(install, tmp_path):
     assert (imread(output) == 50).all()
 
 
+def test_an_engine_that_fails_is_one_sentence(install):
+    install("lab-engine", HALVING.replace("/ 2", "/ 0 + nothing"))
+    fusion = Fusion("identity", "mean", engine="half")
+    with pytest.raises(FusionlabError, match="engine Half failed: NameError: .*'nothing'") as error:
+        fusion([np.zeros((8, 8), np.float32)] * 2)
+    assert error.value.code == "engine-failed"
+
+
 def test_a_class_that_is_not_an_engine_is_refused_with_its_plugin(install):
-    install("lab-engine", HALVING.replace("(Eager)", "").replace("def _decode", "def unused"))
+    install("lab-engine", HALVING.replace("(Eager)", ""))
     with pytest.raises(FusionlabError, match="lab-engine:half cannot be used: TypeError"):
         Fusion(Identity(), L1Norm(), engine="half")
 
