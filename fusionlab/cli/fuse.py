@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +13,6 @@ from fusionlab.cli.options import PRECISIONS, EngineName, OptionWithAliases, Str
 from fusionlab.cli.output import json_option, on_terminal, show_facts, warn
 from fusionlab.cli.session import (
     CommandError,
-    CommandInterrupted,
     Session,
     cli_errors,
     quiet_decoders,
@@ -25,7 +21,6 @@ from fusionlab.cli.session import (
 if TYPE_CHECKING:
     from fusionlab.fusion import Fusion
     from fusionlab.runs.file_fusion import FileFusion
-    from fusionlab.runs.folder_run import FolderRun, ItemOutcome
     from fusionlab.strategy import Strategy
 
 EXAMPLES = """\b
@@ -245,11 +240,12 @@ def fuse(
                 facts |= {"sources": f"{len(sources)} of {size}", "warnings": None}
             show_facts(facts, as_json=as_json)
             return
+        from fusionlab.cli.fuse_folders import fuse_folders, output_folder
         from fusionlab.runs.folder_run import FolderRun
 
-        folder = _output_folder(output)
+        folder = output_folder(output)
         run = FolderRun(file_fusion, folder, f".{suffix}", resume=resume, overwrite=overwrite)
-        counts = _fuse_folders(run, sources, facts, as_json=as_json)
+        counts = fuse_folders(run, sources, facts, as_json=as_json)
         done = counts["fused"] + counts["skipped"]
         ctx.exit(0 if not counts["failed"] else 1 if done else 2)
 
@@ -273,18 +269,6 @@ def _check_options(ctx: click.Context, *, folders: bool, resume: bool) -> None:
         raise CommandError("--resume is for folders; give folders as sources, or omit it")
     if ctx.get_parameter_source("suffix") is ParameterSource.COMMANDLINE:
         raise CommandError("--format is for folders; a single image has the format of its -o name")
-
-
-def _output_folder(output: Path | None) -> Path:
-    from fusionlab.imaging.writing import FORMATS
-
-    output = output or Path("fused")
-    if output.suffix.lower() in FORMATS and not output.is_dir():
-        raise CommandError(
-            f"the sources are folders, so the output must be one, too; got the file name {output}; "
-            f"write -o {output.with_suffix('')}/, and choose the format with --format"
-        )
-    return output
 
 
 def _facts(fusion: Fusion, session: Session, preset: str | None) -> dict[str, Any]:
@@ -330,66 +314,3 @@ def _fuse_files(
         "output": str(output),
         "warnings": product.notes,
     }
-
-
-def _fuse_folders(
-    run: FolderRun, folders: tuple[Path, ...], facts: dict[str, Any], *, as_json: bool
-) -> dict[str, int]:
-    """Fuse an image set, print the outcome of each item, and return how many there are of each."""
-    from time import perf_counter
-
-    from fusionlab.runs.image_sets import find_image_set
-
-    items = find_image_set(folders)
-    if not as_json:
-        show_facts(facts, as_json=False)
-    started = perf_counter()
-    counts = dict.fromkeys(("fused", "skipped", "failed"), 0)
-    stopped = False
-    try:
-        with on_terminal("fusing") as progress:
-            for outcome in run.run(items):
-                counts[outcome.status] += 1
-                progress(sum(counts.values()), len(items))
-                _show_outcome(outcome, as_json=as_json)
-    except KeyboardInterrupt:
-        stopped = True
-    seconds = perf_counter() - started
-    spent = {name: round(value, 3) for name, value in asdict(run.seconds).items()}
-    if as_json:
-        time = {"seconds": round(seconds, 3), "spent": spent}
-        click.echo(json.dumps({"summary": {**facts, **counts, "stopped": stopped, **time}}))
-    if stopped:
-        raise CommandInterrupted(
-            f"stopped after {sum(counts.values())} of {len(items)}; the files written "
-            "are complete, continue with --resume"
-        )
-    if not as_json:
-        total = ", ".join(f"{number} {status}" for status, number in counts.items())
-        rate = f", {counts['fused'] / seconds:.2f} images/s" if counts["fused"] else ""
-        summary = {
-            "summary": f"{total}, of {len(items)}",
-            "time": f"{seconds:.1f} s{rate} (fusing {spent['fuse']:.1f} s; in parallel, reading "
-            f"{spent['read']:.1f} s and writing {spent['write']:.1f} s)",
-            "output": f"{run.folder}/",
-        }
-        show_facts(summary, as_json=False)
-    return counts
-
-
-def _show_outcome(outcome: ItemOutcome, *, as_json: bool) -> None:
-    if as_json:
-        line = {
-            "stem": outcome.stem,
-            "status": outcome.status,
-            "output": None if outcome.problem else str(outcome.output),
-            "problem": outcome.problem or None,
-            "warnings": outcome.notes,
-        }
-        click.echo(json.dumps(line))
-    for note in outcome.notes:
-        warn(note)
-    if outcome.problem:
-        click.echo(f"failed: {outcome.problem}", err=True)
-    elif not as_json and not sys.stdout.isatty():  # a terminal has the progress bar
-        click.echo(f"{outcome.status:<8} {outcome.output}")

@@ -1,0 +1,93 @@
+"""The part of `fusionlab fuse` for folders: run an image set, and print what becomes of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fusionlab.cli.output import on_terminal, show_facts, warn
+from fusionlab.cli.session import CommandError, CommandInterrupted
+
+if TYPE_CHECKING:
+    from fusionlab.runs.folder_run import FolderRun, ItemOutcome
+
+
+def output_folder(output: Path | None) -> Path:
+    """Return the folder for the images; refuse the name of an image file."""
+    from fusionlab.imaging.writing import FORMATS
+
+    output = output or Path("fused")
+    if output.suffix.lower() in FORMATS and not output.is_dir():
+        raise CommandError(
+            f"the sources are folders, so the output must be one, too; got the file name {output}; "
+            f"write -o {output.with_suffix('')}/, and choose the format with --format"
+        )
+    return output
+
+
+def fuse_folders(
+    run: FolderRun, folders: tuple[Path, ...], facts: dict[str, Any], *, as_json: bool
+) -> dict[str, int]:
+    """Fuse an image set, print the outcome of each item, and return how many there are of each."""
+    from time import perf_counter
+
+    from fusionlab.runs.image_sets import find_image_set
+
+    items = find_image_set(folders)
+    if not as_json:
+        show_facts(facts, as_json=False)
+    started = perf_counter()
+    counts = dict.fromkeys(("fused", "skipped", "failed"), 0)
+    stopped = False
+    try:
+        with on_terminal("fusing") as progress:
+            for outcome in run.run(items):
+                counts[outcome.status] += 1
+                progress(sum(counts.values()), len(items))
+                _show_outcome(outcome, as_json=as_json)
+    except KeyboardInterrupt:
+        stopped = True
+    seconds = perf_counter() - started
+    spent = {name: round(value, 3) for name, value in asdict(run.seconds).items()}
+    if as_json:
+        time = {"seconds": round(seconds, 3), "spent": spent}
+        click.echo(json.dumps({"summary": {**facts, **counts, "stopped": stopped, **time}}))
+    if stopped:
+        raise CommandInterrupted(
+            f"stopped after {sum(counts.values())} of {len(items)}; the files written "
+            "are complete, continue with --resume"
+        )
+    if not as_json:
+        total = ", ".join(f"{number} {status}" for status, number in counts.items())
+        rate = f", {counts['fused'] / seconds:.2f} images/s" if counts["fused"] else ""
+        summary = {
+            "summary": f"{total}, of {len(items)}",
+            "time": f"{seconds:.1f} s{rate} (fusing {spent['fuse']:.1f} s; in parallel, reading "
+            f"{spent['read']:.1f} s and writing {spent['write']:.1f} s)",
+            "output": f"{run.folder}/",
+        }
+        show_facts(summary, as_json=False)
+    return counts
+
+
+def _show_outcome(outcome: ItemOutcome, *, as_json: bool) -> None:
+    if as_json:
+        line = {
+            "stem": outcome.stem,
+            "status": outcome.status,
+            "output": None if outcome.problem else str(outcome.output),
+            "problem": outcome.problem or None,
+            "warnings": outcome.notes,
+        }
+        click.echo(json.dumps(line))
+    for note in outcome.notes:
+        warn(note)
+    if outcome.problem:
+        click.echo(f"failed: {outcome.problem}", err=True)
+    elif not as_json and not sys.stdout.isatty():  # a terminal has the progress bar
+        click.echo(f"{outcome.status:<8} {outcome.output}")
