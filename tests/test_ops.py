@@ -1,4 +1,4 @@
-"""The window average against a slow one, and in tiles."""
+"""Box averages: compared with a direct computation, and in tiles."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""One annotation is the option, the check, the text and the generator of a parameter."""
+"""Parameters: one annotation gives the option, the check, the text and the generated values."""
 
 from dataclasses import MISSING, dataclass, field
 from typing import Annotated, Literal
