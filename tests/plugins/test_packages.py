@@ -29,69 +29,72 @@ def package(request):
     return request.param
 
 
-@pytest.fixture
-def python(tmp_path):
-    """Run python in a folder of its own, with or without the packages installed there."""
-
-    def run(*args, site=""):
-        return subprocess.run(
-            [sys.executable, *map(str, args)],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(filter(None, [site, os.environ.get("PYTHONPATH")])),
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
+def python(folder, *args, site=""):
+    """Run python in a folder, with or without the packages installed in `site`."""
+    paths = [str(site), os.environ.get("PYTHONPATH")]
+    return subprocess.run(
+        [sys.executable, *map(str, args)],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
-def registrations(python, site=""):
-    """Which strategies there are: name -> plugin."""
-    listed = python("-m", "fusionlab", "strategies", "--json", site=site)
+def registrations(folder, site=""):
+    """Return the strategies that are found: name -> plugin."""
+    listed = python(folder, "-m", "fusionlab", "strategies", "--json", site=site)
     assert listed.returncode == 0, listed.stderr
     assert not listed.stderr
-    return {one["name"]: one["plugin"] for one in json.loads(listed.stdout)}
+    return {row["name"]: row["plugin"] for row in json.loads(listed.stdout)}
 
 
-def test_a_package_installs_fuses_passes_its_own_tests_and_leaves_no_trace(
-    package, python, tmp_path
-):
-    site = str(tmp_path / "site")
-    pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    own = ["--no-deps", "--no-build-isolation", "--no-index", "--target", site]
-    installed = python(*pip, *own, package)
-    assert installed.returncode == 0, installed.stderr
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Install all packages at once; return where, and what there is without and with them."""
+    folder = tmp_path_factory.mktemp("packages")
+    site = folder / "site"
+    pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+    result = python(folder, *pip, "--no-build-isolation", "--no-index", "--target", site, *PACKAGES)
+    assert result.returncode == 0, result.stderr
+    return site, registrations(folder), registrations(folder, site)
 
-    before, there = registrations(python), registrations(python, site)
-    new = there.keys() - before.keys()
-    assert new
-    assert all(there[name] == package.name for name in new)
-    assert before.keys() <= there.keys()
 
+def test_installed_packages_add_their_strategies_and_no_others(installed):
+    _, before, after = installed
+    added = {name: plugin for name, plugin in after.items() if name not in before}
+    assert set(added.values()) == {package.name for package in PACKAGES}
+    assert before.items() <= after.items()
+
+
+def test_a_package_fuses_passes_its_own_tests_and_leaves_no_trace(package, installed, tmp_path):
+    site, before, after = installed
     for number, name in enumerate("ab"):
         pixels = np.random.default_rng(number).integers(0, 256, (50, 60), dtype=np.uint8)
         iio.imwrite(tmp_path / f"{name}.png", pixels)
-    for name in sorted(new):
+    names = sorted(name for name, plugin in after.items() if plugin == package.name)
+    assert names
+    for name in names:
         command = ["-m", "fusionlab", "fuse", "--strategy", name, "a.png", "b.png"]
-        fused = python(*command, "-o", f"{name}.png", site=site)
+        fused = python(tmp_path, *command, "-o", f"{name}.png", site=site)
         assert fused.returncode == 0, fused.stderr
         assert f"/{name}," in fused.stdout
         assert iio.imread(tmp_path / f"{name}.png").shape == (50, 60)
-        gone = python(*command, "-o", "gone.png")
-        assert gone.returncode == 2
-        assert f"there is no strategy '{name}'" in gone.stderr
-        assert not (tmp_path / "gone.png").exists()
+        without = python(tmp_path, *command, "-o", "without.png")
+        assert without.returncode == 2
+        assert f"there is no strategy '{name}'" in without.stderr
+        assert not (tmp_path / "without.png").exists()
 
     settings = ["-c", package / "pyproject.toml", "-p", "no:cacheprovider", "-q"]
-    tested = python("-m", "pytest", *settings, package / "tests", site=site)
+    tested = python(tmp_path, "-m", "pytest", *settings, package / "tests", site=site)
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert " passed" in tested.stdout
-    assert registrations(python) == before
+    assert registrations(tmp_path) == before
 
 
 def test_the_table_of_packages_names_each_of_them():
