@@ -45,13 +45,16 @@ def _sentence(text: str) -> str:
 
 
 def meanings() -> str:
-    """Return what each law says and how it is tested, those that a rule claims first."""
+    """Return what each law says and how it is tested, those that may be declared first."""
     parts = []
-    for title, owed in (("A rule may claim", False), ("Every rule owes", True)):
+    for title, required in (
+        ("Laws a strategy may declare", False),
+        ("Laws every strategy must keep", True),
+    ):
         rows = [
             [f"`{law.name}`", _sentence(law.value), _sentence(inspect.getdoc(TESTS[law]))]
             for law in Law
-            if (law not in CLAIMS) == owed
+            if (law not in CLAIMS) == required
         ]
         parts.append(_table([title, "what it says", "how it is tested"], rows))
     parts.append(
@@ -61,24 +64,24 @@ def meanings() -> str:
     return "\n\n".join(parts)
 
 
-def claims(verdicts: Verdicts) -> str:
-    """Return the table of the laws that are a matter of the rule."""
+def declared(verdicts: Verdicts) -> str:
+    """Return the table of the laws that a strategy may declare."""
     laws = [law for law in Law if law in CLAIMS]
     rows = []
     for registration in SHIPPED:
         found = verdicts(registration.ref.name)
         name = f"[`{registration.ref.name}`](../{_path(registration)})"
-        rows.append([name, *(SYMBOLS[found[law].claimed, found[law].held] for law in laws)])
+        rows.append([name, *(SYMBOLS[found[law].declared, found[law].held] for law in laws)])
     return _table(["", *(law.name.lower() for law in laws)], rows)
 
 
-def debts(verdicts: Verdicts) -> str:
-    """Return what came of the laws that every rule owes; one line each for what is not tested."""
+def required(verdicts: Verdicts) -> str:
+    """Return the results for the required laws, and a line for each that does not apply."""
     names = [registration.ref.name for registration in SHIPPED]
-    owed = [law for law in Law if law not in CLAIMS]
-    held = {law: {name: verdicts(name)[law].held for name in names} for law in owed}
+    laws = [law for law in Law if law not in CLAIMS]
+    held = {law: {name: verdicts(name)[law].held for name in names} for law in laws}
     assert not any(value is False for found in held.values() for value in found.values())
-    lines = [f"All {len(owed)} laws that every rule owes hold for all {len(names)} rules."]
+    lines = [f"All {len(laws)} required laws hold for all {len(names)} strategies."]
     for law, found in held.items():
         if beside := [f"`{name}`" for name in names if found[name] is None]:
             lines.append(f"* `{law.name}` does not apply to {', '.join(beside)}.")
@@ -102,8 +105,8 @@ def _path(registration: Registration) -> str:
 
 PARTS = {
     "the laws": lambda _: meanings(),
-    "the verdicts on claims": claims,
-    "the verdicts on debts": debts,
+    "the verdicts on declared laws": declared,
+    "the verdicts on required laws": required,
     "the planted faults": lambda _: faults(),
 }
 

@@ -69,9 +69,9 @@ def check(
         registration = session.plugins.strategies.find(name.partition(",")[0])
         verdicts = _verdicts(_strategy(name, session.plugins), _chosen(laws), profile)
     show_table(("law", "declared", "held", "what"), map(_row, verdicts), as_json=as_json)
-    if not as_json and all(verdict.kept for verdict in verdicts):
+    if not as_json and all(verdict.passed for verdict in verdicts):
         click.echo(f"{registration.qualified} keeps all required and declared laws")
-    if broken := [verdict.law.name.lower() for verdict in verdicts if not verdict.kept]:
+    if broken := [verdict.law.name.lower() for verdict in verdicts if not verdict.passed]:
         raise _LawsBroken(
             f"{registration.qualified} breaks {len(broken)} of its required and declared laws: "
             f"{', '.join(broken)}"
@@ -130,8 +130,8 @@ def _row(verdict: Verdict) -> tuple[str, str, str, str]:
         held, what = "-", f"does not apply here: {verdict.law.value}"
     elif verdict.held:
         held = "yes"
-        if verdict.claimed == "no":
+        if verdict.declared == "no":
             what = f"could be declared: {what}"
     else:
-        held = "NO" if not verdict.kept else "no"
-    return verdict.law.name.lower(), verdict.claimed, held, what
+        held = "NO" if not verdict.passed else "no"
+    return verdict.law.name.lower(), verdict.declared, held, what

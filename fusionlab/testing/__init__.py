@@ -1,4 +1,4 @@
-"""The law suite: what any strategy owes and what it claims, tested with inputs that shrink.
+"""The law suite: properties that a strategy must have or declares, tested with random inputs.
 
 In the repository of a strategy, for pytest (for unittest, derive from `unittest.TestCase`, too):
 

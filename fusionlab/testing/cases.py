@@ -1,4 +1,4 @@
-"""Rules and features for the laws, drawn so that a failure shrinks to a few numbers."""
+"""Strategies and features for the laws, drawn so that a failure shrinks to a few numbers."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ Draw = Callable[[SearchStrategy[Any]], Any]
 
 
 @st.composite
-def rules(draw: Draw, strategy: type[Strategy] | Strategy) -> tuple[Strategy, int]:
-    """Draw a rule, often with its defaults, and the number of sources it is given.
+def instances(draw: Draw, strategy: type[Strategy] | Strategy) -> tuple[Strategy, int]:
+    """Draw an instance of a strategy, often with its defaults, and a number of sources.
 
-    A parameter is often at one of its bounds; one that takes several numbers gets one for each
-    source, or none. A strategy that is an instance already stays as it is.
+    A parameter is often at one of its bounds; one that takes several numbers gets one per source,
+    or none. A strategy that is already an instance is returned as it is.
     """
     cls = strategy if isinstance(strategy, type) else type(strategy)
-    most = max(5, cls.min_k)
+    max_k = max(5, cls.min_k)
     if cls.max_k is not None:
-        most = min(cls.max_k, most)
-    k = draw(st.integers(max(2, cls.min_k), most))
-    known = parameters.params_of(cls)
+        max_k = min(cls.max_k, max_k)
+    k = draw(st.integers(max(2, cls.min_k), max_k))
+    params = parameters.params_of(cls)
     if isinstance(strategy, Strategy):
         return strategy, k
     try:
-        if not any(param.required for param in known) and draw(st.booleans()):
+        if not any(param.required for param in params) and draw(st.booleans()):
             return cls(), k
-        values = {param.name: _values(param, k) for param in known}
+        values = {param.name: _values(param, k) for param in params}
         return cls(**draw(st.fixed_dictionaries(values))), k
-    except FusionlabError:  # what it refuses it need not fuse
+    except FusionlabError:  # the strategy refuses these parameters
         reject()
 
 
@@ -51,52 +51,52 @@ def _values(param: parameters.Param, k: int) -> SearchStrategy[Any]:
 
 @st.composite
 def features(draw: Draw, k: int, edge: int = 8, *, pixels: bool = False) -> Tensor:
-    """Draw features `(k, N, C, h, w)` of the size that backbones make, 0..255 and signed.
+    """Draw features `(k, N, C, h, w)` as large as those of backbones, in 0..255 or signed.
 
-    Among them are zeros, dead channels and sources, plain and huge ones. The first numbers are
-    the drawn ones, so that small features consist of numbers that hypothesis can simplify; the
-    others are the same numbers in disorder. With `pixels` they are what pixel strategies merge: one
-    channel of gray levels in 0..255.
+    Some have zeros, dead channels or sources, some are constant or huge. The first values are the
+    drawn ones, so that small features consist of numbers that hypothesis can simplify; the others
+    are the same numbers, shuffled. With `pixels` they have one channel of gray levels in 0..255, as
+    pixel strategies merge them.
     """
-    # sampled, not integers: hypothesis gives draws of one kind one value, and shapes would be few
+    # sampled, not integers: hypothesis often gives equal draws one value, so shapes would be few
     limits = (2, 1 if pixels else 4, edge, edge)
-    shape = (k, *(draw(st.sampled_from(range(1, most + 1))) for most in limits))
+    shape = (k, *(draw(st.sampled_from(range(1, limit + 1))) for limit in limits))
     size = int(np.prod(shape))
-    # one draw, where a list of integers would take two for each of them
+    # one draw; a list of integers would take two per number
     drawn = draw(st.binary(min_size=1, max_size=24))
     numbers = np.frombuffer(drawn, np.uint8).astype(np.float64)
     kinds = ["gray levels", "few"] if pixels else ["gray levels", "signed", "few"]
     match draw(st.sampled_from(kinds)):
         case "signed":
             numbers -= 256 * (numbers > 127)
-        case "few":  # -1 to 2, or 0 to 2: many are alike
+        case "few":  # -1 to 2, or 0 to 2: many are equal
             numbers = numbers % 3 if pixels else (numbers + 1) % 4 - 1
     order = np.random.default_rng(size).integers(0, len(numbers), size)
     order[: len(numbers)] = np.arange(len(numbers))[:size]
     values = numbers[order]
-    values += np.arange(size) * draw(st.sampled_from([0.0, 0.618])) % 1  # or no two alike
-    found = torch.from_numpy(values.astype(np.float32)).view(shape)
-    # mostly nothing: hypothesis varies what it has drawn, and zeros do not vary
+    values += np.arange(size) * draw(st.sampled_from([0.0, 0.618])) % 1  # or no two are equal
+    drawn_features = torch.from_numpy(values.astype(np.float32)).view(shape)
+    # mostly nothing: hypothesis mutates what it has drawn, and zeros cannot be mutated
     match draw(st.sampled_from([*["nothing"] * 5, "channel", "source", "everything"])):
         case "channel":
-            found[:, :, 0] = 0
+            drawn_features[:, :, 0] = 0
         case "source":
-            found[0] = 0
+            drawn_features[0] = 0
         case "everything":
-            found.zero_()
+            drawn_features.zero_()
     sizes = ["as they are"] * 2 + ["small"] + ["huge"] * (not pixels) + ["ripple"]
     match draw(st.sampled_from(sizes)):
         case "small":
-            found *= 2.0**-10
+            drawn_features *= 2.0**-10
         case "huge":
-            found *= 2.0**12
-        case "ripple":  # nearly plain: what subtracts squares or means is left with rounding
-            found = 100.1 + 2.0**-12 * found
-    return found.clamp(max=255) if pixels else found
+            drawn_features *= 2.0**12
+        case "ripple":  # nearly constant: differences of squares or means are mostly rounding
+            drawn_features = 100.1 + 2.0**-12 * drawn_features
+    return drawn_features.clamp(max=255) if pixels else drawn_features
 
 
-def apart(shape: tuple[int, ...], seed: int = 0) -> Tensor:
-    """Return features, in float64, that differ from each other, and from zero, by at least 0.05.
+def distinct_features(shape: tuple[int, ...], seed: int = 0) -> Tensor:
+    """Return float64 features that differ from each other, and from zero, by at least 0.05.
 
     Sums and differences of several are not zero either.
     """

@@ -1,4 +1,4 @@
-"""Which laws a strategy claims, which of them hold, and the smallest input where one does not."""
+"""Examine which laws a strategy declares, which hold, and the smallest input that breaks one."""
 
 from __future__ import annotations
 
@@ -15,81 +15,85 @@ from torch import Tensor
 from fusionlab import parameters
 from fusionlab.errors import FusionlabError
 from fusionlab.strategy import CLAIMS, Law, Strategy, WeightedStrategy
-from fusionlab.testing.cases import features, rules
+from fusionlab.testing.cases import features, instances
 from fusionlab.testing.laws import TESTS
-from fusionlab.testing.subject import BrokenLawError, Subject
+from fusionlab.testing.under_test import BrokenLawError, StrategyUnderTest
 
 PROFILES = {"quick": 25, "thorough": 500}
 """How many inputs each law is tested with."""
 
-WIDE = {Law.SUPPORT, Law.TILES, Law.TRANSLATION}
-"""Laws whose images are larger than the rule looks far,"""
-WIDEST = 24
-"""and which are not tested for rules that look further: in pixels, or it would take too long."""
+LARGE_IMAGES = {Law.SUPPORT, Law.TILES, Law.TRANSLATION}
+"""Laws that need images larger than the support of the strategy."""
+MAX_SUPPORT = 24
+"""The largest support, in pixels, with which these laws are tested; more would take too long."""
 
-Claim = Literal["required", "yes", "for some", "no"]
+Declaration = Literal["required", "yes", "for some", "no"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one law."""
+    """The result of examining one law."""
 
     law: Law
-    claimed: Claim
-    """Whether the rule claims it: whatever its parameters, for some of them, or not at all."""
+    declared: Declaration
+    """Whether every strategy must keep it, or this one declares it: for all its parameters, for
+    some, or not at all."""
     held: bool | None
-    """Whether it held for every input, and there was one that was not refused; None: it does not
+    """Whether it held for all inputs, at least one of which was not refused; None: it does not
     apply."""
     counterexample: str = ""
-    """The simplest input found where it does not hold, and what happens there."""
+    """The simplest input that was found to break it, and what happens there."""
 
     @property
-    def kept(self) -> bool:
-        """Whether the rule is as good as its word: what it claims or owes holds."""
-        return self.claimed == "no" or self.held is not False
+    def passed(self) -> bool:
+        """Whether the law holds, or is neither required nor declared."""
+        return self.declared == "no" or self.held is not False
 
 
 def examine(
     strategy: type[Strategy] | Strategy, laws: Iterable[Law] = Law, profile: str = "quick"
 ) -> Iterator[Verdict]:
-    """Test a strategy for laws, whether it claims them or not.
+    """Test laws of a strategy, whether it declares them or not.
 
-    Parameters, the number of sources, their sizes and values are drawn by hypothesis, without
-    chance: the same ones as long as the same modules are loaded, from which it takes some
-    constants. Three laws that need larger images are tested with such parameters only for which
-    the rule looks no further than 24 pixels.
+    Hypothesis draws the parameters, the number of sources, their sizes and values
+    deterministically: the draws are the same as long as the same modules are loaded, from which it
+    takes some constants. Three laws that need larger images are tested only with parameters whose
+    support is at most 24 pixels.
 
     Args:
-        strategy: a class, whose parameters are drawn, or an instance, with the parameters it has.
-        laws: which laws.
-        profile: `quick` (25 inputs a law) or `thorough` (500).
+        strategy: a class, whose parameters are drawn, or an instance, which is tested as it is.
+        laws: the laws to test.
+        profile: `quick` (25 inputs per law) or `thorough` (500).
+
+    Yields:
+        One verdict per law, in their order.
     """
-    claimed = _claimed(strategy)
+    declared = _declared_laws(strategy)
     for law in laws:
-        claim = _claim(law, claimed)
+        declaration = _declaration(law, declared)
         if not _applies(law, strategy):
-            yield Verdict(law, claim, None)
+            yield Verdict(law, declaration, None)
             continue
-        ran, counterexample = _search(law, strategy, claim, PROFILES[profile])
-        yield Verdict(law, claim, not counterexample if ran else None, counterexample)
+        ran, counterexample = _search(law, strategy, declaration, PROFILES[profile])
+        yield Verdict(law, declaration, not counterexample if ran else None, counterexample)
 
 
-def _claim(law: Law, claimed: list[frozenset[Law]]) -> Claim:
+def _declaration(law: Law, declared: list[frozenset[Law]]) -> Declaration:
     if law not in CLAIMS:
         return "required"
-    count = sum(law in laws for laws in claimed)
-    return "no" if not count else "yes" if count == len(claimed) else "for some"
+    count = sum(law in laws for laws in declared)
+    return "no" if not count else "yes" if count == len(declared) else "for some"
 
 
 @lru_cache(maxsize=1)  # `StrategyLaws` asks once for each law
-def _claimed(strategy: type[Strategy] | Strategy) -> list[frozenset[Law]]:
-    """Return what some instances claim."""
-    found: list[frozenset[Law]] = []
+def _declared_laws(strategy: type[Strategy] | Strategy) -> list[frozenset[Law]]:
+    """Return the laws that each of about 50 instances declares."""
+    declared: list[frozenset[Law]] = []
 
     @_settings(50)
-    @given(rules(strategy))
+    @given(instances(strategy))
     def look(drawn: tuple[Strategy, int]) -> None:
-        found.append(drawn[0].laws)
+        declared.append(drawn[0].laws)
 
     try:
         look()
@@ -97,9 +101,9 @@ def _claimed(strategy: type[Strategy] | Strategy) -> list[frozenset[Law]]:
         name = getattr(strategy, "__name__", strategy)
         raise FusionlabError(
             f"the strategy {name} refused all parameters that were tried, so it cannot be "
-            "tested; narrow the bounds of its parameters to what it takes"
+            "tested; narrow the bounds of its parameters to what it accepts"
         ) from None
-    return found
+    return declared
 
 
 def _applies(law: Law, strategy: type[Strategy] | Strategy) -> bool:
@@ -108,28 +112,32 @@ def _applies(law: Law, strategy: type[Strategy] | Strategy) -> bool:
 
 
 def _search(
-    law: Law, strategy: type[Strategy] | Strategy, claim: Claim, examples: int
+    law: Law, strategy: type[Strategy] | Strategy, declaration: Declaration, examples: int
 ) -> tuple[bool, str]:
     """Return whether the law was tested at all, and the simplest counterexample."""
     ran, refusal = False, ""
 
     @_settings(examples)
-    @given(rules(strategy), st.data())
+    @given(instances(strategy), st.data())
     def test(drawn: tuple[Strategy, int], data: st.DataObject) -> None:
         nonlocal ran, refusal
-        rule, k = drawn
-        subject = Subject(rule)
-        assume(claim in ("required", "no") or law in rule.laws)
-        assume(rule.support is not None or law not in (Law.SUPPORT, Law.TILES))
-        assume(law not in WIDE or rule.support is None or rule.support <= WIDEST)
-        x = data.draw(features(k, pixels=subject.pixels))
+        instance, k = drawn
+        tested = StrategyUnderTest(instance)
+        assume(declaration in ("required", "no") or law in instance.laws)
+        assume(instance.support is not None or law not in (Law.SUPPORT, Law.TILES))
+        assume(
+            law not in LARGE_IMAGES or instance.support is None or instance.support <= MAX_SUPPORT
+        )
+        x = data.draw(features(k, pixels=tested.pixels))
         try:
-            TESTS[law](subject, x, data.draw)
+            TESTS[law](tested, x, data.draw)
         except BrokenLawError as broken:
             ran = True
-            raise BrokenLawError(f"{_written(rule)}, {_seen(x)}: {broken}") from broken
+            raise BrokenLawError(
+                f"{_describe(instance)}, {_describe_features(x)}: {broken}"
+            ) from broken
         finally:
-            refusal = subject.refusal or refusal
+            refusal = tested.refusal or refusal
         ran = True
 
     try:
@@ -137,7 +145,7 @@ def _search(
     except BrokenLawError as broken:
         return True, str(broken)
     except Flaky:
-        return True, "the same input gives one result now and another then"
+        return True, "the same input gives different results at different times"
     except Unsatisfiable:
         pass
     if refusal and not ran:
@@ -159,12 +167,12 @@ def _settings(examples: int) -> settings:
     )
 
 
-def _written(rule: Strategy) -> str:
-    return f"{type(rule).__name__}({parameters.describe(rule).replace(',', ', ')})"
+def _describe(strategy: Strategy) -> str:
+    return f"{type(strategy).__name__}({parameters.describe(strategy).replace(',', ', ')})"
 
 
-def _seen(x: Tensor) -> str:
-    """Write down features: all numbers if they are few."""
+def _describe_features(x: Tensor) -> str:
+    """Describe features by their shape and range, or by their values if there are few."""
     k, n, channels, height, width = x.shape
     shape = f"k={k} N={n} C={channels} {height}x{width}"
     flat = x.flatten(1).tolist()

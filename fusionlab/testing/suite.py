@@ -12,13 +12,13 @@ from fusionlab.testing.checking import examine
 
 
 class StrategyLaws:
-    """A test for each law that a strategy owes or claims: derive from it and name the strategy.
+    """Test each law that is required of a strategy or that it declares; derive from this class.
 
         class TestMine(StrategyLaws):
             strategy = Mine
 
-    For unittest, derive from `unittest.TestCase`, too. A law that is neither owed nor claimed is
-    skipped, and the reason says whether it could be claimed. `profile = "thorough"` tests with
+    For unittest, derive from `unittest.TestCase`, too. A law that is neither required nor declared
+    is skipped, and the reason says whether it could be declared. `profile = "thorough"` tests
     twenty times as many inputs.
     """
 
@@ -33,13 +33,13 @@ def _test_of(law: Law) -> Callable[[StrategyLaws], None]:
                 f"{type(self).__name__} must name the class of a strategy: strategy = Mine"
             )
         (verdict,) = examine(self.strategy, [law], self.profile)
-        if not verdict.kept:
+        if not verdict.passed:
             raise AssertionError(f"{law.name} ({law.value}): {verdict.counterexample}")
         if verdict.held is None:
             raise SkipTest(f"{law.name} does not apply")
-        if verdict.claimed == "no":
+        if verdict.declared == "no":
             raise SkipTest(
-                f"{law.name} is not claimed, and "
+                f"{law.name} is not declared, and "
                 + ("held for all inputs: it could be" if verdict.held else "does not hold")
             )
 

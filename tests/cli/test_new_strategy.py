@@ -101,7 +101,7 @@ def test_its_own_tests_pass(run, tmp_path, monkeypatch):
     )
     assert tested.returncode == 0, tested.stdout
     assert "22 passed, 1 skipped" in tested.stdout
-    assert "DUPLICATES is not claimed, and does not hold" in tested.stdout
+    assert "DUPLICATES is not declared, and does not hold" in tested.stdout
 
 
 def test_the_test_of_the_formula_fails_for_another_formula(run, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""What the law suite says about a rule: verdicts, and counterexamples of a few numbers."""
+"""Verdicts of the law suite about a strategy, and counterexamples of a few numbers."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Mean(WeightedStrategy):
 
 
 class Sum(Strategy):
-    """Adds up, and claims to be an average."""
+    """Adds up, and declares that it is an average."""
 
     support = 0
     laws = frozenset({Law.IDEMPOTENCE})
@@ -34,29 +34,34 @@ class Sum(Strategy):
 
 
 def verdict(cls, law):
-    (found,) = examine(cls, [law])
-    return found
+    (result,) = examine(cls, [law])
+    return result
 
 
 def test_a_law_that_holds():
-    found = verdict(Mean, Law.PERMUTATION)
-    assert (found.claimed, found.held, found.counterexample, found.kept) == ("yes", True, "", True)
+    result = verdict(Mean, Law.PERMUTATION)
+    assert (result.declared, result.held, result.counterexample, result.passed) == (
+        "yes",
+        True,
+        "",
+        True,
+    )
 
 
 def test_a_counterexample_is_as_small_as_can_be():
-    found = verdict(Sum, Law.IDEMPOTENCE)
-    assert not found.kept
+    result = verdict(Sum, Law.IDEMPOTENCE)
+    assert not result.passed
     assert re.fullmatch(
         r"Sum\(\), k=2 N=1 C=1 1x1, features 1 \| [01]: with 2 times the first source: "
         "expected 1, got 2",
-        found.counterexample,
+        result.counterexample,
     )
 
 
 def test_a_law_that_holds_without_being_claimed_and_one_that_does_not():
-    assert (verdict(Mean, Law.FLIPS).claimed, verdict(Mean, Law.FLIPS).held) == ("no", True)
-    found = verdict(Mean, Law.DOMINANCE)
-    assert (found.claimed, found.held, found.kept) == ("no", False, True)
+    assert (verdict(Mean, Law.FLIPS).declared, verdict(Mean, Law.FLIPS).held) == ("no", True)
+    result = verdict(Mean, Law.DOMINANCE)
+    assert (result.declared, result.held, result.passed) == ("no", False, True)
 
 
 def test_laws_about_weights_do_not_apply_to_rules_without():
@@ -88,8 +93,8 @@ class Slanted(Mean):
 
 
 def test_a_claim_is_tested_for_the_parameters_that_make_it():
-    found = verdict(Slanted, Law.PERMUTATION)
-    assert (found.claimed, found.held) == ("for some", True)
+    result = verdict(Slanted, Law.PERMUTATION)
+    assert (result.declared, result.held) == ("for some", True)
 
 
 def test_what_a_rule_refuses_in_a_sentence_it_need_not_fuse():
@@ -104,9 +109,9 @@ def test_what_a_rule_refuses_in_a_sentence_it_need_not_fuse():
             raise FusionlabError("not today")
 
     assert verdict(Picky, Law.FINITE).held
-    found = verdict(Shy, Law.FINITE)
-    assert not found.kept
-    assert found.counterexample == "it refused every input, one of them with: not today"
+    result = verdict(Shy, Law.FINITE)
+    assert not result.passed
+    assert result.counterexample == "it refused every input, one of them with: not today"
 
 
 class Coarse(Mean):
@@ -152,9 +157,9 @@ class Overwriting(Mean):
     ],
 )
 def test_what_fails_beside_fuse_breaks_the_law_too(cls, law, said):
-    found = verdict(cls, law)
-    assert not found.kept
-    assert said in found.counterexample
+    result = verdict(cls, law)
+    assert not result.passed
+    assert said in result.counterexample
 
 
 def test_rules_of_many_sources_are_given_as_many():
@@ -190,7 +195,7 @@ def test_what_a_network_remembers_breaks_determinism():
         def losses(self, fused, sources, merged, features):
             return {}
 
-    assert not verdict(Remembering, Law.DETERMINISM).kept
+    assert not verdict(Remembering, Law.DETERMINISM).passed
 
 
 def test_a_class_that_names_no_strategy_is_told_so():
@@ -236,10 +241,10 @@ class Both(torch.nn.Module):
 
 
 def test_learned_rules_are_tested_with_random_networks():
-    found = {v.law: v for v in examine(Blend)}
-    assert {law for law, v in found.items() if not v.kept} == set()
-    assert not found[Law.PERMUTATION].held
-    assert found[Law.TILES].held
+    result = {v.law: v for v in examine(Blend)}
+    assert {law for law, v in result.items() if not v.passed} == set()
+    assert not result[Law.PERMUTATION].held
+    assert result[Law.TILES].held
 
 
 def test_a_parameter_with_several_numbers_gets_one_for_each_source():
@@ -277,6 +282,6 @@ def test_the_class_has_a_test_for_every_law_and_says_what_came():
 
     with pytest.raises(AssertionError, match=r"IDEMPOTENCE .*features 1 \| [01]"):
         TestSum().test_idempotence()
-    with pytest.raises(Exception, match="DOMINANCE is not claimed, and held for all inputs"):
+    with pytest.raises(Exception, match="DOMINANCE is not declared, and held for all inputs"):
         TestSum().test_dominance()
     TestSum().test_finite()

@@ -1,4 +1,4 @@
-"""A rule under test: called as the pipeline calls it, and held to account for what it raises."""
+"""A strategy under test, called as the pipeline calls it, with its exceptions sorted."""
 
 from __future__ import annotations
 
@@ -20,82 +20,88 @@ from fusionlab.strategy import LearnedStrategy, Scene, Statistics, Strategy, Wei
 
 
 class BrokenLawError(AssertionError):
-    """A law does not hold; the message says where, what was expected and what came."""
+    """A law does not hold; the message gives the input, the expected and the actual result."""
 
 
-class Subject:
-    """A rule, with networks of random weights if it is a learned one."""
+class StrategyUnderTest:
+    """A strategy, with networks of random weights if it is a learned one."""
 
-    def __init__(self, rule: Strategy) -> None:
-        self.rule = rule
-        self.weighted = isinstance(rule, WeightedStrategy)
-        self.pixels = rule.domain == "pixels"
+    def __init__(self, strategy: Strategy) -> None:
+        self.strategy = strategy
+        self.weighted = isinstance(strategy, WeightedStrategy)
+        self.pixels = strategy.domain == "pixels"
         self.refusal = ""
-        """What the rule said when it refused to fuse; nothing if it did not."""
+        """The message with which the strategy last refused to fuse; empty if it did not."""
         self._networks: dict[object, nn.ModuleList] = {}
 
-    def fuse(self, features: Tensor, **facts: Any) -> Tensor:
-        """Fuse features in a scene of `facts`; see `scene`.
+    def fuse(self, features: Tensor, **attributes: Any) -> Tensor:
+        """Fuse features in a scene with these attributes; see `scene`.
 
-        A result of another shape, or that is not finite, breaks one law, not all of them: here
-        it is left out.
+        Discards the input if the result has another shape or is not finite: that breaks the laws
+        SHAPE and FINITE, and is not reported by the others.
         """
-        fused = self.attempt(features, **facts)
+        fused = self.fuse_unchecked(features, **attributes)
         if fused.shape != features.shape[1:] or not fused.isfinite().all():
             reject()
         return fused
 
-    def attempt(self, features: Tensor, **facts: Any) -> Tensor:
-        """Fuse, whatever comes of it."""
-        with self.held_to_account():
-            return self.rule.fuse(features, self.scene(features, **facts))
+    def fuse_unchecked(self, features: Tensor, **attributes: Any) -> Tensor:
+        """Fuse, and return the result without looking at it."""
+        with self.translated_errors():
+            return self.strategy.fuse(features, self.scene(features, **attributes))
 
     def opposite(self, features: Tensor) -> Tensor:
-        """Return the negative of features, in both senses: pixels stay in 0..255."""
+        """Return -x, or for pixel strategies 255 - x."""
         return 255 - features if self.pixels else -features
 
     def in_range(self, features: Tensor) -> Tensor:
-        """Return features as the strategy may be given them: pixels are cut off at 0 and 255."""
+        """Return features clamped to 0..255 for pixel strategies, unchanged for all others."""
         return features.clamp(0, 255) if self.pixels else features
 
     def statistics(self, features: Tensor) -> Statistics:
-        """Return what the rule gathers of features."""
-        with self.held_to_account():
-            return self.rule.statistics(features, self.scene(features))
+        """Return the statistics that the strategy gathers from features."""
+        with self.translated_errors():
+            return self.strategy.statistics(features, self.scene(features))
 
-    def weights(self, features: Tensor, **facts: Any) -> Tensor:
-        """Return the weights, as large as the features."""
-        assert isinstance(self.rule, WeightedStrategy)
-        with self.held_to_account():
-            return self.rule.weights(features, self.scene(features, **facts)).expand_as(features)
+    def weights(self, features: Tensor, **attributes: Any) -> Tensor:
+        """Return the weights, expanded to the shape of the features."""
+        assert isinstance(self.strategy, WeightedStrategy)
+        with self.translated_errors():
+            return self.strategy.weights(features, self.scene(features, **attributes)).expand_as(
+                features
+            )
 
-    def scene(self, features: Tensor, **facts: Any) -> Scene:
-        """Return a scene whose sources are the means of the channels: some rules look at them."""
+    def scene(self, features: Tensor, **attributes: Any) -> Scene:
+        """Return a scene whose sources are the channel means, for strategies that look at them."""
         sources = features.detach().mean(dim=2, keepdim=True, dtype=torch.float64)
-        scene = {"sources": sources.div(255).clamp(0, 1).float(), **facts}
-        if isinstance(self.rule, LearnedStrategy):
+        scene = {"sources": sources.div(255).clamp(0, 1).float(), **attributes}
+        if isinstance(self.strategy, LearnedStrategy):
             level = Level(features.shape[2], stride=1)
             scene["network"] = self.networks((level,), features)[0]
         return Scene(**scene)
 
     def networks(self, levels: tuple[Level, ...], like: Tensor) -> nn.ModuleList:
-        """Return a learned rule's networks, the same ones at every call; none for other rules.
+        """Return the networks of a learned strategy, or none for other strategies.
 
-        They are kept, as a pipeline keeps them: what they remember of one call shows in the next.
+        All calls return the same networks, as in a pipeline, so state that they keep between calls
+        becomes visible.
         """
-        if not isinstance(self.rule, LearnedStrategy):
+        if not isinstance(self.strategy, LearnedStrategy):
             return nn.ModuleList()
         key = levels, like.dtype, like.device
         if key not in self._networks:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                networks = nn.ModuleList(self.rule.network(level) for level in levels)
+                networks = nn.ModuleList(self.strategy.network(level) for level in levels)
             self._networks[key] = networks.eval().to(like)
         return self._networks[key]
 
     @contextmanager
-    def held_to_account(self) -> Iterator[None]:
-        """Leave out what a rule refuses in a sentence; anything else it raises breaks a law."""
+    def translated_errors(self) -> Iterator[None]:
+        """Discard inputs that the strategy refuses; report any other exception as a broken law.
+
+        A refusal is a `FusionlabError`.
+        """
         try:
             yield
         except FusionlabError as error:
@@ -105,7 +111,7 @@ class Subject:
             raise
         except Exception as error:
             text = " ".join(str(error).split())
-            place = _place(error, self.rule)
+            place = _place(error, self.strategy)
             raise BrokenLawError(f"it raised {type(error).__name__}{place}: {text}") from error
 
 
@@ -133,18 +139,18 @@ class TwoLevels(Backbone):
     receptive_field = (0, 0)
 
     def encode(self, images: Tensor) -> Features:
-        """Return the pixels, in four brightnesses, and their averages."""
+        """Return the pixels at four brightnesses, and their averages."""
         fine = torch.cat([images * (255 >> n) for n in range(4)], dim=1)
         return fine, nn.functional.avg_pool2d(fine, 2)
 
     def decode(self, features: Features) -> Tensor:
-        """Return the mean of everything at a place."""
+        """Return the mean over the channels and levels at each pixel."""
         fine, coarse = (level.mean(dim=1, keepdim=True) / 255 for level in features)
         return fine + coarse.repeat_interleave(2, dim=-2).repeat_interleave(2, dim=-1)
 
 
-def _place(error: Exception, rule: Strategy) -> str:
-    """Say in which line of the module of a rule an exception arose, if in any."""
-    path = getattr(sys.modules.get(type(rule).__module__), "__file__", None)
+def _place(error: Exception, strategy: Strategy) -> str:
+    """Return the line of the strategy's module where an exception arose, or an empty text."""
+    path = getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
     return f" ({Path(path).name}, line {lines[-1]})" if path and lines else ""
