@@ -1,4 +1,4 @@
-"""A fusionlab plugin with two rules: weights that are smoothed along the edges of each source.
+"""A fusionlab plugin with two strategies, whose weights are smoothed along the sources' edges.
 
 `guided`, from the features:
 
@@ -93,18 +93,18 @@ class Guided(WeightedStrategy):
 class HistogramSaliency(WeightedStrategy):
     """Weight by how rare a gray level is, along the sources' edges.
 
-    A pixel counts for as much as its gray level differs, on average, from all others of its
-    source. The rule looks at the sources, not at the features, so any backbone gives the same
-    weights. Where no source has any contrast, each weighs 1/k. The histogram is that of the
-    whole image, gathered in a first pass where the image is cut into tiles.
+    The saliency of a pixel is the mean difference of its gray level from all others of its source.
+    It is computed from the sources, not from the features, so the weights are the same with every
+    backbone. Where no source has any contrast, each weighs 1/k. The histogram is that of the whole
+    image, gathered in a first pass if the image is cut into tiles.
 
     In the authors' program these weights, with this radius and eps, fuse the averages over 45x45
-    pixels, and what these leave is fused by features of VGG-19; here they fuse the features.
-    Differs from it in two more ways: it adds 1e-12 to each smoothed weight and leaves negative
-    ones negative, here they are cut off at zero; and at the border its filter mirrors the image,
-    here windows average the pixels inside, as in the filter's paper.
+    pixels, and the residuals are fused by features of VGG-19; here they fuse the features. There
+    are two more differences: it adds 1e-12 to each smoothed weight and keeps negative ones, which
+    are clamped to zero here; and its filter mirrors the image at the border, where windows here
+    average the pixels inside, as in the filter's paper.
 
-    Gray levels have no gradient: the saliency is a constant to whoever differentiates.
+    Gray levels have no gradient, so the saliency is a constant for differentiation.
     """
 
     radius: Annotated[int, Interval(ge=1, le=64), "Half-width of the guided filter's window."] = 45
@@ -129,7 +129,7 @@ class HistogramSaliency(WeightedStrategy):
 
         k, count = scene.sources.shape[:2]
         levels = _levels(scene.valid_region(scene.sources)).flatten(0, 1).flatten(1)
-        # 256 counters per picture, and one pass over all of them
+        # 256 counters per image, and one pass over all of them
         first = _LEVELS * torch.arange(k * count, device=levels.device)
         counts = torch.bincount((levels + first[:, None]).flatten(), minlength=_LEVELS * k * count)
         return {"counts": counts.view(k, count, _LEVELS)}
@@ -163,15 +163,15 @@ def _along_edges(weights: Tensor, scene: Scene, radius: int, eps: float) -> Tens
     Eq. 5, 6 and 8 of He, Sun & Tang.
     """
     guide = _pooled(scene.sources, scene.stride).flatten(0, 1).to(weights.dtype)  # (k N, 1, h, w)
-    even = 1 / len(weights)
-    images = weights.flatten(0, 1) - even  # so that even weights stay so, to the last bit
+    equal = 1 / len(weights)
+    images = weights.flatten(0, 1) - equal  # so that equal weights stay exactly equal
     mean_g, mean_i = box_average(guide, radius), box_average(images, radius)
     variance = box_average(guide * guide, radius) - mean_g * mean_g
     covariance = box_average(guide * images, radius) - mean_g * mean_i
     slope = covariance / (variance.clamp(min=0) + eps)
     offset = mean_i - slope * mean_g
     smooth = box_average(slope, radius) * guide + box_average(offset, radius)
-    return normalize((smooth + even).clamp(min=0).view_as(weights))
+    return normalize((smooth + equal).clamp(min=0).view_as(weights))
 
 
 def _pooled(maps: Tensor, stride: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""A fusionlab plugin: weights by double nonlocal attention, every pixel against the whole image.
+"""A fusionlab plugin: weights by double nonlocal attention of every pixel to the whole image.
 
 For each source, with X = |phi_i| as a C x P matrix of P pixels, K its averages over about
 `pool` x `pool` pixels (C x M), and n(E) = (E - min E) / (max E - min E):
@@ -42,26 +42,26 @@ class NonLocal(WeightedStrategy):
 
     One weight per source, channel and pixel. Needs the image in one piece. The P x M matrix of
     spatial attention, P^2 / pool^2 entries, is 11 GiB for one source of 768x576; it is never
-    there as a whole, but made in blocks of rows, twice: for its range, and for the result (and
+    stored as a whole, but computed in blocks of rows, twice: for its range, and for the result (and
     once more each for gradients). So memory grows with the features alone, and time with the
     square of the number of pixels: half the `pool` takes four times as long, and so does an image
     of twice as many pixels.
 
-    n(E) is in 0..1, so that no term of a softmax is more than e times another: attention adds
-    little more than a mean to each feature. The weights are those of |phi_i| itself, drawn
-    toward each other.
+    n(E) is in 0..1, so no term of a softmax is more than e times another: attention adds little
+    more than a mean to each feature. The weights are close to those of |phi_i| itself, but less
+    different from each other.
 
     Differs from the authors' program in these ways:
 
-    * It takes minimum and maximum over a batch; here images do not see each other.
-    * It takes features as they are, fit for the ReLU only: others would give weights below zero.
-      Here attention sees their magnitudes, which is the same behind a ReLU.
-    * It leaves out rows and columns beyond a multiple of 8, and fails below 8 pixels; here the
-      windows of the averages are stretched to cover all pixels, so that a mirrored image gives
-      the result mirrored. For multiples of 8 they are the same.
-    * It adds 1e-10 to denominators, and divides 0 by 0 where all of E is one number: here weights
-      sum to one, each is 1/k where all sources are zero, and such an E attends evenly.
-    * It fuses two sources; here it is any number.
+    * It takes minimum and maximum over a batch; here the images of a batch are independent.
+    * It uses signed features, which suits the output of a ReLU only: others would give negative
+      weights. Here attention uses magnitudes, which is the same after a ReLU.
+    * It drops rows and columns beyond a multiple of 8, and fails below 8 pixels; here the windows
+      of the averages are enlarged to cover all pixels, so a mirrored image gives the mirrored
+      result. For multiples of 8 both are the same.
+    * It adds 1e-10 to denominators, and divides 0 by 0 where E is constant: here weights sum to
+      one, each is 1/k where all sources are zero, and a constant E gives uniform attention.
+    * It fuses two sources; here any number.
     """
 
     pool: Annotated[
@@ -70,7 +70,7 @@ class NonLocal(WeightedStrategy):
 
     @property
     def laws(self) -> frozenset[Law]:
-        """Not of pictures that are moved: the windows stay where they are."""
+        """No translation: the windows do not move with the image."""
         return super().laws | {Law.PERMUTATION, Law.SCALE, Law.FLIPS, Law.DOMINANCE}
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
@@ -106,16 +106,16 @@ class NonLocal(WeightedStrategy):
         pixels = x.flatten(1).T
         step = max(1, _AT_ONCE // keys.shape[1])
         blocks = [slice(start, start + step) for start in range(0, len(pixels), step)]
-        least = most = (pixels[0] @ keys)[0]
+        lowest = highest = (pixels[0] @ keys)[0]
         for block in blocks:
-            # what a block needs for its gradient is made again, rather than kept for all blocks
+            # recompute each block for its gradient instead of storing all blocks
             low, high = checkpoint(_limits, pixels[block], keys, use_reentrant=False)
-            least, most = least.minimum(low), most.maximum(high)
-        # written in place: small results between large blocks would keep the heap from shrinking
+            lowest, highest = lowest.minimum(low), highest.maximum(high)
+        # written in place: small results between large blocks would fragment the heap
         attended = torch.empty_like(pixels)
         for block in blocks:
             attended[block] = checkpoint(
-                _attended, pixels[block], keys, least, most, use_reentrant=False
+                _attended, pixels[block], keys, lowest, highest, use_reentrant=False
             )
         return x + attended.T.reshape(x.shape)
 
@@ -126,14 +126,14 @@ def _limits(rows: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     return energy.min(), energy.max()
 
 
-def _attended(rows: Tensor, keys: Tensor, least: Tensor, most: Tensor) -> Tensor:
-    """Return what the pixels `(p, C)` get from the averages `(C, M)` they attend to."""
-    return _normalized(rows @ keys, least, most).softmax(dim=1) @ keys.T
+def _attended(rows: Tensor, keys: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    """Return the attention `(p, C)` of the pixels `(p, C)` to the averages `(C, M)`."""
+    return _normalized(rows @ keys, lowest, highest).softmax(dim=1) @ keys.T
 
 
-def _normalized(energy: Tensor, least: Tensor, most: Tensor) -> Tensor:
-    """Bring energies to 0..1; where they are all the same, to 0."""
+def _normalized(energy: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    """Normalize energies to 0..1, or to 0 where all are equal."""
     import torch
 
-    spread = most - least
-    return (energy - least) / torch.where(spread > 0, spread, 1)
+    spread = highest - lowest
+    return (energy - lowest) / torch.where(spread > 0, spread, 1)

@@ -1,4 +1,4 @@
-"""A fusionlab plugin: weights by whitened features, in which every direction counts the same.
+"""A fusionlab plugin: weights by whitened features, in which all directions weigh the same.
 
     mu_i = mean of phi_i over all pixels                                     (C)
     S_i  = mean of (phi_i - mu_i)(phi_i - mu_i)^T over all pixels            (C, C)
@@ -37,9 +37,9 @@ class ZCA(WeightedStrategy):
     """Weight by activity after whitening.
 
     The channels of each source are decorrelated and brought to the same variance before their
-    magnitudes are added up. Strong channels no longer drown weak ones, and each source has about
-    as much activity as any other: what decides is where it lies. Contrast as such does not count,
-    so a source of faint noise competes with a sharp one until its variance comes down to `eps`.
+    magnitudes are added up. Strong channels no longer dominate weak ones, and all sources have
+    about the same total activity: only its position matters. Contrast as such does not count, so a
+    source of faint noise competes with a sharp one until its variance comes down to `eps`.
 
     Differs from the authors' program in these ways:
 
@@ -50,11 +50,11 @@ class ZCA(WeightedStrategy):
       the image; it is also in units of the features. Apart from eps neither matters, since what
       is common to all sources cancels. Here eps is a share of the mean variance of all channels
       of all sources: neither the size of the image nor the scale of the features changes weights.
-    * A channel that is zero it leaves as it is; here a channel without variance, zero or not, has
-      no part in its source, rather than having its rounding errors multiplied by 1/sqrt(eps).
-    * Where all sources are plain it divides 0 by 0; here each weighs 1/k.
-    * It weighs the pixels of two sources, by features of ResNet-50 that are enlarged to them; here
-      the features of any number of sources are weighed, by themselves.
+    * It leaves a channel of zeros unchanged; here a channel without variance, zero or not, is
+      ignored, since its rounding errors would be multiplied by 1/sqrt(eps).
+    * Where all sources are constant it divides 0 by 0; here each weighs 1/k.
+    * It weighs the pixels of two sources by upsampled features of ResNet-50; here the features of
+      any number of sources are weighed by themselves.
 
     It averages over 5x5 pixels, with zeros beyond the border: r = 2, and the same weights.
     """
@@ -77,7 +77,7 @@ class ZCA(WeightedStrategy):
         return super().laws | {Law.PERMUTATION, Law.SCALE, Law.TRANSLATION, Law.FLIPS}
 
     def statistics(self, features: Tensor, scene: Scene) -> Statistics:
-        """Return sums `(k, N, C, 1)` and products `(k, N, C, C)` of channels, and how many."""
+        """Return sums `(k, N, C, 1)` and products `(k, N, C, C)` of channels, and their number."""
         import torch
 
         # in float64: S is a difference of large numbers, and weak directions are magnified
@@ -94,14 +94,15 @@ class ZCA(WeightedStrategy):
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        known = self.image_statistics(features, scene)
-        means, squares = known["sums"] / known["count"], known["products"] / known["count"]
+        statistics = self.image_statistics(features, scene)
+        count = statistics["count"]
+        means, squares = statistics["sums"] / count, statistics["products"] / count
         covariance = squares - means @ means.mT
-        # the variance of a plain channel is what the difference has left of its square: rounding
+        # the difference of squares leaves a constant channel a variance that is only rounding
         rounding = 64 * torch.finfo(torch.float64).eps * squares.diagonal(dim1=2, dim2=3)
         varies = (covariance.diagonal(dim1=2, dim2=3) > rounding)[..., None]
         covariance = torch.where(varies & varies.mT, covariance, 0)
-        # the same for all sources of an image, so that it changes no weight but keeps to its range
+        # the same for all sources of an image: changes no weight, but avoids overflow
         unit = covariance.diagonal(dim1=2, dim2=3).mean(dim=(0, 2))[:, None, None]
         unit = torch.where(unit > 0, unit, 1)
         identity = torch.eye(features.shape[2], dtype=unit.dtype, device=unit.device)
@@ -112,22 +113,23 @@ class ZCA(WeightedStrategy):
         return normalize(box_average(activity, self.r).unsqueeze(2)).to(precise)
 
 
-def _inverse_root(matrices: Tensor, least: float) -> Tensor:
+def _inverse_root(matrices: Tensor, min_eigenvalue: float) -> Tensor:
     """Return S^(-1/2) of positive definite matrices `(..., C, C)`.
 
-    No eigenvalue is below `least` but by rounding, which nearly plain channels have much of.
+    Eigenvalues are below `min_eigenvalue` only by rounding, which is large for nearly constant
+    channels.
 
     The gradient of an eigendecomposition is infinite where eigenvalues are equal, though that of
     S^(-1/2) is not: it is made of divided differences (Daleckii and Krein), which for 1/sqrt are
     -1 / (s t (s + t)), s and t being the roots of two eigenvalues. So eigenvalues and vectors are
-    taken as constants, and the first order of a change of S is added to the result: nothing, with
-    the gradient wanted. Second derivatives are not to be had this way.
+    constants, and the first-order term of a change of S, whose value is zero and whose gradient is
+    the desired one, is added to the result. Second derivatives are not available.
     """
     import torch
 
     with torch.no_grad():
         values, vectors = torch.linalg.eigh(matrices)
-        roots = values.clamp(min=least).sqrt()
+        roots = values.clamp(min=min_eigenvalue).sqrt()
         s, t = roots[..., :, None], roots[..., None, :]
         slopes = -1 / (s * t * (s + t))
     change = vectors.mT @ (matrices - matrices.detach()) @ vectors

@@ -1,7 +1,7 @@
 """The strategies that ship with fusionlab: one file each, listed here.
 
-They are an ordinary plugin. `fusionlab` never imports this package; it finds it through the
-same entry point as a stranger's.
+They are an ordinary plugin: `fusionlab` never imports this package, but finds it by its entry point
+like any other.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def fusionlab_strategies() -> list[StrategyRef]:
         StrategyRef(
             "entropy_global",
             f"{here}.entropy_global:EntropyGlobal",
-            "Weight each source by the entropy of its picture.",
+            "Weight each source by the entropy of its image.",
         ),
         StrategyRef(
             "gradient_global",

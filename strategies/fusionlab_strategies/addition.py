@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class Addition(Strategy):
     """Add up the features.
 
-    A sum, not a mean, of `(k, N, C, h, w)`: the decoder is close to homogeneous, so the picture
-    is about k times as bright as the mean of the sources, and the range policy (`minmax`) has to
-    bring it back. With it, and k = 2, this reproduces the "Addition" rows of Table II.
+    A sum, not a mean, of `(k, N, C, h, w)`: the decoder is close to homogeneous, so the image
+    is about k times as bright as the mean of the sources and needs the range policy `minmax`. With
+    it, and k = 2, this reproduces the "Addition" rows of Table II.
 
-    Differs from the PyTorch port of the authors, which averages under this name; here that is
-    the strategy `mean`.
+    Differs from the PyTorch port of the authors, which averages under this name; here that
+    is the strategy `mean`.
 
     Reference: Eq. 4 of DenseFuse, doi:10.1109/TIP.2018.2887342; before that, DeepFuse,
     doi:10.1109/ICCV.2017.505.

@@ -30,10 +30,10 @@ class ChannelAttention(WeightedStrategy):
 
     Differs from the authors' program in three ways. It adds 1e-5 to the denominator, so that the
     weights of weakly active channels do not sum to one; here they do, and a channel that is dead
-    in all sources weighs 1/k. It pools the features as they are, fit for the ReLU only; here
-    their absolute values are pooled, which is the same there and keeps the weights from becoming
-    negative elsewhere. Its nuclear norm reads the first image of a batch only, and adds 1e-5 to
-    each feature; here it is that of every image, of the features as they are.
+    in all sources weighs 1/k. It pools signed features, which suits the output of a ReLU
+    only; here absolute values are pooled, which gives the same there and no negative weights
+    elsewhere. Its nuclear norm uses the first image of a batch only and adds 1e-5 to each feature;
+    here it is computed for every image, without an offset.
 
     With `pool=nuclear` the time grows with the cube of the shorter edge.
 
@@ -46,7 +46,7 @@ class ChannelAttention(WeightedStrategy):
 
     @property
     def support(self) -> int | None:
-        """A nuclear norm is not made of those of tiles; the others are."""
+        """0, or None for a nuclear norm, which cannot be merged from those of tiles."""
         return None if self.pool == "nuclear" else 0
 
     @property
@@ -63,13 +63,13 @@ class ChannelAttention(WeightedStrategy):
         """Return the activity `(k, N, C)` of each channel: sum, maximum or nuclear norm."""
         import torch
 
-        own = scene.valid_region(features)
+        region = scene.valid_region(features)
         if self.pool == "avg":  # the number of pixels is the same for all sources
-            return {"activity": own.abs().sum(dim=(-2, -1), dtype=torch.float64)}
+            return {"activity": region.abs().sum(dim=(-2, -1), dtype=torch.float64)}
         if self.pool == "max":
-            return {"activity": own.abs().amax(dim=(-2, -1)).double()}
+            return {"activity": region.abs().amax(dim=(-2, -1)).double()}
         precise = torch.promote_types(features.dtype, torch.float32)
-        return {"activity": torch.linalg.svdvals(own.to(precise)).sum(dim=-1)}
+        return {"activity": torch.linalg.svdvals(region.to(precise)).sum(dim=-1)}
 
     def merge(self, one: Statistics, other: Statistics) -> Statistics:
         """Add up sums, keep the larger maximum."""

@@ -28,14 +28,14 @@ class ChooseMax(WeightedStrategy):
     All channels of a pixel come from the same source, unlike in `max`. With r = 0 neighbors
     are chosen independently; a window makes the regions of one source coherent.
 
-    Differs from a plain argmax, where the first source wins a tie: here ties share the weight
-    equally, so that the order of the sources does not matter. Activities are
-    tied when they differ by less than 64 units in the last place (8e-6 in float32): sums taken
-    in another order, as in a mirrored image, would otherwise break ties between equal sums.
-    Sources without any activity are tied. A duplicate changes the result at ties only.
+    Differs from a plain argmax, where the first source wins a tie: here tied sources share the
+    weight equally, so the order of the sources does not matter. Activities are tied when they
+    differ by less than 64 units in the last place (8e-6 in float32); otherwise the order of
+    summation, for example in a mirrored image, would break ties between equal sums. Sources
+    without any activity are tied. A duplicate changes the result at ties only.
 
-    The weights are steps, so gradients reach the features but not the choice. The paper's rule
-    is `activity=l1`; its windows are applied to sparse coefficient maps, not to the features of
+    The weights are steps, so gradients reach the features but not the choice. The paper uses
+    `activity=l1`; its windows are applied to sparse coefficient maps, not to the features of
     an autoencoder. `border` as in `l1norm`.
 
     Raises:
@@ -79,7 +79,7 @@ class ChooseMax(WeightedStrategy):
         order = {"l1": 1, "l2": 2, "linf": float("inf")}[self.activity]
         activity = norm(features.detach(), order, (2,), precise).unsqueeze(2)
         activity = box_average(activity, self.r, self.border)
-        # what float32 cannot tell apart is a tie in every dtype
-        least = activity.amax(dim=0) * (1 - 64 * torch.finfo(torch.float32).eps)
-        wins = (activity >= least).to(precise)
+        # what float32 cannot distinguish is a tie in every dtype
+        threshold = activity.amax(dim=0) * (1 - 64 * torch.finfo(torch.float32).eps)
+        wins = (activity >= threshold).to(precise)
         return wins / wins.sum(dim=0)

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EntropyGlobal(WeightedStrategy):
-    """Weight each source by the entropy of its picture.
+    """Weight each source by the entropy of its image.
 
     One weight per source, the same at every pixel and channel. It looks at the sources, not at
-    the features: at their 256 gray levels, to which 0..1 is rounded. A plain picture weighs
-    nothing; if all are plain, each weighs 1/k. Noise has entropy too.
+    the features: at their 256 gray levels, to which 0..1 is rounded. A constant image has
+    weight 0; if all are constant, each weighs 1/k. Noise has entropy too.
 
-    Counts have no gradient: the weights are constants to whoever differentiates.
+    Counts have no gradient, so the weights are constants for differentiation.
 
-    The picture is the one that the backbone sees: where its size is not the multiple that the
-    backbone needs, the extension counts as well.
+    The entropy is that of the padded image: where a size is not divisible by the backbone's
+    `size_divisor`, the padding counts as well.
 
     Reference: entropy (EN), as in the measures of fusion; the program of U2Fusion,
     doi:10.1109/TPAMI.2020.3012548, has it as a comment beside the gradients it uses.
@@ -59,7 +59,7 @@ class EntropyGlobal(WeightedStrategy):
             .floor()
             .long()
         )
-        # 256 counters per picture, and one pass over all of them
+        # 256 counters per image, and one pass over all of them
         first = 256 * torch.arange(k * count, device=levels.device)
         counts = torch.bincount(
             (levels.flatten(0, 1).flatten(1) + first[:, None]).flatten(), minlength=256 * k * count

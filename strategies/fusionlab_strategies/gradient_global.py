@@ -24,16 +24,15 @@ if TYPE_CHECKING:
 class GradientGlobal(WeightedStrategy):
     """Weight each source by the gradients of its features over the whole image.
 
-    One weight per source, the same at every pixel and channel. The smaller `c`, the more the
-    source with the strongest gradients takes; a large `c` gives the average. As g is a square,
-    features twice as large do as a quarter of `c` does.
+    One weight per source, the same at every pixel and channel. The smaller `c`, the larger
+    the weight of the source with the strongest gradients; a large `c` gives the average. Since g is
+    a square, doubling the features has the effect of a quarter of `c`.
 
-    In U2Fusion these weights tell the sources apart in the loss that trains the network; here
-    they fuse the features. Its program measures features of VGG-16, of five layers, and has c =
-    3200, 3500 and 100 for its three tasks; here it is the features of the level that is fused,
-    and the default is the last of the three. Its program sees zeros beyond the border, which
-    makes a bright plain image look as if it had gradients; here the border pixels are repeated,
-    and a plain image has none.
+    In U2Fusion these weights balance the sources in the training loss; here they fuse the features.
+    Its program measures five layers of VGG-16 and uses c = 3200, 3500 and 100 for its three tasks;
+    here the features of the fused level are measured, and the default is the last of the three. Its
+    program pads with zeros, which gives a bright constant image gradients at the border; here the
+    border pixels are repeated, and a constant image has none.
 
     Reference: U2Fusion, doi:10.1109/TPAMI.2020.3012548.
     """
@@ -53,7 +52,7 @@ class GradientGlobal(WeightedStrategy):
         return super().laws | {Law.PERMUTATION, Law.TRANSLATION, Law.FLIPS, Law.DOMINANCE}
 
     def statistics(self, features: Tensor, scene: Scene) -> Statistics:
-        """Return the sum `(k, N)` of the squares of the gradients, and of how many."""
+        """Return the sum `(k, N)` of the squared gradients, and their number."""
         import torch
         from torch.nn.functional import avg_pool2d, pad
 
@@ -70,6 +69,6 @@ class GradientGlobal(WeightedStrategy):
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        known = self.image_statistics(features, scene)
-        strength = (known["squares"] / known["count"])[..., None, None, None]
+        statistics = self.image_statistics(features, scene)
+        strength = (statistics["squares"] / statistics["count"])[..., None, None, None]
         return (strength / self.c).softmax(dim=0).to(precise)

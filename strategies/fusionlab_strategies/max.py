@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Max(Strategy):
     """Keep the largest value of every feature.
 
-    Element by element over `(k, N, C, h, w)`, so a result pixel may take its channels from
-    different sources; sources that tie share the gradient.
+    Element by element over `(k, N, C, h, w)`, so the channels of a pixel may come from
+    different sources. Sources that tie share the gradient.
 
     Reference: `tensor_max` of IFCNN, doi:10.1016/j.inffus.2019.07.011.
     """

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Mean(WeightedStrategy):
     """Average the features.
 
-    `addition` divided by k: it stays in the range of the sources and needs no stretch. With a
-    near-lossless backbone the picture is the pixel average of the sources.
+    `addition` divided by k: it stays in the range of the sources. With a near-lossless
+    backbone the image is the pixel average of the sources.
 
     Reference: "addition" in the PyTorch port of DenseFuse; `tensor_mean` of IFCNN,
     doi:10.1016/j.inffus.2019.07.011.

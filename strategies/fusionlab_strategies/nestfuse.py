@@ -28,11 +28,11 @@ class NestFuse(WeightedStrategy):
     """Weight each source by the mean of spatial and channel attention.
 
     Spatial attention is a softmax over the sources of the mean feature of a pixel; channel
-    attention is `channel_attention`, which says where that differs from the authors' program.
+    attention is `channel_attention`, which lists its differences from the authors' program.
 
-    `tau=1` is the program's softmax. It takes exponentials of the features as they are, which
-    overflow in float32 for means beyond 88, and adds 1e-5 to the denominator; here the largest
-    mean is subtracted first, and the weights sum to one. On features of 0..255 size `tau=1` is
+    `tau=1` is the program's softmax. It does not subtract the largest mean before the
+    exponential, which overflows in float32 for means beyond 88, and adds 1e-5 to the denominator;
+    here the mean is subtracted, and the weights sum to one. On features of 0..255 size `tau=1` is
     close to choosing a source in every pixel; a larger tau is softer.
 
     Reference: NestFuse, doi:10.1109/TIM.2020.3005230.

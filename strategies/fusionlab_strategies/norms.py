@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def norm(features: Tensor, order: float, axes: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Return the norm of order 1, 2 or infinity over axes, which vanish.
+    """Return the norm of order 1, 2 or infinity over axes, which are reduced.
 
-    What `torch.linalg.vector_norm` gives, but for 1 and infinity ten times as fast on a CPU.
+    Same as `torch.linalg.vector_norm`, but for 1 and infinity ten times as fast on a CPU.
     """
     if order == 1:
         return features.abs().sum(axes, dtype=dtype)
     if order == inf:
         return features.abs().amax(axes).to(dtype)
-    found: Tensor = torch.linalg.vector_norm(features, order, axes, dtype=dtype)
-    return found
+    norms: Tensor = torch.linalg.vector_norm(features, order, axes, dtype=dtype)
+    return norms

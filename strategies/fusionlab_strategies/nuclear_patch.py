@@ -1,4 +1,4 @@
-"""Nuclear norm of patches: weight each source by how strong and how varied its surroundings are.
+"""Nuclear norm of patches: weight each source by how strong and varied its features are.
 
 P_i(x, y)  = the ((2r+1)^2 x C) matrix of the features phi_i in the window around (x, y)
 a_i(x, y)  = sum of the singular values of P_i(x, y)             activity
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 class NuclearPatch(WeightedStrategy):
     """Weight each source by the nuclear norm of its features around a pixel.
 
-    Of two windows with the same energy, the one whose pixels differ in kind counts for more: a
-    flat window has one singular value, a textured one many. With `r=0` the norm is that of
+    Of two windows with the same energy, the more varied one has the larger weight: a flat window
+    has one singular value, a textured one many. With `r=0` the norm is that of
     `l2norm` with `r=0`. The default r = 2 is the window of the reference.
 
-    The window counts the pixels inside the image. Zeros beyond the border, as the reference has
-    them, are the same: a row of zeros changes no singular value.
+    The window holds the pixels inside the image. Zero padding, as in the reference, gives the same
+    weights: a row of zeros changes no singular value.
 
     Differs from the reference (`nuclear` in its `whitening_norm.m`), which takes the norm of
-    whitened features of another network, so that its results cannot be reproduced here. Where
-    all sources are without activity each weighs 1/k.
+    whitened features of another network, so its results cannot be reproduced here. Where no
+    source is active, each weighs 1/k.
 
     The singular values are the roots of the eigenvalues of P P^T or P^T P, the smaller one, in
-    float64: as exact as a singular value decomposition in float32, whatever the dtype of the
+    float64: as exact as a singular value decomposition in float32, for every dtype of the
     features, and several times as fast. Even so, with 64 channels a pixel of a source takes some
     25 microseconds on a CPU, and with `r=8` ten times as long.
 

@@ -25,15 +25,16 @@ _SQUARINGS = 20
 class PCAGlobal(WeightedStrategy):
     """Weight each source by its share in the first principal component.
 
-    One weight per source, the same at every pixel and channel: a source of high contrast, and one
-    that agrees with the others, gets more. Sources without any contrast weigh 1/k each.
+    One weight per source, the same at every pixel and channel: a source of high contrast, or one
+    that correlates with the others, has a larger weight. If no source has contrast, each weighs
+    1/k.
 
-    The classical rule takes v from an eigendecomposition of the pixels of two images; its sign is
+    The classical method takes v from an eigendecomposition of the pixels of two images; its sign is
     arbitrary, and so is v itself where two eigenvalues are equal. Here S is raised to the power
     2^20 by repeated squaring. That converges to v v^T, has the same |v| on its diagonal, treats
     all sources alike where eigenvalues are equal, and has finite gradients there.
 
-    Reference: principal component analysis as a fusion rule for images, in textbooks since the
+    Reference: principal component analysis as a method of image fusion, in textbooks since the
     1990s; here on features.
     """
 
@@ -52,7 +53,7 @@ class PCAGlobal(WeightedStrategy):
         }
 
     def statistics(self, features: Tensor, scene: Scene) -> Statistics:
-        """Return the sums `(N, k, 1)` and the products `(N, k, k)` of the sources, and how many."""
+        """Return sums `(N, k, 1)`, products `(N, k, k)` and the number of samples."""
         import torch
 
         # in float64, since v magnifies the rounding of S where two eigenvalues are close
@@ -66,10 +67,11 @@ class PCAGlobal(WeightedStrategy):
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        known = self.image_statistics(features, scene)
-        means, squares = known["sums"] / known["count"], known["products"] / known["count"]
+        statistics = self.image_statistics(features, scene)
+        count = statistics["count"]
+        means, squares = statistics["sums"] / count, statistics["products"] / count
         power = squares - means @ means.mT
-        # the variance of a plain source is what the difference has left of its square: no contrast
+        # the difference of squares leaves a constant source a variance that is only rounding
         rounding = 64 * torch.finfo(power.dtype).eps * squares.diagonal(dim1=1, dim2=2)
         varies = (power.diagonal(dim1=1, dim2=2) > rounding).to(power)
         power = power * varies[:, :, None] * varies[:, None, :]

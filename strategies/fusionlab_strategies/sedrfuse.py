@@ -24,12 +24,12 @@ class SEDRFuse(WeightedStrategy):
 
     The softmax over the channels makes the activity a soft maximum: between the mean and the
     largest of |phi|, close to the largest where channels differ by several gray levels. It
-    depends on the size of the features, so the rule is not scale-equivariant.
+    depends on the size of the features, so the strategy is not scale-equivariant.
 
     The formula is that of `SEDRFuse.fusion` in chenzpstar's collection of fusion programs; no
-    program of the authors was at hand to compare with. Only the rule for the intermediate
-    features is here, not the compensation features that the paper passes around the decoder.
-    Where all sources are without activity each weighs 1/k.
+    program of the authors was available for comparison. Only the fusion of the intermediate
+    features is implemented, not the compensation features that the paper passes around the decoder.
+    Where no source is active, each weighs 1/k.
 
     Reference: SEDRFuse, doi:10.1109/TIM.2020.3022438.
     """
@@ -47,6 +47,6 @@ class SEDRFuse(WeightedStrategy):
         import torch
 
         precise = torch.promote_types(features.dtype, torch.float32)
-        strength = features.abs().to(precise).movedim(2, -1)  # what softmax is fast over
+        strength = features.abs().to(precise).movedim(2, -1)  # softmax is fast over the last axis
         attention = torch.softmax(strength, dim=-1)
         return normalize((attention * strength).sum(dim=-1).unsqueeze(2))

@@ -25,13 +25,13 @@ class SpatialSoftmax(WeightedStrategy):
     """Weight each source by a softmax of its mean feature.
 
     The mean keeps the sign of the features. Only the difference of two activities counts, not
-    their ratio, so a brighter input sharpens the decision: the rule is not scale-equivariant.
+    their ratio, so a brighter input sharpens the decision: the strategy is not scale-equivariant.
     A small `tau` chooses the source with the largest mean, a large one averages.
 
     `tau=1` is the released program (`spatial_fusion` of NestFuse and RFN-Nest with 'mean'),
-    which leaves the exponentials as they are: they overflow in float32 for means beyond 88.
+    whose exponentials overflow in float32 for means beyond 88.
     Here the largest activity is subtracted first, which changes no weight. The paper prints a
-    ratio of l1-norms instead; behind a ReLU that is `l1norm,r=0`.
+    ratio of l1-norms instead; after a ReLU that is `l1norm,r=0`.
 
     Reference: NestFuse, doi:10.1109/TIM.2020.3005230.
     """
@@ -54,7 +54,7 @@ class SpatialSoftmax(WeightedStrategy):
         """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`."""
         import torch
 
-        # in float64: a small tau makes much of the last bit of a sum, which depends on its order
+        # in float64: a small tau magnifies the rounding of a sum, which depends on its order
         activity = features.mean(dim=2, keepdim=True, dtype=torch.float64)
         weights = torch.softmax(activity / self.tau, dim=0)
         return weights.to(torch.promote_types(features.dtype, torch.float32))

@@ -32,20 +32,20 @@ class UNFusion(WeightedStrategy):
     """Weight each source by spatial and channel attention, the larger result first.
 
     As in `nestfuse` there are two fused features, s by a softmax at every pixel and c by the
-    channels over the whole image. Their average is weighted by their own sizes, feature by
-    feature, so that the larger counts for more.
+    channels over the whole image. Their average is weighted by their own magnitudes, feature
+    by feature.
 
-    `norm` serves both; the three, and the division of each by C in the spatial part, are those
+    `norm` is used for both; the three, and the division of each by C in the spatial part, are those
     of the authors' program. At `tau=1`, and with features that are not negative, the result is
     its (s^2 + c^2) / (s + c), up to the 1e-5 that it adds to three denominators: that makes the
     weights of weak features sum to less than one, and here they sum to one. Where s = c = 0 the
     two count the same.
 
-    The program expects the features of a ReLU. With others its quotient has a pole at s = -c,
-    and its `linf` takes the largest value with its sign; here sizes are absolute values, the
-    same behind a ReLU, and the result never leaves the range of the sources. It takes
-    exponentials of the activities as they are, which overflow in float32 beyond 88; here the
-    largest is subtracted first, which changes no weight.
+    The program expects the features of a ReLU. With others its quotient has a pole at s = -c, and
+    its `linf` takes the largest value with its sign; here magnitudes are absolute values, which is
+    the same after a ReLU, and the result never leaves the range of the sources. Its exponentials
+    overflow in float32 for activities beyond 88; here the largest is subtracted first, which
+    changes no weight.
 
     Reference: UNFusion, doi:10.1109/TCSVT.2021.3109895.
     """
@@ -74,12 +74,12 @@ class UNFusion(WeightedStrategy):
 
         from fusionlab_strategies.norms import norm
 
-        own = scene.valid_region(features)
+        region = scene.valid_region(features)
         # not divided by the number of pixels, which is the same for all sources
-        return {"norm": norm(own, P[self.norm], (-2, -1), torch.float64)}
+        return {"norm": norm(region, P[self.norm], (-2, -1), torch.float64)}
 
     def merge(self, one: Statistics, other: Statistics) -> Statistics:
-        """Return the norm of both parts: it is the norm of their norms."""
+        """Return the norm of the norms of both parts, which is the norm of the whole."""
         import torch
 
         both = torch.stack((one["norm"], other["norm"]))

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 class Weighted(WeightedStrategy):
     """Weight each source by a number of your own.
 
-    `theta=1,3` gives the second source three quarters, whatever the sources hold; `theta=0.25,0.75`
-    says the same. The numbers are divided by their sum, not passed through a softmax: what is
-    written is what is done, and a source can weigh nothing. No numbers at all, or only zeros, give
-    each source the same, as `mean` does.
+    `theta=1,3` gives the second source three quarters, and so does `theta=0.25,0.75`. The numbers
+    are divided by their sum, not passed through a softmax, so the ratios are as written and a
+    weight can be 0. Without numbers, or with zeros only, all sources weigh the same, as in `mean`.
 
     Raises:
         FusionlabError: the number of weights is not the number of sources.
@@ -44,8 +43,8 @@ class Weighted(WeightedStrategy):
     @property
     def laws(self) -> frozenset[Law]:
         """The order of the sources matters, unless all weights are the same."""
-        alike = {Law.PERMUTATION} if len(set(self.theta)) <= 1 else set()
-        return super().laws | {Law.SCALE, Law.TRANSLATION, Law.FLIPS} | alike
+        symmetric = {Law.PERMUTATION} if len(set(self.theta)) <= 1 else set()
+        return super().laws | {Law.SCALE, Law.TRANSLATION, Law.FLIPS} | symmetric
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights `(k, N, 1, 1, 1)`, the same for all N."""
@@ -59,7 +58,7 @@ class Weighted(WeightedStrategy):
             )
         total = math.fsum(self.theta)
         shares = [t / total for t in self.theta] if total > 0 else [1 / k] * k
-        # float32 knows numbers below 1e-38 by few digits only, and these change no picture
+        # float32 has few digits below 1e-38, and such weights change no image
         shares = [share if share > 1e-30 else 0.0 for share in shares]
         precise = torch.promote_types(features.dtype, torch.float32)
         weights = torch.tensor(shares, dtype=precise, device=features.device)

@@ -1,4 +1,4 @@
-"""A fusionlab plugin with a learned rule: the residual fusion network, and its weights."""
+"""A fusionlab plugin with a learned strategy: the residual fusion network, and its weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network of `rfn`, apart from the strategy so that listing it needs no torch."""
+"""The network of `rfn`, in a module of its own so that listing the strategy needs no torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 class Residual(nn.Module):
     """Merge features `(2, N, C, h, w)` into `(N, C, h, w)`.
 
-    It starts as the average of the sources, with little of what remains of them one by one. From
-    weights that were random throughout, the feature term stood at 84 for 750 iterations, which it
-    now falls below at once: outputs that are dead behind their ReLU learn nothing.
+    Initialized to about the average of the sources, with a small residual. With random weights
+    throughout, the feature term stayed at 84 for 750 iterations, below which it now falls at once:
+    outputs that are dead behind their ReLU learn nothing.
     """
 
     def __init__(self, channels: int) -> None:
@@ -32,13 +32,15 @@ class Residual(nn.Module):
             self.rest[-1][0].weight.mul_(0.1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Add what the sources have together to what remains of them one by one."""
+        """Add the joint term and the residual of the single sources."""
         a, b = features
         single = torch.cat([self.first(a), self.second(b)], dim=1)
         merged: Tensor = self.direct(torch.cat([a, b], dim=1)) + self.rest(single)
         return merged
 
 
-def _layer(given: int, made: int, edge: int = 3) -> nn.Sequential:
-    convolution = nn.Conv2d(given, made, edge, padding=edge // 2, padding_mode="replicate")
+def _layer(in_channels: int, out_channels: int, edge: int = 3) -> nn.Sequential:
+    convolution = nn.Conv2d(
+        in_channels, out_channels, edge, padding=edge // 2, padding_mode="replicate"
+    )
     return nn.Sequential(convolution, nn.ReLU())

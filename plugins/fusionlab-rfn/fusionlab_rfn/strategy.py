@@ -3,7 +3,7 @@
     f = g(a, b) + h(u(a), v(b))
 
 a, b: features of the two sources; g, u, v: a 3x3 convolution and a ReLU each; h: three of them, the
-first 1x1. What it is trained on, by the sum of two terms:
+first 1x1. The training minimizes the sum of two terms:
 
     detail  = W (1 - SSIM(F, B))                         F: the fused image, B: the second source
     feature = mean over features of (f - (s a + (1 - s) b))^2
@@ -30,16 +30,16 @@ class RFN(LearnedStrategy):
     """Merge two sources with a trained residual network.
 
     Give the infrared source first, the visible one second: the network is trained to keep the
-    detail of the second and the brightness of the first, and claims no law.
+    detail of the second and the brightness of the first, and declares no law.
 
-    Differs from the paper in four ways. Borders repeat their pixels; the released code mirrors
-    them, which images of one pixel do not allow. The shares of the two sources in the feature
-    term sum to one; the paper's, 6 and 3, ask for features nine times as large, and its program
-    stretches the picture afterwards. The feature term is a mean, and weighs more against the
-    detail. There is one level instead of four, that of the backbone.
+    Differs from the paper in four ways. Borders are padded by replication; the released code
+    mirrors them, which images of one pixel do not allow. The shares of the two sources in the
+    feature term sum to one; the paper's, 6 and 3, ask for features nine times as large, and its
+    program applies min-max normalization afterwards. The feature term is a mean, and weighs more
+    against the detail. There is one level instead of four, that of the backbone.
 
     Raises:
-        FusionlabError: other than two sources; or weights trained on another backbone.
+        FusionlabError: there are not exactly two sources, or the weights are of another backbone.
     """
 
     max_k: ClassVar[int] = 2
@@ -71,8 +71,8 @@ class RFN(LearnedStrategy):
         from fusionlab.training.losses import ssim
 
         terms = [
-            (one - (self.share * first + (1 - self.share) * second)).square().mean()
-            for one, (first, second) in zip(merged, features, strict=True)
+            (output - (self.share * first + (1 - self.share) * second)).square().mean()
+            for output, (first, second) in zip(merged, features, strict=True)
         ]
         return {
             "detail": self.detail * (1 - ssim(255 * fused, 255 * sources[1])),
