@@ -57,7 +57,7 @@ def test_building_a_backbone_leaves_the_rng_state_alone():
 
 
 def test_large_color_images_in_one_piece_are_fused_plane_by_plane(monkeypatch):
-    """All three at once would take three times the memory that is allowed."""
+    """All three at once would take three times the allowed memory."""
     seen = []
 
     class Whole(Mean):
@@ -146,7 +146,7 @@ def test_the_same_call_gives_the_same_bytes(densefuse):
 
 
 def test_no_global_switch_is_left_changed(densefuse):
-    """On CUDA they are set for the length of a call; here, that they come back at all."""
+    """On CUDA they are set during a call; here it is tested that they are restored."""
     cudnn = torch.backends.cudnn
     before = [cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, cudnn.enabled]
     for allow in (True, False):

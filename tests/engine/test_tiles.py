@@ -38,7 +38,7 @@ def test_tiled_equals_whole(densefuse, strategy):
 
 
 def test_the_halo_is_needed_to_the_last_pixel():
-    """A network whose eight layers each look one pixel up and left sees 8 pixels far."""
+    """Eight layers that each look one pixel up and left have a receptive field of 8 pixels."""
 
     class Far(DenseFuse):
         def __init__(self, missing):
@@ -49,7 +49,9 @@ def test_the_halo_is_needed_to_the_last_pixel():
                 if name.endswith("weight"):
                     parameter.data[:, -1, 0, 0] = 1  # of the newest map
 
-        def decode(self, features):  # in tiles of the general kind, which trust `receptive_field`
+        def decode(
+            self, features
+        ):  # so that the default tile methods are used, which rely on `receptive_field`
             return super().decode(features)
 
     sources = images(2, 64, 64)
@@ -115,7 +117,7 @@ def test_gradients_through_tiles_are_those_of_the_whole(densefuse):
 
 
 class Recording(Mean):
-    """Remembers the scenes it was given."""
+    """Records the scenes it is given."""
 
     seen: list[Scene] = []  # noqa: RUF012
 
@@ -147,7 +149,7 @@ def test_the_scene_tells_the_level():
 
 
 class Whole(Recording):
-    """Needs the image in one piece."""
+    """Needs the whole image at once."""
 
     support = None
 
@@ -170,7 +172,7 @@ def test_images_that_cannot_be_cut_are_refused_with_the_bytes_they_need(monkeypa
 
 @dataclass(frozen=True)
 class Share(WeightedStrategy):
-    """Weight the sources by their sums over the whole image; counts its passes."""
+    """Weight the sources by their sums over the whole image; records its passes."""
 
     support = 0
     seen: ClassVar[list] = []
@@ -218,7 +220,7 @@ def test_two_passes_are_made_only_where_an_image_is_cut():
 
 
 class Greedy(Mean):
-    """Finds memory for tiles of a hundred pixels at most, as a GPU does for larger ones."""
+    """Runs out of memory beyond a hundred pixels per tile, as GPUs do for larger tiles."""
 
     def weights(self, features, scene):
         if features[0, 0, 0].numel() > 100:
@@ -241,7 +243,7 @@ def test_there_is_an_end_to_halving():
 
 
 def test_features_that_are_needed_twice_are_kept_if_they_are_small():
-    """Encoding is then a step of its own, and happens once; the result is the same bit for bit."""
+    """Encoding is then a separate step and happens once; the result is the same bit for bit."""
     calls, sources = [], images(2, 40, 40)
     fusion = Fusion(Identity(), Share(), tile=20)
     kept = fusion.fuse(sources, progress=lambda *call: calls.append(call)).image
