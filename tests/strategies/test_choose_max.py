@@ -13,7 +13,7 @@ def scene(features):
 
 
 def reference(features, activity, r, border="inside"):
-    """The rule in float64, pixel by pixel; nobody ties but where all are zero."""
+    """The rule in float64, pixel by pixel; no ties except where all are zero."""
     _, channels, height, width = features.shape
     x = np.abs(features.astype(np.float64))
     maps = {"l1": x.sum(1), "l2": np.sqrt((x**2).sum(1)), "linf": x.max(1)}[activity]
@@ -77,7 +77,7 @@ def test_equal_sums_of_gray_levels_tie_in_every_orientation():
 def test_an_independent_program_in_float64_agrees(k, r, activity):
     features = np.random.default_rng(k * 10 + r).normal(0, 50, (k, 6, 9, 11)).astype(np.float32)
     features[:, 2] = 0  # a dead channel
-    features[:, :, 3:8, 4:9] = 0  # a place where nobody is active
+    features[:, :, 3:8, 4:9] = 0  # a place where no source is active
     tensor = torch.from_numpy(features)[:, None]
     fused = ChooseMax(activity, r).fuse(tensor, scene(tensor))[0].numpy()
     np.testing.assert_allclose(fused, reference(features, activity, r), rtol=1e-6)

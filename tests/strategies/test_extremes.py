@@ -1,6 +1,6 @@
-"""No activity at all, and more than half precision holds: all rules, all their choices.
+"""No activity at all, and sums beyond half precision: all strategies with all their choices.
 
-The features of the law suite have few channels, and it cannot see weights where all is zero.
+The law suite has few channels and does not check the weights where all features are zero.
 """
 
 from itertools import product

@@ -58,7 +58,7 @@ def test_an_independent_program_in_float64_agrees(k, channels, r):
     generator = np.random.default_rng(k * 10 + r)
     features = generator.normal(0, 50, (k, channels, 7, 8)).astype(np.float32)
     features[0, channels // 2] = 0  # a dead channel
-    features[:, :, 2:6, 4:] = 0  # a place where nobody is active
+    features[:, :, 2:6, 4:] = 0  # a place where no source is active
     tensor = torch.from_numpy(features)[:, None]
     fused = NuclearPatch(r=r).fuse(tensor, scene(tensor))[0].numpy()
     # the weights are exact to one rounding to float32, 6e-8; so is each of k products up to 250

@@ -40,7 +40,7 @@ def test_the_formula_by_hand():
 def test_an_independent_program_in_float64_agrees(k, size):
     features = np.random.default_rng(k).normal(0, size, (k, 6, 7, 8)).astype(np.float32)
     features[:, 2] = 0  # a dead channel
-    features[:, :, 3, 4] = 0  # a place where nobody is active
+    features[:, :, 3, 4] = 0  # a place where no source is active
     tensor = torch.from_numpy(features)[:, None]
     fused = SEDRFuse().fuse(tensor, scene(tensor))[0].numpy()
     # exponents of up to 200 carry errors of 1e-5

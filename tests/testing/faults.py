@@ -1,8 +1,8 @@
-"""Faulty strategies, one mistake each, as their authors made them; and the laws they break.
+"""Faulty strategies with one typical mistake each, and the laws that they break.
 
-All are made from `Sound`, which is `l1norm` without a window and keeps all its promises. The laws
-are all that break, those included that break in consequence: a floor under the activities, for
-instance, keeps a source from ever dominating.
+All are derived from `Sound`, which is `l1norm` without a window and keeps all laws that it
+declares. The laws include those that break as a consequence: a floor under the activities, for
+example, keeps a source from dominating.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ WEIGHING = frozenset(
 )
 
 BREAKS: dict[type[Strategy], set[Law]] = {}
-"""Fault -> the laws it breaks; whoever breaks DETERMINISM may break any other now and then."""
+"""Fault -> the laws it breaks; one that breaks DETERMINISM may occasionally break any other."""
 
 RARELY: dict[type[Strategy], set[Law]] = {}
 """Fault -> laws that it breaks, too, where few inputs show it: which are drawn depends on the
@@ -44,7 +44,7 @@ def breaks(*laws, rarely=()):
 
 @dataclass(frozen=True)
 class Sound(WeightedStrategy):
-    """Keeps all its promises."""
+    """Keeps all laws that it declares."""
 
     support = 0
     laws = WEIGHING
