@@ -139,7 +139,7 @@ PROSE = {
     r"\b(?:is|are) there already\b": "already exists",
     r"\bbrings? along\b": "adds",
     r"\bloop of links\b": "symlink loop",
-    r"\bis no (?:image set|image|number|file|folder|strategy|method|metric)\b": "is not a",
+    r"(?<!here )\bis no (?:image set|image|number|file|folder|strategy|method|metric)\b": "is not a",
     r"\bSay (?:what|which|how|whether|where)\b": "a verb of the field: return, print, describe",
     r"\bmade after\b": "modeled on",
     r"\bhow far it sees\b": "its receptive field",
@@ -184,7 +184,6 @@ ALLOWED = (
     Allowed("*", r"\.cancelled\(\)", "method of concurrent.futures.Future"),
     Allowed("*", r"\.writeable\b|\bsetflags\b.*", "flag of numpy arrays"),
     Allowed("*", r"examples/picture\.py", "name of a script"),
-    Allowed("docs/odd-inputs.md", r"\| nonsense is no strategy.*", "a message of the command"),
     Allowed("docs/decisions/0018-*", r"`[^`]*`", "the table of old and new names"),
     Allowed("CHANGELOG.md", r"`[^`]*`", "names as they were"),
 )
