@@ -50,7 +50,7 @@ class Law(Enum):
     IDEMPOTENCE = "k copies of one source give that source back"
     CONVEXITY = "no result lies outside the range of the sources at that place"
     SCALE = "features c times as large give a result c times as large, c > 0"
-    TRANSLATION = "a picture moved within an empty surround gives the result moved"
+    TRANSLATION = "an image moved within an empty surround gives the result moved"
     FLIPS = "a mirrored or quarter-turned input gives the result mirrored or turned"
     DUPLICATES = "giving a source twice changes nothing"
     DOMINANCE = "a source far more active than all others is the result"

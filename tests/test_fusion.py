@@ -39,7 +39,7 @@ def test_the_result_is_of_the_kind_of_the_sources(make, check):
 
 
 def test_scales_agree_between_kinds():
-    """The same picture, whatever type carries it."""
+    """The same image, for any type of array."""
     eight = images()
     sixteen = [image.astype(np.uint16) * 257 for image in eight]
     floats = [image / 255 for image in eight]

@@ -183,7 +183,7 @@ def test_what_luma_gives_without_a_range_policy_may_lie_beyond_0_to_1():
 
 
 def test_chroma_is_that_of_the_scaled_source():
-    """12 bits in 16: as if the picture had been full."""
+    """12 bits in 16: as if the image had been full."""
     picture = images(1, channels=3, seed=18)[0]
     gray = images(1, seed=19)[0]
     narrow = picture.astype(np.uint16) * 16

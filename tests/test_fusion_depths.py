@@ -85,7 +85,7 @@ def test_minmax_uses_the_range_of_the_depth():
 
 
 def test_each_source_has_its_own_scale():
-    """Counts of a thermal camera in half a percent of 16 bits, and a picture."""
+    """Counts of a thermal camera in half a percent of 16 bits, and an image."""
     rng = np.random.default_rng(4)
     counts = rng.integers(29_000, 29_300, (20, 30), np.int16)
     picture = rng.integers(0, 256, (20, 30), np.uint8)

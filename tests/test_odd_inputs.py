@@ -1,6 +1,6 @@
 """Bad and odd input: every row of docs/odd-inputs.md, as the command behaves today.
 
-A row is a case below; its words stand in the table of the docs, and a test compares the two.
+A row is a case below; its texts are a row of the table of the docs, and a test compares the two.
 """
 
 import hashlib

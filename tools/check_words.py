@@ -1,7 +1,7 @@
 """Find British spelling, and words that this project replaced by words of the field.
 
-    python tools/check_words.py             # fails on findings of the kinds in STRICT
-    python tools/check_words.py --list      # lists findings of every kind, and counts them by room
+    python tools/check_words.py             # fails on what has to be changed
+    python tools/check_words.py --list      # also lists what PENDING files may keep for now
     python tools/check_words.py PATH ...    # only these files
 
 Spelling is searched inside identifiers, too (`colour_policy`), which codespell does not do.
@@ -24,7 +24,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SUFFIXES = {".cff", ".json", ".md", ".py", ".sh", ".toml", ".txt", ".yml", ".yaml", ""}
 SELF = "tools/check_words.py"
-STRICT = {"spelling"}
+PENDING = (
+    "docs/laws.md",
+    "docs/training.md",
+    "fusionlab/testing/*",
+    "plugins/*",
+    "strategies/*",
+    "tests/strategies/*",
+    "tests/testing/*",
+    "tools/tables_of_laws.py",
+)
+"""Files in which names and phrases are only reported; British spelling fails everywhere."""
 SKIPPED = (
     SELF,
     "tests/test_repository.py",
@@ -139,7 +149,7 @@ PROSE = {
     r"\b(?:is|are) there already\b": "already exists",
     r"\bbrings? along\b": "adds",
     r"\bloop of links\b": "symlink loop",
-    r"(?<!here )\bis no (?:image set|image|number|file|folder|strategy|method|metric)\b": "is not a",
+    r"(?<!here )\bis no (?:image|number|file|folder|strategy|method|metric)\b": "is not a",
     r"\bSay (?:what|which|how|whether|where)\b": "a verb of the field: return, print, describe",
     r"\bmade after\b": "modeled on",
     r"\bhow far it sees\b": "its receptive field",
@@ -153,8 +163,6 @@ PROSE = {
     r"\bmargins?\b": "halo",
     r"\bthe lift\b": "gain over the baseline",
     r"\btoo eager\b": "say what was imported",
-    r"\blikewise\b": "also",
-    r"\bwhatever\b": "any, regardless of",
 }
 """Phrases of comments, docstrings, messages and pages that are better said otherwise."""
 
@@ -198,6 +206,11 @@ class Finding:
     word: str
     better: str
     kind: str
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the check fails because of it."""
+        return self.kind == "spelling" or not any(fnmatch(self.path, glob) for glob in PENDING)
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.kind}: {self.word!r} -> {self.better}"
@@ -272,7 +285,7 @@ def room(name: str) -> str:
 def main() -> int:
     """Print the findings; return 1 if there are some that must not be."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--list", action="store_true", help="list findings of every kind")
+    parser.add_argument("--list", action="store_true", help="list the words of PENDING files, too")
     parser.add_argument("paths", nargs="*", help="default: every text file that git tracks")
     arguments = parser.parse_args()
     findings = [
@@ -280,7 +293,7 @@ def main() -> int:
         for name in arguments.paths or tracked_files()
         for finding in check_file(name, (ROOT / name).read_text(encoding="utf-8"))
     ]
-    errors = [finding for finding in findings if finding.kind in STRICT]
+    errors = [finding for finding in findings if finding.is_error]
     for finding in findings if arguments.list else errors:
         print(finding)
     if arguments.list:

@@ -328,7 +328,7 @@ def test_a_path_without_a_readable_file_is_refused(tmp_path):
     [
         (b"", "it is empty"),
         (b"no image", "it is not in a known image format"),
-        (b"BM, and then the text goes on for longer than any header has", "its header is damaged"),
+        (b"BM, and then the text is longer than any header has", "its header is damaged"),
         (b"\n <!doctype html>", "it is a web page or other text, not an image"),
         (b"RIFF\x24\0\0\0WAVEfmt " + bytes(40), "its header is damaged"),
         (b"\x89PNG\r\n\x1a\n", "its header is damaged"),

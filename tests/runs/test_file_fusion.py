@@ -1,4 +1,4 @@
-"""From files to a file: sizes, depths, doubles, and what stands in the way of writing."""
+"""From files to a file: sizes, depths, doubles, and what prevents writing."""
 
 from pathlib import Path
 
@@ -264,7 +264,7 @@ def test_a_scale_that_hides_a_source_gives_a_note(pixels, scale, told):
     assert not told or notes[0].startswith(f"x.tif {told}")
 
 
-# --- what stands in the way
+# --- what prevents writing
 
 
 def test_an_output_that_is_a_source_is_refused_even_with_overwrite(image, tmp_path):

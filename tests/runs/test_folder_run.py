@@ -603,7 +603,7 @@ KILLED_AT_EVERY_STEP = """
         if not status:
             break
         assert status == signal.SIGKILL, status
-        for name, content in tree().items():  # nobody ever sees half a file
+        for name, content in tree().items():  # no reader ever sees half a file
             assert name.startswith((".fusionlab-partial-", "fusionlab-manifest")) \\
                 or content == undisturbed[name], (step, name)
         run(step)  # once more, in the work that is left

@@ -10,7 +10,7 @@ from fusionlab.runs.manifest import MANIFEST_NAME, RunManifest
 
 
 def note(manifest, stem, key, contents):
-    """Note files whose content lies beside them."""
+    """Note files whose content is next to them."""
     written = {}
     for path, content in contents.items():
         written[path] = path.with_name(f"beside-{path.name}")

@@ -375,7 +375,7 @@ def test_images_of_other_programs_have_no_record():
     tifffile.imwrite("text.tif", np.zeros((4, 4), np.uint8), description="taken in Chernivtsi")
     tifffile.imwrite("json.tif", np.zeros((4, 4), np.uint8), description='{"method": "x"}')
     tifffile.imwrite("own.tif", np.zeros((4, 4), np.uint8), metadata={"axes": "YX"})
-    Path("text.txt").write_text("no picture")
+    Path("text.txt").write_text("no image")
     Path("cut.png").write_bytes(Path("plain.png").read_bytes()[:20])
     Path("empty.tif").write_bytes(b"")
     for name in ("plain.png", "plain.tif", "text.tif", "json.tif", "own.tif", "text.txt"):

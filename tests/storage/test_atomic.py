@@ -96,7 +96,7 @@ def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path):
 
 
 def test_files_appear_together_once_the_block_has_ended(tmp_path):
-    files = {tmp_path / "a.png": b"picture", tmp_path / "a.png.json": b"record"}
+    files = {tmp_path / "a.png": b"image", tmp_path / "a.png.json": b"record"}
     with atomic_write_all(files):
         assert not any(path.exists() for path in files)
     assert {path: path.read_bytes() for path in files} == files
