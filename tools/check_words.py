@@ -1,7 +1,6 @@
 """Find British spelling, and words that this project replaced by words of the field.
 
-    python tools/check_words.py             # fails on what has to be changed
-    python tools/check_words.py --list      # also lists what PENDING files may keep for now
+    python tools/check_words.py             # every text file that git tracks
     python tools/check_words.py PATH ...    # only these files
 
 Spelling is searched inside identifiers, too (`colour_policy`), which codespell does not do.
@@ -24,17 +23,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SUFFIXES = {".cff", ".json", ".md", ".py", ".sh", ".toml", ".txt", ".yml", ".yaml", ""}
 SELF = "tools/check_words.py"
-PENDING = (
-    "docs/laws.md",
-    "docs/training.md",
-    "fusionlab/testing/*",
-    "plugins/*",
-    "strategies/*",
-    "tests/strategies/*",
-    "tests/testing/*",
-    "tools/tables_of_laws.py",
-)
-"""Files in which names and phrases are only reported; British spelling fails everywhere."""
 SKIPPED = (
     SELF,
     "tests/test_repository.py",
@@ -207,11 +195,6 @@ class Finding:
     better: str
     kind: str
 
-    @property
-    def is_error(self) -> bool:
-        """Whether the check fails because of it."""
-        return self.kind == "spelling" or not any(fnmatch(self.path, glob) for glob in PENDING)
-
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.kind}: {self.word!r} -> {self.better}"
 
@@ -283,25 +266,21 @@ def room(name: str) -> str:
 
 
 def main() -> int:
-    """Print the findings; return 1 if there are some that must not be."""
+    """Print the findings, and their number in each room; return 1 if there are any."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--list", action="store_true", help="list the words of PENDING files, too")
     parser.add_argument("paths", nargs="*", help="default: every text file that git tracks")
-    arguments = parser.parse_args()
+    names = parser.parse_args().paths or tracked_files()
     findings = [
         finding
-        for name in arguments.paths or tracked_files()
+        for name in names
         for finding in check_file(name, (ROOT / name).read_text(encoding="utf-8"))
     ]
-    errors = [finding for finding in findings if finding.is_error]
-    for finding in findings if arguments.list else errors:
+    for finding in findings:
         print(finding)
-    if arguments.list:
-        rooms = Counter((room(finding.path), finding.kind) for finding in findings)
-        for (name, kind), count in sorted(rooms.items()):
-            print(f"{count:5}  {kind:8}  {name}")
-    print(f"{len(errors)} errors; {len(findings) - len(errors)} words that could be better")
-    return 1 if errors else 0
+    rooms = Counter(room(finding.path) for finding in findings)
+    for name, count in rooms.most_common():
+        print(f"{count:5}  {name}")
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def weights_of(sources):
 
 
 def reference(picture):
-    """The entropy of one picture in 0..1, in bits, pixel by pixel."""
+    """The entropy of one image in 0..1, in bits, pixel by pixel."""
     counts = {}
     for value in picture.flatten().tolist():
         level = math.floor(value * 255 + 0.5)

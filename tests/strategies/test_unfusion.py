@@ -45,7 +45,7 @@ def two_pictures(features, norm, tau):
 
 
 def shared(s, c):
-    """Every one of the two pictures by its share of |s| + |c|."""
+    """Each of the two images weighted by its share of |s| + |c|."""
     total = np.abs(s) + np.abs(c)
     share = np.divide(np.abs(s), total, out=np.full(s.shape, 0.5), where=total > 0)
     return share * s + (1 - share) * c

@@ -300,7 +300,7 @@ class SecretlyGlobal(Sound):
 
 @breaks(Law.TILES)
 class CountsTheMargins(Sound):
-    """Gathers statistics of all it is shown, the margins of a tile included."""
+    """Collects statistics of whole tiles, halos included."""
 
     support = 1
 

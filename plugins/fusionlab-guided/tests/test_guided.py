@@ -13,7 +13,7 @@ each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule)._
 
 
 def picture(seed, height=50, width=60):
-    """A picture of 256 gray levels."""
+    """An image of 256 gray levels."""
     rng = np.random.default_rng(seed)
     smooth = np.cumsum(rng.normal(0, 0.05, (height, width)), 1) + 0.5
     return np.rint(255 * np.clip(smooth, 0, 1)) / 255

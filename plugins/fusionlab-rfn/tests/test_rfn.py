@@ -1,4 +1,4 @@
-"""The residual network: its layers by hand, its weights on real features, and what it owes."""
+"""The residual network: its layers by hand, its weights on real features, and its required laws."""
 
 import numpy as np
 import pytest
