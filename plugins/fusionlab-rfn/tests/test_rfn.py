@@ -72,7 +72,7 @@ def test_the_shipped_weights_fuse_pairs_and_say_so():
     # it was trained to keep the structure of the second source
     alike = [np.corrcoef(fused.ravel(), one.ravel())[0, 1] for one in (infrared, visible)]
     assert alike[1] > 0.5
-    with pytest.raises(FusionlabError, match="takes 2 to 2 sources, got 3"):
+    with pytest.raises(FusionlabError, match="takes exactly 2 sources, got 3"):
         fusion([infrared, visible, visible])
 
 
