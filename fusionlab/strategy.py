@@ -61,7 +61,7 @@ class Law(Enum):
     PARTITION = "weights are not negative and sum to one"
     GRADIENTS = "gradients are finite, also where every activity is zero"
     DERIVATIVE = "gradients are those of finite differences, away from kinks"
-    BATCH = "images of a batch do not see each other"
+    BATCH = "the images of a batch do not affect each other"
     UNTOUCHED = "features and sources are not changed"
     DETERMINISM = "the same input gives the same result, whatever was fused before"
     SUPPORT = "nothing further away than the support matters"
@@ -69,7 +69,7 @@ class Law(Enum):
     AUTOCAST = "within torch.autocast the result is the same, to the rounding of half precision"
 
 
-CLAIMS = frozenset(
+DECLARABLE = frozenset(
     {
         Law.PERMUTATION,
         Law.IDEMPOTENCE,

@@ -66,7 +66,7 @@ def source(cls: type[Strategy]) -> str:
 def table() -> str:
     """Return the table, a row for each strategy."""
     lines = [
-        "| name | what it does | parameters | support | weights | laws claimed | cost | source |",
+        "| name | what it does | parameters | support | weights | laws declared | cost | source |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for ref in shipped():

@@ -17,7 +17,7 @@ from pathlib import Path
 from fusionlab import Law, load_plugins
 from fusionlab.plugins.loading import strategy_class
 from fusionlab.plugins.registry import Registration
-from fusionlab.strategy import CLAIMS
+from fusionlab.strategy import DECLARABLE
 from fusionlab.testing import Verdict, examine
 from fusionlab.testing.laws import EXACT, TESTS
 
@@ -54,7 +54,7 @@ def meanings() -> str:
         rows = [
             [f"`{law.name}`", _sentence(law.value), _sentence(inspect.getdoc(TESTS[law]))]
             for law in Law
-            if (law not in CLAIMS) == required
+            if (law not in DECLARABLE) == required
         ]
         parts.append(_table([title, "what it says", "how it is tested"], rows))
     parts.append(
@@ -66,7 +66,7 @@ def meanings() -> str:
 
 def declared(verdicts: Verdicts) -> str:
     """Return the table of the laws that a strategy may declare."""
-    laws = [law for law in Law if law in CLAIMS]
+    laws = [law for law in Law if law in DECLARABLE]
     rows = []
     for registration in SHIPPED:
         found = verdicts(registration.ref.name)
@@ -78,7 +78,7 @@ def declared(verdicts: Verdicts) -> str:
 def required(verdicts: Verdicts) -> str:
     """Return the results for the required laws, and a line for each that does not apply."""
     names = [registration.ref.name for registration in SHIPPED]
-    laws = [law for law in Law if law not in CLAIMS]
+    laws = [law for law in Law if law not in DECLARABLE]
     held = {law: {name: verdicts(name)[law].held for name in names} for law in laws}
     assert not any(value is False for found in held.values() for value in found.values())
     lines = [f"All {len(laws)} required laws hold for all {len(names)} strategies."]

@@ -81,7 +81,7 @@ def strategy(name: str, cls: type[Strategy]) -> str:
         *_table(params_of(cls)),
         "## Support, weights, laws",
         f"With its defaults it looks {_sight(rule.support)}, and gives {given}.",
-        "The laws it claims, which are tested:",
+        "The laws it declares, which are tested:",
         "\n".join(laws) or "None.",
         "## On the command line",
         f"```sh\nfusionlab fuse --strategy {name} a.png b.png -o fused.png\n```",

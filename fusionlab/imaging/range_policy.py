@@ -6,7 +6,7 @@ number in a table as much as the strategy does, so it is always an explicit choi
 * `clip` clamps values to 0..1;
 * `minmax` applies min-max normalization to each image, all its channels together: what the
   authors' program did, and with it Table II of the paper;
-* `auto`, resolved by `Fusion`: `clip` for a strategy that claims convexity, else `minmax`.
+* `auto`, resolved by `Fusion`: `clip` for a strategy that declares convexity, else `minmax`.
 """
 
 from __future__ import annotations

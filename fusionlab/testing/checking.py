@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fusionlab import parameters
 from fusionlab.errors import FusionlabError
-from fusionlab.strategy import CLAIMS, Law, Strategy, WeightedStrategy
+from fusionlab.strategy import DECLARABLE, Law, Strategy, WeightedStrategy
 from fusionlab.testing.cases import features, instances
 from fusionlab.testing.laws import TESTS
 from fusionlab.testing.under_test import BrokenLawError, StrategyUnderTest
@@ -79,7 +79,7 @@ def examine(
 
 
 def _declaration(law: Law, declared: list[frozenset[Law]]) -> Declaration:
-    if law not in CLAIMS:
+    if law not in DECLARABLE:
         return "required"
     count = sum(law in laws for laws in declared)
     return "no" if not count else "yes" if count == len(declared) else "for some"
