@@ -71,7 +71,7 @@ class Backbone(nn.Module, ABC):
     A backbone is a plain module: gradients flow through it to the sources and the strategy, while
     `freeze` stops those of its own parameters.
 
-    The annotated arguments of `__init__` are parameters, as the fields of a strategy are:
+    The annotated arguments of `__init__` are parameters, like the fields of a strategy:
 
         def __init__(self, width: Annotated[int, Ge(1), "channels of the first level"] = 16):
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Card:
-    """The origin of a checkpoint, stored beside its weights.
+    """The origin of a checkpoint, stored next to its weights.
 
     The card of `X.safetensors` is `X.json`. Its `sha256` is checked against the weights file
     whenever the weights are loaded.

@@ -59,19 +59,20 @@ class Fusion:
 
     Gradients flow to tensors that require them, and to a strategy with learned parameters, but
     never to the backbone. Use `range_policy=None` where rounding or min-max normalization would
-    stop them. Gradients take the plain backbone in float32, whatever the engine and its precision.
-    (On CUDA, `backward` runs after the call and uses TF32 as torch is set up.)
+    stop them. When gradients are required, the backbone runs directly in float32, whatever the
+    engine and its precision. (On CUDA, `backward` runs after the call and follows torch's TF32
+    settings.)
 
     To reproduce Table II of the DenseFuse paper: `range_policy="minmax"` with `addition` or
     `l1norm,r=0`, on 8-bit gray pairs.
 
-    A fusion can be pickled, for example to send it to another process; the engine is built anew
+    A fusion can be pickled, for example to send it to another process; the engine is rebuilt
     there.
 
     Args:
-        backbone: a backbone or its name; None takes the default of the installed plugins: for
-            pixel strategies the one that leaves images as they are. A module is used as it is: it
-            is frozen and moved to the device.
+        backbone: a backbone or its name; None takes the default of the installed plugins, or
+            for pixel strategies the one that leaves images as they are. A module is used as it is:
+            it is frozen and moved to the device.
         strategy: a strategy, or its name with parameters; None takes the default.
         range_policy: how the decoded image becomes displayable, see
             `fusionlab.imaging.range_policy`. `auto` clips for strategies that declare convexity and
@@ -205,7 +206,7 @@ class Fusion:
         feature_cache: FeatureCache | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> Fused[Image]:
-        """Fuse k sources; like a call, with more options and a result that says more.
+        """Fuse k sources, like a call, with more options and a more detailed result.
 
         Args:
             sources: as for a call.

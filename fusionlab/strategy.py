@@ -86,7 +86,7 @@ DECLARABLE = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything a strategy may look at besides the features.
+    """Everything a strategy may use besides the features.
 
     A large image is fused in tiles. All of this describes the tile that is being fused, except the
     statistics.
@@ -272,7 +272,7 @@ class WeightedStrategy(Strategy):
 class ActivityStrategy(WeightedStrategy):
     """Weight each source by its activity, averaged over a window: w_i = A_i / sum_n A_n.
 
-    A subclass writes `activity`; A_i is the mean of that over (2r+1)^2 pixels. Where all
+    A subclass implements `activity`; A_i is its mean over (2r+1)^2 pixels. Where all
     activities are zero, each source weighs 1/k.
 
     At the border of the image the window averages the pixels that lie inside it. The weights are

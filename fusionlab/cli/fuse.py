@@ -200,8 +200,8 @@ def fuse(
     """Fuse two or more registered SOURCES of one size into one image.
 
     SOURCES are image files: gray or RGB; 8 bits, 16 bits or float; PNG, JPEG, BMP, GIF, WebP or
-    TIFF, judged by their content. Or folders: several, whose files are paired by stem, or one
-    with sub-folders a/ b/ c/ ... that are.
+    TIFF, recognized by their content. Or they are folders: several, whose files are paired by stem,
+    or one with such sub-folders a/ b/ c/ ...
     """
     session: Session = ctx.obj
     folders = _folders_of(sources)

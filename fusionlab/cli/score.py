@@ -55,9 +55,9 @@ def score(
     device: str,
     as_json: bool,
 ) -> None:
-    """Score the image FUSED by its SOURCES: image files of one size.
+    """Score the image FUSED against its SOURCES: image files of one size.
 
-    Of color images the luminance is scored. A dash means that a metric is not defined: for this
+    Color images are scored by their luminance. A dash means that a metric is not defined: for this
     number of sources, for so small an image, or for an image of a single value.
     """
     with cli_errors(), quiet_decoders():

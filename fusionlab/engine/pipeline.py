@@ -2,8 +2,8 @@
 
     sources --cut--> tile --engine--> features --strategy--> merged --engine--> decoded --> band
 
-The features of small images, and of those that a strategy needs in one piece, are computed once and
-kept. Of larger images no more than a tile is in memory.
+The features of small images, and of images that a strategy needs in one piece, are computed once
+and cached. Larger images are processed tile by tile, with only one tile in memory.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Exact tiles: fuse an image of any size piece by piece, with the result of the whole image.
 
 A tile is cut with a halo as wide as the receptive field of a result pixel. Encoder, strategy and
-decoder each crop the part of the halo that they have made invalid. The tile plan depends on shapes
-and settings alone, never on free memory, so the same input always takes the same path.
+decoder each crop the part of the halo that is no longer valid after them. The tile plan
+depends on shapes and settings alone, never on free memory, so the same input always takes the same
+path.
 """
 
 from __future__ import annotations

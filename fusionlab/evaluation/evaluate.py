@@ -57,8 +57,8 @@ def evaluate(
         report = fusionlab.evaluate("set/", ["densefuse/l1norm", "densefuse/addition"], "EN,Qabf")
         print(report)
 
-    A sample that cannot be fused or scored costs its values; `Report.problems` says why. What is
-    scored is the gray image as it would be written, see docs/evaluation.md.
+    A sample that cannot be fused or scored has no values; `Report.problems` says why. The image
+    that is scored is the gray image as it would be written, see docs/evaluation.md.
 
     Args:
         image_set: a folder with sub-folders `a/ b/ ...` whose files are paired by stem; or several
@@ -67,12 +67,12 @@ def evaluate(
             of `Strategy` (on their default backbone) or `Fusion` (with the range policy, scale and
             color of the table), and folders of results made elsewhere (`"Theirs=DIR"`). A mapping
             gives labels: label -> method, where the folder of results is a `Path`. Without any
-            method, those of the preset are taken.
+            method, those of the preset are used.
         metrics: names of metrics, `NAME[@CONVENTION]`, also separated by commas, or `"all"`; None
-            takes those of the preset, or else a metric of each family.
+            uses those of the preset, or else one metric of each family.
         against: label or name of a row that every other row is compared with.
-        preset: takes methods, metrics, parameters and the range policy from a preset such as
-            `"paper"`, and adds its published rows; other arguments win.
+        preset: name of a preset, such as `"paper"`, that sets methods, metrics, parameters and the
+            range policy, and adds its published rows; other arguments take precedence.
         range_policy: how results become displayable, one for all rows: `"clip"` or `"minmax"`
             (default).
         scale: which values of the sources are black and white, for the fusion and the metrics.
@@ -81,7 +81,7 @@ def evaluate(
         output: a folder for the files of `Report.write`, and for the scores as they come.
         resume: reuse the scores of an earlier run in `output` where nothing has changed.
         overwrite: replace an earlier run in `output`.
-        jobs: number of images that are worked on at the same time.
+        jobs: number of images that are processed at the same time.
         device: where to compute: `"cpu"`, `"cuda"`, ...
         digits: decimals shown.
         progress: called with (rows done, rows in all) after each method and image, from several

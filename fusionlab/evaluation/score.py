@@ -35,11 +35,11 @@ def score(
     device: str | torch.device = "cpu",
     plugins: Plugins | None = None,
 ) -> dict[str, float]:
-    """Score a fused image by its sources, all of one size.
+    """Score a fused image against its sources, all of one size.
 
         fusionlab.score("fused.png", ["infrared.png", "visible.png"], "EN,Qabf")
 
-    Of color images the luminance is scored. 16-bit values are divided by 257, floats (0..1) are
+    Color images are scored by their luminance. 16-bit values are divided by 257, floats (0..1) are
     multiplied by 255.
 
     Args:
@@ -47,7 +47,7 @@ def score(
             `(C, H, W)` with C 1 or 3.
         sources: its sources, in any of these forms.
         metrics: names of metrics, `NAME[@CONVENTION]`, also separated by commas, or `"all"`; None
-            takes those of the preset, or else a metric of each family.
+            uses those of the preset, or else one metric of each family.
         preset: name of a preset, such as `"paper"`, that chooses the metrics.
         scale: which values of the sources are black and white.
         device: where to compute: `"cpu"`, `"cuda"`, ...

@@ -142,7 +142,7 @@ def _size_check(name: str, max_pixels: int | None) -> SizeCheck:
 
 @contextmanager
 def _attribute_errors_to(name: str) -> Iterator[None]:
-    """Turn the exceptions of a decoder into a sentence about the file."""
+    """Turn the exceptions of a decoder into an error that names the file."""
     try:
         yield
     except FusionlabError:

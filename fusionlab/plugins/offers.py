@@ -67,7 +67,7 @@ class StrategyRef(_CheckpointedRef):
         name: the name that `--strategy` takes.
         target: where the class is defined, `"package.module:Class"`.
         summary: one line, the same as the first line of the class's docstring.
-        checkpoints: for a learned strategy: tag -> safetensors file (with its card beside it).
+        checkpoints: for a learned strategy: tag -> safetensors file (with its card next to it).
             The first is the default.
         roles: what each source must be, the same as the `roles` of the class; empty if the order
             of the sources does not matter.
@@ -90,7 +90,7 @@ class BackboneRef(_CheckpointedRef):
         name: the name that `--backbone` takes.
         target: where the class is defined, `"package.module:Class"`.
         summary: one line, the same as the first line of the class's docstring.
-        checkpoints: tag -> safetensors file (with its card beside it). The first is the
+        checkpoints: tag -> safetensors file (with its card next to it). The first is the
             default; a backbone without checkpoints needs no weights.
     """
 
@@ -138,7 +138,7 @@ class MetricRef(_Ref):
             good nor bad.
         bounds: the smallest and largest possible value; infinite where there is no bound.
         min_size: the smallest height and width of an image that it can score, in pixels.
-        sources: how it uses the sources: `none` (it looks at the fused image alone), the `mean`
+        sources: how it uses the sources: `none` (it uses the fused image alone), the `mean`
             or the `sum` over any number of sources, all of them jointly (`joint`), or exactly
             two (`pair`).
         constant: its value for a fused image of a single gray level: a number, nan where it is

@@ -1,4 +1,4 @@
-"""From files to files: read the sources, fuse them, encode the image with its record.
+"""Fuse files into a file: read the sources, fuse them, encode the image with its record.
 
 The steps are separate methods, so that a folder run can read one item, fuse another and write a
 third at the same time (`fusionlab.runs.folder_run`):

@@ -22,14 +22,14 @@ BFLOAT16 = 0.1
 
 
 class BackboneLaws:
-    """Tests of a backbone: derive from this class and name yours.
+    """Tests of a backbone: derive from this class and set `backbone` to yours.
 
         class TestMine(BackboneLaws):
             backbone = Mine
 
     `backbone` is a class whose parameters all have defaults, or an instance. For unittest, derive
-    from `unittest.TestCase`, too. A class is built with random weights, always the same ones; use
-    an instance with trained weights where those of a class are too small to show a difference.
+    from `unittest.TestCase`, too. A class is instantiated with random weights from a fixed seed;
+    use an instance with trained weights where random ones are too small to show a difference.
     """
 
     backbone: ClassVar[type[Backbone] | Backbone]

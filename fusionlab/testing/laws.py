@@ -67,7 +67,7 @@ def convexity(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa
 
 @_tests(Law.SCALE)
 def scale(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
-    """With c = 1/1024, 2 and 1024, which floats multiply without rounding; same sources."""
+    """With c = 1/1024, 2 and 1024, which multiply floats without rounding; same sources."""
     sources = tested.scene(x).sources
     fused = tested.fuse(x, sources=sources)
     for c in (1 / 2, 1 / 1024) if tested.pixels else (2, 1024, 1 / 1024):

@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """The result of an evaluation: `print(report)` shows its tables, and notebooks do so, too.
+    """The result of an evaluation: `print(report)` and notebooks show its tables.
 
     Args:
         methods: the rows.
         scores: the values.
         rows: the scores of each method and sample, with their problems.
         settings: what all rows share, for the head of the tables.
-        published: rows of a published table to print beside ours.
-        published_note: a sentence that says why these do not compare with ours; empty if they do.
+        published: rows of a published table to print next to ours.
+        published_note: a sentence that says why these are not comparable with ours; empty if they
+            are.
         against: label of a row that every other row is compared with.
         digits: decimals shown.
         unsaved: a sentence that says what could not be written into the output folder.
