@@ -49,13 +49,15 @@ def on_terminal(description: str) -> Iterator[Any]:
     from rich.progress import TimeRemainingColumn as Remaining
 
     console = Console(stderr=True)
+    if not console.is_terminal:  # a disabled bar of rich 13 still prints an empty line
+        yield lambda _done, _total: None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
     with Progress(
         *columns,
         console=console,
         transient=True,
         redirect_stdout=False,  # it may be a pipe
-        disable=not console.is_terminal,
     ) as bars:
         task = bars.add_task(description, total=None, visible=False)
 

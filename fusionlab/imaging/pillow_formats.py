@@ -52,6 +52,8 @@ def decode(content: bytes, check_size: SizeCheck) -> Decoded:
     with file:
         height, width = file.properties(index=0).shape[:2]
         check_size(width, height)
+        if content.startswith(b"BM"):  # else the palette of Pillow < 13 is too raw for `metadata`
+            file.read(index=0)
         meta = file.metadata(index=0, exclude_applied=False)  # decodes a PNG
         with _without_pillow_limit():
             frames = file.properties(index=...).n_images or 1

@@ -174,6 +174,19 @@ def nowhere(content):
     return content[:second] + bytes(4) + content[second + 4 :]
 
 
+def twelve_bits():
+    """A file of 12-bit pixels, written as its bytes: older imagecodecs cannot pack bits."""
+    height, width = 101, 76
+    content = by_tifffile(random_pixels(np.uint8, (height, width * 12 // 8)))
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        tags = file.pages.first.tags
+        changes = [(tags["ImageWidth"], width), (tags["BitsPerSample"], 12)]
+    for tag, value in changes:
+        at = tag.valueoffset
+        content = content[:at] + struct.pack("<H", value) + content[at + 2 :]
+    return content
+
+
 def others():
     """What is not plain, or not sound."""
     gray, rgb = random_pixels(np.uint8), random_pixels(np.uint8, SHAPES["rgb"])
@@ -196,7 +209,7 @@ def others():
         "palette": by_tifffile(gray, photometric="palette", colormap=palette),
         "white is zero": by_tifffile(gray, photometric="miniswhite"),
         "two levels": by_tifffile(gray > 99),
-        "12 bits": by_tifffile(random_pixels() >> 4, bitspersample=12),
+        "12 bits": twelve_bits(),
         "on its side": by_tifffile(gray, extratags=[(274, 3, 1, 6, True)], tile=(16, 16)),
         "predicted only": tiled.replace(unit, predictor),
         "complex": by_tifffile(gray.astype(complex)),
