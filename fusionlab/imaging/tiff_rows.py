@@ -149,7 +149,9 @@ class TiffRows(BaseRows):
 
         def place(segment: tuple[bytes | None, int]) -> None:
             """Decode a tile or strip into the group, without the part beyond the image."""
-            pixels, (_, _, row, column, _), _ = self._decode(*segment, **self._tables)
+            data, position = segment
+            decoded = self._decode(data, segments[position], **self._tables)
+            pixels, (_, _, row, column, _), _ = decoded
             if pixels is None:
                 raise ValueError("a tile or strip is missing")
             target = group[row - start :, column:][: pixels.shape[1], : pixels.shape[2]]
@@ -158,10 +160,11 @@ class TiffRows(BaseRows):
         segments = range(
             start // self._height * self._across, -(-end // self._height) * self._across
         )
-        reads: Any = self._page.parent.filehandle.read_segments(  # lists of segments if not flat
+        # Yields lists of (bytes, position) if not flat. `indices` would replace the positions, but
+        # tifffile before 2026 fails with it where there is only one segment.
+        reads: Any = self._page.parent.filehandle.read_segments(
             [self._page.dataoffsets[index] for index in segments],
             [self._page.databytecounts[index] for index in segments],
-            indices=segments,
             buffersize=READ_BYTES,
             flat=False,
         )
