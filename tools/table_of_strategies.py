@@ -38,12 +38,13 @@ def parameters(strategy: Strategy) -> str:
 
 def support(strategy: Strategy) -> str:
     """Return the support, as a function of the parameter that it grows with."""
-    text = "the image" if strategy.support is None else str(strategy.support)
+    size = strategy.support
+    text = "the image" if size is None else str(size)
     for param in params_of(type(strategy)):
-        if param.kind is int:
+        if size is not None and param.kind is int and isinstance(param.default, int):
             wider = replace(strategy, **{param.name: param.default + 1})
-            if wider.support == strategy.support + 1:
-                more = strategy.support - param.default
+            if wider.support == size + 1:
+                more = size - param.default
                 text = f"{param.name} + {more}" if more else param.name
     return f"{text}; statistics" if strategy.two_pass else text
 
@@ -58,7 +59,8 @@ def cost(name: str, cls: type[Strategy]) -> str:
 
 def source(cls: type[Strategy]) -> str:
     """Return the reference in the docstring of a strategy, with links to its DOIs."""
-    (reference,) = [p for p in inspect.getdoc(cls).split("\n\n") if p.startswith("Reference: ")]
+    paragraphs = (inspect.getdoc(cls) or "").split("\n\n")
+    (reference,) = [text for text in paragraphs if text.startswith("Reference: ")]
     text = " ".join(reference.removeprefix("Reference: ").split()).removesuffix(".")
     return DOI.sub(r"[\1](https://doi.org/\1)", text)
 

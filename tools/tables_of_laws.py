@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fusionlab import Law, load_plugins
 from fusionlab.plugins.loading import strategy_class
+from fusionlab.plugins.offers import StrategyRef
 from fusionlab.plugins.registry import Registration
 from fusionlab.strategy import DECLARABLE
 from fusionlab.testing import Verdict, examine
@@ -28,7 +29,7 @@ SHIPPED = [o for o in load_plugins().strategies.registrations if o.plugin == "fu
 END = "<!-- end -->"
 Verdicts = Callable[[str], Mapping[Law, Verdict]]
 """Name of a strategy -> law -> verdict."""
-SYMBOLS = {
+SYMBOLS: dict[tuple[str, bool | None], str] = {
     ("yes", True): "●",
     ("for some", True): "◐",
     ("no", False): "○",
@@ -40,8 +41,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _sentence(text: str) -> str:
-    return " ".join(text.split()).removesuffix(".").replace("|", r"\|") + "."
+def _sentence(text: str | None) -> str:
+    return " ".join((text or "").split()).removesuffix(".").replace("|", r"\|") + "."
 
 
 def meanings() -> str:
@@ -98,12 +99,12 @@ def faults() -> str:
     return _table(["fault", "what it does", "laws it breaks"], rows)
 
 
-def _path(registration: Registration) -> str:
+def _path(registration: Registration[StrategyRef]) -> str:
     module = registration.ref.target.partition(":")[0].replace(".", "/")
     return f"strategies/{module}.py"
 
 
-PARTS = {
+PARTS: dict[str, Callable[[Verdicts], str]] = {
     "the laws": lambda _: meanings(),
     "the verdicts on declared laws": declared,
     "the verdicts on required laws": required,
@@ -119,7 +120,8 @@ def rewrite(text: str, verdicts: Verdicts) -> str:
     """Return the page with all its tables made anew."""
     for name, make in PARTS.items():
         made = make(verdicts)
-        text = _part(name).sub(lambda part, made=made: f"{part[1]}{made}\n\n{END}", text)
+        if found := _part(name).search(text):
+            text = f"{text[: found.start()]}{found[1]}{made}\n\n{END}{text[found.end() :]}"
     return text
 
 
