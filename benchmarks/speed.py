@@ -1,4 +1,4 @@
-"""Speed of a fusion: beside a plain implementation, and as images, sources and windows grow.
+"""Speed of a fusion: compared with a plain implementation, and as images, sources and windows grow.
 
 * `plain`: a transcription of the paper (`plain.py`) against the engines and precisions: the
   time, the share of the device's peak throughput, and the difference from the plain result, in

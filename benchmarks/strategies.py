@@ -1,4 +1,4 @@
-"""What each strategy costs beside the backbone: seconds, ratios, and memory.
+"""What each strategy costs compared with the backbone: seconds, ratios, and memory.
 
 Each strategy fuses the features of the default backbone in one piece: 64 channels of a pair of
 640x480, channels-last in memory as in the pipeline on a CPU. Strategies that look at the whole

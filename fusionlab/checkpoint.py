@@ -68,7 +68,7 @@ class Card:
             return cls(**facts)
         except FileNotFoundError:
             raise FusionlabError(
-                f"{weights} has no card: expected {path.name} beside it", code="no-card", path=path
+                f"{weights} has no card: expected {path.name} next to it", code="no-card", path=path
             ) from None
         except (OSError, TypeError, ValueError) as error:
             raise FusionlabError(

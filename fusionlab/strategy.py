@@ -121,7 +121,7 @@ class Scene:
     def color_sources(self) -> Tensor | None:
         """The sources in color at this place, `(k, N, 3, H, W)` in 0..1; None where all are gray.
 
-        Gray sources beside color have three equal channels. Where color is fused channel by
+        Gray sources among color ones have three equal channels. Where color is fused channel by
         channel, the three planes of an image have the same color sources: all N planes are here.
         """
         return self.read_color() if self.read_color is not None else None

@@ -62,7 +62,7 @@ def png(pixels, name="odd.png"):
 
 
 def pair(pixels):
-    """An image, and beside it `odd2.png`, which differs."""
+    """An image, and next to it `odd2.png`, which differs."""
 
     def make(folder):
         png(255 - pixels, "odd2.png")(folder)
@@ -302,7 +302,7 @@ CASES = [
     Case("one source", FAILS, "a fusion needs at least two sources, got 1", "a.png"),
     Case("50 sources", WORKS, args="odd", make=fifty),
     Case("the same file twice", WARNS, "a.png is the same image as a.png", "a.png a.png"),
-    Case("a copy of a file beside it", WARNS, "odd.png is the same image as a.png", "a.png odd", copied),
+    Case("a copy of a file next to it", WARNS, "odd.png is the same image as a.png", "a.png odd", copied),
     # ---------------------------------------------------------------- values
     Case("all pixels alike", WORKS, args="odd b.png", make=png(FLAT)),
     Case("all pixels alike, with `--scale minmax`", WARNS, "odd.png has only one value, 77, and will contribute nothing", "odd b.png --scale minmax", png(FLAT)),
@@ -360,7 +360,7 @@ CASES = [
     Case("unknown weights", FAILS, "the backbone 'densefuse' has no weights '9'; known: 1e3-long", "a.png b.png --backbone densefuse@9"),
     Case("weights with another hash than their card", FAILS, "odd.safetensors is not the file its card describes: expected SHA-256 ...", f"odd b.png {OWN}", weights(bit_flip)),
     Case("weights of wrong shapes", FAILS, "odd.safetensors does not hold the weights of DenseFuse: ...", f"odd b.png {OWN}", weights(cropped)),
-    Case("weights without a card", FAILS, "x.safetensors has no card: expected x.json beside it", "a.png b.png --backbone densefuse@x.safetensors", raw(b"", "x.safetensors")),
+    Case("weights without a card", FAILS, "x.safetensors has no card: expected x.json next to it", "a.png b.png --backbone densefuse@x.safetensors", raw(b"", "x.safetensors")),
     Case("weights in a pickle", FAILS, "x.pt was not read: loading a pickle can run programs; use a .safetensors file with its card", "a.png b.png --backbone densefuse@x.pt", raw(b"\x80\x04", "x.pt")),
 ]  # fmt: skip
 

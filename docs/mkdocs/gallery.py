@@ -2,7 +2,7 @@
 
 All blocks of a page run in one namespace, in a folder of their own with a link to `examples/`. What
 a block prints follows it as a block of text. An image that the code writes becomes a file of the
-site beside the page, so that the page can show it. A block that raises fails the build.
+site next to the page, so that the page can show it. A block that raises fails the build.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Peak throughput of a device: the MACs per second of its matrix products.
 
 A convolution is a sum of products like a matrix product, and with large square matrices a library
-comes close to the limit of a processor. Measured beside a fusion, on the same machine in the same
+comes close to the limit of a processor. Measured next to a fusion, on the same machine in the same
 minute, it shows how much of the device the fusion uses.
 """
 

@@ -125,13 +125,13 @@ def _temporary_hypothesis_folder() -> Iterator[None]:
 
 
 def _row(verdict: Verdict) -> tuple[str, str, str, str]:
-    what = verdict.counterexample or verdict.law.value
+    explanation = verdict.counterexample or verdict.law.value
     if verdict.held is None:
-        held, what = "-", f"does not apply here: {verdict.law.value}"
+        outcome, explanation = "-", f"does not apply here: {verdict.law.value}"
     elif verdict.held:
-        held = "yes"
+        outcome = "yes"
         if verdict.declared == "no":
-            what = f"could be declared: {what}"
+            explanation = f"could be declared: {explanation}"
     else:
-        held = "NO" if not verdict.passed else "no"
-    return verdict.law.name.lower(), verdict.declared, held, what
+        outcome = "NO" if not verdict.passed else "no"
+    return verdict.law.name.lower(), verdict.declared, outcome, explanation

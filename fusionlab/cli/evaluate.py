@@ -57,7 +57,7 @@ Ctrl-C.
     "--preset",
     metavar="NAME",
     help="Take methods, metrics and the range policy from a preset, such as 'paper', and print "
-    "its published rows beside ours; explicit options win.",
+    "its published rows next to ours; explicit options win.",
 )
 @metrics_option
 @click.option(

@@ -145,7 +145,7 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 @click.option(
     "--record",
     is_flag=True,
-    help="Also write how the image was made: beside it as .json, and into PNG and TIFF. "
+    help="Also write how the image was made: next to it as .json, and into PNG and TIFF. "
     "'fusionlab explain' shows it.",
 )
 @click.option(

@@ -53,9 +53,9 @@ def fuse_folders(
     except KeyboardInterrupt:
         stopped = True
     seconds = perf_counter() - started
-    spent = {name: round(value, 3) for name, value in asdict(run.seconds).items()}
+    by_step = {name: round(value, 3) for name, value in asdict(run.seconds).items()}
     if as_json:
-        time = {"seconds": round(seconds, 3), "spent": spent}
+        time = {"seconds": round(seconds, 3), "spent": by_step}
         click.echo(json.dumps({"summary": {**facts, **counts, "stopped": stopped, **time}}))
     if stopped:
         raise CommandInterrupted(
@@ -67,8 +67,8 @@ def fuse_folders(
         rate = f", {counts['fused'] / seconds:.2f} images/s" if counts["fused"] else ""
         summary = {
             "summary": f"{total}, of {len(items)}",
-            "time": f"{seconds:.1f} s{rate} (fusing {spent['fuse']:.1f} s; in parallel, reading "
-            f"{spent['read']:.1f} s and writing {spent['write']:.1f} s)",
+            "time": f"{seconds:.1f} s{rate} (fusing {by_step['fuse']:.1f} s; in parallel, reading "
+            f"{by_step['read']:.1f} s and writing {by_step['write']:.1f} s)",
             "output": f"{run.folder}/",
         }
         show_facts(summary, as_json=False)

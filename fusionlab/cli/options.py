@@ -45,7 +45,7 @@ class EngineName(click.ParamType):  # type: ignore[type-arg]  # generic from cli
         incomplete: str,
     ) -> list[CompletionItem]:
         """Return the names that begin with `incomplete`."""
-        names = {one.ref.name for one in _session(ctx).plugins.engines.registrations}
+        names = {engine.ref.name for engine in _session(ctx).plugins.engines.registrations}
         return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
@@ -89,7 +89,7 @@ class StrategyCommand(click.Command):
         self._refuse_foreign_presets(ctx, options)
         ctx.meta[_CHOSEN] = (registration, options)
         try:
-            rest = super().parse_args(ctx, args)
+            remaining = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             names = ", ".join(option.opts[0] for option in options) or "none"
             text = f"{error.format_message()} Options of {registration.ref.name}: {names}."
@@ -97,7 +97,7 @@ class StrategyCommand(click.Command):
         values = {option.name: ctx.params.pop(option.name) for option in options if option.name}
         with cli_errors(), attribute_errors_to(registration):
             ctx.params["strategy"] = cls(**values)
-        return rest
+        return remaining
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own parameters and those of the strategy."""
@@ -127,31 +127,31 @@ class StrategyCommand(click.Command):
         parser.ignore_unknown_options = True
         asking_help = any(arg in ctx.help_option_names for arg in args)
         try:
-            given, _, _ = parser.parse_args(args)
+            parsed, _, _ = parser.parse_args(args)
         except click.UsageError:
             if not asking_help:
                 raise
-            given = {}
+            parsed = {}
         plugins: Plugins = _session(ctx).plugins
-        name = self._chosen("strategy", ctx, given)
+        name = self._chosen("strategy", ctx, parsed)
         try:
             registration = plugins.strategies.find(name or plugins.default("strategy"))
         except FusionlabError as error:
-            if asking_help and "strategy" not in given:
+            if asking_help and "strategy" not in parsed:
                 return None
             raise CommandError(f"{error} (see 'fusionlab strategies')") from error
-        if preset := self._chosen("preset", ctx, given):
+        if preset := self._chosen("preset", ctx, parsed):
             with cli_errors():
                 values = preset_values(preset, registration, plugins)
             ctx.default_map = {**(ctx.default_map or {}), **values}
         return registration
 
-    def _chosen(self, name: str, ctx: click.Context, given: Mapping[str, Any]) -> str | None:
+    def _chosen(self, name: str, ctx: click.Context, parsed: Mapping[str, Any]) -> str | None:
         """Return the value of an option of the command, from its arguments or the environment."""
         option = next((param for param in self.params if param.name == name), None)
         if option is None:
             return None
-        value, _ = option.consume_value(ctx, given)
+        value, _ = option.consume_value(ctx, parsed)
         return value if isinstance(value, str) else None  # click marks "not given" by an object
 
     def _refuse_shadowing(
@@ -163,9 +163,9 @@ class StrategyCommand(click.Command):
         }
         for option in options:
             names = {option.name or "", *option.opts, *option.secondary_opts}
-            if taken := own_names & names:
+            if clashes := own_names & names:
                 raise CommandError(
-                    f"the strategy {registration.qualified} cannot be used: {min(taken)} already "
+                    f"the strategy {registration.qualified} cannot be used: {min(clashes)} already "
                     f"belongs to 'fusionlab {self.name}'; its parameter must be renamed"
                 )
             own_names |= names
@@ -204,15 +204,15 @@ def _option(param: Param) -> click.Option:
     switch = param.kind is bool and not param.many and not param.optional
     names = [f"--{flag}/--no-{flag}" if switch else f"--{flag}", param.name]
     default: dict[str, Any] = {} if param.required else {"default": param.default}
-    shown: bool | str = param.default is not None
+    shown_default: bool | str = param.default is not None
     if param.many and isinstance(param.default, tuple):
-        shown = param.format(param.default)
+        shown_default = param.format(param.default)
     return click.Option(
         names,
         type=_type(param),
         required=param.required,
         help=param.help,
-        show_default=shown,
+        show_default=shown_default,
         **default,
     )
 

@@ -67,11 +67,11 @@ def _for_command_line(error: FusionlabError) -> str:
     """
     if not error.option:
         return str(error)
-    spelled = f"--{error.option.replace('_', '-')}"
+    flag = f"--{error.option.replace('_', '-')}"
     context = click.get_current_context(silent=True)
     params = context.command.get_params(context) if context else []
     names = [name for param in params if param.name == error.option for name in param.opts]
-    return f"{error} ({next((name for name in names if name.startswith('--')), spelled)})"
+    return f"{error} ({next((name for name in names if name.startswith('--')), flag)})"
 
 
 @contextmanager

@@ -49,16 +49,16 @@ class TrainCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Use the values of the preset, or of the resumed run, as defaults; then parse."""
-        given = given_options(self, ctx, args)
-        values = options_to_resume(given)
-        if values and given.get("preset"):
+        explicit = given_options(self, ctx, args)
+        values = options_to_resume(explicit)
+        if values and explicit.get("preset"):
             raise CommandError(
                 "a run is resumed with the options it was started with; leave out --preset"
             )
-        if not values and (name := given.get("preset")):
-            values = self._preset(ctx.obj or Session(), name, given.get("backbone"))
+        if not values and (name := explicit.get("preset")):
+            values = self._preset(ctx.obj or Session(), name, explicit.get("backbone"))
         for name, alternative in (("iterations", "epochs"), ("epochs", "iterations")):
-            if name in given:  # explicit options win
+            if name in explicit:  # explicit options win
                 values.pop(alternative, None)
         ctx.default_map = {**(ctx.default_map or {}), **values}
         return super().parse_args(ctx, args)

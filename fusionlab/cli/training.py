@@ -120,20 +120,20 @@ def given_options(
     if ctx.resilient_parsing or not {*args}.isdisjoint(ctx.help_option_names):
         return {}
     try:
-        given, _, _ = parser.parse_args(list(args))
+        explicit, _, _ = parser.parse_args(list(args))
     except click.UsageError:  # reported when the command line is parsed for real
         return {}
-    return given
+    return explicit
 
 
-def options_to_resume(given: Mapping[str, Any]) -> dict[str, Any]:
+def options_to_resume(explicit: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the run that a command line resumes; empty if it resumes none."""
-    if not (given.get("resume") and given.get("output")):
+    if not (explicit.get("resume") and explicit.get("output")):
         return {}
     with cli_errors():
         from fusionlab.training.run_folder import read_options
 
-        options = read_options(Path(given["output"]))
+        options = read_options(Path(explicit["output"]))
     return {name: value for name, value in options.items() if value not in (None, [])}
 
 
@@ -141,8 +141,8 @@ def record_options(folder: Path, options: Mapping[str, Any]) -> None:
     """Write the options of a run to its folder, for `options_to_resume`."""
     from fusionlab.training.run_folder import write_options
 
-    kept = {name: value for name, value in options.items() if name not in ("output", "resume")}
-    write_options(folder, kept)
+    resumable = {name: value for name, value in options.items() if name not in ("output", "resume")}
+    write_options(folder, resumable)
 
 
 def show_start(trainer: Trainer, facts: Mapping[str, Any]) -> None:

@@ -15,12 +15,12 @@ from fusionlab.strategy import Strategy, WeightedStrategy
 
 def check_settings(backbone: object, strategy: object, range_policy: object, color: object) -> None:
     """Raise `FusionlabError` for arguments of the wrong kind, before anything is loaded."""
-    for what, given, kind in (
+    for role, argument, kind in (
         ("backbone", backbone, Backbone),
         ("strategy", strategy, Strategy),
     ):
-        if not (given is None or isinstance(given, str | kind)):
-            raise FusionlabError(f"the {what} must be a name or an instance, got {given!r}")
+        if not (argument is None or isinstance(argument, str | kind)):
+            raise FusionlabError(f"the {role} must be a name or an instance, got {argument!r}")
     if range_policy not in (None, "auto", *get_args(RangePolicy)):
         raise FusionlabError(
             f"the range policy must be auto, clip, minmax or None, got {range_policy!r}"

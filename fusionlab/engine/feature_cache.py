@@ -72,8 +72,8 @@ class FeatureCache:
         """
         if planes.requires_grad:
             return _encode_tiled(engine, planes, edge)
-        kept = (entry.features for entry in self._entries if entry.fits(engine, planes))
-        if features := next(kept, None):
+        cached = (entry.features for entry in self._entries if entry.fits(engine, planes))
+        if features := next(cached, None):
             return features
         size = feature_bytes(engine, planes.shape[:2].numel(), *planes.shape[-2:])
         while self._entries and sum(entry.bytes for entry in self._entries) + size > self.max_bytes:
@@ -92,27 +92,29 @@ class FeatureCache:
 def encode_distinct(engine: Engine, images: Tensor, borders: Borders) -> Features:
     """Encode images `(M, 1, h, w)`, equal ones once, as many at a time as suit the engine.
 
-    A gray source beside color stands for all three channels, and so does a gray image that is
+    A gray source among color ones stands for all three channels, and so does a gray image that is
     stored as RGB. On a GPU all are encoded: other batch sizes may use other kernels there, and the
     result must not depend on which images happen to be equal.
     """
     if images.requires_grad and torch.is_grad_enabled():
         return engine.encode(images, borders)
-    firsts = index = list(range(len(images)))
+    distinct = index = list(range(len(images)))
     if images.device.type == "cpu":
-        firsts, index = _distinct(images)
+        distinct, index = _distinct(images)
     # at least two at a time: engines may round differently for a single image
-    parts = min(round(len(firsts) * images[0].numel() / engine.pixels_at_once), len(firsts) // 2)
-    if len(firsts) == len(images) and parts <= 1:
+    parts = min(
+        round(len(distinct) * images[0].numel() / engine.pixels_at_once), len(distinct) // 2
+    )
+    if len(distinct) == len(images) and parts <= 1:
         return engine.encode(images, borders)
     encoded = [
         engine.encode(images[part.tolist()], borders)
-        for part in np.array_split(firsts, max(1, parts))
+        for part in np.array_split(distinct, max(1, parts))
     ]
     levels = (
         torch.cat(level) if len(encoded) > 1 else level[0] for level in zip(*encoded, strict=True)
     )
-    return tuple(level[index] if len(firsts) < len(images) else level for level in levels)
+    return tuple(level[index] if len(distinct) < len(images) else level for level in levels)
 
 
 def feature_bytes(engine: Engine, images: int, height: int, width: int) -> int:
@@ -129,19 +131,19 @@ def _distinct(images: Tensor) -> tuple[list[int], list[int]]:
         of the one it equals among them.
     """
     sums = images.flatten(1).sum(dim=1).tolist()
-    firsts: list[int] = []
+    distinct: list[int] = []
     index = []
     for number, total in enumerate(sums):
         equal = (
             position
-            for position, first in enumerate(firsts)
+            for position, first in enumerate(distinct)
             if sums[first] == total and torch.equal(images[first], images[number])
         )
-        position = next(equal, len(firsts))
-        if position == len(firsts):
-            firsts.append(number)
+        position = next(equal, len(distinct))
+        if position == len(distinct):
+            distinct.append(number)
         index.append(position)
-    return firsts, index
+    return distinct, index
 
 
 def _encode_tiled(engine: Engine, planes: Tensor, edge: int | None) -> Features:

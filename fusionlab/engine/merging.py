@@ -40,13 +40,13 @@ class Merger:
         self.strategy = strategy
         self.weight_maps = weight_maps and isinstance(strategy, WeightedStrategy)
 
-    def gather(self, level: LevelInput, gathered: Statistics | None) -> Statistics:
+    def gather(self, level: LevelInput, earlier: Statistics | None) -> Statistics:
         """Return the statistics gathered so far together with those of one more tile."""
         with attribute_errors_to(self.strategy):
             statistics = self.strategy.statistics(level.guide, level.scene)
-            if gathered is None:
+            if earlier is None:
                 return statistics
-            return self.strategy.merge(gathered, statistics)
+            return self.strategy.merge(earlier, statistics)
 
     def merge(self, level: LevelInput) -> tuple[Tensor, Tensor]:
         """Merge the features of one level.
@@ -72,8 +72,8 @@ class Merger:
     def _weights(self, level: LevelInput) -> Tensor | None:
         """Return the weights of the planes where they are needed besides the merged features."""
         shared = level.images is not None
-        wanted = shared or (self.weight_maps and level.scene.level == 0)
-        if not (wanted and isinstance(self.strategy, WeightedStrategy)):
+        needs_weights = shared or (self.weight_maps and level.scene.level == 0)
+        if not (needs_weights and isinstance(self.strategy, WeightedStrategy)):
             return None
         with attribute_errors_to(self.strategy):
             weights = self.strategy.weights(level.guide, level.scene).expand_as(level.guide)

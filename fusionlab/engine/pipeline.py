@@ -105,9 +105,9 @@ class Pipeline:
         """Refuse images that cannot be cut and that are larger than allowed."""
         k, _, height, width = planes.shape
         if self.support is None:
-            whole, other = f"the strategy {type(self.strategy).__name__}", "strategy"
+            component, role = f"the strategy {type(self.strategy).__name__}", "strategy"
         elif self.engine.backbone.receptive_field is None:
-            whole, other = f"the backbone {type(self.engine.backbone).__name__}", "backbone"
+            component, role = f"the backbone {type(self.engine.backbone).__name__}", "backbone"
         else:
             return
         needed = feature_bytes(self.engine, k, height, width)
@@ -115,8 +115,8 @@ class Pipeline:
         if max(height, width) <= tile if tile else needed <= MAX_UNTILED_BYTES:
             return
         raise FusionlabError(
-            f"{whole} needs the whole image at once, and {k} sources of {width}x{height} have "
-            f"features of {needed / 2**30:.1f} GiB ({needed} bytes); choose another {other} or "
+            f"{component} needs the whole image at once, and {k} sources of {width}x{height} have "
+            f"features of {needed / 2**30:.1f} GiB ({needed} bytes); choose another {role} or "
             f"smaller images, or override this with a tile of {max(height, width)}",
             code="needs-whole-image",
             option="tile",

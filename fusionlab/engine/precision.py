@@ -33,8 +33,8 @@ DTYPES: dict[Precision, torch.dtype] = {
 def check_precision(precision: Precision, device: torch.device) -> None:
     """Raise `FusionlabError` unless a device supports a precision."""
     if precision not in get_args(Precision):
-        known = ", ".join(get_args(Precision))
-        raise FusionlabError(f"the precision must be one of {known}, got {precision!r}")
+        names = ", ".join(get_args(Precision))
+        raise FusionlabError(f"the precision must be one of {names}, got {precision!r}")
     if precision == "tf32" and device.type != "cuda":
         raise FusionlabError(
             f"tf32 is a precision of CUDA, got the device {device}; choose fp32 or bf16"
@@ -50,10 +50,10 @@ def convolutions(device: torch.device, *, allow_tf32: bool) -> Iterator[None]:
     it, and blocks in several threads see each other's settings.
     """
     cudnn = torch.backends.cudnn
-    wanted = [(cudnn, "benchmark", False), (cudnn, "deterministic", True)]
+    switches = [(cudnn, "benchmark", False), (cudnn, "deterministic", True)]
     # torch 2.9 replaced allow_tf32, and refuses to read it once the new switch has been used
     conv = getattr(cudnn, "conv", None)
-    with _switched(device, [*wanted, _tf32(conv, cudnn, allow_tf32=allow_tf32)]):
+    with _switched(device, [*switches, _tf32(conv, cudnn, allow_tf32=allow_tf32)]):
         yield
 
 
@@ -74,14 +74,14 @@ def _tf32(new: Any, old: Any, *, allow_tf32: bool) -> tuple[Any, str, object]:
 
 
 @contextmanager
-def _switched(device: torch.device, wanted: list[tuple[Any, str, object]]) -> Iterator[None]:
+def _switched(device: torch.device, switches: list[tuple[Any, str, object]]) -> Iterator[None]:
     """Set switches of CUDA for the length of the block."""
     if device.type != "cuda":
         yield
         return
-    before = [(place, name, getattr(place, name)) for place, name, _ in wanted]
+    before = [(place, name, getattr(place, name)) for place, name, _ in switches]
     try:
-        for place, name, setting in wanted:
+        for place, name, setting in switches:
             setattr(place, name, setting)
         yield
     finally:

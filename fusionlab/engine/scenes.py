@@ -39,7 +39,7 @@ class Planes(Protocol):
     def cut_color(self, images: slice, rows: slice, columns: slice) -> Tensor | None:
         """Return a part of some images, `(k, n, 3, h, w)`, float32 in 0..1; None if all are gray.
 
-        Gray sources beside color have three equal channels.
+        Gray sources among color ones have three equal channels.
         """
 
 
@@ -150,8 +150,8 @@ class SceneReader:
                 read_color=color,
             )
             maps = features[number].unflatten(0, sources.shape[:2])
-            seen = maps if images is None else guides[number].unflatten(0, guide.shape[:2])
-            yield LevelInput(maps, seen, scene, images)
+            guide_maps = maps if images is None else guides[number].unflatten(0, guide.shape[:2])
+            yield LevelInput(maps, guide_maps, scene, images)
 
     def _features(
         self, tile: Tile, batch: Batch, sources: Tensor, guide: Tensor

@@ -59,12 +59,14 @@ class TiledRun:
         self.batches = self._batches(k, images)
         self.two_pass = strategy.two_pass and len(self.tiles) > 1 and not self.in_one_piece
         self.feature_cache = feature_cache or FeatureCache()
-        cut = self.in_one_piece or self.two_pass or halos[1] >= HALO_WORTH_KEEPING
-        wanted = cut or feature_cache is not None
+        worth_keeping = self.in_one_piece or self.two_pass or halos[1] >= HALO_WORTH_KEEPING
+        may_keep = worth_keeping or feature_cache is not None
         size = feature_bytes(self.engine, k * self.batches[0].stop, self.height, self.width)
         if self.shares_weights:
             size += size // planes.group  # the features of the luminance
-        self.keeps_features = self.in_one_piece or (wanted and size <= self.feature_cache.max_bytes)
+        self.keeps_features = self.in_one_piece or (
+            may_keep and size <= self.feature_cache.max_bytes
+        )
         passes = 1 + self.two_pass + self.keeps_features
         self._progress, self._steps = progress, count(1)
         self._total = passes * len(self.batches) * len(self.tiles)
@@ -114,8 +116,8 @@ class TiledRun:
             for tile in self.tiles:
                 for level in self._reader.levels(tile, batch):
                     number = level.scene.level
-                    gathered = batch.statistics[number]
-                    batch.statistics[number] = self._merger.gather(level, gathered)
+                    earlier = batch.statistics[number]
+                    batch.statistics[number] = self._merger.gather(level, earlier)
                 self._step()
         if self.in_one_piece:
             whole = Tile.whole(self.height, self.width)

@@ -165,13 +165,17 @@ class MethodBuilder:
 
     def _fusion(self, method: str | Strategy | Fusion, backbones: dict[str, Backbone]) -> Fusion:
         """Build the fusion of one row with the settings of the table."""
-        more: dict[str, Any] = {}
+        overrides: dict[str, Any] = {}
         backbone: str | Backbone
         if isinstance(method, Fusion):
             backbone, strategy = method.backbone, method.strategy
-            more = {"tile": method.tile, "engine": method.engine, "precision": method.precision}
+            overrides = {
+                "tile": method.tile,
+                "engine": method.engine,
+                "precision": method.precision,
+            }
             if isinstance(strategy, LearnedStrategy):
-                more["networks"] = method.networks
+                overrides["networks"] = method.networks
         elif isinstance(method, Strategy):
             backbone, strategy = default_backbone(method, self.plugins), method
         else:
@@ -186,7 +190,7 @@ class MethodBuilder:
             scale=self.scale,
             color="gray",
             device=self.device,
-            **more,
+            **overrides,
         )
 
     def _strategy(self, text: str) -> Strategy:

@@ -49,7 +49,7 @@ class Metric:
                 f"{', '.join(conventions) or 'none'} (without @ it is computed as defined)",
                 code="unknown-convention",
             )
-        names = [registered.ref.name for registered in plugins.metrics.registrations]
+        names = [other.ref.name for other in plugins.metrics.registrations]
         ambiguous = names.count(registration.ref.name) > 1
         return cls(registration, convention if at else "default", ambiguous)
 

@@ -84,15 +84,15 @@ class FolderMethod:
             ]
             for sample in samples
         }
-        shown = str(folder / (pattern if suffix else f"{pattern}.*"))
+        file_names = str(folder / (pattern if suffix else f"{pattern}.*"))
         if not any(files.values()):
             raise FusionlabError(
-                f"{label} has no result for any image of the set; expected files named {shown}, "
-                f"with {{}} for {samples[0]} and so on",
+                f"{label} has no result for any image of the set; expected files named "
+                f"{file_names}, with {{}} for {samples[0]} and so on",
                 code="no-results",
                 path=folder,
             )
-        return cls(label, shown, files)
+        return cls(label, file_names, files)
 
     def describe(self) -> dict[str, Any]:
         """Return the label and the pattern of the file names."""

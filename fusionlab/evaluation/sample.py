@@ -45,7 +45,7 @@ def check_same_size(shapes: Sequence[Sequence[int]]) -> None:
     """Raise `FusionlabError` unless images of these shapes `(H, W, ...)` have one size."""
     sizes = [tuple(shape[:2]) for shape in shapes]
     if len(set(sizes)) > 1:
-        listed = ", ".join(f"{width}x{height}" for height, width in sizes)
+        sizes_text = ", ".join(f"{width}x{height}" for height, width in sizes)
         raise FusionlabError(
-            f"the images must have the same size, got {listed}", code="size-mismatch"
+            f"the images must have the same size, got {sizes_text}", code="size-mismatch"
         )

@@ -24,7 +24,7 @@ REPORT_FILES = (
     "images.csv",
     "evaluation.json",
 )
-"""The files that are written beside the scores at the end."""
+"""The files that are written next to the scores at the end."""
 
 KnownScores = dict[tuple[str, str], dict[str, tuple[str, float]]]
 """(key, sample) -> name of a metric -> its identity and value."""

@@ -110,7 +110,7 @@ class Stack:
     def cut_color(self, images: slice, rows: slice, columns: slice) -> Tensor | None:
         """Return a part of some images in color, `(k, n, 3, h, w)`; None if all are gray.
 
-        Float32 in 0..1; a gray source beside color has three equal channels.
+        Float32 in 0..1; a gray source among color ones has three equal channels.
         """
         if self._channels == 1:
             return None

@@ -197,14 +197,14 @@ def _percentiles(parts: Iterable[NDArray[Any]], percents: Sequence[float]) -> li
 
     Integers of up to 16 bits are counted in a histogram instead of sorted.
     """
-    rest = iter(parts)
-    first = next(rest)
+    remaining = iter(parts)
+    first = next(remaining)
     if first.dtype.kind == "f" or first.dtype.itemsize > 2:
-        wide = np.concatenate([part.ravel() for part in (first, *rest)]).astype(np.float64)
+        wide = np.concatenate([part.ravel() for part in (first, *remaining)]).astype(np.float64)
         return [float(value) for value in np.percentile(wide, percents)]
     lowest = int(np.iinfo(first.dtype).min)
     counts = np.zeros(int(np.iinfo(first.dtype).max) - lowest + 1, np.int64)
-    for part in chain((first,), rest):
+    for part in chain((first,), remaining):
         counts += np.bincount(part.ravel().astype(np.int64) - lowest, minlength=len(counts))
     cumulative = counts.cumsum()
     values = []

@@ -84,12 +84,12 @@ class TiffRows(BaseRows):
         self._height = page.chunks[0]
         self._across = page.chunked[1]
         """Tiles per row; 1 for strips."""
-        together = max(1, GROUP_BYTES // _segment_row_bytes(page))
-        self._group = together * self._height
+        tiles_per_group = max(1, GROUP_BYTES // _segment_row_bytes(page))
+        self._group = tiles_per_group * self._height
         """Rows that are decoded together."""
         self._cache: dict[int, NDArray[Any]] = {}
         """Number -> group, in the order of decoding."""
-        self._cache_size = max(2, CACHE_BYTES // (together * _segment_row_bytes(page)))
+        self._cache_size = max(2, CACHE_BYTES // (tiles_per_group * _segment_row_bytes(page)))
         self._decode = page.decode
         self._tables = {}
         if page.jpegtables is not None:
@@ -171,8 +171,8 @@ class TiffRows(BaseRows):
         workers = self._page.maxworkers  # 1 for segments too small to benefit from threads
         with ThreadPoolExecutor(max(1, workers)) as pool:
             for read in reads:
-                done = (pool.map if workers > 1 else map)(place, read)
-                deque(done, maxlen=0)  # re-raises exceptions of the threads
+                results = (pool.map if workers > 1 else map)(place, read)
+                deque(results, maxlen=0)  # re-raises exceptions of the threads
         self._cache[number] = group
         return group
 

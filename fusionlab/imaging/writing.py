@@ -98,7 +98,9 @@ def encode_image(pixels: Rows, path: Path, output_format: Format, record: str = 
             return output_format.encode(pixels, record)
 
     def write_rows(file: BinaryIO) -> None:
-        with _encoding_errors(path, unless=(FusionlabError, OSError)):  # bad rows, or a full disk
+        with _encoding_errors(
+            path, passed_through=(FusionlabError, OSError)
+        ):  # bad rows, or a full disk
             write(file, pixels, record)
 
     return write_rows
@@ -111,11 +113,13 @@ def encode_weight_map(weights: Rows) -> bytes:
 
 
 @contextmanager
-def _encoding_errors(path: Path, unless: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def _encoding_errors(
+    path: Path, passed_through: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
     """Wrap any exception of an encoder: JPEG, for example, is limited to sides of 65,535 pixels."""
     try:
         yield
-    except unless:
+    except passed_through:
         raise
     except Exception as error:
         raise FusionlabError(

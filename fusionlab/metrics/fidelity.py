@@ -4,10 +4,10 @@ A source S is modeled as a random signal, and the eye as a channel that adds noi
 The fused image F is S after a distortion channel with gain g and noise of variance v, both
 estimated in the window around each pixel:
 
-    g     = max(cov(S, F) / var(S), 0)             remaining contrast
-    v     = var(F) - g cov(S, F)                   part of F that does not come from S
-    kept  = log10(1 + g^2 var(S) / (v + n))        information about S that the eye gets from F
-    whole = log10(1 + var(S) / n)                  information that it gets from S itself
+    g         = max(cov(S, F) / var(S), 0)         remaining contrast
+    v         = var(F) - g cov(S, F)               part of F that does not come from S
+    preserved = log10(1 + g^2 var(S) / (v + n))    information about S that the eye gets from F
+    total     = log10(1 + var(S) / n)              information that it gets from S itself
 
 There are four bands, with Gaussian windows of 17, 9, 5 and 3 pixels, sigma = size / 5, that lie
 inside the image. From band to band the images are smoothed with the window of the next band and
@@ -47,7 +47,7 @@ TINY_VIFF = 1e-7
 def vif(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     """Sum the visual information fidelity of each source in the fused image (VIF).
 
-        VIF = sum over sources ( sum of kept / sum of whole ),   n = 2
+        VIF = sum over sources ( sum of preserved / sum of total ),   n = 2
 
     with both inner sums over all windows of all bands.
 
@@ -70,18 +70,18 @@ def vif(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     program `vifp_mscale`.
     """
     images = checked("VIF", fused, sources, convention)
-    kept = whole = images.sources.new_zeros(())
+    preserved = total = images.sources.new_zeros(())
     for band in _bands(images):
         information = _information(band, NOISE_VIF)
-        kept = kept + information.kept.sum((-2, -1))
-        whole = whole + information.whole.sum((-2, -1))
-    return (kept / whole).sum(0)
+        preserved = preserved + information.preserved.sum((-2, -1))
+        total = total + information.total.sum((-2, -1))
+    return (preserved / total).sum(0)
 
 
 def viff(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     """Compute the visual information fidelity for fusion (VIFF), with one source per window.
 
-        VIFF = sum over bands b of p_b sum(kept + 1e-7) / sum(whole + 1e-7)
+        VIFF = sum over bands b of p_b sum(preserved + 1e-7) / sum(total + 1e-7)
         p = (1, 0, 0.15, 1) / 2.15,   n = 0.005 * 255^2
 
     In each window only the source with the smallest gain counts: it has the most contrast, or F
@@ -109,8 +109,8 @@ def viff(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     value = images.fused.new_zeros(len(images.fused))
     for weight, band in zip(BANDS_VIFF, _bands(images), strict=True):
         if weight:
-            kept, whole = _of_smallest_gain(_information(band, NOISE_VIFF))
-            value += weight * _sum(kept) / _sum(whole)
+            preserved, total = _of_smallest_gain(_information(band, NOISE_VIFF))
+            value += weight * _sum(preserved) / _sum(total)
     return value
 
 
@@ -126,8 +126,8 @@ class _Information(NamedTuple):
     """Gain and information per window and source, `(k, N, h, w)`; see the module docstring."""
 
     gain: Tensor
-    kept: Tensor
-    whole: Tensor
+    preserved: Tensor
+    total: Tensor
 
 
 def _bands(images: Images) -> Iterator[_Band]:
@@ -170,14 +170,14 @@ def _information(band: _Band, noise: float) -> _Information:
 
 
 def _of_smallest_gain(information: _Information) -> tuple[Tensor, Tensor]:
-    """Return `kept` and `whole` `(N, h, w)` of the source with the smallest gain per window."""
-    *earlier, (smallest, kept, whole) = zip(*information, strict=True)
-    for gain, source_kept, source_whole in reversed(earlier):
+    """Return `preserved` and `total` `(N, h, w)` of the source of smallest gain per window."""
+    *earlier, (smallest, preserved, total) = zip(*information, strict=True)
+    for gain, source_preserved, source_total in reversed(earlier):
         smaller = gain < smallest
         smallest = torch.where(smaller, gain, smallest)
-        kept = torch.where(smaller, source_kept, kept)
-        whole = torch.where(smaller, source_whole, whole)
-    return kept, whole
+        preserved = torch.where(smaller, source_preserved, preserved)
+        total = torch.where(smaller, source_total, total)
+    return preserved, total
 
 
 def _sum(windows: Tensor) -> Tensor:

@@ -112,8 +112,8 @@ def _agreement(fused: Tensor, sources: Tensor) -> Tensor:
     candidates = torch.cat([sources, composite])
     feature = candidates[:, :1] > FEATURE
     correlation = _correlation(candidates * feature, fused) * feature
-    best = correlation.amax(dim=0).sum(dim=(1, 2)) / feature[-1].sum()
-    return best.prod()
+    best_correlations = correlation.amax(dim=0).sum(dim=(1, 2)) / feature[-1].sum()
+    return best_correlations.prod()
 
 
 def _correlation(maps: Tensor, fused: Tensor) -> Tensor:

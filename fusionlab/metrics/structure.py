@@ -237,8 +237,8 @@ def cvejic(fused: Tensor, sources: Tensor, convention: str = "default") -> Tenso
     Reference: Cvejic et al. 2005, International Journal of Signal Processing 2(3), 178-182.
     """
     images = checked("Q_C", fused, sources, convention)
-    judge = _cvejic_of_liu if convention == "liu" else _cvejic
-    return torch.stack([judge(scene) for scene in scenes(images)])
+    quality = _cvejic_of_liu if convention == "liu" else _cvejic
+    return torch.stack([quality(scene) for scene in scenes(images)])
 
 
 def yang(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:

@@ -176,12 +176,12 @@ def _call_hook(manager: pluggy.PluginManager, handle: str, hook: str) -> list[An
 
 def _new(registry: Registry[Ref], refs: list[Ref], plugin: str) -> list[Registration[Ref]]:
     """Turn descriptions into registrations; one plugin may not use the same name twice."""
-    taken = {registration.qualified for registration in registry.registrations}
+    used_names = {registration.qualified for registration in registry.registrations}
     registrations = []
     for ref in refs:
         registration = Registration(ref, plugin)
-        if registration.qualified in taken:
+        if registration.qualified in used_names:
             raise ValueError(f"it offers the {registry.kind} {ref.name!r} twice")
-        taken.add(registration.qualified)
+        used_names.add(registration.qualified)
         registrations.append(registration)
     return registrations

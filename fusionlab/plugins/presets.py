@@ -32,7 +32,7 @@ class Preset:
             `{"l1norm": {"r": 0}}`. `fusionlab evaluate` compares these strategies.
         backbones: this plugin's backbones, with tags, that `fusionlab evaluate` compares.
         metrics: the metrics that it computes, for example `("EN", "Qabf@paper")`.
-        published: rows of a published table to print beside the computed ones: name of a method
+        published: rows of a published table to print next to the computed ones: name of a method
             -> metric -> value.
         published_images: the number of images that these rows are means over; rows are comparable
             only for image sets of that size.

@@ -18,7 +18,7 @@ class Destination:
     image: Path
     format: Format
     record: Path | None = None
-    """The record beside the image, if one is written."""
+    """The record next to the image, if one is written."""
     weight_maps: tuple[Path, ...] = ()
     """A PNG for each source, in their order, or none; all in one folder."""
 
@@ -36,7 +36,7 @@ class Destination:
         Args:
             image: the file of the image; its suffix selects the format.
             sources: the files of the sources, after which the weight maps are named.
-            record: whether to write a record beside the image.
+            record: whether to write a record next to the image.
             weights_folder: where to write the weight maps; None: nowhere.
 
         Raises:
@@ -78,7 +78,7 @@ class Destination:
 
 
 def record_path(image: Path) -> Path:
-    """Return the path of the record beside an image: `fused.png` -> `fused.png.json`."""
+    """Return the path of the record next to an image: `fused.png` -> `fused.png.json`."""
     return image.with_name(f"{image.name}.json")
 
 

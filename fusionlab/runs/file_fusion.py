@@ -54,7 +54,7 @@ class FileFusion:
         depth: bits per sample of the results; None: those of the deepest source of each.
         resize: resample sources of different sizes to that of the first, or of the one with the
             fewest pixels; None: refuse them.
-        record: write how each image was made beside it, and into it if the format can store it.
+        record: write how each image was made next to it, and into it if the format can store it.
         weights_folder: where to write the weight maps; None: nowhere.
         max_pixels: refuse sources that claim more pixels; None: no limit.
     """
@@ -178,9 +178,12 @@ class FileFusion:
             stored = fused.image
             if isinstance(content := files.get(path), bytes):  # describe what a reader gets
                 stored = decode_image(content, path.name, max_pixels=None).pixels
-            made = {**self.settings, **record.describe_run(product.sources, fused, stored, path)}
-            text = record.to_json(made)
-            files[destination.record] = f"{record.to_json(made, indent=2)}\n".encode()
+            run_record = {
+                **self.settings,
+                **record.describe_run(product.sources, fused, stored, path),
+            }
+            text = record.to_json(run_record)
+            files[destination.record] = f"{record.to_json(run_record, indent=2)}\n".encode()
         if output_format.lossless:
             files = {path: encode_image(fused.image, path, output_format, text), **files}
         maps = map(encode_weight_map, fused.weights)
@@ -227,10 +230,14 @@ def _of_batch(fused: Fused[torch.Tensor], number: int) -> Fused[NDArray[Any]]:
         pixels: NDArray[Any] = images[number].numpy()
         return pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
-    only = slice(number, number + 1)
+    this_image = slice(number, number + 1)
     maps = [array(weights) for weights in fused.weights]
     return Fused(
-        array(fused.image), maps, fused.limits[:, only], fused.extremes[:, only], fused.tile
+        array(fused.image),
+        maps,
+        fused.limits[:, this_image],
+        fused.extremes[:, this_image],
+        fused.tile,
     )
 
 

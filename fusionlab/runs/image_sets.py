@@ -41,9 +41,9 @@ def find_image_set(folders: str | Path | Sequence[str | Path]) -> list[ImageSetI
         FusionlabError: a folder cannot be read (code `unreadable`), is not an image set (code
             `not-an-image-set`), or there are no images (code `no-images`).
     """
-    given = [Path(folders)] if isinstance(folders, str | Path) else [Path(f) for f in folders]
+    paths = [Path(folders)] if isinstance(folders, str | Path) else [Path(f) for f in folders]
     try:
-        source_folders = _letter_folders(given[0]) if len(given) == 1 else given
+        source_folders = _letter_folders(paths[0]) if len(paths) == 1 else paths
         files_by_stem = [images_by_stem(folder) for folder in source_folders]
     except OSError as error:
         raise FusionlabError(
@@ -56,7 +56,7 @@ def find_image_set(folders: str | Path | Sequence[str | Path]) -> list[ImageSetI
             f"of {', '.join(sorted(SUFFIXES))}",
             code="no-images",
         )
-    same_k = len(given) > 1  # otherwise k may differ from stem to stem
+    same_k = len(paths) > 1  # otherwise k may differ from stem to stem
     return [_item(stem, source_folders, files_by_stem, same_k=same_k) for stem in stems]
 
 
@@ -88,17 +88,19 @@ def _item(
     stem: str, folders: list[Path], files_by_stem: list[dict[str, list[Path]]], *, same_k: bool
 ) -> ImageSetItem:
     """Return the item of a stem; without `same_k`, later folders may lack it."""
-    present = [f for f, files in zip(folders, files_by_stem, strict=True) if stem in files]
+    folders_with_stem = [
+        f for f, files in zip(folders, files_by_stem, strict=True) if stem in files
+    ]
     sources = [files[stem] for files in files_by_stem if stem in files]
     problem = ""
     if duplicates := next((paths for paths in sources if len(paths) > 1), None):
         names = ", ".join(path.name for path in duplicates)
         problem = f"{stem} has several files in {duplicates[0].parent}: {names}; keep one of them"
-    expected = folders if same_k else _folders_up_to(present[-1])
-    if missing := [folder for folder in expected if folder not in present]:
+    expected = folders if same_k else _folders_up_to(folders_with_stem[-1])
+    if missing := [folder for folder in expected if folder not in folders_with_stem]:
         problem = f"{stem} is missing in {missing[0]}; add it there, or remove it everywhere"
-    elif len(present) < 2:
-        problem = f"{stem} is only in {present[0]}; a fusion needs at least two sources"
+    elif len(folders_with_stem) < 2:
+        problem = f"{stem} is only in {folders_with_stem[0]}; a fusion needs at least two sources"
     return ImageSetItem(stem, tuple(paths[0] for paths in sources), problem)
 
 

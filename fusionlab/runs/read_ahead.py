@@ -27,13 +27,13 @@ def read_ahead(
         depth: how many items to start before their turn; a function may change it as it goes.
     """
     current = depth if callable(depth) else lambda: depth
-    rest = iter(items)
-    started = deque((item, submit(item)) for item in islice(rest, current()))
+    remaining = iter(items)
+    started = deque((item, submit(item)) for item in islice(remaining, current()))
     try:
         while started:
             yield started.popleft()
             more = max(1, current() - len(started))
-            started.extend((item, submit(item)) for item in islice(rest, more))
+            started.extend((item, submit(item)) for item in islice(remaining, more))
     finally:
         for _, future in started:
             future.cancel()

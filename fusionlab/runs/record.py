@@ -1,7 +1,7 @@
 """Records: how an image was made, so that anybody can make it again.
 
 A record is plain JSON. It holds no time and no absolute path: the same sources, settings and
-versions give the same bytes. It is written beside the image (`fused.png.json`), and into PNG and
+versions give the same bytes. It is written next to the image (`fused.png.json`), and into PNG and
 TIFF files as well.
 """
 
@@ -106,7 +106,7 @@ def to_json(record: Record, *, indent: int | None = None) -> str:
 
 
 def read_record(path: Path) -> Record:
-    """Return the record inside an image, beside it, or in the file `path` itself.
+    """Return the record inside an image, next to it, or in the file `path` itself.
 
     Raises:
         FusionlabError: there is no record (code `no-record`), or the file cannot be read.

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 def library_versions(names: Sequence[str]) -> dict[str, str]:
     """Return name -> version of those distributions that are installed, in the given order."""
-    return {name: found for name in names if (found := _version(name)) is not None}
+    return {name: installed for name in names if (installed := _version(name)) is not None}
 
 
 @cache

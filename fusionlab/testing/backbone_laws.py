@@ -94,7 +94,7 @@ class BackboneLaws:
         before = backbone.decode(features)
         changed = []
         for maps, level in zip(features, backbone.levels, strict=True):
-            other = maps.flip(1).roll((1, 1), (-2, -1)) + maps.abs().max() / 2
+            modified = maps.flip(1).roll((1, 1), (-2, -1)) + maps.abs().max() / 2
             # features that cover a pixel within the receptive field
             top, left, bottom, right = probe.allowed
             covering = Box(
@@ -103,8 +103,8 @@ class BackboneLaws:
                 -(-bottom // level.stride),
                 -(-right // level.stride),
             )
-            other[..., *covering.slices] = maps[..., *covering.slices]
-            changed.append(other)
+            modified[..., *covering.slices] = maps[..., *covering.slices]
+            changed.append(modified)
         after = backbone.decode(tuple(changed))
         _require_equal(
             after[..., *probe.block.slices],
@@ -146,15 +146,15 @@ class BackboneLaws:
         size = 4 * backbone.size_divisor
         images = _images(3, size, size).to(_dtype(backbone))
         images[2] *= 0.1
-        together = backbone.encode(images)
-        decoded = backbone.decode(together)
+        batched = backbone.encode(images)
+        decoded = backbone.decode(batched)
         for number in range(3):
             part = slice(number, number + 1)
             alone = backbone.encode(images[part])
-            for level, maps in enumerate(together):
+            for level, maps in enumerate(batched):
                 message = f"features of level {level} depend on the other images of the batch"
                 _require_equal(maps[part], alone[level], message, scale=maps)
-            single = backbone.decode(tuple(maps[part] for maps in together))
+            single = backbone.decode(tuple(maps[part] for maps in batched))
             message = "decoded images depend on the other images of the batch"
             _require_equal(decoded[part], single, message, scale=decoded)
 
@@ -167,8 +167,8 @@ class BackboneLaws:
         first_decoded = backbone.decode(first)
         backbone.decode(backbone.encode(_images(1, 2 * divisor, 5 * divisor, seed=1)))
         second = backbone.encode(image)
-        same = all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-        _require(same, "`encode` gives different features for the same image")
+        unchanged = all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+        _require(unchanged, "`encode` gives different features for the same image")
         second_decoded = backbone.decode(second)
         _require(torch.equal(first_decoded, second_decoded), "`decode` gives different images")
 
@@ -186,8 +186,8 @@ class BackboneLaws:
         backbone.decode(features)
         _require(_digest(backbone) == before, "a parameter or a buffer has changed")
         _require(torch.equal(image, original), "`encode` changes the images it is given")
-        same = all(torch.equal(a, b) for a, b in zip(features, copies, strict=True))
-        _require(same, "`decode` changes the features it is given")
+        unchanged = all(torch.equal(a, b) for a, b in zip(features, copies, strict=True))
+        _require(unchanged, "`decode` changes the features it is given")
 
     def test_gradients_reach_the_sources(self) -> None:
         """Through encoder and decoder, finite, and not zero everywhere."""
@@ -214,13 +214,13 @@ class BackboneLaws:
         pairs = [*zip(features, expected, strict=True)]
         decoded = half.decode(tuple(maps.to(torch.bfloat16) for maps in expected))
         pairs.append((decoded, single.decode(expected)))
-        for found, reference in pairs:
+        for actual, reference in pairs:
             _require(
-                (found.dtype, reference.dtype) == (torch.bfloat16, torch.float32),
-                f"results must have the dtype of the input, got {found.dtype}, {reference.dtype}",
+                (actual.dtype, reference.dtype) == (torch.bfloat16, torch.float32),
+                f"results must have the dtype of the input, got {actual.dtype}, {reference.dtype}",
             )
             message = "bfloat16 differs from float32 by more than its rounding"
-            _require_equal(found.float(), reference, message, scale=reference, limit=BFLOAT16)
+            _require_equal(actual.float(), reference, message, scale=reference, limit=BFLOAT16)
 
     def test_pixels_are_gray_levels(self) -> None:
         """A backbone whose domain is `pixels` has one channel, the image in 0..255."""
@@ -258,16 +258,16 @@ def _probe(laws: BackboneLaws, stage: int) -> tuple[Backbone, Tensor, _Probe]:
 
 def _built(laws: BackboneLaws) -> Backbone:
     """Return the backbone of a test class, frozen; of a class, with the same random weights."""
-    given: object = getattr(laws, "backbone", None)
-    if isinstance(given, Backbone):
-        return given.freeze()
-    if not (isinstance(given, type) and issubclass(given, Backbone)):
+    declared: object = getattr(laws, "backbone", None)
+    if isinstance(declared, Backbone):
+        return declared.freeze()
+    if not (isinstance(declared, type) and issubclass(declared, Backbone)):
         raise FusionlabError(
             f"{type(laws).__name__} must name a backbone, a class or an instance: backbone = Mine"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return given().freeze()
+        return declared().freeze()
 
 
 def _double(backbone: Backbone) -> Backbone:
@@ -324,16 +324,16 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _require_equal(
-    found: Tensor, expected: Tensor, message: str, *, scale: Tensor, limit: float | None = None
+    actual: Tensor, expected: Tensor, message: str, *, scale: Tensor, limit: float | None = None
 ) -> None:
     """Require equality up to rounding, relative to the largest value of `scale`."""
-    if found.shape != expected.shape:
+    if actual.shape != expected.shape:
         raise AssertionError(
-            f"{message}: expected the shape {tuple(expected.shape)}, got {tuple(found.shape)}"
+            f"{message}: expected the shape {tuple(expected.shape)}, got {tuple(actual.shape)}"
         )
     if limit is None:
         limit = DOUBLE if expected.dtype == torch.float64 else SINGLE
-    difference = float((found - expected).abs().max())
+    difference = float((actual - expected).abs().max())
     largest = float(scale.abs().max())
     if not difference <= limit * largest:
         raise AssertionError(f"{message}: by {difference:.3g}, where values reach {largest:.3g}")

@@ -90,8 +90,8 @@ def flips(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa: AR
     """Left to right, and by a quarter turn: the other symmetries of the square follow."""
     fused = tested.fuse(x)
     _same(tested.fuse(x.flip(-1)), fused.flip(-1), x, "mirrored left to right")
-    turned = torch.rot90(fused, 1, (-2, -1))
-    _same(tested.fuse(torch.rot90(x, 1, (-2, -1))), turned, x, "turned by 90 degrees")
+    rotated = torch.rot90(fused, 1, (-2, -1))
+    _same(tested.fuse(torch.rot90(x, 1, (-2, -1))), rotated, x, "turned by 90 degrees")
 
 
 @_tests(Law.DUPLICATES)
@@ -114,8 +114,8 @@ def dominance(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa
     odd = (torch.arange(x.shape[-2])[:, None] + torch.arange(x.shape[-1])).remainder(2)
     x *= 1 - 0.75 * odd if tested.pixels else 1 - 2 * odd
     strong = torch.cat([x[:1], 1e-6 * x[1:]] if tested.pixels else [1e6 * x[:1], x[1:]])
-    how = "made 64 to 255 in a checkerboard, the first source 1e6 times"
-    _same(tested.fuse(strong), strong[0], strong, how, 1e-3)
+    context = "made 64 to 255 in a checkerboard, the first source 1e6 times"
+    _same(tested.fuse(strong), strong[0], strong, context, 1e-3)
 
 
 # ------------------------------------------------------------------ laws that are required
@@ -127,11 +127,12 @@ def shape(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa: AR
     x = tested.in_range(x.clamp(-1e3, 1e3))
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         for dtype in DTYPES:
-            given = x.to(device, dtype)
-            result, expected = tested.fuse_unchecked(given), given[0]
+            features = x.to(device, dtype)
+            result, expected = tested.fuse_unchecked(features), features[0]
             if _kind(result) != _kind(expected):
                 raise BrokenLawError(
-                    f"expected {_kind(expected)} for features {_kind(given)}, got {_kind(result)}"
+                    f"expected {_kind(expected)} for features {_kind(features)}, "
+                    f"got {_kind(result)}"
                 )
 
 
@@ -196,38 +197,38 @@ def derivative(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:
     statistics are constants.
     """
     small = (len(x), 1, min(2, x.shape[2]), min(3, x.shape[3]), min(3, x.shape[4]))
-    given = distinct_features(small, draw(st.integers(0, 9))).requires_grad_()
-    sources = tested.scene(given).sources
-    tested.fuse(given, sources=sources)  # refusals and errors are handled here
+    features = distinct_features(small, draw(st.integers(0, 9))).requires_grad_()
+    sources = tested.scene(features).sources
+    tested.fuse(features, sources=sources)  # refusals and errors are handled here
     try:
         torch.autograd.gradcheck(
-            lambda y: tested.fuse(y, sources=sources), (given,), fast_mode=given.numel() > 16
+            lambda y: tested.fuse(y, sources=sources), (features,), fast_mode=features.numel() > 16
         )
     except RuntimeError as error:
         text = " ".join(str(error).split())
-        raise BrokenLawError(f"with features {_numbers(given)}: {text[:200]}") from error
+        raise BrokenLawError(f"with features {_numbers(features)}: {text[:200]}") from error
 
 
 @_tests(Law.BATCH)
 def batch(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
-    """Each image alone gives the same as beside its negative and beside a brighter image."""
+    """Each image gives the same result alone as with its negative and a brighter image."""
     x = torch.cat([x, tested.opposite(x), tested.in_range(x + 100)], dim=1)
-    together = tested.fuse(x)
+    batched = tested.fuse(x)
     for n in range(x.shape[1]):
         alone = x[:, n : n + 1]
-        _same(tested.fuse(alone), together[n : n + 1], alone, f"image {n + 1} of the batch alone")
+        _same(tested.fuse(alone), batched[n : n + 1], alone, f"image {n + 1} of the batch alone")
 
 
 @_tests(Law.UNTOUCHED)
 def untouched(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
     """Bit for bit; for the features, and for their negatives."""
     for y in (x, tested.opposite(x)):
-        given, sources = y.clone(), tested.scene(y).sources
+        features, sources = y.clone(), tested.scene(y).sources
         before = sources.clone()
-        tested.fuse_unchecked(given, sources=sources)
+        tested.fuse_unchecked(features, sources=sources)
         if tested.weighted:
-            tested.weights(given, sources=sources)
-        for what, result, expected in (("features", given, y), ("sources", sources, before)):
+            tested.weights(features, sources=sources)
+        for what, result, expected in (("features", features, y), ("sources", sources, before)):
             if not torch.equal(result, expected):
                 raise BrokenLawError(
                     f"it changed the {what} it was given: {_worst(result, expected)}"
@@ -239,9 +240,9 @@ def determinism(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # no
     """Bit for bit, with other features fused in between."""
     first = tested.fuse(x)
     tested.fuse(tested.in_range(x.flip(0) + 1))
-    again = tested.fuse(x)
-    if not torch.equal(again, first):
-        raise BrokenLawError(f"the second result differs: {_worst(again, first)}")
+    second = tested.fuse(x)
+    if not torch.equal(second, first):
+        raise BrokenLawError(f"the second result differs: {_worst(second, first)}")
 
 
 @_tests(Law.SUPPORT)
@@ -292,12 +293,12 @@ def tiles(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:
             raise BrokenLawError(f"{size}: {error}") from error
         tested.refusal = str(error)
         reject()  # the strategy refuses the whole image
-    how = f"{size} in tiles of {edge}"
+    context = f"{size} in tiles of {edge}"
     try:
         tiled = fused(edge)
     except FusionlabError as error:
-        raise BrokenLawError(f"{how}: {error}") from error
-    _same(tiled, whole, torch.ones(1), how, 1e-3 / 255)
+        raise BrokenLawError(f"{context}: {error}") from error
+    _same(tiled, whole, torch.ones(1), context, 1e-3 / 255)
 
 
 @_tests(Law.AUTOCAST)
@@ -316,19 +317,23 @@ def autocast(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa:
 # ------------------------------------------------------------------ comparing
 
 
-def _same(result: Tensor, expected: Tensor, x: Tensor, how: str, tolerance: float = EXACT) -> None:
+def _same(
+    result: Tensor, expected: Tensor, x: Tensor, context: str, tolerance: float = EXACT
+) -> None:
     if result.shape != expected.shape:
-        raise BrokenLawError(f"{how}: expected {tuple(expected.shape)}, got {tuple(result.shape)}")
+        raise BrokenLawError(
+            f"{context}: expected {tuple(expected.shape)}, got {tuple(result.shape)}"
+        )
     _finite(result, "values")
     size = torch.maximum(x.abs().max(), expected.abs().max())
     if not ((result - expected).abs() <= tolerance * size).all():
-        raise BrokenLawError(f"{how}: {_worst(result, expected)}")
+        raise BrokenLawError(f"{context}: {_worst(result, expected)}")
 
 
 def _within(result: Tensor, low: Tensor, high: Tensor) -> None:
-    excess = torch.maximum(low - result, result - high)
-    if not (excess <= 0).all():
-        at = excess.nan_to_num(torch.inf).argmax()
+    violation = torch.maximum(low - result, result - high)
+    if not (violation <= 0).all():
+        at = violation.nan_to_num(torch.inf).argmax()
         low, high, value = (t.flatten()[at] for t in (low, high, result))
         raise BrokenLawError(f"expected {low:.7g} to {high:.7g}, got {value:.7g}")
 

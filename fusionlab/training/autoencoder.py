@@ -65,7 +65,7 @@ class AutoencoderTrainer(Trainer):
         settings: everything that decides the result.
         folder: where to write; made if missing.
         device: where to compute.
-        start: weights to start from instead of random ones, with their card beside them.
+        start: weights to start from instead of random ones, with their card next to them.
         tensorboard: also log for TensorBoard.
         processes: the processes that train together.
 

@@ -31,7 +31,7 @@ def export_weights(
     data_note: str = "",
     license_terms: str = "not stated",
 ) -> Card:
-    """Write the best weights of a run as safetensors, and their card beside them.
+    """Write the best weights of a run as safetensors, and their card next to them.
 
     The weights of a backbone can be used at once as `BACKBONE@PATH`, those of a strategy as its
     `checkpoint`. They are loaded once to make sure.

@@ -213,12 +213,12 @@ class Trainer(ABC):
     def _run_to_next_report(self, progress: Callable[[Progress], None]) -> None:
         """Train until the next line of the log or the next validation, whichever is first."""
         settings = self.settings
-        goal = min(
+        last_iteration = min(
             settings.iterations,
             *((self.iteration // n + 1) * n for n in (LOG_EVERY, settings.validate_every)),
         )
-        start_time, count = time.perf_counter(), goal - self.iteration
-        while self.iteration < goal:
+        start_time, count = time.perf_counter(), last_iteration - self.iteration
+        while self.iteration < last_iteration:
             if self.processes.any(self.stop.requested):
                 self.loss_sums = self.processes.mean(self.loss_sums)
                 if self.processes.is_main:

@@ -32,7 +32,7 @@ class EntropyGlobal(WeightedStrategy):
     `size_divisor`, the padding counts as well.
 
     Reference: entropy (EN), as in the measures of fusion; the program of U2Fusion,
-    doi:10.1109/TPAMI.2020.3012548, has it as a comment beside the gradients it uses.
+    doi:10.1109/TPAMI.2020.3012548, has it as a comment next to the gradients it uses.
     """
 
     @property

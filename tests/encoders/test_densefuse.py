@@ -123,7 +123,7 @@ def card_for(path, sha256):
 def test_weights_that_differ_from_their_card_are_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     save_file(DenseFuse().state_dict(), path)
-    with pytest.raises(FusionlabError, match="has no card: expected x.json beside it"):
+    with pytest.raises(FusionlabError, match="has no card: expected x.json next to it"):
         DenseFuse().load_checkpoint(path)
     card_for(path, "0" * 64)
     with pytest.raises(FusionlabError, match="is not the file its card describes"):

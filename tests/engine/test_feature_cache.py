@@ -79,7 +79,7 @@ def test_features_have_the_predicted_size(engine):
 
 
 def test_equal_images_are_encoded_once(counting):
-    """A gray source beside color stands for three channels: 4 of 6 images differ."""
+    """A gray source among color ones stands for three channels: 4 of 6 images differ."""
     gray, color = planes(1, 1, 40, 50), planes(3, 1, 40, 50, seed=1)
     images = torch.cat([gray, gray, gray, color])
     (expected,) = counting.backbone.encode_tile(images.to(memory_format=torch.channels_last), WHOLE)

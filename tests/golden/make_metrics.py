@@ -1,6 +1,6 @@
 """Write `metrics.json`: golden values of every metric and convention.
 
-    pip install opencv-python-headless scikit-learn sewar    # beside the dev extra
+    pip install opencv-python-headless scikit-learn sewar    # in addition to the dev extra
     python tests/golden/make_metrics.py
 
 Values come from `metric_references.py` where it has the metric; all others are fusionlab's own,

@@ -219,7 +219,7 @@ def test_a_format_that_cannot_hold_the_depth_warns(image, suffix, depth, held, t
 
 
 def scaled(pixels, scale):
-    """Return the notes about an image beside one of noise."""
+    """Return the notes about an image next to one of noise."""
     tifffile.imwrite("x.tif", pixels)
     tifffile.imwrite("noise.tif", RNG.integers(0, 65536, pixels.shape, dtype=np.uint16))
     fusion = Fusion("identity", "mean", scale=[scale, "full"])

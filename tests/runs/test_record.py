@@ -227,7 +227,7 @@ def test_absolute_names_stay_apart_and_become_relative(parts):
     assert all(path.endswith(f"/{name}") for path, name in zip(paths, kept, strict=True))
 
 
-# --- inside and beside
+# --- inside and next to
 
 
 @pytest.mark.parametrize(

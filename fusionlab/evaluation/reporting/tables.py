@@ -152,15 +152,15 @@ def _marks(
     """Mark the best and the second of each column; equal printed values share a mark."""
     marks: list[list[Mark]] = [["" for _ in metrics] for _ in means]
     for column, metric in enumerate(metrics):
-        merit = metric.direction * means[:, column]
-        order = [row for row in np.argsort(-merit) if np.isfinite(merit[row])]
-        printed = list(dict.fromkeys(texts[row][column] for row in order))
-        if len(printed) < 2 or not metric.direction:
+        signed_means = metric.direction * means[:, column]
+        order = [row for row in np.argsort(-signed_means) if np.isfinite(signed_means[row])]
+        distinct_texts = list(dict.fromkeys(texts[row][column] for row in order))
+        if len(distinct_texts) < 2 or not metric.direction:
             continue
         for row in order:
-            if texts[row][column] == printed[0]:
+            if texts[row][column] == distinct_texts[0]:
                 marks[row][column] = "best"
-            elif texts[row][column] == printed[1]:
+            elif texts[row][column] == distinct_texts[1]:
                 marks[row][column] = "second"
     return marks
 

@@ -130,8 +130,8 @@ def _decoded(
     files: Sequence[ImageFile], workers: int, progress: Callable[[int, int], None]
 ) -> Iterator[GrayImages]:
     with ThreadPoolExecutor(workers or os.cpu_count() or 1, "decode") as pool:
-        ahead = read_ahead(files, lambda file: pool.submit(_gray, file), IMAGES_AHEAD)
-        for number, (_, future) in enumerate(ahead, start=1):
+        decoded = read_ahead(files, lambda file: pool.submit(_gray, file), IMAGES_AHEAD)
+        for number, (_, future) in enumerate(decoded, start=1):
             yield future.result()
             progress(number, len(files))
 
