@@ -103,8 +103,9 @@ def evaluate(
     builder = MethodBuilder(plugins, preset, policy, scales, device, baselines)
     if preset and not methods:
         methods = preset_methods(preset, plugins)
-    rows = builder.build(methods, [item.stem for item in items])
-    against = _check_rows(rows, against, builder)
+    stems = [item.stem for item in items]
+    rows = builder.build(methods, stems)
+    against = _check_rows(rows, against, builder, stems)
     columns = choose_metrics(metrics, preset, plugins)
     folder = None if output is None else Path(output)
     if folder is not None:
@@ -130,7 +131,7 @@ def evaluate(
         published, images = published_rows(preset, plugins) if preset else ({}, 0)
         report = Report(
             rows,
-            Scores([row.label for row in rows], [item.stem for item in items], columns, score_rows),
+            Scores([row.label for row in rows], stems, columns, score_rows),
             score_rows,
             {
                 "set": " ".join(map(str, folders)),
@@ -172,7 +173,9 @@ def _folders(image_set: ImageSet | Mapping[str, ImageSet]) -> list[Path]:
     return folders
 
 
-def _check_rows(rows: Sequence[Method], against: str | None, builder: MethodBuilder) -> str | None:
+def _check_rows(
+    rows: Sequence[Method], against: str | None, builder: MethodBuilder, samples: Sequence[str]
+) -> str | None:
     """Check that there are rows, among them `against`; return its label."""
     labels = [row.label for row in rows]
     if not labels:
@@ -182,7 +185,7 @@ def _check_rows(rows: Sequence[Method], against: str | None, builder: MethodBuil
         )
     if against is not None and against not in labels:
         with suppress(FusionlabError):  # spelled in another way, with a default value perhaps
-            against = builder.build(against)[0].label
+            against = builder.build(against, samples)[0].label
     if against is not None and against not in labels:
         raise FusionlabError(
             f"there is no row {against!r} to compare with; rows: {', '.join(labels)}",

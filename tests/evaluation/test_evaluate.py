@@ -40,6 +40,17 @@ def test_values_and_means_are_plain_dictionaries(image_set):
     assert report.problems == []
 
 
+def test_a_row_to_compare_with_may_be_named_as_its_folder_is_given(image_set, tmp_path):
+    results = tmp_path / "theirs"
+    results.mkdir()
+    iio.imwrite(results / "one.png", np.full((24, 30), 9, dtype=np.uint8))
+    folder = f"Theirs={results}"
+    report = fusionlab.evaluate(image_set, ["identity/mean", folder], "brightness", against=folder)
+    assert report.against == "Theirs"
+    error = refusal(image_set, "identity/mean", "brightness", against=folder)
+    assert (error.code, error.option) == ("no-such-row", "against")
+
+
 def test_the_command_prints_the_same_values(image_set):
     report = fusionlab.evaluate(image_set, ["densefuse@1e2/mean"], ["EN"], range_policy="clip")
     args = ["evaluate", str(image_set), "--method", "densefuse@1e2/mean", "--metrics", "EN"]
