@@ -75,6 +75,10 @@ def score_by(
 ) -> dict[str, float]:
     """Score a fused image by metrics that are known already; like `score`."""
     place = available_device(device)
+    if isinstance(sources, str | Path):
+        raise FusionlabError(
+            f"expected a list of sources, got the single path {sources}", code="no-sources"
+        )
     images = [_load(fused, "the fused image")]
     images += [_load(image, f"source {number}") for number, image in enumerate(sources, 1)]
     if len(images) < 2:
@@ -94,14 +98,21 @@ def _load(image: ImageLike, name: str) -> tuple[str, NDArray[Any]]:
     if isinstance(image, str | Path):
         return str(image), np.asarray(read_image(Path(image)).pixels)
     if isinstance(image, Tensor):
-        pixels = image.detach().cpu().numpy()
+        tensor = image.detach().cpu()
+        # numpy has no bfloat16
+        pixels = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
         pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
         pixels = pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels
     else:
         pixels = np.asarray(image)
     if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or 0 in pixels.shape:
         raise FusionlabError(
-            f"{name} must be a gray or RGB image, got the shape {tuple(image.shape)}",
+            f"{name} must be a gray or RGB image, got {_described(image)}",
             code="not-an-image",
         )
     return name, pixels
+
+
+def _described(image: object) -> str:
+    shape = getattr(image, "shape", None)
+    return f"a {type(image).__name__}" if shape is None else f"the shape {tuple(shape)}"

@@ -65,3 +65,24 @@ def test_an_image_without_sources_is_refused(images):
     with pytest.raises(FusionlabError) as refused:
         fusionlab.score(images[0], [], "EN")
     assert refused.value.code == "no-sources"
+
+
+def test_one_path_is_not_taken_for_a_list_of_sources(images, tmp_path):
+    path = tmp_path / "a.png"
+    iio.imwrite(path, images[0])
+    for single in (path, str(path)):
+        with pytest.raises(FusionlabError) as refused:
+            fusionlab.score(images[0], single, "EN")
+        assert refused.value.code == "no-sources"
+
+
+def test_what_is_no_image_is_refused(images):
+    with pytest.raises(FusionlabError) as refused:
+        fusionlab.score(None, images[1:], "EN")
+    assert refused.value.code == "not-an-image"
+
+
+def test_bfloat16_scores_like_the_same_values_in_float32(images):
+    half = [torch.from_numpy(image / 255).bfloat16() for image in images]
+    single = [image.float() for image in half]
+    assert fusionlab.score(half[0], half[1:], "EN") == fusionlab.score(single[0], single[1:], "EN")
