@@ -47,6 +47,8 @@ def _pixels(image: Any) -> NDArray[Any] | None:
         array = np.asarray(image)
         return array[..., 0] if array.shape[2:] == (1,) else array
     tensor = image.detach().cpu()
+    if tensor.is_floating_point():
+        tensor = tensor.double()  # numpy has no bfloat16
     if tensor.ndim == 4:
         if len(tensor) != 1:
             return None

@@ -168,9 +168,10 @@ class Fusion:
     def __repr__(self) -> str:
         """Show the method, and the settings that differ from their defaults."""
         backbone, _, strategy = self.method.partition("/")
+        scales = [str(scale) for scale in self.scale]
         settings: dict[str, tuple[object, object]] = {  # name -> value and default
             "range_policy": (self.range_policy, self._automatic_range()),
-            "scale": (" ".join(map(str, self.scale)), "full"),
+            "scale": (scales[0] if len(scales) == 1 else scales, "full"),
             "color": (self.color, "per-channel"),
             "device": (str(self.device), "cpu"),
             "tile": (self.tile, None),

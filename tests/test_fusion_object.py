@@ -40,6 +40,10 @@ def images(k=2, height=20, width=30, channels=None, dtype=np.uint8):
             "Fusion('densefuse@1e2', 'l1norm,r=0,border=inside', range_policy=None, "
             "scale='minmax')",
         ),
+        (
+            {"scale": ["full", "minmax"]},
+            "Fusion('densefuse@1e2', 'l1norm,r=0,border=inside', scale=['full', 'minmax'])",
+        ),
     ],
 )
 def test_repr_shows_the_method_and_what_differs_from_the_defaults(settings, shown):
@@ -84,6 +88,8 @@ def test_tensors_are_shown_unless_they_are_several_images():
     assert np.array_equal(shown(image[None]), expected)
     assert np.array_equal(shown(image[:1])[..., None], expected[..., :1])
     assert shown(torch.rand(2, 1, 8, 8)) is None
+    half = torch.tensor([[0, 0.5, 1]], dtype=torch.bfloat16)
+    assert shown(half).tolist() == [[0, 128, 255]]
 
 
 def test_large_images_are_subsampled():
