@@ -15,16 +15,26 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         FusionlabError: another process holds the lock (code `locked`), or the folder cannot be
-            written.
+            written (code `unwritable`).
     """
     from filelock import FileLock, Timeout
 
+    lock = FileLock(folder / ".fusionlab-lock", timeout=0)
     try:
-        with FileLock(folder / ".fusionlab-lock", timeout=0):
-            yield
+        lock.acquire()
     except Timeout:
         raise FusionlabError(
             f"another process is using {folder}; wait for it, or choose another folder",
             code="locked",
             path=folder,
         ) from None
+    except OSError as error:
+        raise FusionlabError(
+            f"cannot write into {folder}: {error.strerror or error}",
+            code="unwritable",
+            path=folder,
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
