@@ -165,11 +165,11 @@ def _call_hook(manager: pluggy.PluginManager, handle: str, hook: str) -> list[An
     """Call the implementations and wrappers that one plugin has of a hook, through pluggy."""
     others = [plugin for name, plugin in manager.list_name_plugin() if name != handle]
     caller = manager.subset_hook_caller(hook, others)
-    results: list[Any] = caller(**HOOK_ARGUMENTS.get(hook, {}))
+    results: list[Any] | None = caller(**HOOK_ARGUMENTS.get(hook, {}))
     implementations = caller.get_hookimpls()
     # pluggy drops None, which a function without a return statement gives by mistake
     wrapped = any(impl.wrapper or impl.hookwrapper for impl in implementations)
-    if not wrapped and len(results) < len(implementations):
+    if results is None or (not wrapped and len(results) < len(implementations)):
         raise TypeError(f"{hook} must return a list or a mapping, got None")
     return results
 

@@ -6,7 +6,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from fusionlab.errors import FusionlabError
 from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
@@ -122,6 +122,8 @@ class Plugins:
     def default(self, key: str) -> str:
         """Return the name that is used when the user does not choose a `key`.
 
+        Where several plugins use this name, that of the plugin that offers the default is meant.
+
         Args:
             key: `backbone`, `strategy`, `engine`, `baseline` or `metrics`.
 
@@ -131,7 +133,7 @@ class Plugins:
         """
         offers = [(plugin, value) for plugin, name, value in self.defaults if name == key]
         if len(offers) == 1:
-            return offers[0][1]
+            return self._own_name(key, *offers[0])
         if offers:
             choices = ", ".join(f"{value} (from {plugin})" for plugin, value in offers)
             raise FusionlabError(
@@ -141,6 +143,19 @@ class Plugins:
         raise FusionlabError(
             f"no installed plugin offers a default {key}; choose one", code="no-default"
         )
+
+    def _own_name(self, key: str, plugin: str, name: str) -> str:
+        """Return the name of a default, with its plugin where other plugins use the name, too."""
+        registries: dict[str, Registry[Any]] = {
+            "backbone": self.backbones,
+            "baseline": self.backbones,
+            "engine": self.engines,
+            "strategy": self.strategies,
+        }
+        plain = re.split("[@,]", name)[0]
+        registrations = registries[key].registrations if key in registries else []
+        offering = [entry.plugin for entry in registrations if entry.ref.name == plain]
+        return f"{plugin}:{name}" if plugin in offering and len(offering) > 1 else name
 
     def default_metrics(self) -> list[str]:
         """Return the names of the metrics that are computed when the user does not choose.

@@ -195,6 +195,13 @@ def test_a_failing_hook_wrapper_breaks_its_own_plugin_only(install):
     assert offered_by("lab-good") == ["mine"]
 
 
+def test_a_hook_wrapper_that_forgets_to_return_is_told_so(install):
+    install("lab-wrapper", WRAPPER.replace("return [[ref", "[[ref"))
+    state, problem = status("lab-wrapper")
+    assert state == "broken"
+    assert "fusionlab_strategies must return a list or a mapping" in problem
+
+
 def test_a_hook_may_gain_an_argument_that_old_implementations_do_not_take(install, monkeypatch):
     @hookspecs.hookspec
     def fusionlab_strategies(detail): ...
@@ -253,6 +260,30 @@ def test_two_defaults_are_a_question_to_the_user(install):
         installed().default("strategy")
     with pytest.raises(FusionlabError, match="no installed plugin offers a default metric"):
         installed().default("metric")
+
+
+NAMESAKES = """
+    from fusionlab import BackboneRef, EngineRef, StrategyRef, hookimpl
+
+    @hookimpl
+    def fusionlab_strategies(): return [StrategyRef("l1norm", "x:Y", "")]
+
+    @hookimpl
+    def fusionlab_backbones(): return [BackboneRef(n, "x:Y", "") for n in ("densefuse", "identity")]
+
+    @hookimpl
+    def fusionlab_engines(): return [EngineRef("eager", "x:Y", "")]
+"""
+
+
+def test_a_namesake_of_a_default_does_not_take_its_place(install):
+    """A default means what its own plugin offers; a stranger's package cannot stop every run."""
+    plain = Fusion()
+    install("lab-namesake", NAMESAKES)
+    assert Fusion().engine == "fusionlab-imaging:eager"
+    assert type(Fusion().backbone) is type(plain.backbone)
+    assert Fusion().strategy == plain.strategy
+    assert Fusion(strategy="laplacian_pyramid").backbone.domain == "pixels"
 
 
 def test_presets_must_not_contradict_each_other_and_only_speak_of_their_own(install):
