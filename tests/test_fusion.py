@@ -5,7 +5,7 @@ import pytest
 import torch
 from fusion_doubles import images
 
-from fusionlab import Fusion, FusionlabError
+from fusionlab import Fusion, FusionlabError, Level
 from fusionlab_encoders.identity import Identity
 from fusionlab_strategies.addition import Addition
 from fusionlab_strategies.l1norm import L1Norm
@@ -170,6 +170,23 @@ def test_a_backbone_without_a_receptive_field_is_refused():
 
     with pytest.raises(FusionlabError, match="Silent must define its `receptive_field`"):
         Fusion(Silent(), Mean())
+
+
+@pytest.mark.parametrize(
+    ("declared", "code"),
+    [
+        ({"receptive_field": 3}, "receptive-field"),
+        ({"receptive_field": (-3, 0)}, "receptive-field"),
+        ({"receptive_field": (1.5, 2)}, "receptive-field"),
+        ({"size_divisor": 0}, "size-divisor"),
+        ({"size_divisor": 2, "levels": (Level(1, 1), Level(1, 4))}, "size-divisor"),
+    ],
+)
+def test_declarations_of_a_backbone_that_cannot_be_tiled_are_refused(declared, code):
+    backbone = type("Odd", (Identity,), declared)()
+    with pytest.raises(FusionlabError) as refusal:
+        Fusion(backbone, Mean())
+    assert refusal.value.code == code
 
 
 def test_a_negative_support_is_refused():

@@ -49,6 +49,7 @@ def check_method(
             "pixels away its encoder and its decoder see, or None for the whole image",
             code="no-receptive-field",
         )
+    _check_declarations(backbone)
     if support is not None and support < 0:
         raise FusionlabError(f"the support of a strategy must be at least 0, got {support}")
     if tile is not None and tile < backbone.size_divisor:
@@ -90,6 +91,28 @@ def check_sources(strategy: Strategy, k: int, *, weights: bool) -> None:
             f"the strategy {name} does not weight the sources, so there are no weight maps; "
             "choose a weighted strategy",
             code="no-weights",
+        )
+
+
+def _check_declarations(backbone: Backbone) -> None:
+    """Refuse declarations that tiles cannot be planned with."""
+    name, field, divisor = type(backbone).__name__, backbone.receptive_field, backbone.size_divisor
+    if field is not None and not (
+        isinstance(field, tuple)
+        and len(field) == 2
+        and all(isinstance(radius, int) and radius >= 0 for radius in field)
+    ):
+        raise FusionlabError(
+            f"the `receptive_field` of the backbone {name} must be two numbers of pixels, at least "
+            f"0, for encoder and decoder, or None; got {field!r}",
+            code="receptive-field",
+        )
+    strides = [level.stride for level in backbone.levels]
+    if divisor < 1 or any(divisor % stride for stride in strides):
+        raise FusionlabError(
+            f"the `size_divisor` of the backbone {name} must be a multiple of the strides of its "
+            f"levels, {', '.join(map(str, strides))}; got {divisor}",
+            code="size-divisor",
         )
 
 
