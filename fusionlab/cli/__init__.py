@@ -1,6 +1,8 @@
 """The `fusionlab` command: one file per subcommand; heavy imports wait until the work starts.
 
-Nothing in this package imports torch, numpy or rich at the top.
+Read `session` (plugins of a run, errors as sentences), `options` (the options of a strategy) and
+`output` (what is printed), then a command such as `fuse`. Nothing in this package imports torch,
+numpy or rich at the top.
 """
 
 from __future__ import annotations
