@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import cos, inf, pi
 from typing import Literal, get_args
@@ -20,7 +21,7 @@ LRSchedule = Literal["linear", "cosine"]
 
 
 @dataclass(frozen=True)
-class TrainerSettings:
+class TrainerSettings(ABC):
     """The settings that all trainers share; a resumed run must have the same ones."""
 
     batch: int = 2
@@ -74,14 +75,14 @@ class TrainerSettings:
         )
 
     @property
+    @abstractmethod
     def iterations(self) -> int:
         """Number of iterations of the run."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def crop_sizes(self) -> tuple[int, ...]:
         """Edges of the random crops, one for each stage of the run."""
-        raise NotImplementedError
 
     def learning_rate_at(self, iteration: int) -> float:
         """Return the learning rate of an iteration."""
