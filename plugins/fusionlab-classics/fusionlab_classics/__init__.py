@@ -1,0 +1,13 @@
+"""The methods of the literature that need no training: one file each, listed here.
+
+Every strategy merges images (`domain = "pixels"`). `filters.py` has the filters that they share.
+"""
+
+from __future__ import annotations
+
+from fusionlab import StrategyRef, hookimpl
+
+
+@hookimpl
+def fusionlab_strategies() -> list[StrategyRef]:
+    return []
