@@ -15,7 +15,7 @@ import pytest
 try:
     import fusionlab_strategies  # noqa: F401
 except ModuleNotFoundError:
-    pytest.exit("fusionlab is not installed: run  pip install -c constraints.txt -e '.[dev]' -e plugins/fusionlab-classics", 2)
+    pytest.exit("fusionlab is not installed: README.md has the command that installs it", 2)
 
 from fusionlab.hookspecs import GROUP
 from fusionlab.plugins.host import installed

@@ -149,9 +149,9 @@ def _resize_axis(maps: Tensor, length: int, axis: int) -> Tensor:
     stretch = min(scale, 1.0)
     places = torch.arange(length, dtype=torch.float64, device=maps.device)
     centers = (places + 0.5) / scale - 0.5
-    reach = 2 / stretch
-    count = int(2 * reach) + 2
-    first = (centers - reach).floor()
+    half = 2 / stretch
+    count = int(2 * half) + 2
+    first = (centers - half).floor()
     taps = first[:, None] + torch.arange(count, device=maps.device)
     weights = stretch * _keys(stretch * (centers[:, None] - taps))
     weights = weights / weights.sum(dim=1, keepdim=True)
