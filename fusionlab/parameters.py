@@ -24,8 +24,6 @@ from inspect import signature
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Interval, Le, Lt
-
 from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """The form of the names that occur in the names of methods: strategies, backbones, tags, ..."""
 
-_BOUNDS = {Ge: ("ge",), Gt: ("gt",), Le: ("le",), Lt: ("lt",), Interval: ("ge", "gt", "le", "lt")}
 _WORDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "ge": ("at least", operator.ge),
     "gt": ("more than", operator.gt),
@@ -288,11 +285,12 @@ def _param(name: str, hint: Any, default: object) -> Param:
     kind = type(choices[0]) if choices else hint
     if kind not in (bool, int, float, str):
         raise TypeError(f"parameter {name!r}: unsupported type {hint!r}")
+    # by the names of the attributes: importing annotated_types would slow down every command
     bounds = {
         key: getattr(extra, key)
         for extra in extras
-        for key in _BOUNDS.get(type(extra), ())
-        if getattr(extra, key) is not None
+        for key in _WORDS
+        if getattr(extra, key, None) is not None
     }
     text = next((extra for extra in extras if isinstance(extra, str)), "")
     return Param(name, kind, default, text, choices, optional, many, **bounds)

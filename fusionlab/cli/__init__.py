@@ -22,7 +22,7 @@ from fusionlab.cli.score import score
 from fusionlab.cli.session import Session
 from fusionlab.cli.train import train
 from fusionlab.cli.train_strategy import train_strategy
-from fusionlab.plugins.host import NO_PLUGIN
+from fusionlab.plugins import NO_PLUGIN
 
 
 @click.group(

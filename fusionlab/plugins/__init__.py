@@ -4,3 +4,6 @@ Read `offers` and `presets` (what a plugin describes), `host` (how plugins are f
 (what they offer), `method_names` and `factory` (from a name to a strategy or a backbone), `listing`
 (the Python functions that list and load).
 """
+
+NO_PLUGIN = "FUSIONLAB_NO_PLUGIN"
+"""Environment variable: names of plugins to leave out, separated by spaces."""

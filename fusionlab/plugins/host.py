@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from fusionlab import hookspecs
+from fusionlab.plugins import NO_PLUGIN
 from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
 from fusionlab.plugins.presets import Preset
 from fusionlab.plugins.registry import (
@@ -36,9 +37,6 @@ from fusionlab.plugins.registry import (
     Status,
     normalized_name,
 )
-
-NO_PLUGIN = "FUSIONLAB_NO_PLUGIN"
-"""Environment variable: names of plugins to leave out, separated by spaces."""
 
 HOOK_ARGUMENTS: dict[str, dict[str, object]] = {}
 """Hook -> the arguments it is called with; no hook takes any so far."""
