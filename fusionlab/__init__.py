@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fusionlab.errors import FusionlabError
     from fusionlab.evaluation.comparisons import Comparison
     from fusionlab.evaluation.evaluate import evaluate
+    from fusionlab.evaluation.reporting.contact_sheet import contact_sheet
     from fusionlab.evaluation.reporting.report import Report
     from fusionlab.evaluation.score import score
     from fusionlab.fused import Fused
@@ -81,6 +82,7 @@ _HOMES = {
     "WHOLE": "backbone",
     "WeightedStrategy": "strategy",
     "box_average": "ops",
+    "contact_sheet": "evaluation.reporting.contact_sheet",
     "evaluate": "evaluation.evaluate",
     "find_image_set": "runs.image_sets",
     "hookimpl": "hookspecs",
@@ -127,6 +129,7 @@ __all__ = [
     "StrategyRef",
     "WeightedStrategy",
     "box_average",
+    "contact_sheet",
     "evaluate",
     "find_image_set",
     "hookimpl",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionlab.cli.options import OptionWithAliases
 from fusionlab.cli.output import json_option, on_terminal, show_facts, warn
 from fusionlab.cli.score import metrics_option
 from fusionlab.cli.session import (
@@ -90,6 +91,13 @@ Ctrl-C.
 )
 @click.option("--resume", is_flag=True, help="Resume an earlier run in --output.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")
+@click.option(
+    "--save-images",
+    "--save-pictures",
+    cls=OptionWithAliases,
+    is_flag=True,
+    help="Keep exactly the images that are scored, in --output: images/ROW/SAMPLE.png.",
+)
 @click.option(
     "--digits", type=click.IntRange(0, 10), default=4, show_default=True, help="Decimals shown."
 )

@@ -16,6 +16,7 @@ from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike
 from fusionlab.evaluation.metric import choose_metrics
 from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.result_folder import FolderMethod
+from fusionlab.evaluation.saved_images import SavedImages
 from fusionlab.evaluation.score_journal import check_output_folder
 from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.evaluation.scoring import ScoringRun, ScoringSettings
@@ -45,6 +46,7 @@ def evaluate(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    save_images: bool = False,
     jobs: int = 2,
     device: str | torch.device = "cpu",
     digits: int = 4,
@@ -81,6 +83,7 @@ def evaluate(
         output: a folder for the files of `Report.write`, and for the scores as they come.
         resume: reuse the scores of an earlier run in `output` where nothing has changed.
         overwrite: replace an earlier run in `output`.
+        save_images: keep the images that are scored, in `output/images/ROW/SAMPLE.png`.
         jobs: number of images that are processed at the same time.
         device: where to compute: `"cpu"`, `"cuda"`, ...
         digits: decimals shown.
@@ -111,13 +114,15 @@ def evaluate(
     if folder is not None:
         check_output_folder(folder, resume=resume, overwrite=overwrite)
         make_folder(folder)
-    elif resume:
+    elif resume or save_images:
+        reason = "resuming needs" if resume else "images are saved in"
         raise FusionlabError(
-            "resuming needs the folder of the earlier run; give it as the output",
-            code="resume-without-output",
+            f"{reason} the folder of the run; give it as the output",
+            code="resume-without-output" if resume else "no-output",
             option="output",
         )
     with exclusive_lock(folder) if folder is not None else nullcontext():
+        images = SavedImages(folder, resume=resume) if folder is not None else None
         run = ScoringRun(
             rows,
             columns,
@@ -125,10 +130,11 @@ def evaluate(
             resume=resume,
             settings=ScoringSettings(scales, available_device(device)),
             jobs=jobs,
+            images=images if save_images else None,
             progress=progress or (lambda *_: None),
         )
         score_rows = _reported(run, items, on_problem or (lambda _: None))
-        published, images = published_rows(preset, plugins) if preset else ({}, 0)
+        published, published_images = published_rows(preset, plugins) if preset else ({}, 0)
         report = Report(
             rows,
             Scores([row.label for row in rows], stems, columns, score_rows),
@@ -142,7 +148,7 @@ def evaluate(
                 "scored": "the images as written, in gray levels 0..255",
             },
             published=published,
-            published_note=_published_note(policy, settings, len(items), images),
+            published_note=_published_note(policy, settings, len(items), published_images),
             against=against,
             digits=digits,
             unsaved=run.unsaved,

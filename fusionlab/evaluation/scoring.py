@@ -21,6 +21,7 @@ from fusionlab.evaluation.gray_levels import LUMINANCE, to_gray_levels
 from fusionlab.evaluation.methods import Method
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.sample import Sample
+from fusionlab.evaluation.saved_images import SavedImages
 from fusionlab.evaluation.score_journal import KnownScores, ScoreJournal, known_values
 from fusionlab.evaluation.scores import ScoreRow
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
@@ -60,6 +61,7 @@ def score_sample(
     settings: ScoringSettings,
     known: KnownScores | None = None,
     *,
+    saved_images: SavedImages | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[str, ScoreRow]]:
     """Score all methods on one sample, whose sources are read and encoded once.
@@ -73,6 +75,7 @@ def score_sample(
         metrics: the metrics to compute.
         settings: what is shared by all samples.
         known: the scores of an earlier run, which are not computed again.
+        saved_images: keeps the images that are scored; None: they are not kept.
         stopping: whether to stop after the current metric.
 
     Yields:
@@ -100,10 +103,13 @@ def score_sample(
             )
             values = known_values(known or {}, key, sample.name, metrics)
             missing = [metric for metric in metrics if metric.name not in values]
-            if not missing:
+            saved = saved_images is None or saved_images.has(method.label, sample.name, key)
+            if saved and not missing:
                 yield key, ScoreRow(sample.name, method.label, values, reused=True)
                 continue
             image = method.image(sample, feature_cache)
+            if saved_images is not None and not saved:
+                saved_images.save(method.label, sample.name, key, image)
             fused = to_gray_levels(image, f"the result of {method.label}").to(settings.device)
             failures = _compute(missing, fused[None], sources, values, stopping)
             row = ScoreRow(sample.name, method.label, values, "; ".join(failures))
@@ -152,6 +158,7 @@ class ScoringRun:
         resume: reuse the scores of an earlier run in this folder where nothing has changed.
         settings: what is shared by all samples.
         jobs: number of samples that are scored at the same time; each may keep 1 GiB of features.
+        images: keeps the images that are scored; None: they are not kept.
         progress: called with (rows done, rows in all) after each row, from several threads.
     """
 
@@ -161,9 +168,10 @@ class ScoringRun:
     resume: bool = False
     settings: ScoringSettings = field(default_factory=ScoringSettings)
     jobs: int = 1
+    images: SavedImages | None = None
     progress: Callable[[int, int], None] = lambda *_: None
     unsaved: str = field(default="", init=False)
-    """A sentence that says why scores could not be kept any more; empty if they could."""
+    """A sentence that says why scores or images could not be kept any more; empty if they could."""
     _done: int = field(default=0, init=False, repr=False)
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
     _stopping: Event = field(default_factory=Event, init=False, repr=False)
@@ -187,6 +195,7 @@ class ScoringRun:
                 self.metrics,
                 self.settings,
                 journal.known,
+                saved_images=self.images,
                 stopping=self._stopping.is_set,
             ):
                 if row.values and not row.reused:
@@ -204,6 +213,8 @@ class ScoringRun:
         finally:  # also after Ctrl-C: what has been saved stays
             self._stopping.set()
             pool.shutdown(cancel_futures=True)
+        if self.images is not None:
+            self.unsaved = self.unsaved or self.images.problem
 
     def _save(self, journal: ScoreJournal, key: str, row: ScoreRow) -> None:
         """Append a row to the journal; continue without it if the disk is full."""

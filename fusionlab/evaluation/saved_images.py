@@ -1,0 +1,118 @@
+"""The images of an evaluation: where the scored image of each row and sample is kept.
+
+`FOLDER/images/ROW/SAMPLE.png`; a "/" in the label of a row makes a sub-folder. Characters that some
+file system does not allow are percent-encoded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from numpy.typing import NDArray
+
+from fusionlab.errors import FusionlabError
+from fusionlab.imaging.depth import depth_of_array
+from fusionlab.imaging.writing import encode_image, format_of
+from fusionlab.runs.image_sets import images_by_stem
+from fusionlab.storage.atomic import atomic_write_all, make_folder
+from fusionlab.storage.journal import Journal
+
+FOLDER = "images"
+"""The sub-folder of the output of an evaluation."""
+JOURNAL = "images.jsonl"
+"""The file that says what each image was made with."""
+
+
+def image_path(output: Path, label: str, sample: str, depth: int = 8) -> Path:
+    """Return the file of the scored image of a row and a sample.
+
+    Float images are TIFF files, all others PNG.
+    """
+    suffix = ".tif" if depth == 32 else ".png"
+    return row_folder(output, label) / f"{sample}{suffix}"
+
+
+def row_folder(output: Path, label: str) -> Path:
+    """Return the folder of the images of a row."""
+    parts = label.split("/")
+    if not all(parts):  # an empty part would disappear
+        parts = [label]
+    names = [quote(part, safe=" ,=@+()[]") for part in parts]
+    # "." and ".." would leave the folder, and other names that begin with "." are hidden
+    names = [f"%2E{name[1:]}" if name.startswith(".") else name for name in names]
+    return output.joinpath(FOLDER, *names)
+
+
+class SavedImages:
+    """Keeps the scored images of an evaluation in its output folder.
+
+    A journal beside them says which settings and sources each was made with, so that a resumed run
+    replaces the images for which these have changed.
+
+    Args:
+        output: the folder of the evaluation.
+        resume: keep the images of the earlier run; otherwise they are removed.
+
+    Raises:
+        FusionlabError: the journal cannot be used.
+    """
+
+    def __init__(self, output: Path, *, resume: bool) -> None:
+        self.output = output
+        self.problem = ""
+        """Why images could not be saved any more; empty if they could."""
+        self._journal = Journal(output / JOURNAL)
+        lines = self._journal.read()
+        self._keys = {line["file"]: line["key"] for line in lines if {"file", "key"} <= line.keys()}
+        if lines and not resume:
+            for file in self._keys:
+                (output / FOLDER / file).unlink(missing_ok=True)
+            self._keys = {}
+            self._journal.replace([])
+
+    def has(self, label: str, sample: str, key: str) -> bool:
+        """Return whether the image of a row and a sample is kept, made as `key` says."""
+        paths = [image_path(self.output, label, sample, depth) for depth in (8, 32)]
+        return any(self._keys.get(self._name(path)) == key and path.is_file() for path in paths)
+
+    def save(self, label: str, sample: str, key: str, image: NDArray[Any]) -> None:
+        """Write the scored image `(H, W)` of a row and a sample without loss.
+
+        Several threads may do so. If an image cannot be written, `problem` says why.
+        """
+        path = image_path(self.output, label, sample, depth_of_array(image.dtype))
+        try:
+            make_folder(path.parent)
+            with atomic_write_all({path: encode_image(image, path, format_of(path))}):
+                pass
+            self._journal.append({"file": self._name(path), "key": key})
+        except FusionlabError as error:
+            self.problem = str(error)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.output / FOLDER).as_posix()
+
+
+def saved_rows(output: Path) -> dict[str, Path]:
+    """Return label -> folder of the rows whose images were kept.
+
+    Raises:
+        FusionlabError: there are none (code `no-images`).
+    """
+    root = output / FOLDER
+    folders = sorted(folder for folder in root.rglob("*") if folder.is_dir())
+    rows = {
+        "/".join(map(unquote, folder.relative_to(root).parts)): folder
+        for folder in folders
+        if images_by_stem(folder)
+    }
+    if not rows:
+        raise FusionlabError(
+            f"there are no images in {root}; the evaluation has to save its images",
+            code="no-images",
+            option="save_images",
+            path=root,
+        )
+    return rows
