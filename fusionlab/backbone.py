@@ -96,6 +96,9 @@ class Backbone(nn.Module, ABC):
     domain: ClassVar[Literal["features", "pixels"]] = "features"
     """What `encode` returns: features, or the image itself (`"pixels"`), as one channel of gray
     levels 0..255 at full resolution. Pixel strategies run only on the latter."""
+    saves: ClassVar[Literal["clip", "minmax"] | None] = None
+    """The range policy with which the program of its authors saves an image, whatever the strategy;
+    it is what the range policy `own` means. None: the strategy says."""
 
     card: Card | None = None
     """The card of the loaded weights; None for random weights, or where there are none."""

@@ -75,8 +75,10 @@ class Fusion:
             it is frozen and moved to the device.
         strategy: a strategy, or its name with parameters; None takes the default.
         range_policy: how the decoded image becomes displayable, see
-            `fusionlab.imaging.range_policy`. `auto` clips for strategies that declare convexity and
-            normalizes from minimum to maximum for all others; None returns the decoded floats.
+            `fusionlab.imaging.range_policy`. `auto` takes what a pixel strategy declares;
+            otherwise it clips for strategies that declare convexity and normalizes from minimum to
+            maximum for all others. `own` takes what the backbone declares, or else the strategy:
+            how the program of its authors saves. None returns the decoded floats.
         scale: which values of a source are black and white: `full`, `minmax`, `percentile=1,99`
             or `LO,HI`; one for all sources or one for each, see `fusionlab.imaging.scale`.
         color: `per-channel`, `luma` or `gray`, see `fusionlab.imaging.color`.
@@ -102,7 +104,7 @@ class Fusion:
         backbone: Backbone | str | None = None,
         strategy: Strategy | str | None = None,
         *,
-        range_policy: RangePolicy | Literal["auto"] | None = "auto",
+        range_policy: RangePolicy | Literal["auto", "own"] | None = "auto",
         scale: str | Scale | Sequence[str | Scale] = "full",
         color: Color = "per-channel",
         device: str | torch.device = "cpu",
@@ -130,9 +132,13 @@ class Fusion:
         self.networks = (networks or nn.ModuleList()).to(self.device)
         self.backbone = backbone.freeze().to(self.device)
         self.strategy = strategy
-        self.range_policy: RangePolicy | None = (
-            self._automatic_range() if range_policy == "auto" else range_policy
-        )
+        self.range_policy: RangePolicy | None
+        if range_policy == "auto":
+            self.range_policy = self._automatic_range()
+        elif range_policy == "own":
+            self.range_policy = self.backbone.saves or self.strategy.saves
+        else:
+            self.range_policy = range_policy
         self.scale = parse_scales(scale)
         self.color: Color = color
         self.tile = tile
@@ -149,7 +155,13 @@ class Fusion:
         self._networks = deepcopy(self.networks).to(self._engine.dtype) if half else self.networks
 
     def _automatic_range(self) -> RangePolicy:
-        """Return what the range policy `auto` means for the strategy."""
+        """Return what the range policy `auto` means for the strategy.
+
+        The result of a pixel strategy is an image in gray levels, and a pixel that overshoots must
+        not change the contrast of all others.
+        """
+        if self.strategy.domain == "pixels":
+            return self.strategy.saves
         with attribute_errors_to(self.strategy):
             return "clip" if Law.CONVEXITY in self.strategy.laws else "minmax"
 

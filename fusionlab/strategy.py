@@ -154,6 +154,11 @@ class Strategy(ABC):
 
     A pixel strategy runs on a backbone whose domain is `"pixels"`: its features are one channel,
     the image in gray levels 0..255. A learned backbone is refused."""
+    saves: ClassVar[Literal["clip", "minmax"]] = "clip"
+    """The range policy with which the program of its authors saves an image.
+
+    It is what the range policy `own` means, unless the backbone declares another one. Pixel
+    strategies are saved like this by default, too."""
     roles: ClassVar[tuple[str, ...]] = ()
     """What each source must be, where their order means something: `("infrared", "visible")`."""
 

@@ -37,6 +37,7 @@ class DenseFuse(Backbone):
     """
 
     levels = (Level(channels=64, stride=1),)
+    saves = "minmax"
     receptive_field = (4, 4)  # four 3x3 layers on the way in, four on the way out
     trainable = True
 

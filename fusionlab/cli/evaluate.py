@@ -64,9 +64,10 @@ Ctrl-C.
 @click.option(
     "--range",
     "range_policy",
-    type=click.Choice(["clip", "minmax", "auto"]),
-    help="How results become displayable, the same for all rows that are fused here; 'auto' is "
-    "refused, because it would differ between strategies.  [default: minmax]",
+    type=click.Choice(["clip", "minmax", "own", "auto"]),
+    help="How results become displayable, the same for all rows that are fused here; or 'own': for "
+    "each row as the program of its authors saves. 'auto' is refused, because it depends on the "
+    "laws of the strategy.  [default: minmax]",
 )
 @click.option(
     "--scale",

@@ -96,11 +96,11 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 @click.option(
     "--range",
     "range_policy",
-    type=click.Choice(["auto", "clip", "minmax"]),
+    type=click.Choice(["auto", "clip", "minmax", "own"]),
     default="auto",
     show_default=True,
-    help="How the result becomes displayable: clipped to black and white, min-max normalized, or "
-    "whichever suits the strategy.",
+    help="How the result becomes displayable: clipped to black and white, min-max normalized, "
+    "whichever suits the strategy, or as the program of the method's authors does ('own').",
 )
 @click.option(
     "--depth",

@@ -21,9 +21,9 @@ def check_settings(backbone: object, strategy: object, range_policy: object, col
     ):
         if not (argument is None or isinstance(argument, str | kind)):
             raise FusionlabError(f"the {role} must be a name or an instance, got {argument!r}")
-    if range_policy not in (None, "auto", *get_args(RangePolicy)):
+    if range_policy not in (None, "auto", "own", *get_args(RangePolicy)):
         raise FusionlabError(
-            f"the range policy must be auto, clip, minmax or None, got {range_policy!r}"
+            f"the range policy must be auto, clip, minmax, own or None, got {range_policy!r}"
         )
     if color not in get_args(Color):
         raise FusionlabError(
@@ -43,6 +43,7 @@ def check_method(
     """
     _check_domains(backbone, strategy)
     _check_shared_weights(strategy)
+    _check_saves(backbone, strategy)
     if not hasattr(backbone, "receptive_field"):
         raise FusionlabError(
             f"the backbone {type(backbone).__name__} must define its `receptive_field`: how many "
@@ -129,6 +130,20 @@ def _check_domains(backbone: Backbone, strategy: Strategy) -> None:
             code="pixel-strategy",
             option="backbone",
         )
+
+
+def _check_saves(backbone: Backbone, strategy: Strategy) -> None:
+    """Refuse an unknown range policy as what the program of the authors saves with."""
+    for role, part, accepted in (
+        ("backbone", backbone, (None, *get_args(RangePolicy))),
+        ("strategy", strategy, get_args(RangePolicy)),
+    ):
+        if part.saves not in accepted:
+            raise FusionlabError(
+                f"`saves` of the {role} {type(part).__name__} must be one of "
+                f"{', '.join(map(repr, accepted))}, got {part.saves!r}",
+                code="saves",
+            )
 
 
 def _check_shared_weights(strategy: Strategy) -> None:

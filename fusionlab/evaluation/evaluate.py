@@ -12,7 +12,7 @@ import torch
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import LUMINANCE
-from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike
+from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike, TablePolicy
 from fusionlab.evaluation.metric import choose_metrics
 from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.result_folder import FolderMethod
@@ -20,7 +20,6 @@ from fusionlab.evaluation.saved_images import SavedImages
 from fusionlab.evaluation.score_journal import check_output_folder
 from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.evaluation.scoring import ScoringRun, ScoringSettings
-from fusionlab.imaging.range_policy import RangePolicy
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.presets import preset_methods, preset_settings, published_rows
@@ -40,7 +39,7 @@ def evaluate(
     *,
     against: str | None = None,
     preset: str | None = None,
-    range_policy: RangePolicy | None = None,
+    range_policy: TablePolicy | None = None,
     scale: str | Scale | Sequence[str | Scale] = "full",
     baselines: bool = True,
     output: str | Path | None = None,
@@ -76,7 +75,8 @@ def evaluate(
         preset: name of a preset, such as `"paper"`, that sets methods, metrics, parameters and the
             range policy, and adds its published rows; other arguments take precedence.
         range_policy: how results become displayable, one for all rows: `"clip"` or `"minmax"`
-            (default).
+            (default); or `"own"`: for each row as the program of its authors saves, which its
+            backbone or strategy declares. Where the rows differ, the table has a column for it.
         scale: which values of the sources are black and white, for the fusion and the metrics.
         baselines: add the same strategy on pixels to every strategy on a learned backbone, and
             compare the two: the gain of the network.
@@ -218,7 +218,8 @@ def _reported(
 def _describe_range(policy: str, rows: Sequence[Method]) -> str:
     """Return the range policy of the rows that are fused here."""
     has_files = any(isinstance(row, FolderMethod) for row in rows)
-    return f"{policy}; files as they are" if has_files else policy
+    text = "own: as the program of the authors of each method saves" if policy == "own" else policy
+    return f"{text}; files as they are" if has_files else text
 
 
 def _published_note(policy: str, settings: Mapping[str, object], items: int, images: int) -> str:

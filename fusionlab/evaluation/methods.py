@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from fusionlab.runs.record import describe_method
 from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.strategy import LearnedStrategy, Strategy
 
+TablePolicy = RangePolicy | Literal["own"]
+"""The range policy of a table: one for all rows, or for each row what its method declares."""
+
 MethodLike = str | Strategy | Fusion | Path
 """What `evaluate` takes for one row: a name, a strategy, a fusion, or a folder of results."""
 
@@ -42,6 +45,10 @@ class Method(Protocol):
     @property
     def baseline(self) -> str | None:
         """The label of the same strategy on the baseline backbone, if there is such a row."""
+
+    @property
+    def range_policy(self) -> RangePolicy | None:
+        """How its images become displayable; None for files, which are scored as they are."""
 
     def describe(self) -> dict[str, Any]:
         """Return everything that its images depend on, as plain JSON."""
@@ -65,6 +72,11 @@ class FusionMethod:
     fusion: Fusion
     plugins: Plugins
     baseline: str | None = None
+
+    @property
+    def range_policy(self) -> RangePolicy | None:
+        """The range policy of the fusion."""
+        return self.fusion.range_policy
 
     def describe(self) -> dict[str, Any]:
         """Return what a record says about the fusion, and the hashes of its code.
@@ -103,7 +115,8 @@ class MethodBuilder:
     Args:
         plugins: the plugins that offer strategies and backbones.
         preset: replaces the defaults of the strategies' parameters.
-        range_policy: one for all rows.
+        range_policy: one for all rows, or `own`: the one that the method of each row declares. A
+            baseline has that of the row it is compared with.
         scale: which values of the sources are black and white, as for a `Fusion`.
         device: where to compute.
         baselines: add a row for the same strategy on the baseline backbone to every strategy on a
@@ -115,16 +128,16 @@ class MethodBuilder:
 
     plugins: Plugins
     preset: str | None = None
-    range_policy: RangePolicy = "minmax"
+    range_policy: TablePolicy = "minmax"
     scale: Sequence[str | Scale] = ("full",)
     device: str | torch.device = "cpu"
     baselines: bool = True
 
     def __post_init__(self) -> None:
-        if self.range_policy not in get_args(RangePolicy):
+        if self.range_policy not in ("own", *get_args(RangePolicy)):
             raise FusionlabError(
-                f"a table needs one range policy for all rows, clip or minmax; got "
-                f"{self.range_policy!r}, which depends on the strategy",
+                "a table needs one range policy for all rows, clip or minmax, or what each method "
+                f"declares as its own; got {self.range_policy!r}",
                 code="range-policy",
                 option="range_policy",
             )
@@ -145,23 +158,19 @@ class MethodBuilder:
                 different rows have one label (code `duplicate-label`).
         """
         backbones: dict[str, Backbone] = {}  # by name: rows share them, and the feature cache
-        rows: list[Method] = []
-        baselines: list[Method] = []
+        rows: list[tuple[FusionMethod | FolderMethod, FusionMethod | None]] = []
         for given_label, method in _labeled(methods):
             if isinstance(method, Path):
-                rows.append(FolderMethod.find(given_label or method.name, method, samples))
+                folder = FolderMethod.find(given_label or method.name, method, samples)
+                rows.append((folder, None))
                 continue
             fusion = self._fusion(method, backbones)
-            baseline = self._baseline(fusion, backbones)
-            if baseline is not None:
-                baselines.append(baseline)
             label = given_label or method_id(
                 fusion.backbone, fusion.strategy, self.plugins, omit_defaults=True
             )
-            rows.append(
-                FusionMethod(label, fusion, self.plugins, baseline.label if baseline else None)
-            )
-        return _unique([*rows, *baselines])
+            row = FusionMethod(label, fusion, self.plugins)
+            rows.append((row, self._baseline(fusion, backbones)))
+        return _unique(_with_baselines(rows))
 
     def _fusion(self, method: str | Strategy | Fusion, backbones: dict[str, Backbone]) -> Fusion:
         """Build the fusion of one row with the settings of the table."""
@@ -215,7 +224,7 @@ class MethodBuilder:
         baseline = Fusion(
             backbone,
             strategy,
-            range_policy=self.range_policy,
+            range_policy=fusion.range_policy,
             scale=self.scale,
             color="gray",
             device=self.device,
@@ -250,6 +259,29 @@ def _labeled(
         f"{methods!r}",
         code="not-a-method",
     )
+
+
+def _with_baselines(
+    rows: Sequence[tuple[FusionMethod | FolderMethod, FusionMethod | None]],
+) -> list[Method]:
+    """Return rows that name their baselines, and the baselines after them.
+
+    A baseline has the range policy of its row. Its label says so if there is a row of the same
+    method with another policy.
+    """
+    policies = {row.label: row.range_policy for row, _ in rows}
+    named_rows: list[Method] = []
+    baselines: list[Method] = []
+    for row, baseline in rows:
+        if baseline is None:
+            named_rows.append(row)
+            continue
+        label, policy = baseline.label, baseline.range_policy
+        if policies.setdefault(label, policy) != policy:
+            label = f"{label} ({policy})"
+        baselines.append(replace(baseline, label=label))
+        named_rows.append(replace(row, baseline=label))
+    return [*named_rows, *baselines]
 
 
 def _unique(rows: Sequence[Method]) -> list[Method]:

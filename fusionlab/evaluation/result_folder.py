@@ -49,6 +49,8 @@ class FolderMethod:
     pattern: str
     files: Mapping[str, Sequence[Path]]
     baseline: str | None = None
+    range_policy: None = None
+    """Unknown: that of the program that made them."""
 
     @classmethod
     def find(cls, label: str, folder: Path, samples: Sequence[str]) -> FolderMethod:

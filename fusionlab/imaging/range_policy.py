@@ -6,7 +6,10 @@ number in a table as much as the strategy does, so it is always an explicit choi
 * `clip` clamps values to 0..1;
 * `minmax` applies min-max normalization to each image, all its channels together: what the
   authors' program did, and with it Table II of the paper;
-* `auto`, resolved by `Fusion`: `clip` for a strategy that declares convexity, else `minmax`.
+* `auto`, resolved by `Fusion`: what a pixel strategy declares that its authors' program does
+  (`Strategy.saves`); for all other strategies `clip` if they declare convexity, else `minmax`;
+* `own`, resolved by `Fusion`: what the program of the authors does, as the backbone declares it
+  (`Backbone.saves`), or else the strategy.
 """
 
 from __future__ import annotations

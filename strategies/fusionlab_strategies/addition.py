@@ -29,6 +29,8 @@ class Addition(Strategy):
     doi:10.1109/ICCV.2017.505.
     """
 
+    saves = "minmax"
+
     @property
     def support(self) -> int:
         return 0

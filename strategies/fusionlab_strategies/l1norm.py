@@ -39,6 +39,8 @@ class L1Norm(ActivityStrategy):
     Reference: Eq. 5-7 of DenseFuse, doi:10.1109/TIP.2018.2887342.
     """
 
+    saves = "minmax"
+
     def activity(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the l1-norm over the channels, `(k, N, 1, h, w)`."""
         import torch

@@ -46,8 +46,8 @@ class LaplacianPyramid(Strategy):
 
     Where magnitudes tie, to one part in 10^9, the result is the mean of the tied details: neither
     the order of the sources nor rounding decides between opposite ones. The result may leave the
-    range of the sources; `range_policy=clip` cuts it off there, as fusion programs do when they
-    save 8 bits.
+    range of the sources; by default it is clipped to black and white, as fusion programs do when
+    they save 8 bits.
 
     A level needs 3 pixels in both directions to be reduced; a smaller image gets fewer levels, and
     one of 1 or 2 rows or columns is the mean of the sources. All arithmetic is in float64.

@@ -181,6 +181,24 @@ def test_a_report_prints_its_settings_problems_and_tables(image_set):
     assert repr(report) == "<Report: 1 methods, 3 images, 1 metrics>"
 
 
+def test_the_table_shows_the_range_policies_of_the_rows_where_they_differ(image_set, tmp_path):
+    results = tmp_path / "theirs"
+    results.mkdir()
+    iio.imwrite(results / "one.png", np.full((24, 30), 9, dtype=np.uint8))
+    methods = ["identity/mean", "identity/addition", {"Theirs": results}]
+    report = fusionlab.evaluate(image_set, methods, "brightness", range_policy="own")
+    assert report.range_policies == {
+        "identity/mean": "clip",
+        "identity/addition": "minmax",
+        "Theirs": None,
+    }
+    table = report.tables[0]
+    assert table.heads[:2] == ("method", "range")
+    assert [row[1].text for row in table.rows] == ["clip", "minmax", "as is"]
+    one_policy = fusionlab.evaluate(image_set, "identity/mean", "brightness", range_policy="own")
+    assert "range" not in one_policy.tables[0].heads
+
+
 def test_a_report_can_be_pickled(image_set):
     report = fusionlab.evaluate(image_set, "densefuse@1e2/mean", "brightness")
     copy = pickle.loads(pickle.dumps(report))

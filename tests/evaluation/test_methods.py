@@ -61,6 +61,25 @@ def test_a_range_policy_that_depends_on_the_strategy_is_refused():
     assert (refused.value.code, refused.value.option) == ("range-policy", "range_policy")
 
 
+def test_with_own_each_row_has_the_range_policy_that_its_method_declares():
+    rows = build(["densefuse@1e2/l1norm", "laplacian_pyramid"], range_policy="own")
+    assert {row.label: row.range_policy for row in rows} == {
+        "densefuse@1e2/l1norm": "minmax",
+        "identity/laplacian_pyramid": "clip",
+        "identity/l1norm": "minmax",
+    }
+
+
+def test_with_own_a_baseline_has_the_range_policy_of_its_row():
+    """Otherwise the gain would be that of another range policy."""
+    rows = build(["densefuse@1e2/mean", "identity/mean"], range_policy="own")
+    assert [(row.label, row.range_policy, row.baseline) for row in rows] == [
+        ("densefuse@1e2/mean", "minmax", "identity/mean (minmax)"),
+        ("identity/mean", "clip", None),
+        ("identity/mean (minmax)", "minmax", None),
+    ]
+
+
 def test_a_method_without_a_slash_is_refused():
     with pytest.raises(FusionlabError, match="BACKBONE.*/STRATEGY.*got 'addition'"):
         build("addition")

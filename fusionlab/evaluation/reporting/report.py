@@ -57,6 +57,8 @@ class Report:
     ) -> None:
         self.descriptions = {method.label: method.describe() for method in methods}
         """Label -> everything that the images of the method depend on."""
+        self.range_policies = {method.label: method.range_policy for method in methods}
+        """Label -> range policy of the row; None for files, which are scored as they are."""
         self.scores = scores
         self.rows = rows
         self.settings = settings
@@ -110,7 +112,7 @@ class Report:
     def tables(self) -> list[Table]:
         """The tables, the means first."""
         metrics, digits = self.scores.metrics, self.digits
-        tables = [means_table(self.scores, digits)]
+        tables = [means_table(self.scores, digits, self.range_policies)]
         if self.gains:
             title = "Gain over the baseline"
             tables.append(differences_table(title, self.gains, metrics, digits))

@@ -41,11 +41,21 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def means_table(scores: Scores, digits: int) -> Table:
+def means_table(
+    scores: Scores, digits: int, range_policies: Mapping[str, str | None] | None = None
+) -> Table:
     """Return means and deviations, the best and second of each metric marked, and mean ranks.
 
-    The last column is the mean of a method's ranks over the metrics that have a direction.
+    The last column is the mean of a method's ranks over the metrics that have a direction. Where
+    the range policies of the rows that were fused here differ, the second column shows them.
+
+    Args:
+        scores: the values.
+        digits: decimals shown.
+        range_policies: label -> range policy; None for files.
     """
+    policies = range_policies or {}
+    differ = len({policy for policy in policies.values() if policy}) > 1
     means = scores.means()
     texts = _format(means, digits)
     deviations = _format(scores.deviations(), digits, decimals_of=means)
@@ -54,6 +64,7 @@ def means_table(scores: Scores, digits: int) -> Table:
     rows = [
         (
             Cell(label),
+            *([Cell(policies[label] or "as is")] if differ else []),
             *(
                 Cell(text, "" if deviation == MISSING else f"±{deviation}", mark)
                 for text, deviation, mark in zip(texts[i], deviations[i], marks[i], strict=True)
@@ -64,7 +75,7 @@ def means_table(scores: Scores, digits: int) -> Table:
     ]
     return Table(
         "Means over the images, ± their standard deviation",
-        ("method", *map(_head, scores.metrics), "rank ↓"),
+        ("method", *(["range"] if differ else []), *map(_head, scores.metrics), "rank ↓"),
         tuple(rows),
         (_count_note(scores),),
     )

@@ -22,8 +22,8 @@ from fusionlab.plugins.host import installed
 class Row:
     """A method that has been scored already."""
 
-    def __init__(self, label, baseline=None):
-        self.label, self.baseline = label, baseline
+    def __init__(self, label, baseline=None, range_policy="clip"):
+        self.label, self.baseline, self.range_policy = label, baseline, range_policy
 
     def describe(self):
         return {"method": self.label}
