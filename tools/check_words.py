@@ -180,6 +180,8 @@ ALLOWED = (
     Allowed("*", r"\.cancelled\(\)", "method of concurrent.futures.Future"),
     Allowed("*", r"\.writeable\b|\bsetflags\b.*", "flag of numpy arrays"),
     Allowed("*", r"examples/picture\.py", "name of a script"),
+    Allowed("fusionlab/cli/evaluate.py", r'"--save-pictures"', "hidden alias of --save-images"),
+    Allowed("tests/evaluation/*", r'"--save-pictures"', "test of the alias"),
     Allowed("docs/decisions/0018-*", r"`[^`]*`", "the table of old and new names"),
     Allowed("CHANGELOG.md", r"`[^`]*`", "names as they were"),
 )
