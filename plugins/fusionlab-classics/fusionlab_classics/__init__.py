@@ -10,4 +10,11 @@ from fusionlab import StrategyRef, hookimpl
 
 @hookimpl
 def fusionlab_strategies() -> list[StrategyRef]:
-    return []
+    here = __name__
+    return [
+        StrategyRef(
+            "msvd",
+            f"{here}.msvd:MSVD",
+            "Merge 2x2 blocks in the singular vectors of each image, the strongest detail first.",
+        ),
+    ]
