@@ -357,22 +357,32 @@ class LearnedStrategy(Strategy):
         It merges features `(k, N, C, h, w)` into `(N, C, h, w)`, with C = `level.channels`.
         """
 
-    @abstractmethod
     def losses(
         self,
-        fused: Tensor,
-        sources: Tensor,
-        merged: Sequence[Tensor],
-        features: Sequence[Tensor],
+        fused: Tensor,  # noqa: ARG002  # for others
+        sources: Tensor,  # noqa: ARG002  # for others
+        merged: Sequence[Tensor],  # noqa: ARG002  # for others
+        features: Sequence[Tensor],  # noqa: ARG002  # for others
     ) -> Mapping[str, Tensor]:
         """Return named scalars, whose sum a training minimizes.
+
+        A strategy whose networks are not trained on image sets, but by a program of its package,
+        does not implement this.
 
         Args:
             fused: the decoded images, `(N, 1, H, W)`, around 0..1.
             sources: `(k, N, 1, H, W)` in 0..1.
             merged: the outputs of the networks, `(N, C, h, w)` for each level.
             features: their inputs, `(k, N, C, h, w)` for each level.
+
+        Raises:
+            FusionlabError: the strategy has no such losses (code `not-trainable`).
         """
+        raise FusionlabError(
+            f"the networks of {type(self).__name__} are not trained on image sets; the README of "
+            "its package says how they are trained",
+            code="not-trainable",
+        )
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
         """Merge features with the network of the scene.

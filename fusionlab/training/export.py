@@ -14,10 +14,8 @@ from safetensors.torch import save
 
 import fusionlab
 from fusionlab.checkpoint import Card, load_weights
-from fusionlab.parameters import describe
 from fusionlab.storage.atomic import atomic_write_all
 from fusionlab.storage.hashing import sha256_of_bytes
-from fusionlab.training.learned_strategy import StrategyTrainer
 from fusionlab.training.trainer import Trainer
 
 
@@ -74,22 +72,12 @@ def export_weights(
             "torch": str(torch.__version__),
             "device": str(trainer.device),
         },
-        strategy=_strategy_facts(trainer, strategy),
+        strategy=trainer.strategy_facts(strategy),
     )
     with atomic_write_all({path: content, Card.path_of(path): card.to_json().encode()}):
         pass
     load_weights(deepcopy(trainer.module), path)
     return card
-
-
-def _strategy_facts(trainer: Trainer, name: str) -> dict[str, Any] | None:
-    if not isinstance(trainer, StrategyTrainer):
-        return None
-    return {
-        "name": name,
-        "parameters": describe(trainer.strategy),
-        "backbone_sha256": trainer.backbone.card and trainer.backbone.card.sha256,
-    }
 
 
 def _commit() -> str:

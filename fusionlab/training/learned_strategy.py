@@ -119,6 +119,14 @@ class StrategyTrainer(Trainer):
             "weights to start from": self.initial_sha256,
         }
 
+    def strategy_facts(self, name: str) -> dict[str, Any]:
+        """Return name and parameters of the strategy, and the SHA-256 of its backbone."""
+        return {
+            "name": name,
+            "parameters": parameters.describe(self.strategy),
+            "backbone_sha256": self.backbone.card and self.backbone.card.sha256,
+        }
+
     def _losses(self, networks: nn.Module, sources: Tensor) -> Mapping[str, Tensor]:
         """Fuse sources `(k, N, 1, H, W)` as the engine does, and return the strategy's losses."""
         k, count = sources.shape[:2]

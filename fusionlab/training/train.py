@@ -18,7 +18,7 @@ from fusionlab.checkpoint import Card
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.scale import Scale, parse_scales
-from fusionlab.plugins.factory import build_backbone, build_networks
+from fusionlab.plugins.factory import build_backbone, build_networks, default_backbone
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.loading import backbone_class
 from fusionlab.plugins.method_names import method_id
@@ -227,7 +227,7 @@ def strategy_run(
         folder: the folder of the run, locked as long as the block lasts.
         settings: everything else that decides the result; None: the defaults.
         validation: a held-out image set; empty: every tenth image of `data`.
-        backbone: name of the backbone, with a tag; empty: the default of the installed plugins.
+        backbone: name of the backbone, with a tag; empty: the one that `Fusion` takes.
         scale: which values of the sources are black and white, see `fusionlab.imaging.scale`.
         device: where to compute: `cpu`, `cuda`, `cuda:1`, ...
         tensorboard: also log for TensorBoard.
@@ -247,7 +247,7 @@ def strategy_run(
             code="not-trainable",
         )
     place = available_device(device)
-    frozen = build_backbone(backbone or plugins.default("backbone"), plugins)
+    frozen = build_backbone(backbone or default_backbone(strategy, plugins), plugins)
     networks, strategy, parent = _networks(strategy, frozen, plugins, settings.seed)
     samples = _load_samples(data, validation, parse_scales(scale), reading)
     with folder.locked():

@@ -91,7 +91,10 @@ class Trainer(ABC):
             if settings.ema_decay
             else None
         )
-        self.optimizer = torch.optim.Adam(module.parameters(), lr=settings.learning_rate_at(0))
+        self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
+            module.parameters(), lr=settings.learning_rate_at(0)
+        )
+        """Subclasses may replace it by another one."""
         self.iteration = 0
         self.loss_sums = torch.zeros(len(terms), dtype=torch.float64, device=device)
         self.loss_count = 0
@@ -130,6 +133,10 @@ class Trainer(ABC):
     @abstractmethod
     def identity(self) -> dict[str, str | None]:
         """Return what must be the same when a run is resumed, besides its settings."""
+
+    def strategy_facts(self, name: str) -> dict[str, Any] | None:  # noqa: ARG002  # for others
+        """Return what the card says about the learned strategy `name`; None for backbones."""
+        return None
 
     # ------------------------------------------------------------------ running
 

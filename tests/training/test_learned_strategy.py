@@ -301,6 +301,17 @@ def test_losses_that_cannot_be_minimized_are_refused(tmp_path, losses):
     assert caught.value.code == "invalid-losses"
 
 
+def test_a_strategy_that_its_own_package_trains_is_refused(tmp_path):
+    @dataclass(frozen=True)
+    class Elsewhere(LearnedStrategy):
+        def network(self, level):
+            return Mixed(level.channels)
+
+    with pytest.raises(FusionlabError, match="the README of its package says how") as caught:
+        make(tmp_path, strategy=Elsewhere())
+    assert caught.value.code == "not-trainable"
+
+
 def test_networks_without_parameters_are_refused(tmp_path):
     class Empty(Blend):
         def network(self, level):

@@ -74,6 +74,21 @@ def test_a_strategy_is_trained_exported_and_resumed(tmp_path, pairs):
     assert after.strategy["parameters"] == f"checkpoint=mine-{card.sha256[:8]}"
 
 
+@dataclass(frozen=True)
+class WeightedPixels(Weighted):
+    """The same, on images only."""
+
+    domain = "pixels"
+
+
+def test_a_pixel_strategy_is_trained_on_the_backbone_that_fuses_with_it(tmp_path, pairs):
+    settings = StrategySettings(size=8, iterations=1, batch=2)
+    card = train_strategy(WeightedPixels(), [pairs], tmp_path / "mine", settings)
+    assert card.backbone == "identity"
+    strategy = WeightedPixels(checkpoint=str(tmp_path / "mine/mine.safetensors"))
+    assert Fusion(strategy=strategy).networks is not None
+
+
 def test_what_cannot_be_trained_is_refused_before_an_image_is_decoded(tmp_path, pairs):
     for settings, code in (
         (replace(SETTINGS, batch=100), "too-few-images"),
