@@ -18,6 +18,7 @@ except ModuleNotFoundError:
     pytest.exit("fusionlab is not installed: README.md has the command that installs it", 2)
 
 from fusionlab.hookspecs import GROUP
+from fusionlab.plugins import host
 from fusionlab.plugins.host import installed
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -54,6 +55,17 @@ def _clean_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     installed.cache_clear()
     yield
+    installed.cache_clear()
+
+
+@pytest.fixture
+def only_what_ships(_clean_environment, monkeypatch):
+    """Hide the packages that a developer has installed beside `fusionlab-imaging`."""
+    find = host._entry_points
+    others = {point.dist.name for point in find()} - {"fusionlab-imaging"}
+    monkeypatch.setattr(
+        host, "_entry_points", lambda: [p for p in find() if p.dist.name not in others]
+    )
     installed.cache_clear()
 
 

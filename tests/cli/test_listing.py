@@ -110,6 +110,7 @@ def test_as_json_it_is_the_same_table(command):
     assert len({tuple(row) for row in rows}) == 1  # the same columns in every row
 
 
+@pytest.mark.usefixtures("only_what_ships")
 def test_as_json_a_table_without_rows_is_empty():
     result = CliRunner().invoke(main, ["--no-plugin", "fusionlab-imaging", "strategies", "--json"])
     assert (result.exit_code, json.loads(result.stdout)) == (0, [])

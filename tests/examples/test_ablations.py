@@ -62,6 +62,7 @@ def test_the_sweep_has_the_row_that_an_evaluation_has(ablate):
     assert iio.imread(output / "radius_sweep.png").std() > 0
 
 
+@pytest.mark.usefixtures("only_what_ships")
 def test_every_strategy_that_fits_has_a_row_and_a_column(ablate, mixed, install):
     code = """
         from dataclasses import dataclass

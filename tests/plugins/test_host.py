@@ -122,6 +122,7 @@ def test_a_blocked_plugin_is_never_imported(install, monkeypatch):
     assert not installed().warnings
 
 
+@pytest.mark.usefixtures("only_what_ships")
 def test_what_ships_is_blocked_like_any_other():
     assert run("--no-plugin", "fusionlab-imaging", "strategies").stdout == ""
 
