@@ -13,6 +13,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
     here = __name__
     return [
         StrategyRef(
+            "cbf",
+            f"{here}.cbf:CBF",
+            "Weight each source by the detail that a cross bilateral filter takes out of it.",
+        ),
+        StrategyRef(
             "msvd",
             f"{here}.msvd:MSVD",
             "Merge 2x2 blocks in the singular vectors of each image, the strongest detail first.",
