@@ -27,10 +27,14 @@ def test_identity_and_addition_give_the_min_max_normalized_sum_bit_for_bit(pairs
         assert np.array_equal(fusion([infrared, visible]), expected), name
 
 
+SMALLEST, ALL = 5, 20  # pairs; the smallest five have a thirteenth of all pixels
+
+
+@pytest.mark.parametrize("count", [SMALLEST, pytest.param(ALL, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("strategy", "oracle"), [("addition", "addition_1e2"), ("l1norm,r=0", "l1norm_r0_1e2")]
 )
-def test_our_weights_give_the_images_of_table_2(shared, pairs, strategy, oracle):
+def test_our_weights_give_the_images_of_table_2(shared, pairs, strategy, oracle, count):
     """With our own weights: within 2 of 255 gray levels on average.
 
     Retraining changes single images by about one level; another range policy changes them by
@@ -42,8 +46,9 @@ def test_our_weights_give_the_images_of_table_2(shared, pairs, strategy, oracle)
             fusion([infrared, visible]).astype(int)
             - read_image(shared / "oracle/table2" / oracle / name).pixels
         ).mean()
-        for name, infrared, visible in pairs
+        for name, infrared, visible in sorted(pairs, key=lambda pair: pair[1].size)[:count]
     ]
+    assert len(differences) == count
     assert np.mean(differences) < 2
 
 
@@ -53,15 +58,23 @@ def shipped(request):
     return Fusion(f"densefuse@{request.param}").backbone
 
 
-def test_the_shipped_weights_reconstruct_unseen_images(pairs, shipped):
+@pytest.mark.parametrize(
+    "edge", [192, pytest.param(None, marks=pytest.mark.slow)], ids=["center", "whole"]
+)
+def test_the_shipped_weights_reconstruct_unseen_images(pairs, shipped, edge):
     """The target was 0.056 gray levels on the visible images; the authors' kernels reach 0.035.
 
-    Every fourth pair, to save time; `docs/training.md` has the figures of all.
+    The center of every fourth pair, to save time; `docs/training.md` has the figures of all. The
+    centers have more detail: 0.011 to 0.036 gray levels, whole images 0.010 to 0.032.
     """
     errors = []
     for _, _, visible in pairs[::4]:
+        if edge:
+            top, left = ((length - edge) // 2 for length in visible.shape)
+            visible = visible[top : top + edge, left : left + edge]  # noqa: PLW2901
         image = torch.from_numpy(visible)[None, None] / 255
-        errors.append(255 * (shipped(image) - image).abs().mean().item())
+        with torch.no_grad():
+            errors.append(255 * (shipped(image) - image).abs().mean().item())
     assert np.mean(errors) < 0.056
 
 

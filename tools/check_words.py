@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from io import StringIO
 from pathlib import Path
 
@@ -154,6 +155,15 @@ PROSE = {
 }
 """Phrases of comments, docstrings, messages and pages that are better said otherwise."""
 
+# What a whole file is searched for first: most have none of it. `BRITISH` without spaces never
+# looks beyond one run of letters, digits and `_`, except for what `\bgrey` finds, too.
+SPACED = "|".join(pattern for pattern in BRITISH if " " in pattern)
+ANY_BRITISH = re.compile("|".join(BRITISH), re.IGNORECASE)
+ANY_NAME = re.compile("|".join(PYTHON_NAMES))
+ANY_PHRASE = re.compile(
+    rf"\b(?:{'|'.join(PROSE)})"
+)  # each begins a word; one test skips most places
+
 
 @dataclass(frozen=True)
 class Allowed:
@@ -218,25 +228,42 @@ def check_file(name: str, text: str) -> Iterator[Finding]:
     """
     if any(fnmatch(name, pattern) for pattern in SKIPPED):
         return
-    lines = [name, *text.splitlines()]  # the name counts as line 0
+    text = f"{name}\n{text}"  # the name counts as line 0
+    words = set(re.findall(r"\w+", text))
+    misspelled = any(map(_is_british, words)) or re.search(SPACED, text, re.IGNORECASE)
+    renamed = name.endswith(".py") and any(map(_is_replaced_name, words))
+    rephrased = ANY_PHRASE.search(text)
+    if not (misspelled or renamed or rephrased):
+        return  # splitting code and searching line by line takes most of the time
+    lines = text.splitlines()
     names: list[tuple[int, str]] = []
     prose = list(enumerate(lines))
-    if name.endswith(".py"):
-        names, prose = _split_python(text)
+    if name.endswith(".py") and (renamed or rephrased):
+        names, prose = _split_python(text.partition("\n")[2])
     searches = (
-        ("spelling", BRITISH, enumerate(lines), re.IGNORECASE),
+        ("spelling", BRITISH, enumerate(lines) if misspelled else (), re.IGNORECASE),
         ("name", {rf"^(?:{word})$": better for word, better in PYTHON_NAMES.items()}, names, 0),
-        ("prose", PROSE, prose, 0),
+        ("prose", PROSE, prose if rephrased else (), 0),
     )
-    for kind, words, places, flags in searches:
-        any_word = re.compile("|".join(words), flags)  # most lines have none
+    for kind, patterns, places, flags in searches:
+        any_word = re.compile("|".join(patterns), flags)  # most lines have none
         for number, line in places:
             if not any_word.search(line):
                 continue
-            for pattern, better in words.items():
+            for pattern, better in patterns.items():
                 for match in re.finditer(pattern, line, flags):
                     if not _allowed(name, lines[number], match[0]):
                         yield Finding(name, number, match[0], better, kind)
+
+
+@cache
+def _is_british(word: str) -> bool:
+    return ANY_BRITISH.search(word) is not None
+
+
+@cache
+def _is_replaced_name(word: str) -> bool:
+    return ANY_NAME.fullmatch(word) is not None
 
 
 def _split_python(text: str) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
