@@ -9,11 +9,12 @@ import torch
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import correlate1d
+from scipy.ndimage import correlate, correlate1d, maximum_filter
 
 from fusionlab import Fusion, FusionlabError, Scene
 from fusionlab.cli import main
-from fusionlab_strategies.laplacian_pyramid import LaplacianPyramid, expand_level, reduce_level
+from fusionlab_strategies.laplacian_pyramid import LaplacianPyramid
+from fusionlab_strategies.pyramids import expand_level, reduce_level
 
 KERNEL = np.array([0.05, 0.25, 0.4, 0.25, 0.05])
 
@@ -40,13 +41,26 @@ def expanded(image, shape):
     return filtered(with_zeros, 2 * KERNEL)
 
 
-def reference(images, levels):
+def strongest(parts):
+    return np.take_along_axis(parts, np.abs(parts).argmax(axis=0)[None], axis=0)[0]
+
+
+def consistent(parts):
+    """The source that has the largest 3x3 maximum at most of the 3x3 pixels around; no ties."""
+    maxima = maximum_filter(np.abs(parts), (1, 3, 3), mode="constant")
+    wins = maxima == maxima.max(axis=0)
+    votes = [correlate(win.astype(int), np.ones((3, 3), int), mode="constant") for win in wins]
+    winners = votes == np.max(votes, axis=0)
+    return (parts * winners).sum(axis=0) / winners.sum(axis=0)
+
+
+def reference(images, levels, select=strongest):
     gaussian, details = list(images), []
     while levels > len(details) and min(gaussian[0].shape) > 2:
         coarser = [filtered(image, KERNEL)[::2, ::2] for image in gaussian]
         pairs = zip(gaussian, coarser, strict=True)
         parts = np.stack([image - expanded(small, image.shape) for image, small in pairs])
-        details.append(np.take_along_axis(parts, np.abs(parts).argmax(axis=0)[None], axis=0)[0])
+        details.append(select(parts))
         gaussian = coarser
     fused = np.mean(gaussian, axis=0)
     for detail in reversed(details):
@@ -148,6 +162,20 @@ def test_the_filters_of_scipy_agree(k, levels, shape):
     )
 
 
+@pytest.mark.parametrize("shape", [(4, 5), (53, 61), (17, 200), (1, 9)])
+@pytest.mark.parametrize("k", [2, 3])
+def test_consistency_is_the_vote_of_the_neighbors(k, shape):
+    images = random_images(k, *shape)
+    expected = reference(images, 3, consistent)
+    np.testing.assert_allclose(fuse(images, levels=3, select="consistency"), expected, atol=1e-10)
+
+
+def test_the_authors_variant_with_a_vote_takes_two_sources():
+    with pytest.raises(FusionlabError) as refused:
+        fuse(random_images(3, 9, 9), select="consistency", variant="authors")
+    assert (refused.value.code, refused.value.option) == ("number-of-sources", "variant")
+
+
 def test_a_pinned_value():
     """Made by this program, after the tests above had passed."""
     images = torch.arange(2 * 21 * 30, dtype=torch.float32).view(2, 21, 30).sin() * 100 + 128
@@ -175,11 +203,16 @@ def test_it_looks_exactly_as_far_as_its_support(levels):
 
 @pytest.mark.parametrize("levels", [1, 3, 4])
 @pytest.mark.parametrize(("height", "width", "tile"), [(301, 233, 64), (90, 400, 37), (65, 66, 16)])
-def test_tiles_give_exactly_the_whole_image(height, width, tile, levels):
+@pytest.mark.parametrize(
+    "options", [{}, {"select": "consistency"}, {"select": "consistency", "variant": "authors"}]
+)
+def test_tiles_give_exactly_the_whole_image(height, width, tile, levels, options):
     """Tiles that begin anywhere on the grid; with the odd sizes that halving leaves."""
-    sources = list(random_images(3, height, width).astype(np.uint8))
+    k = 2 if "variant" in options else 3
+    sources = list(random_images(k, height, width).astype(np.uint8))
+    strategy = LaplacianPyramid(levels, **options)
     whole, tiled = (
-        Fusion("identity", LaplacianPyramid(levels), range_policy=None, tile=edge)(sources)
+        Fusion("identity", strategy, range_policy=None, tile=edge)(sources)
         for edge in (10**6, tile)
     )
     assert np.array_equal(whole, tiled)
@@ -230,7 +263,7 @@ def test_fuse_records_the_method_and_writes_what_the_reference_gives(folder):
     )
     assert result.exit_code == 0, result.output
     record = json.loads((folder / "fused.png.json").read_text())
-    assert record["method"] == "identity/laplacian_pyramid,levels=4,select=max"
+    assert record["method"] == "identity/laplacian_pyramid,levels=4,select=max,variant=corrected"
     expected = reference([iio.imread(source).astype(float) for source in sources], 4)
     fused = iio.imread("fused.png").astype(float)
     assert np.abs(fused - expected.clip(0, 255)).max() <= 0.5 + 1e-4

@@ -1,0 +1,255 @@
+"""Pyramids of images: two ways to halve and double them, and how coefficients are chosen.
+
+`merge_pyramids` takes the pyramids of k images apart, chooses coefficients level by level, averages
+the coarsest levels, and puts the result together again. Used by the Laplacian and the ratio
+pyramid, which differ in what a coefficient is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from fusionlab import FusionlabError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionlab import Scene
+
+CENTER = 0.4
+"""a, the weight of the center in the kernel (1/4 - a/2, 1/4, a, 1/4, 1/4 - a/2)."""
+
+TIE = 1e-9
+"""Magnitudes whose ratio is this close to 1 are tied: a thousand times the rounding of float64 in
+details of more than about 0.1 gray levels."""
+
+
+@dataclass(frozen=True)
+class PyramidFilters:
+    """How a level becomes the next coarser one, and back."""
+
+    reduce: Callable[[Tensor], Tensor]
+    """Halves maps `(..., h, w)` that `prepare` returned."""
+    expand: Callable[[Tensor, Sequence[int]], Tensor]
+    """Doubles maps to the size (h, w) of the finer level."""
+    prepare: Callable[[Tensor], Tensor]
+    """Extends a level before it is halved; it is cut to its size again in the end."""
+
+
+def merge_pyramids(
+    features: Tensor,
+    scene: Scene,
+    levels: int,
+    filters: PyramidFilters,
+    split: Callable[[Tensor, Tensor], Tensor],
+    select: Callable[[Tensor], Tensor],
+    join: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """Merge the pyramids of images `(k, N, C, h, w)` into an image `(N, C, h, w)`, in float64.
+
+    Args:
+        features: the images, or a tile of each.
+        scene: where the tile lies; all levels are sampled as those of the whole image.
+        levels: how often to halve the images; fewer where they are too small.
+        filters: how to halve and double.
+        split: (level, coarser level doubled) -> coefficients.
+        select: coefficients `(k, N, C, h, w)` -> those of the result.
+        join: (coarser level doubled, coefficients) -> level; undoes `split`.
+    """
+    from torch.nn.functional import pad
+
+    height, width = features.shape[-2:]
+    levels = _possible_levels(levels, scene.height or height, scene.width or width)
+    # start a tile at a pixel that all levels of the whole image have; what is put there lies
+    # within the support
+    above, left = scene.top % 2**levels, scene.left % 2**levels
+    level = features.double()
+    if above or left:
+        level = pad(level, (left, 0, above, 0))
+    chosen, sizes = [], []
+    for _ in range(levels):
+        sizes.append(level.shape[-2:])
+        level = filters.prepare(level)
+        coarser = filters.reduce(level)
+        chosen.append(select(split(level, filters.expand(coarser, level.shape[-2:]))))
+        level = coarser
+    fused: Tensor = reduce(lambda total, image: total + image, level) / len(level)
+    for coefficients, (rows, columns) in zip(reversed(chosen), reversed(sizes), strict=True):
+        fused = join(filters.expand(fused, coefficients.shape[-2:]), coefficients)
+        fused = fused[..., :rows, :columns]
+    return fused[..., above:, left:]
+
+
+def _possible_levels(wanted: int, height: int, width: int) -> int:
+    """Return how often an image can be halved: while both edges have at least 3 pixels."""
+    edge = min(height, width)
+    for level in range(wanted):
+        if edge < 3:
+            return level
+        edge = -(-edge // 2)
+    return wanted
+
+
+# ------------------------------------------------- which coefficients
+
+
+def largest(coefficients: Tensor, activity: Tensor | None = None) -> Tensor:
+    """Return the coefficients `(N, C, h, w)` whose activity is largest, of `(k, N, C, h, w)`.
+
+    The activity is the magnitude, if no other is given. Where activities tie, to one part in 10^9,
+    the result is the mean of the tied coefficients: neither the order of the sources nor rounding
+    decides between opposite ones.
+    """
+    activity = coefficients.detach().abs() if activity is None else activity
+    winners = (activity >= activity.amax(dim=0) * (1 - TIE)).to(coefficients)
+    return (coefficients * winners).sum(dim=0) / winners.sum(dim=0)
+
+
+def consistent(coefficients: Tensor, activity: Tensor | None = None) -> Tensor:
+    """Return the coefficients of the source that wins at most of the 3 x 3 pixels around.
+
+    At each pixel, the source with the largest maximum of the activity over 3 x 3 pixels gets a
+    vote, which tied sources share. The source with most votes among the 3 x 3 pixels around is
+    kept; for two sources this is the majority of Li, Manjunath and Mitra. Where votes tie, the
+    result is the mean. At the border, windows see the pixels inside the image.
+
+    Reference: Li, Manjunath and Mitra, Multisensor image fusion using the wavelet transform,
+    doi:10.1006/gmip.1995.1022.
+    """
+    from torch.nn.functional import avg_pool2d, max_pool2d
+
+    activity = coefficients.detach().abs() if activity is None else activity
+    planes = activity.flatten(0, 2)[:, None]
+    maxima = max_pool2d(planes, 3, stride=1, padding=1).view_as(activity)
+    winners = (maxima >= maxima.amax(dim=0) * (1 - TIE)).to(activity)
+    winners = winners / winners.sum(dim=0)
+    votes = 9 * avg_pool2d(winners.flatten(0, 2)[:, None], 3, stride=1, padding=1)
+    return largest(coefficients, votes.view_as(activity))
+
+
+# ------------------------------------------------- the pyramid of Burt and Adelson
+
+
+def reduce_level(maps: Tensor) -> Tensor:
+    """Halve maps `(..., h, w)` to `(..., ceil(h/2), ceil(w/2))`, with h and w at least 3."""
+    for axis in (-1, -2):
+        size = maps.shape[axis]
+        padded = _extended(maps, (2, 1), (size - 2, size - 3), axis)
+        length = -(-size // 2)
+        far1, near1, middle, near2, far2 = (
+            padded.narrow(axis, first, 2 * length - 1).movedim(axis, 0)[::2].movedim(0, axis)
+            for first in range(5)
+        )
+        maps = CENTER * middle + 0.25 * (near1 + near2) + (0.25 - CENTER / 2) * (far1 + far2)
+    return maps
+
+
+def expand_level(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Double maps `(..., ceil(h/2), ceil(w/2))` to `size` (h, w), with h and w at least 3."""
+    import torch
+
+    for axis, length in zip((-2, -1), size, strict=True):
+        count = maps.shape[axis]
+        # on the finer grid the border is mirrored at its last pixel, which lies on this grid if odd
+        beyond = count - 2 if length % 2 else count - 1
+        before, here, after = (
+            _extended(maps, (1,), (beyond,), axis).narrow(axis, first, count) for first in range(3)
+        )
+        even = 2 * CENTER * here + (0.5 - CENTER) * (before + after)
+        odd = 0.5 * (here + after)
+        both = torch.stack((even, odd), dim=maps.ndim + axis + 1)
+        maps = both.flatten(maps.ndim + axis, maps.ndim + axis + 1).narrow(axis, 0, length)
+    return maps
+
+
+def _extended(maps: Tensor, before: tuple[int, ...], after: tuple[int, ...], axis: int) -> Tensor:
+    """Put copies of some rows or columns before the first and after the last."""
+    import torch
+
+    parts = [maps.narrow(axis, index, 1) for index in before]
+    parts += [maps, *(maps.narrow(axis, index, 1) for index in after)]
+    return torch.cat(parts, dim=axis)
+
+
+BURT = PyramidFilters(reduce_level, expand_level, lambda level: level)
+"""The pyramid of Burt and Adelson: a = 0.4, borders mirrored, the last pixel not repeated."""
+
+
+# ------------------------------------------------- the pyramid of the toolbox
+
+
+def _to_even(maps: Tensor) -> Tensor:
+    """Mirror one row or column behind the last where their number is odd."""
+    for axis in (-2, -1):
+        size = maps.shape[axis]
+        if size % 2:
+            maps = _extended(maps, (), (size - 2,), axis)
+    return maps
+
+
+def _surrounded(maps: Tensor, width: int) -> Tensor:
+    """Mirror some pixels beyond the border, and leave zeros in the corners."""
+    from torch.nn.functional import pad
+
+    before = tuple(range(width, 0, -1))
+    height, columns = maps.shape[-2:]
+    rows_after = tuple(height - 2 - n for n in range(width))
+    columns_after = tuple(columns - 2 - n for n in range(width))
+    inner = _extended(maps, before, rows_after, -2)
+    side = pad(_extended(maps, before, columns_after, -1), (0, 0, width, width))
+    side[..., :, width:-width] = inner
+    return side
+
+
+def _correlated(maps: Tensor, divisor: float, stride: int) -> Tensor:
+    """Filter by 1 4 6 4 1 / divisor in both directions, with the corners of the toolbox."""
+    from torch.nn.functional import conv2d
+
+    kernel = maps.new_tensor([1.0, 4, 6, 4, 1]) / divisor
+    planes = _surrounded(maps, 2)
+    planes = planes.reshape(-1, 1, *planes.shape[-2:])
+    planes = conv2d(planes, kernel[None, None, None, :], stride=(1, stride))
+    planes = conv2d(planes, kernel[None, None, :, None], stride=(stride, 1))
+    return planes.view(*maps.shape[:-2], *planes.shape[-2:])
+
+
+def _toolbox_reduce(maps: Tensor) -> Tensor:
+    return _correlated(maps, 16, 2)
+
+
+def _toolbox_expand(maps: Tensor, size: Sequence[int]) -> Tensor:
+    with_zeros = maps.new_zeros(*maps.shape[:-2], *size)
+    with_zeros[..., ::2, ::2] = maps
+    return _correlated(with_zeros, 8, 1)
+
+
+def toolbox_choice(coefficients: Tensor) -> Tensor:
+    """Return the coefficients of two sources as `consistent`, with the borders of the toolbox.
+
+    The magnitudes are mirrored by one pixel, but the corners of this extension, and what lies
+    beyond it, are 0. The first source is kept where it is larger at more than 4 of the 9 pixels.
+    """
+    from torch.nn.functional import avg_pool2d, max_pool2d
+
+    if len(coefficients) != 2:
+        raise FusionlabError(
+            f"variant=authors is defined for 2 sources, got {len(coefficients)}; choose "
+            "variant=corrected",
+            code="number-of-sources",
+            option="variant",
+        )
+    magnitudes = _surrounded(coefficients.detach().abs(), 1)
+    planes = magnitudes.flatten(0, 2)[:, None]
+    maxima = max_pool2d(planes, 3, stride=1, padding=1).view_as(magnitudes)
+    wins = (maxima[0] > maxima[1]).to(coefficients)
+    votes = 9 * avg_pool2d(wins.flatten(0, 1)[:, None], 3, stride=1).view(coefficients.shape[1:])
+    chosen: Tensor = coefficients[0].where(votes > 4.5, coefficients[1])
+    return chosen
+
+
+TOOLBOX = PyramidFilters(_toolbox_reduce, _toolbox_expand, _to_even)
+"""The pyramid of the toolbox that papers compare with: the binomial kernel, odd sizes extended by a
+mirrored row or column, borders mirrored but for the corners, which are 0."""
