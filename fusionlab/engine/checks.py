@@ -76,15 +76,10 @@ def check_sources(strategy: Strategy, k: int, *, weights: bool) -> None:
             requested and it has none (code `no-weights`).
     """
     name = type(strategy).__name__
-    if k < strategy.min_k or (strategy.max_k is not None and k > strategy.max_k):
-        accepted = f"{strategy.min_k} to {strategy.max_k}"
-        if strategy.max_k is None:
-            accepted = f"at least {strategy.min_k}"
-        elif strategy.max_k == strategy.min_k:
-            accepted = f"exactly {strategy.min_k}"
+    if not takes(strategy, k):
         roles = f" ({', '.join(strategy.roles)})" if strategy.roles else ""
         raise FusionlabError(
-            f"the strategy {name} takes {accepted} sources{roles}, got {k}",
+            f"the strategy {name} takes {accepted_sources(strategy)} sources{roles}, got {k}",
             code="number-of-sources",
         )
     if weights and not isinstance(strategy, WeightedStrategy):
@@ -93,6 +88,20 @@ def check_sources(strategy: Strategy, k: int, *, weights: bool) -> None:
             "choose a weighted strategy",
             code="no-weights",
         )
+
+
+def takes(strategy: Strategy, k: int) -> bool:
+    """Return whether a strategy takes k sources."""
+    return strategy.min_k <= k and (strategy.max_k is None or k <= strategy.max_k)
+
+
+def accepted_sources(strategy: Strategy) -> str:
+    """Return how many sources a strategy takes: `at least 2`, `exactly 2`, `2 to 4`."""
+    if strategy.max_k is None:
+        return f"at least {strategy.min_k}"
+    if strategy.max_k == strategy.min_k:
+        return f"exactly {strategy.min_k}"
+    return f"{strategy.min_k} to {strategy.max_k}"
 
 
 def _check_declarations(backbone: Backbone) -> None:

@@ -1,7 +1,7 @@
 """Comparisons of two methods: is a difference more than chance? Paired, image by image.
 
 A table of means does not tell whether another draw of images would reverse it. For two methods and
-a metric, over the same images:
+a metric, over the images that both have values for:
 
 * the mean difference, with the interval of a bootstrap over the images (bias-corrected and
   accelerated, 9,999 resamples, seeded);
@@ -41,6 +41,7 @@ class Comparison:
     against: str
     metric: str
     images: int
+    """How many images both methods have a value for."""
     difference: float
     """Mean of method minus against."""
     low: float
@@ -58,7 +59,7 @@ class Comparison:
 
 
 def compare(scores: Scores, pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
-    """Compare methods by every metric, over the images that all methods have values for.
+    """Compare methods by every metric, over the images that both have values for.
 
     Args:
         scores: the values.
@@ -73,6 +74,7 @@ def compare(scores: Scores, pairs: Sequence[tuple[str, str]]) -> list[Comparison
         for number, metric in enumerate(scores.metrics):
             column = scores.column(number)
             differences = column[first] - column[second]
+            differences = differences[np.isfinite(differences)]
             mean = float(differences.mean()) if len(differences) else math.nan
             better = int(np.sign(mean)) * metric.direction if len(differences) else 0
             comparisons.append(

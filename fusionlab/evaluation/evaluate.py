@@ -11,6 +11,7 @@ import torch
 
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.fitting import split_by_fit
 from fusionlab.evaluation.gray_levels import LUMINANCE
 from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike, TablePolicy
 from fusionlab.evaluation.metric import choose_metrics
@@ -58,8 +59,9 @@ def evaluate(
         report = fusionlab.evaluate("set/", ["densefuse/l1norm", "densefuse/addition"], "EN,Qabf")
         print(report)
 
-    A sample that cannot be fused or scored has no values; `Report.problems` says why. The image
-    that is scored is the gray image as it would be written, see docs/evaluation.md.
+    A sample that cannot be fused or scored has no values; `Report.problems` says why. A method that
+    does not take the number of sources of every sample is left out; `Report.left_out` says why. The
+    image that is scored is the gray image as it would be written, see docs/evaluation.md.
 
     Args:
         image_set: a folder with sub-folders `a/ b/ ...` whose files are paired by stem; or several
@@ -94,8 +96,8 @@ def evaluate(
 
     Raises:
         FusionlabError: nothing could be evaluated: there is no such image set, method or metric
-            (codes `several-sets`, `nothing-to-evaluate`, `no-metrics`, `no-such-row`, and others),
-            or `output` holds an earlier run (code `earlier-run`).
+            (codes `several-sets`, `nothing-to-evaluate`, `no-row-fits`, `no-metrics`,
+            `no-such-row`, and others), or `output` holds an earlier run (code `earlier-run`).
     """
     plugins = plugins or installed()
     settings = preset_settings(preset, plugins) if preset else {}
@@ -107,8 +109,8 @@ def evaluate(
     if preset and not methods:
         methods = preset_methods(preset, plugins)
     stems = [item.stem for item in items]
-    rows = builder.build(methods, stems)
-    against = _check_rows(rows, against, builder, stems)
+    rows, left_out = split_by_fit(builder.build(methods, stems), items)
+    against = _check_rows(rows, left_out, against, builder, stems)
     columns = choose_metrics(metrics, preset, plugins)
     folder = None if output is None else Path(output)
     if folder is not None:
@@ -149,6 +151,7 @@ def evaluate(
             },
             published=published,
             published_note=_published_note(policy, settings, len(items), published_images),
+            left_out=left_out,
             against=against,
             digits=digits,
             unsaved=run.unsaved,
@@ -180,10 +183,19 @@ def _folders(image_set: ImageSet | Mapping[str, ImageSet]) -> list[Path]:
 
 
 def _check_rows(
-    rows: Sequence[Method], against: str | None, builder: MethodBuilder, samples: Sequence[str]
+    rows: Sequence[Method],
+    left_out: Mapping[str, str],
+    against: str | None,
+    builder: MethodBuilder,
+    samples: Sequence[str],
 ) -> str | None:
     """Check that there are rows, among them `against`; return its label."""
     labels = [row.label for row in rows]
+    reasons = [f"{label}: {reason}" for label, reason in left_out.items()]
+    if not labels and reasons:
+        raise FusionlabError(
+            f"no method fits the image set: {'; '.join(reasons)}", code="no-row-fits"
+        )
     if not labels:
         raise FusionlabError(
             "nothing to evaluate; name a method, a folder of results or a preset",
@@ -193,8 +205,9 @@ def _check_rows(
         with suppress(FusionlabError):  # spelled in another way, with a default value perhaps
             against = builder.build(against, samples)[0].label
     if against is not None and against not in labels:
+        problem = f": {left_out[against]}" if against in left_out else ""
         raise FusionlabError(
-            f"there is no row {against!r} to compare with; rows: {', '.join(labels)}",
+            f"there is no row {against!r} to compare with{problem}; rows: {', '.join(labels)}",
             code="no-such-row",
             option="against",
         )

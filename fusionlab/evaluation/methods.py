@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fusionlab.backbone import Backbone
+from fusionlab.engine.checks import accepted_sources, takes
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.code_hash import module_sha256
@@ -50,6 +51,9 @@ class Method(Protocol):
     def range_policy(self) -> RangePolicy | None:
         """How its images become displayable; None for files, which are scored as they are."""
 
+    def needs(self, k: int) -> str:
+        """Return what it needs instead of k sources, `exactly 2 sources`; empty if k will do."""
+
     def describe(self) -> dict[str, Any]:
         """Return everything that its images depend on, as plain JSON."""
 
@@ -77,6 +81,17 @@ class FusionMethod:
     def range_policy(self) -> RangePolicy | None:
         """The range policy of the fusion."""
         return self.fusion.range_policy
+
+    def needs(self, k: int) -> str:
+        """Return how many sources the strategy takes, unless it takes k.
+
+        A strategy whose sources have roles takes one for each role.
+        """
+        strategy = self.fusion.strategy
+        roles = strategy.roles
+        if roles and len(roles) != k:
+            return f"{len(roles)} sources ({', '.join(roles)})"
+        return "" if takes(strategy, k) else f"{accepted_sources(strategy)} sources"
 
     def describe(self) -> dict[str, Any]:
         """Return what a record says about the fusion, and the hashes of its code.

@@ -100,6 +100,10 @@ class FolderMethod:
         """Return the label and the pattern of the file names."""
         return {"method": self.label, "names": Path(self.pattern).name}
 
+    def needs(self, k: int) -> str:  # noqa: ARG002  # the fusion is done
+        """Return an empty text: a result is scored against any number of sources."""
+        return ""
+
     def fingerprint(self, sample: str) -> str:
         """Return the SHA-256 of the file."""
         try:

@@ -1,8 +1,9 @@
 """The values behind a table: of every method, for every sample, by every metric.
 
-A mean compares methods only over the same images. An image for which one method has no value
-(it could not be read, or the metric is undefined there) is therefore left out of the means of all
-methods, and the tables count it.
+A mean compares methods only over the same images: those for which any method has a value. An image
+that could not be read, or where a metric is undefined for all methods, is left out of the means of
+all. If a single method lacks a value, it costs that method: its mean is over the images that it
+has, the tables say so, and it has no rank.
 """
 
 from __future__ import annotations
@@ -58,50 +59,82 @@ class Scores:
             self.values[method_index[row.method], sample_index[row.sample]] = values
 
     @cached_property
-    def complete(self) -> NDArray[np.bool_]:
-        """Whether every method has a value for a sample, `(samples, metrics)`."""
-        complete: NDArray[np.bool_] = np.isfinite(self.values).all(axis=0)
-        return complete
+    def scored(self) -> NDArray[np.bool_]:
+        """Which images count for a metric, `(samples, metrics)`: any method has a value."""
+        scored: NDArray[np.bool_] = np.isfinite(self.values).any(axis=0)
+        return scored
 
     @cached_property
     def counts(self) -> list[int]:
-        """The number of images of each metric's means."""
-        return [int(count) for count in self.complete.sum(axis=0)]
+        """The number of images of each metric."""
+        return [int(count) for count in self.scored.sum(axis=0)]
+
+    @cached_property
+    def method_counts(self) -> NDArray[np.int_]:
+        """The number of images of each mean, `(methods, metrics)`."""
+        counts: NDArray[np.int_] = np.isfinite(self.values).sum(axis=1)
+        return counts
+
+    @cached_property
+    def complete(self) -> NDArray[np.bool_]:
+        """Whether a mean is over all images that count, `(methods, metrics)`."""
+        complete: NDArray[np.bool_] = self.method_counts == np.array(self.counts)
+        return complete
 
     def column(self, metric: int) -> NDArray[np.float64]:
-        """Return the values `(methods, samples)` of one metric, of the samples that count."""
-        values: NDArray[np.float64] = self.values[:, self.complete[:, metric], metric]
+        """Return the values `(methods, samples)` of one metric, of the images that count.
+
+        Infinite and missing values are nan.
+        """
+        values: NDArray[np.float64] = self.values[:, self.scored[:, metric], metric]
+        values[~np.isfinite(values)] = np.nan  # in place: the sums below depend on the layout
         return values
 
     def means(self) -> NDArray[np.float64]:
-        """Return the means over the images, `(methods, metrics)`; nan where none counts."""
-        return self._by_metric(lambda values, _: values.mean(axis=1))
+        """Return the means over the images of each method, `(methods, metrics)`; nan for none."""
+        return self._by_method(lambda values: values.mean(axis=1))
 
     def deviations(self) -> NDArray[np.float64]:
         """Return the standard deviations (n - 1), `(methods, metrics)`; nan for a single image."""
-        return self._by_metric(
-            lambda values, _: values.std(axis=1, ddof=1) if values.shape[1] > 1 else np.nan
+        return self._by_method(
+            lambda values: (
+                values.std(axis=1, ddof=1) if values.shape[1] > 1 else np.full(len(values), np.nan)
+            )
         )
 
     def ranks(self) -> NDArray[np.float64]:
         """Return the mean ranks, `(methods, metrics)`: 1 is the best, ties share their ranks.
 
-        nan for metrics without a direction.
+        nan for metrics without a direction, and for methods that lack a value: they are ranked
+        nowhere, and do not change the ranks of the others.
         """
         from scipy.stats import rankdata
 
-        return self._by_metric(
-            lambda values, direction: (
-                rankdata(-direction * values, axis=0).mean(axis=1) if direction else np.nan
-            )
-        )
-
-    def _by_metric(self, reduce: Callable[[NDArray[np.float64], int], Any]) -> NDArray[np.float64]:
-        """Apply a function of a column and its direction to every metric that has values."""
-        reduced = np.full((len(self.methods), len(self.metrics)), np.nan)
+        ranks = np.full(self.complete.shape, np.nan)
         for number, metric in enumerate(self.metrics):
+            ranked = self.complete[:, number]
+            if metric.direction and self.counts[number] and ranked.any():
+                column = self.column(number)
+                values = -metric.direction * (column if ranked.all() else column[ranked])
+                ranks[ranked, number] = rankdata(values, axis=0).mean(axis=1)
+        return ranks
+
+    def _by_method(
+        self, reduce: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """Apply a function of values `(methods, samples)`, nan if missing, to each metric.
+
+        Methods that lack values are reduced again without the images that they lack.
+        """
+        reduced = np.full(self.complete.shape, np.nan)
+        for number in range(len(self.metrics)):
+            column = self.column(number)
             if self.counts[number]:
-                reduced[:, number] = reduce(self.column(number), metric.direction)
+                reduced[:, number] = reduce(column)
+            for row in np.flatnonzero(~self.complete[:, number]):
+                values = column[row : row + 1, np.isfinite(column[row])]
+                if values.size:
+                    reduced[row, number] = reduce(values)[0]
         return reduced
 
 

@@ -99,3 +99,11 @@ def test_holm_never_helps_a_claim_and_keeps_the_order(values):
     assert max(corrected) <= len(values) * max(values)
     order = np.argsort(values, kind="stable")
     assert (np.diff(np.array(corrected)[order]) >= 0).all()
+
+
+def test_a_comparison_is_over_the_images_that_both_methods_have(metrics):
+    """Images that only one of them has do not matter."""
+    both = comparison(metrics, [2.0, 3, 4, 5, 6, 7], [1.0, 1, 1, 1, 1, 1])
+    more = comparison(metrics, [2.0, 3, math.nan, 4, 5, 6, 7, 9], [1.0, 1, 5, 1, 1, 1, 1, math.nan])
+    assert both == more
+    assert both.images == 6

@@ -36,14 +36,29 @@ def test_one_image_has_no_deviation(columns):
     assert np.isnan(scores(columns, {"m": {"a": (1, 10)}}).deviations()).all()
 
 
-def test_an_image_without_a_value_from_one_method_counts_for_none(columns):
-    """Otherwise the means would be over different images."""
+def test_a_method_that_lacks_values_costs_the_other_methods_nothing(columns):
+    """Its own mean is over the images that it has, and it is not ranked."""
     found = scores(
         columns,
-        {"m": {"a": (1, 10), "b": (3, 30), "c": (90, 5)}, "n": {"a": (2, 4), "b": (4, 6)}},
+        {"m": {"a": (1, 10), "b": (3, 30), "c": (5, 5)}, "n": {"a": (2, 4), "b": (4, math.nan)}},
     )
-    assert found.means().tolist() == [[2, 20], [3, 5]]
-    assert found.counts == [2, 2]
+    assert found.means().tolist() == [[3, 15], [3, 4]]
+    assert found.deviations()[1, 0] == pytest.approx(math.sqrt(2))
+    assert np.isnan(found.deviations()[1, 1])  # of a single image
+    assert found.counts == [3, 3]
+    assert found.method_counts.tolist() == [[3, 3], [2, 1]]
+    assert found.complete.tolist() == [[True, True], [False, False]]
+    assert found.ranks()[0].tolist() == [1, 1]
+    assert np.isnan(found.ranks()[1]).all()
+
+
+def test_an_image_where_a_metric_is_undefined_for_all_counts_for_none(columns):
+    found = scores(
+        columns, {"m": {"a": (1, math.nan), "b": (3, 6)}, "n": {"a": (2, math.nan), "b": (4, 7)}}
+    )
+    assert found.counts == [2, 1]
+    assert found.complete.all()
+    assert found.means().tolist() == [[2, 6], [3, 7]]
 
 
 def test_an_undefined_value_leaves_the_other_metrics_alone(columns):
@@ -52,10 +67,12 @@ def test_an_undefined_value_leaves_the_other_metrics_alone(columns):
     assert found.counts == [1, 2]
 
 
-def test_without_any_complete_image_there_is_no_mean(columns):
+def test_a_method_without_any_value_has_no_mean(columns):
     found = scores(columns, {"m": {"a": (math.nan, 1)}, "n": {"a": (2, 1)}})
-    assert np.isnan(found.means()[:, 0]).all()
-    assert np.isnan(found.ranks()[:, 0]).all()
+    assert np.isnan(found.means()[0, 0])
+    assert found.means()[1, 0] == 2
+    assert np.isnan(found.ranks()[0, 0])
+    assert found.ranks()[1, 0] == 1
 
 
 def test_ranks_follow_the_direction_and_ties_share(columns):

@@ -64,7 +64,8 @@ def test_a_missing_result_costs_this_row_only(image_set, metrics, tmp_path):
     assert [row.sample for row in rows if row.problem] == ["three", "two"]
     labels = [method.label for method in run.methods]
     scores = Scores(labels, [item.stem for item in items], run.metrics, rows)
-    assert scores.counts == [1]
+    assert scores.counts == [3]
+    assert scores.method_counts.tolist() == [[3], [1]]
     assert scores.means()[1] == [9]
 
 

@@ -63,6 +63,7 @@ def json_text(report: Report) -> str:
         "methods": {
             label: {
                 "made": report.descriptions[label],
+                "images": dict(zip(names, scores.method_counts[i].tolist(), strict=True)),
                 "mean": by_metric(means[i]),
                 "deviation": by_metric(deviations[i]),
                 "rank": by_metric(ranks[i]),
@@ -75,6 +76,7 @@ def json_text(report: Report) -> str:
         "comparisons": [json_values(asdict(comparison)) for comparison in report.comparisons],
         "published": {name: dict(values) for name, values in report.published.items()},
         "published_unlike": report.published_note,
+        "left_out": dict(report.left_out),
         "problems": report.problems,
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
@@ -98,7 +100,14 @@ def _means_csv(report: Report) -> str:
     scores = report.scores
     means, deviations, ranks = scores.means(), scores.deviations(), scores.ranks()
     rows = [
-        (method, metric.name, scores.counts[j], means[i, j], deviations[i, j], ranks[i, j])
+        (
+            method,
+            metric.name,
+            scores.method_counts[i, j],
+            means[i, j],
+            deviations[i, j],
+            ranks[i, j],
+        )
         for i, method in enumerate(scores.methods)
         for j, metric in enumerate(scores.metrics)
     ]

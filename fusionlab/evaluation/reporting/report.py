@@ -37,6 +37,7 @@ class Report:
         published: rows of a published table to print next to ours.
         published_note: a sentence that says why these are not comparable with ours; empty if they
             are.
+        left_out: label -> why this method has no row, `it needs exactly 2 sources, the set has 3`.
         against: label of a row that every other row is compared with.
         digits: decimals shown.
         unsaved: a sentence that says what could not be written into the output folder.
@@ -51,6 +52,7 @@ class Report:
         *,
         published: Mapping[str, Mapping[str, float]] | None = None,
         published_note: str = "",
+        left_out: Mapping[str, str] | None = None,
         against: str | None = None,
         digits: int = 4,
         unsaved: str = "",
@@ -64,6 +66,8 @@ class Report:
         self.settings = settings
         self.published = published or {}
         self.published_note = published_note
+        self.left_out = left_out or {}
+        """Label -> why the method has no row."""
         self.against = against
         self.digits = digits
         self.unsaved = unsaved
@@ -89,7 +93,7 @@ class Report:
 
     @property
     def means(self) -> dict[str, dict[str, float]]:
-        """Method -> metric -> mean over the images that all methods have a value for, or nan."""
+        """Method -> metric -> mean over the images that the method has a value for, or nan."""
         means = self.scores.means().tolist()
         return {
             label: dict(zip(self._metric_names, row, strict=True))
@@ -112,7 +116,8 @@ class Report:
     def tables(self) -> list[Table]:
         """The tables, the means first."""
         metrics, digits = self.scores.metrics, self.digits
-        tables = [means_table(self.scores, digits, self.range_policies)]
+        notes = [f"{label} is left out: {reason}." for label, reason in self.left_out.items()]
+        tables = [means_table(self.scores, digits, self.range_policies, notes)]
         if self.gains:
             title = "Gain over the baseline"
             tables.append(differences_table(title, self.gains, metrics, digits))

@@ -42,7 +42,10 @@ class Table:
 
 
 def means_table(
-    scores: Scores, digits: int, range_policies: Mapping[str, str | None] | None = None
+    scores: Scores,
+    digits: int,
+    range_policies: Mapping[str, str | None] | None = None,
+    notes: Sequence[str] = (),
 ) -> Table:
     """Return means and deviations, the best and second of each metric marked, and mean ranks.
 
@@ -53,13 +56,14 @@ def means_table(
         scores: the values.
         digits: decimals shown.
         range_policies: label -> range policy; None for files.
+        notes: sentences to print beneath.
     """
     policies = range_policies or {}
     differ = len({policy for policy in policies.values() if policy}) > 1
     means = scores.means()
     texts = _format(means, digits)
     deviations = _format(scores.deviations(), digits, decimals_of=means)
-    marks = _marks(means, texts, scores.metrics)
+    marks = _marks(np.where(scores.complete, means, np.nan), texts, scores.metrics)
     ranks = _mean_ranks(scores)
     rows = [
         (
@@ -77,7 +81,7 @@ def means_table(
         "Means over the images, ± their standard deviation",
         ("method", *(["range"] if differ else []), *map(_head, scores.metrics), "rank ↓"),
         tuple(rows),
-        (_count_note(scores),),
+        (_count_note(scores), *_incomplete_notes(scores), *notes),
     )
 
 
@@ -133,12 +137,16 @@ def published_table(
 
 
 def distances_table(scores: Scores, rows: Mapping[str, Mapping[str, float]], digits: int) -> Table:
-    """Return the distances of our means from the published ones of the same methods."""
+    """Return the distances of our means from the published ones of the same methods.
+
+    There is none for means over fewer images than those of the other rows.
+    """
     labels = [label for label in scores.methods if label in rows]
     published = np.array(
         [[rows[label].get(metric.name, math.nan) for metric in scores.metrics] for label in labels]
     )
-    means = scores.means()[[scores.methods.index(label) for label in labels]]
+    complete_means = np.where(scores.complete, scores.means(), np.nan)
+    means = complete_means[[scores.methods.index(label) for label in labels]]
     texts = _format(means - published.reshape(means.shape), digits, sign="+")
     return Table(
         "Distance of our rows from the published ones",
@@ -152,8 +160,11 @@ def _head(metric: Metric) -> str:
 
 
 def _mean_ranks(scores: Scores) -> list[float]:
-    """Return the mean of a method's ranks over the metrics that have a direction."""
-    columns = [column for column in scores.ranks().T if not np.isnan(column).any()]
+    """Return the mean of a method's ranks over the metrics that have a direction.
+
+    nan for methods that are not ranked by all of them.
+    """
+    columns = [column for column in scores.ranks().T if not np.isnan(column).all()]
     return np.mean(columns, axis=0).tolist() if columns else [math.nan] * len(scores.methods)
 
 
@@ -180,16 +191,31 @@ def _count_note(scores: Scores) -> str:
     """Return how many images the means are over."""
     total = len(scores.samples)
     images = f"{total} image{'' if total == 1 else 's'}"
-    incomplete = [
+    fewer = [
         f"{metric.name} {count}"
         for metric, count in zip(scores.metrics, scores.counts, strict=True)
         if count < total
     ]
-    if not incomplete:
+    if not fewer:
         return f"{images}."
-    return (
-        f"{images}; means are over those with a value from every method: {', '.join(incomplete)}."
-    )
+    return f"{images}; means are over those that have a value: {', '.join(fewer)}."
+
+
+def _incomplete_notes(scores: Scores) -> list[str]:
+    """Return a sentence for each method that lacks values which other methods have."""
+    notes = []
+    for row, label in enumerate(scores.methods):
+        fewer = [
+            f"{metric.name} {scores.method_counts[row, column]}"
+            for column, metric in enumerate(scores.metrics)
+            if not scores.complete[row, column]
+        ]
+        if fewer:
+            notes.append(
+                f"{label} has values for fewer images than other rows: {', '.join(fewer)}. These "
+                "means are over other images than theirs, and are not ranked."
+            )
+    return notes
 
 
 def _difference_notes(comparisons: Sequence[Comparison]) -> tuple[str, ...]:

@@ -18,6 +18,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "Weight each source by the detail that a cross bilateral filter takes out of it.",
         ),
         StrategyRef(
+            "gff",
+            f"{here}.gff:GFF",
+            "Merge base and detail with saliency weights that follow the edges of each source.",
+        ),
+        StrategyRef(
             "msvd",
             f"{here}.msvd:MSVD",
             "Merge 2x2 blocks in the singular vectors of each image, the strongest detail first.",
@@ -26,5 +31,10 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "ratio_pyramid",
             f"{here}.ratio_pyramid:RatioPyramid",
             "Merge the ratios of each pixel to its surround, scale by scale.",
+        ),
+        StrategyRef(
+            "tif",
+            f"{here}.tif:TIF",
+            "Average wide means and weight what they leave by the saliency of each source.",
         ),
     ]

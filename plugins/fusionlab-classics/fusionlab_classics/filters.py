@@ -58,26 +58,32 @@ def _extend_axis(maps: Tensor, width: int, axis: int, border: Border) -> Tensor:
 def correlate(maps: Tensor, kernel: Tensor | Sequence[Sequence[float]], border: Border) -> Tensor:
     """Correlate maps with a two-dimensional kernel of odd edges."""
     import torch
-    from torch.nn.functional import conv2d
 
-    weights = torch.as_tensor(kernel, dtype=maps.dtype, device=maps.device)
-    rows, columns = weights.shape
+    weights: list[list[float]] = torch.as_tensor(kernel).tolist()
+    rows, columns = len(weights), len(weights[0])
     extended = extend(maps, rows // 2, columns // 2, border)
-    planes = extended.reshape(-1, 1, *extended.shape[-2:])
-    return conv2d(planes, weights[None, None]).reshape(maps.shape)
+    # tap by tap: torch's float64 convolution copies the image once per tap
+    result = torch.zeros_like(maps)
+    for top, row in enumerate(weights):
+        for left, weight in enumerate(row):
+            if weight:
+                shifted = extended.narrow(-2, top, maps.shape[-2]).narrow(-1, left, maps.shape[-1])
+                result.add_(shifted, alpha=weight)
+    return result
 
 
 def correlate_separable(maps: Tensor, kernel: Tensor | Sequence[float], border: Border) -> Tensor:
     """Correlate maps with the outer product of a one-dimensional kernel of odd length."""
     import torch
-    from torch.nn.functional import conv2d
 
-    weights = torch.as_tensor(kernel, dtype=maps.dtype, device=maps.device)
+    weights = torch.as_tensor(kernel, dtype=torch.float64).tolist()
     half = len(weights) // 2
-    planes = extend(maps, half, half, border)
-    planes = planes.reshape(-1, 1, *planes.shape[-2:])
-    along_rows = conv2d(planes, weights[None, None, None, :])
-    return conv2d(along_rows, weights[None, None, :, None]).reshape(maps.shape)
+    for axis, (rows, columns) in ((-1, (0, half)), (-2, (half, 0))):
+        extended = extend(maps, rows, columns, border)
+        maps = torch.zeros_like(maps)
+        for index, weight in enumerate(weights):  # tap by tap, as in `correlate`
+            maps.add_(extended.narrow(axis, index, maps.shape[axis]), alpha=weight)
+    return maps
 
 
 def gaussian(half: int, sigma: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""Source pairs, and what the programs of the methods' authors saved for them."""
+"""Source pairs, and what the programs of the methods' authors saved for them; laws."""
 
 from pathlib import Path
 
@@ -6,7 +6,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from fusionlab import Fusion
+from fusionlab import Fusion, Law
+from fusionlab.strategy import DECLARABLE
+from fusionlab.testing import PROFILES, examine
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARED = Path(__file__).parents[4] / "shared"
@@ -15,6 +17,8 @@ PAIRS = SHARED / "data" / "eval" / "tno20"
 
 SYNTHETIC = ("s64", "s61")
 REAL = ("01", "05", "08")
+
+PROFILES["brief"] = 5  # a fifth of the inputs of `quick`
 
 
 def _read(path):
@@ -61,3 +65,15 @@ def assert_as_published(sources, published):
         assert (differences > 0).mean() <= 1e-4
 
     return check
+
+
+@pytest.fixture(scope="session")
+def broken_laws():
+    """Return a function: strategy class -> counterexamples to required or declared laws."""
+
+    def find(strategy, profile="brief"):
+        laws = [law for law in Law if law not in DECLARABLE or law in strategy().laws]
+        verdicts = examine(strategy, laws, profile)
+        return [f"{v.law.name}: {v.counterexample}" for v in verdicts if not v.passed]
+
+    return find

@@ -112,9 +112,34 @@ def test_published_rows_stand_beside_ours_with_the_distance(report):
 def test_missing_images_are_counted_in_the_note(report):
     rows = {"m": {"a": (1.0, 2.0), "b": (math.nan, 2.0)}}
     (table,) = report(rows).tables
-    assert table.notes == (
-        "2 images; means are over those with a value from every method: brightness 1.",
+    assert table.notes == ("2 images; means are over those that have a value: brightness 1.",)
+
+
+def test_a_row_that_lacks_values_is_neither_marked_nor_ranked_and_a_note_says_so(report):
+    rows = {
+        "m": {"a": (1.0, 4.0), "b": (1.0, 4.0)},
+        "n": {"a": (2.0, 3.0), "b": (2.0, 3.0)},
+        "few": {"a": (9.0, 1.0)},
+    }
+    published = {"m": {"brightness": 1.0}, "few": {"brightness": 1.0}}
+    table, *_, distances = report(rows, published=published).tables
+    assert [row[1].text for row in table.rows] == ["1.0000", "2.0000", "9.0000"]
+    assert [row[1].mark for row in table.rows] == ["second", "best", ""]
+    assert [row[-1].text for row in table.rows] == ["2.00", "1.00", "-"]
+    assert [note.partition(" has values for fewer")[0] for note in table.notes] == [
+        "2 images.",
+        "few",
+    ]
+    assert "brightness 1, darkness 1" in table.notes[1]
+    assert [row[1].text for row in distances.rows] == ["+0.0000", "-"]
+
+
+def test_a_method_that_is_left_out_is_named_under_the_table_and_in_json(report):
+    result = report(TWO, left_out={"cbf": "it needs exactly 2 sources, the set has 3"})
+    assert result.tables[0].notes[-1] == (
+        "cbf is left out: it needs exactly 2 sources, the set has 3."
     )
+    assert json.loads(json_text(result))["left_out"] == result.left_out
 
 
 def test_every_format_has_every_number(report):
@@ -190,7 +215,7 @@ def test_a_column_has_one_number_of_decimals_and_zero_has_no_sign(report):
 def test_infinite_values_are_null_in_json_and_count_as_missing(report):
     result = report({"m": {"a": (math.inf, 1.0), "b": (1.0, 1.0)}, "n": {"a": (1.0, 1.0)}})
     assert json.loads(json_text(result))["methods"]["m"]["values"]["a"]["brightness"] is None
-    assert result.scores.counts == [0, 1]
+    assert result.scores.method_counts.tolist() == [[1, 2], [1, 1]]
 
 
 def test_a_problem_of_a_source_is_listed_once(report):
