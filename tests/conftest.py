@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
 try:
     import fusionlab_strategies  # noqa: F401
@@ -75,6 +77,29 @@ def densefuse():
     from fusionlab import Fusion
 
     return Fusion("densefuse@1e2").backbone
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Return a function that fills a folder once for all workers; the others wait for it.
+
+    A file's tests may run in several workers, and each has its own fixtures of a module.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        root = root.parent  # that of the worker is inside it
+
+    def make(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, done = root / f"once-{name}", root / f"once-{name}.done"
+        with FileLock(root / f"once-{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return make
 
 
 @pytest.fixture

@@ -64,15 +64,18 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(made_once):
     """The pages of the site, built once: path -> page."""
     for name in ("mkdocs", "material", "mkdocstrings_handlers"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"needs {name}: pip install -e '.[docs]'")
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
+
+    def build(folder):
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
+        built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert built.returncode == 0, built.stderr
+
+    folder = made_once("site", build)
     return {
         path.relative_to(folder).as_posix(): Page(path)
         for path in folder.rglob("*.html")
