@@ -18,6 +18,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "Weight each source by the detail that a cross bilateral filter takes out of it.",
         ),
         StrategyRef(
+            "dchwt",
+            f"{here}.dchwt:DCHWT",
+            "Weight each coefficient of a harmonic wavelet transform by its significance.",
+        ),
+        StrategyRef(
             "gff",
             f"{here}.gff:GFF",
             "Merge base and detail with saliency weights that follow the edges of each source.",

@@ -8,6 +8,8 @@ turned over.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 from fusionlab import box_average
@@ -146,27 +148,30 @@ def resize_bicubic(maps: Tensor, size: tuple[int, int], *, eight_bits: bool = Fa
 
 
 def _resize_axis(maps: Tensor, length: int, axis: int) -> Tensor:
+    """Resize along one axis, with the arithmetic of MATLAB: 8 bits leave many ties to rounding."""
     import torch
 
     size = maps.shape[axis]
     if size == length:
         return maps
     scale = length / size
-    stretch = min(scale, 1.0)
-    places = torch.arange(length, dtype=torch.float64, device=maps.device)
-    centers = (places + 0.5) / scale - 0.5
-    half = 2 / stretch
-    count = int(2 * half) + 2
+    shrinking = min(scale, 1.0)
+    places = torch.arange(1, length + 1, dtype=torch.float64, device=maps.device)
+    centers = places / scale + 0.5 * (1 - 1 / scale)  # counted from 1
+    half = 2 / shrinking
     first = (centers - half).floor()
-    taps = first[:, None] + torch.arange(count, device=maps.device)
-    weights = stretch * _keys(stretch * (centers[:, None] - taps))
-    weights = weights / weights.sum(dim=1, keepdim=True)
-    taps = taps.long().remainder(2 * size)
+    taps = first[:, None] + torch.arange(ceil(2 * half) + 2, device=maps.device)
+    weights = shrinking * _keys(shrinking * (centers[:, None] - taps))
+    weights = weights / reduce(torch.add, weights.unbind(dim=1))[:, None]
+    taps = (taps.long() - 1).remainder(2 * size)
     taps = torch.minimum(taps, 2 * size - 1 - taps)
-    matrix = torch.zeros(length, size, dtype=torch.float64, device=maps.device)
-    matrix.scatter_add_(1, taps, weights)
-    matrix = matrix.to(maps.dtype)
-    return matrix @ maps if axis == -2 else maps @ matrix.mT
+    weights = weights.to(maps.dtype)
+    shape = (-1,) + (1,) * (-1 - axis)
+    products = (
+        weights[:, tap].reshape(shape) * maps.index_select(axis, taps[:, tap])
+        for tap in range(taps.shape[1])
+    )
+    return reduce(torch.add, products)
 
 
 def _keys(distance: Tensor) -> Tensor:
@@ -174,8 +179,10 @@ def _keys(distance: Tensor) -> Tensor:
     import torch
 
     x = distance.abs()
-    near = (1.5 * x - 2.5) * x * x + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    square = x * x
+    cube = square * x
+    near = 1.5 * cube - 2.5 * square + 1
+    far = -0.5 * cube + 2.5 * square - 4 * x + 2
     return torch.where(x <= 1, near, torch.where(x <= 2, far, torch.zeros_like(x)))
 
 

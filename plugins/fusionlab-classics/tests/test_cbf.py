@@ -96,7 +96,7 @@ def test_a_source_without_detail_has_no_weight():
 
 
 @given(st.integers(2, 3), st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 def test_negatives_give_the_negative_and_brighter_images_a_brighter_result(k, height, width, seed):
     images = random_images(k, height, width, seed) / 2
     fused = fuse(images)
