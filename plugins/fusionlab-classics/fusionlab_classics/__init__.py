@@ -13,6 +13,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
     here = __name__
     return [
         StrategyRef(
+            "adf",
+            f"{here}.adf:ADF",
+            "Average diffused sources and weight the details by their first principal component.",
+        ),
+        StrategyRef(
             "cbf",
             f"{here}.cbf:CBF",
             "Weight each source by the detail that a cross bilateral filter takes out of it.",
@@ -21,6 +26,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "dchwt",
             f"{here}.dchwt:DCHWT",
             "Weight each coefficient of a harmonic wavelet transform by its significance.",
+        ),
+        StrategyRef(
+            "fpde",
+            f"{here}.fpde:FPDE",
+            "Average smoothed sources and weight the details by their first principal component.",
         ),
         StrategyRef(
             "gff",
