@@ -149,6 +149,11 @@ class Strategy(ABC):
 
     min_k: ClassVar[int] = 2
     max_k: ClassVar[int | None] = None
+    min_size: ClassVar[int] = 1
+    """The smallest height and width of features that it merges; the law suite draws none smaller.
+
+    A strategy that needs more than one pixel refuses smaller features itself, by a
+    `FusionlabError` with the code `too-small`."""
     domain: ClassVar[Literal["any", "pixels"]] = "any"
     """What the strategy merges: `"any"` features, pixels among them, or images only (`"pixels"`).
 

@@ -50,17 +50,17 @@ def _values(param: parameters.Param, k: int) -> SearchStrategy[Any]:
 
 
 @st.composite
-def features(draw: Draw, k: int, edge: int = 8, *, pixels: bool = False) -> Tensor:
+def features(draw: Draw, k: int, *, min_edge: int = 1, pixels: bool = False) -> Tensor:
     """Draw features `(k, N, C, h, w)` as large as those of backbones, in 0..255 or signed.
 
-    Some have zeros, dead channels or sources, some are constant or huge. The first values are the
-    drawn ones, so that small features consist of numbers that hypothesis can simplify; the others
-    are the same numbers, shuffled. With `pixels` they have one channel of gray levels in 0..255, as
-    pixel strategies merge them.
+    Edges have `min_edge` to `min_edge` + 7 pixels. Some features have zeros, dead channels or
+    sources, some are constant or huge. The first values are the drawn ones, so that small features
+    consist of numbers that hypothesis can simplify; the others are the same numbers, shuffled. With
+    `pixels` they have one channel of gray levels in 0..255, as pixel strategies merge them.
     """
     # sampled, not integers: hypothesis often gives equal draws one value, so shapes would be few
-    limits = (2, 1 if pixels else 4, edge, edge)
-    shape = (k, *(draw(st.sampled_from(range(1, limit + 1))) for limit in limits))
+    sizes = [range(1, 3), range(1, 2 if pixels else 5), *[range(min_edge, min_edge + 8)] * 2]
+    shape = (k, *(draw(st.sampled_from(numbers)) for numbers in sizes))
     size = int(np.prod(shape))
     # one draw; a list of integers would take two per number
     drawn = draw(st.binary(min_size=1, max_size=24))
@@ -84,8 +84,8 @@ def features(draw: Draw, k: int, edge: int = 8, *, pixels: bool = False) -> Tens
             drawn_features[0] = 0
         case "everything":
             drawn_features.zero_()
-    sizes = ["as they are"] * 2 + ["small"] + ["huge"] * (not pixels) + ["ripple"]
-    match draw(st.sampled_from(sizes)):
+    scales = ["as they are"] * 2 + ["small"] + ["huge"] * (not pixels) + ["ripple"]
+    match draw(st.sampled_from(scales)):
         case "small":
             drawn_features *= 2.0**-10
         case "huge":

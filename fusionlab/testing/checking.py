@@ -5,29 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
-from hypothesis import HealthCheck, Phase, Verbosity, assume, given, settings
-from hypothesis import strategies as st
-from hypothesis.errors import Flaky, Unsatisfiable
-from torch import Tensor
+from hypothesis import Phase, given
+from hypothesis.errors import Unsatisfiable
 
-from fusionlab import parameters
 from fusionlab.errors import FusionlabError
 from fusionlab.strategy import DECLARABLE, Law, Strategy, WeightedStrategy
-from fusionlab.testing.cases import features, instances
-from fusionlab.testing.laws import TESTS
-from fusionlab.testing.under_test import BrokenLawError, StrategyUnderTest
+from fusionlab.testing.cases import instances
+from fusionlab.testing.search import (
+    OWN_DRAWS,
+    Declaration,
+    Outcome,
+    hypothesis_settings,
+    search,
+    search_together,
+)
 
 PROFILES = {"quick": 25, "thorough": 500}
 """How many inputs each law is tested with."""
-
-LARGE_IMAGES = {Law.SUPPORT, Law.TILES, Law.TRANSLATION}
-"""Laws that need images larger than the support of the strategy."""
-MAX_SUPPORT = 24
-"""The largest support, in pixels, with which these laws are tested; more would take too long."""
-
-Declaration = Literal["required", "yes", "for some", "no"]
 
 
 @dataclass(frozen=True)
@@ -51,31 +46,59 @@ class Verdict:
 
 
 def examine(
-    strategy: type[Strategy] | Strategy, laws: Iterable[Law] = Law, profile: str = "quick"
+    strategy: type[Strategy] | Strategy,
+    laws: Iterable[Law] = Law,
+    profile: str = "quick",
+    *,
+    simplify: bool = True,
 ) -> Iterator[Verdict]:
     """Test laws of a strategy, whether it declares them or not.
 
     Hypothesis draws the parameters, the number of sources, their sizes and values
     deterministically: the draws are the same as long as the same modules are loaded, from which it
-    takes some constants. Three laws that need larger images are tested only with parameters whose
-    support is at most 24 pixels.
+    takes some constants. Laws that need no other draws are tested on the same inputs; a law that
+    breaks, or that these inputs seldom suit, gets inputs of its own. Three laws that need larger
+    images are tested only with parameters whose support is at most 24 pixels.
 
     Args:
         strategy: a class, whose parameters are drawn, or an instance, which is tested as it is.
         laws: the laws to test.
         profile: `quick` (25 inputs per law) or `thorough` (500).
+        simplify: search for the simplest input that breaks a law; without it the first one is
+            reported, which takes less time.
 
     Yields:
         One verdict per law, in their order.
     """
+    examples = PROFILES[profile]
     declared = _declared_laws(strategy)
-    for law in laws:
-        declaration = _declaration(law, declared)
+    declarations = {law: _declaration(law, declared) for law in laws}
+    together = {
+        law: declaration
+        for law, declaration in declarations.items()
+        if law not in OWN_DRAWS and _applies(law, strategy)
+    }
+    outcomes = search_together(strategy, together, examples) if len(together) > 1 else {}
+    for law, declaration in declarations.items():
         if not _applies(law, strategy):
             yield Verdict(law, declaration, None)
             continue
-        ran, counterexample = _search(law, strategy, declaration, PROFILES[profile])
-        yield Verdict(law, declaration, not counterexample if ran else None, counterexample)
+        outcome = outcomes.get(law, Outcome())
+        if outcome.counterexample:
+            if simplify:  # the same law breaks, or this input remains
+                alone = search(law, strategy, declaration, examples)
+                outcome = alone if alone.counterexample else outcome
+        elif outcome.inputs < examples:
+            outcome = search(law, strategy, declaration, examples)
+        yield _verdict(law, declaration, outcome)
+
+
+def _verdict(law: Law, declaration: Declaration, outcome: Outcome) -> Verdict:
+    if not outcome.inputs and outcome.refusal and not outcome.counterexample:
+        refused = f"it refused every input, one of them with: {outcome.refusal}"
+        return Verdict(law, declaration, held=False, counterexample=refused)
+    held = not outcome.counterexample if outcome.inputs else None
+    return Verdict(law, declaration, held, outcome.counterexample)
 
 
 def _declaration(law: Law, declared: list[frozenset[Law]]) -> Declaration:
@@ -90,7 +113,7 @@ def _declared_laws(strategy: type[Strategy] | Strategy) -> list[frozenset[Law]]:
     """Return the laws that each of about 50 instances declares."""
     declared: list[frozenset[Law]] = []
 
-    @_settings(50)
+    @hypothesis_settings(50, Phase.generate)
     @given(instances(strategy))
     def look(drawn: tuple[Strategy, int]) -> None:
         declared.append(drawn[0].laws)
@@ -109,74 +132,3 @@ def _declared_laws(strategy: type[Strategy] | Strategy) -> list[frozenset[Law]]:
 def _applies(law: Law, strategy: type[Strategy] | Strategy) -> bool:
     cls = strategy if isinstance(strategy, type) else type(strategy)
     return law is not Law.PARTITION or issubclass(cls, WeightedStrategy)
-
-
-def _search(
-    law: Law, strategy: type[Strategy] | Strategy, declaration: Declaration, examples: int
-) -> tuple[bool, str]:
-    """Return whether the law was tested at all, and the simplest counterexample."""
-    ran, refusal = False, ""
-
-    @_settings(examples)
-    @given(instances(strategy), st.data())
-    def test(drawn: tuple[Strategy, int], data: st.DataObject) -> None:
-        nonlocal ran, refusal
-        instance, k = drawn
-        tested = StrategyUnderTest(instance)
-        assume(declaration in ("required", "no") or law in instance.laws)
-        assume(instance.support is not None or law not in (Law.SUPPORT, Law.TILES))
-        assume(
-            law not in LARGE_IMAGES or instance.support is None or instance.support <= MAX_SUPPORT
-        )
-        x = data.draw(features(k, pixels=tested.pixels))
-        try:
-            TESTS[law](tested, x, data.draw)
-        except BrokenLawError as broken:
-            ran = True
-            raise BrokenLawError(
-                f"{_describe(instance)}, {_describe_features(x)}: {broken}"
-            ) from broken
-        finally:
-            refusal = tested.refusal or refusal
-        ran = True
-
-    try:
-        test()
-    except BrokenLawError as broken:
-        return True, str(broken)
-    except Flaky:
-        return True, "the same input gives different results at different times"
-    except Unsatisfiable:
-        pass
-    if refusal and not ran:
-        return True, f"it refused every input, one of them with: {refusal}"
-    return ran, ""
-
-
-def _settings(examples: int) -> settings:
-    return settings(
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
-        print_blob=False,
-        verbosity=Verbosity.quiet,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
-
-
-def _describe(strategy: Strategy) -> str:
-    return f"{type(strategy).__name__}({parameters.describe(strategy).replace(',', ', ')})"
-
-
-def _describe_features(x: Tensor) -> str:
-    """Describe features by their shape and range, or by their values if there are few."""
-    k, n, channels, height, width = x.shape
-    shape = f"k={k} N={n} C={channels} {height}x{width}"
-    flat = x.flatten(1).tolist()
-    if len(flat[0]) > 8:
-        return f"{shape}, from {x.min():g} to {x.max():g}"
-    sources = " | ".join(" ".join(f"{value:g}" for value in source) for source in flat)
-    return f"{shape}, features {sources}"

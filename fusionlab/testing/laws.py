@@ -196,7 +196,8 @@ def derivative(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:
     In its fast mode, a random projection of all derivatives, for more than 16 features. Sources and
     statistics are constants.
     """
-    small = (len(x), 1, min(2, x.shape[2]), min(3, x.shape[3]), min(3, x.shape[4]))
+    largest = max(3, tested.strategy.min_size)
+    small = (len(x), 1, min(2, x.shape[2]), *(min(largest, edge) for edge in x.shape[3:]))
     features = distinct_features(small, draw(st.integers(0, 9))).requires_grad_()
     sources = tested.scene(features).sources
     tested.fuse(features, sources=sources)  # refusals and errors are handled here
@@ -271,9 +272,11 @@ def tiles(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:
 
     For pixel strategies, with a backbone that returns the image.
     """
-    height, width = draw(st.tuples(*[st.integers(2, 40)] * 2))
+    smallest = max(2, tested.strategy.min_size)
+    height, width = draw(st.tuples(*[st.integers(smallest, smallest + 38)] * 2))
     longer = max(height, width)
-    edge = draw(st.integers(max(2, longer // 5), max(2, longer // 2)))  # at most 7 tiles in a row
+    min_edge = max(smallest, longer // 5)  # at most 7 tiles in a row
+    edge = draw(st.integers(min_edge, max(min_edge, longer // 2)))
     images = x[:, :, :1].abs().remainder(256) / 255
     images = images.repeat(1, 1, 1, 40, 40)[..., :height, :width]
     steps = 0.37 + 0.11 * torch.arange(len(x)).view(-1, 1, 1, 1, 1)  # no two sources are equal
