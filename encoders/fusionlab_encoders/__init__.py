@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fusionlab import BackboneRef, Preset, hookimpl
-from fusionlab_encoders.table_ii import TABLE_II
+from fusionlab_encoders.table_ii import METHODS, NOTES, PACKAGES, TABLE_II
 
 WEIGHTS = Path(__file__).parent / "weights"
 TAGS = ("1e3-long", "1e0", "1e1", "1e2", "1e3")
@@ -26,11 +26,15 @@ def fusionlab_presets() -> list[Preset]:
     return [
         Preset(
             name="paper",
-            summary="each result normalized from its minimum to its maximum, as for Table II",
-            settings={"range_policy": "minmax"},
+            summary="Table II, each image saved as the program of its authors saves it",
+            settings={"range_policy": "own"},
             backbones=[f"densefuse@{tag}" for tag in ("1e0", "1e1", "1e2", "1e3")],
+            methods=list(METHODS.values()),
+            packages=PACKAGES,
             published=TABLE_II,
             published_images=20,
+            published_methods=METHODS,
+            notes=NOTES,
             # Section III-A; the user chooses one of its four lambdas
             trainings={
                 "densefuse": {

@@ -57,7 +57,7 @@ Ctrl-C.
 @click.option(
     "--preset",
     metavar="NAME",
-    help="Take methods, metrics and the range policy from a preset, such as 'paper', and print "
+    help="Take methods, metrics, scale and range policy from a preset, such as 'paper', and print "
     "its published rows next to ours; explicit options win.",
 )
 @metrics_option
@@ -72,10 +72,9 @@ Ctrl-C.
 @click.option(
     "--scale",
     multiple=True,
-    default=["full"],
-    show_default=True,
     metavar="SCALE",
-    help="Which values of the sources are black and white, as for 'fuse'; fused and scored alike.",
+    help="Which values of the sources are black and white, as for 'fuse'; fused and scored alike.  "
+    "[default: full]",
 )
 @click.option(
     "--against",

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from fusionlab.cli.output import json_option, show_table
-from fusionlab.cli.session import Session
+from fusionlab.cli.output import json_option, show_facts, show_table
+from fusionlab.cli.session import Session, cli_errors
+
+if TYPE_CHECKING:
+    from fusionlab.plugins.presets import Preset
+    from fusionlab.plugins.registry import Plugins
 
 
 @click.command()
@@ -88,31 +94,32 @@ def engines(session: Session, *, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("name", required=False)
 @json_option
 @click.pass_obj
-def presets(session: Session, *, as_json: bool) -> None:
-    r"""List the presets that `fuse`, `evaluate` and `train` take, and the values of each.
+def presets(session: Session, name: str | None, *, as_json: bool) -> None:
+    r"""List the presets that `fuse`, `evaluate` and `train` take, or show what NAME sets.
+
+    Several plugins may contribute to one preset.
 
     \b
     Example:
       fusionlab presets
+      fusionlab presets paper                     its methods, metrics and packages
       fusionlab fuse --preset paper a.png b.png
     """
+    if name is not None:
+        with cli_errors():
+            facts = _preset_facts(name, session.plugins)
+        show_facts(facts, as_json=as_json)
+        return
     show_table(
         ("name", "summary", "settings", "plugin"),
         (
             (
                 preset.name,
                 preset.summary,
-                " ".join(
-                    [f"{key}={value}" for key, value in preset.settings.items()]
-                    + [
-                        f"{name}:{key}={value}"
-                        for chosen in (preset.strategies, preset.trainings)
-                        for name, values in chosen.items()
-                        for key, value in values.items()
-                    ]
-                ),
+                " ".join(_preset_values(preset)),
                 _origin(plugin, as_json=as_json),
             )
             for plugin, preset in session.plugins.presets
@@ -152,3 +159,31 @@ def plugins(session: Session, *, as_json: bool) -> None:
 def _origin(plugin: str, *, as_json: bool) -> str:
     """Return the name of a plugin, in brackets unless it is for JSON."""
     return plugin if as_json else f"[{plugin}]"
+
+
+def _preset_values(preset: Preset) -> list[str]:
+    """Return what a preset sets, `option=value` and `owner:parameter=value`."""
+    return [f"{key}={value}" for key, value in preset.settings.items()] + [
+        f"{owner}:{key}={value}"
+        for chosen in (preset.strategies, preset.trainings)
+        for owner, values in chosen.items()
+        for key, value in values.items()
+    ]
+
+
+def _preset_facts(name: str, plugins: Plugins) -> dict[str, Any]:
+    """Return everything that a preset sets, from all plugins that contribute to it."""
+    from fusionlab.plugins.presets import preset_methods, preset_metrics, published_table
+
+    methods = preset_methods(name, plugins)
+    parts = [(plugin, part) for plugin, part in plugins.presets if part.name == name]
+    packages = {distribution for _, part in parts for distribution in part.packages.values()}
+    return {
+        "name": name,
+        "parts": [f"{part.summary} [{plugin}]" for plugin, part in parts],
+        "settings": [value for _, part in parts for value in _preset_values(part)],
+        "methods": methods,
+        "metrics": [metric.rpartition(":")[2] for metric in preset_metrics(name, plugins)],
+        "published": list(published_table(name, plugins).rows),
+        "packages": sorted(packages),
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -15,6 +15,7 @@ from fusionlab.evaluation.fitting import split_by_fit
 from fusionlab.evaluation.gray_levels import LUMINANCE
 from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike, TablePolicy
 from fusionlab.evaluation.metric import choose_metrics
+from fusionlab.evaluation.preset_rows import build_preset_rows, published_labels
 from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.result_folder import FolderMethod
 from fusionlab.evaluation.saved_images import SavedImages
@@ -23,7 +24,7 @@ from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.evaluation.scoring import ScoringRun, ScoringSettings
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.plugins.host import installed
-from fusionlab.plugins.presets import preset_methods, preset_settings, published_rows
+from fusionlab.plugins.presets import PublishedTable, preset_settings, published_table
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.image_sets import find_image_set
 from fusionlab.storage.atomic import make_folder
@@ -41,7 +42,7 @@ def evaluate(
     against: str | None = None,
     preset: str | None = None,
     range_policy: TablePolicy | None = None,
-    scale: str | Scale | Sequence[str | Scale] = "full",
+    scale: str | Scale | Sequence[str | Scale] | None = None,
     baselines: bool = True,
     output: str | Path | None = None,
     resume: bool = False,
@@ -74,12 +75,14 @@ def evaluate(
         metrics: names of metrics, `NAME[@CONVENTION]`, also separated by commas, or `"all"`; None
             uses those of the preset, or else one metric of each family.
         against: label or name of a row that every other row is compared with.
-        preset: name of a preset, such as `"paper"`, that sets methods, metrics, parameters and the
-            range policy, and adds its published rows; other arguments take precedence.
+        preset: name of a preset, such as `"paper"`, that sets methods, metrics, parameters, scale
+            and range policy, and adds its published rows; other arguments take precedence. Methods
+            of the preset that are not installed are left out.
         range_policy: how results become displayable, one for all rows: `"clip"` or `"minmax"`
             (default); or `"own"`: for each row as the program of its authors saves, which its
             backbone or strategy declares. Where the rows differ, the table has a column for it.
-        scale: which values of the sources are black and white, for the fusion and the metrics.
+        scale: which values of the sources are black and white, for the fusion and the metrics;
+            None: `full`, or what the preset says.
         baselines: add the same strategy on pixels to every strategy on a learned backbone, and
             compare the two: the gain of the network.
         output: a folder for the files of `Report.write`, and for the scores as they come.
@@ -102,14 +105,18 @@ def evaluate(
     plugins = plugins or installed()
     settings = preset_settings(preset, plugins) if preset else {}
     policy: Any = range_policy or settings.get("range_policy", "minmax")
-    scales = parse_scales(scale)
+    scales = parse_scales(scale or cast("Any", settings.get("scale", "full")))
     folders = _folders(image_set)
     items = find_image_set(folders)
     builder = MethodBuilder(plugins, preset, policy, scales, device, baselines)
-    if preset and not methods:
-        methods = preset_methods(preset, plugins)
     stems = [item.stem for item in items]
-    rows, left_out = split_by_fit(builder.build(methods, stems), items)
+    absent: dict[str, str] = {}
+    if preset and not methods:
+        rows, absent = build_preset_rows(preset, builder, stems)
+    else:
+        rows = builder.build(methods, stems)
+    rows, misfits = split_by_fit(rows, items)
+    left_out = misfits | absent
     against = _check_rows(rows, left_out, against, builder, stems)
     columns = choose_metrics(metrics, preset, plugins)
     folder = None if output is None else Path(output)
@@ -136,10 +143,11 @@ def evaluate(
             progress=progress or (lambda *_: None),
         )
         score_rows = _reported(run, items, on_problem or (lambda _: None))
-        published, published_images = published_rows(preset, plugins) if preset else ({}, 0)
+        published = published_table(preset, plugins) if preset else PublishedTable()
+        labels = [row.label for row in rows]
         report = Report(
             rows,
-            Scores([row.label for row in rows], stems, columns, score_rows),
+            Scores(labels, stems, columns, score_rows),
             score_rows,
             {
                 "set": " ".join(map(str, folders)),
@@ -149,8 +157,10 @@ def evaluate(
                 "color": LUMINANCE,
                 "scored": "the images as written, in gray levels 0..255",
             },
-            published=published,
-            published_note=_published_note(policy, settings, len(items), published_images),
+            published=published.rows,
+            published_labels=published_labels(published, labels, builder),
+            published_note=_published_note(policy, settings, len(items), published.images),
+            explanations=published.notes,
             left_out=left_out,
             against=against,
             digits=digits,

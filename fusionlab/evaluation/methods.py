@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -147,6 +147,8 @@ class MethodBuilder:
     scale: Sequence[str | Scale] = ("full",)
     device: str | torch.device = "cpu"
     baselines: bool = True
+    _backbones: dict[str, Backbone] = field(default_factory=dict, init=False, repr=False)
+    """By name: all rows share them, and with them the feature cache."""
 
     def __post_init__(self) -> None:
         if self.range_policy not in ("own", *get_args(RangePolicy)):
@@ -172,22 +174,21 @@ class MethodBuilder:
             FusionlabError: a method is unknown or cannot be built, a folder has no results, or two
                 different rows have one label (code `duplicate-label`).
         """
-        backbones: dict[str, Backbone] = {}  # by name: rows share them, and the feature cache
         rows: list[tuple[FusionMethod | FolderMethod, FusionMethod | None]] = []
         for given_label, method in _labeled(methods):
             if isinstance(method, Path):
                 folder = FolderMethod.find(given_label or method.name, method, samples)
                 rows.append((folder, None))
                 continue
-            fusion = self._fusion(method, backbones)
+            fusion = self._fusion(method)
             label = given_label or method_id(
                 fusion.backbone, fusion.strategy, self.plugins, omit_defaults=True
             )
             row = FusionMethod(label, fusion, self.plugins)
-            rows.append((row, self._baseline(fusion, backbones)))
+            rows.append((row, self._baseline(fusion)))
         return _unique(_with_baselines(rows))
 
-    def _fusion(self, method: str | Strategy | Fusion, backbones: dict[str, Backbone]) -> Fusion:
+    def _fusion(self, method: str | Strategy | Fusion) -> Fusion:
         """Build the fusion of one row with the settings of the table."""
         overrides: dict[str, Any] = {}
         backbone: str | Backbone
@@ -206,7 +207,7 @@ class MethodBuilder:
             backbone, text = split_method(method, self.plugins)
             strategy = self._strategy(text)
         if isinstance(backbone, str):
-            backbone = self._shared(backbone, backbones)
+            backbone = self._shared(backbone)
         return Fusion(
             backbone,
             strategy,
@@ -225,7 +226,7 @@ class MethodBuilder:
         defaults = preset_parameters(self.preset, registration, self.plugins)
         return build_strategy(text, self.plugins, defaults)
 
-    def _baseline(self, fusion: Fusion, backbones: dict[str, Backbone]) -> FusionMethod | None:
+    def _baseline(self, fusion: Fusion) -> FusionMethod | None:
         """Build the row of the same strategy on the baseline backbone, if it has a meaning.
 
         It has none if the backbone has learned nothing, for pixel strategies, and for learned
@@ -235,7 +236,7 @@ class MethodBuilder:
         learned = isinstance(strategy, LearnedStrategy)
         if not self.baselines or fusion.backbone.card is None or learned:
             return None
-        backbone = self._shared(self.plugins.default("baseline"), backbones)
+        backbone = self._shared(self.plugins.default("baseline"))
         baseline = Fusion(
             backbone,
             strategy,
@@ -248,10 +249,10 @@ class MethodBuilder:
             method_id(backbone, strategy, self.plugins, omit_defaults=True), baseline, self.plugins
         )
 
-    def _shared(self, name: str, backbones: dict[str, Backbone]) -> Backbone:
-        if name not in backbones:
-            backbones[name] = build_backbone(name, self.plugins)
-        return backbones[name]
+    def _shared(self, name: str) -> Backbone:
+        if name not in self._backbones:
+            self._backbones[name] = build_backbone(name, self.plugins)
+        return self._backbones[name]
 
 
 def _labeled(

@@ -22,6 +22,7 @@ REPORT_FILES = (
     "means.csv",
     "comparisons.csv",
     "images.csv",
+    "published.csv",
     "evaluation.json",
 )
 """The files that are written next to the scores at the end."""

@@ -5,10 +5,12 @@ Several plugins may contribute a part to a preset of one name, for example `pape
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from fusionlab.errors import FusionlabError
 from fusionlab.parameters import check_name
@@ -27,17 +29,30 @@ class Preset:
     Args:
         name: the name that `--preset` takes.
         summary: one line: what this part reproduces.
-        settings: options of the pipeline, for example `{"range_policy": "minmax"}`.
+        settings: options of the pipeline, for example `{"range_policy": "own", "scale": ["full"]}`;
+            `fusionlab fuse` takes `backbone`, `color`, `range_policy` and `scale`,
+            `fusionlab evaluate` the last two (it always fuses and scores the luminance).
         strategies: name of one of this plugin's strategies -> its parameters, for example
             `{"l1norm": {"r": 0}}`. `fusionlab evaluate` compares these strategies.
         backbones: this plugin's backbones, with tags, that `fusionlab evaluate` compares.
+        methods: further methods that `fusionlab evaluate` compares, of any plugin, with their full
+            names: `"cbf,variant=authors"`, `"densefuse@1e2/l1norm,r=0"`. They are not combined with
+            `backbones`. One that is not installed has no row.
+        packages: name of a strategy or backbone in `methods` -> the distribution that offers it,
+            which the table names where it is not installed.
         metrics: the metrics that it computes, for example `("EN", "Qabf@paper")`.
-        published: rows of a published table to print next to the computed ones: name of a method
+        published: rows of a published table to print next to the computed ones: name of the row
             -> metric -> value.
         published_images: the number of images that these rows are means over; rows are comparable
             only for image sets of that size.
+        published_methods: name of a published row -> the method that it belongs to; a row that is
+            not listed here has the name of its method.
+        notes: name of a published row -> sentences that explain how and why ours differs.
         trainings: name of one of this plugin's backbones -> options of `fusionlab train`, for
             example `{"densefuse": {"batch": 2, "epochs": (4,)}}`.
+
+    Raises:
+        ValueError: the name is not valid, or `published_methods` or `notes` name no published row.
     """
 
     name: str
@@ -49,9 +64,32 @@ class Preset:
     metrics: Sequence[str] = ()
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     published_images: int = 0
+    methods: Sequence[str] = ()
+    packages: Mapping[str, str] = field(default_factory=dict)
+    published_methods: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        for argument in ("published_methods", "notes"):
+            if foreign := getattr(self, argument).keys() - self.published.keys():
+                raise ValueError(
+                    f"{argument} of the preset {self.name!r} has {min(foreign)!r}, "
+                    "which is not a published row"
+                )
+
+
+class PublishedTable(NamedTuple):
+    """The published rows of a preset, from all plugins that contribute to it."""
+
+    rows: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+    """Name of the row -> metric -> mean."""
+    images: int = 0
+    """The number of images that the means are over."""
+    methods: Mapping[str, str] = MappingProxyType({})
+    """Name of the row -> the method that it belongs to."""
+    notes: Mapping[str, str] = MappingProxyType({})
+    """Name of the row -> how and why ours differs."""
 
 
 def preset_values(
@@ -100,41 +138,77 @@ def preset_parameters(
 
 
 def preset_methods(name: str, plugins: Plugins) -> list[str]:
-    """Return the methods that a preset compares: each of its strategies on its backbones.
+    """Return the methods that a preset compares: those it names, then strategies on backbones.
 
     Raises:
         FusionlabError: there is no such preset (code `unknown-name`).
     """
     parts = [part for _, part in _parts_of(name, plugins)]
     return [
-        f"{backbone}/{strategy}"
-        for strategy in chain.from_iterable(part.strategies for part in parts)
-        for backbone in chain.from_iterable(part.backbones for part in parts)
+        *chain.from_iterable(part.methods for part in parts),
+        *(
+            f"{backbone}/{strategy}"
+            for strategy in chain.from_iterable(part.strategies for part in parts)
+            for backbone in chain.from_iterable(part.backbones for part in parts)
+        ),
     ]
 
 
-def preset_metrics(name: str, plugins: Plugins) -> list[str]:
-    """Return the metrics that a preset computes, `PLUGIN:NAME`.
+def package_to_install(preset: str, method: str, plugins: Plugins) -> str | None:
+    """Return the distribution that a method of a preset needs and that is not installed.
+
+    None where the preset names none, or the strategy and the backbone are registered.
 
     Raises:
         FusionlabError: there is no such preset (code `unknown-name`).
     """
-    parts = _parts_of(name, plugins)
-    return [f"{plugin}:{metric}" for plugin, part in parts for metric in part.metrics]
+    offered = {
+        registration.ref.name
+        for registry in (plugins.strategies, plugins.backbones)
+        for registration in registry.registrations
+    }
+    names = [re.split("[@,]", part)[0] for part in method.split("/")]
+    for _, part in _parts_of(preset, plugins):
+        for missing in (name for name in names if name in part.packages and name not in offered):
+            return part.packages[missing]
+    return None
 
 
-def published_rows(name: str, plugins: Plugins) -> tuple[dict[str, Mapping[str, float]], int]:
-    """Return the rows of the published table of a preset, and their number of images.
+def preset_metrics(name: str, plugins: Plugins) -> list[str]:
+    """Return the metrics that a preset computes, `PLUGIN:NAME` where its own plugin offers them.
+
+    Raises:
+        FusionlabError: there is no such preset (code `unknown-name`).
+    """
+    offered = {registration.qualified for registration in plugins.metrics.registrations}
+
+    def qualified(plugin: str, metric: str) -> str:
+        own_name = f"{plugin}:{metric}"
+        return own_name if own_name.partition("@")[0] in offered else metric
+
+    return [
+        qualified(plugin, metric)
+        for plugin, part in _parts_of(name, plugins)
+        for metric in part.metrics
+    ]
+
+
+def published_table(name: str, plugins: Plugins) -> PublishedTable:
+    """Return the rows of the published table of a preset.
 
     Raises:
         FusionlabError: there is no such preset (code `unknown-name`).
     """
     rows: dict[str, Mapping[str, float]] = {}
+    methods: dict[str, str] = {}
+    notes: dict[str, str] = {}
     images = 0
     for _, part in _parts_of(name, plugins):
         rows |= part.published
+        methods |= {row: part.published_methods.get(row, row) for row in part.published}
+        notes |= part.notes
         images = max(images, part.published_images)
-    return rows, images
+    return PublishedTable(rows, images, methods, notes)
 
 
 def training_options(

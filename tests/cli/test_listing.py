@@ -79,8 +79,18 @@ def test_engines_with_their_summaries():
 
 def test_presets_say_what_they_mean():
     text = "\n".join(lines("presets"))
-    assert "range_policy=minmax" in text
+    assert "range_policy=own" in text
     assert "l1norm:r=0" in text
+
+
+def test_one_preset_is_described_completely():
+    result = CliRunner().invoke(main, ["presets", "paper", "--json"])
+    facts = json.loads(result.stdout)
+    assert "densefuse@1e2/addition" in facts["methods"]
+    assert "cbf,variant=authors" in facts["methods"]
+    assert "Qabf@paper" in facts["metrics"]
+    assert "fusionlab-classics" in facts["packages"]
+    assert CliRunner().invoke(main, ["presets", "newspaper"]).exit_code == 2
 
 
 def test_plugins_say_what_became_of_them(install):

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from fusionlab.cli import main
 from fusionlab.plugins.host import installed
-from fusionlab.plugins.presets import preset_metrics, published_rows
+from fusionlab.plugins.presets import preset_metrics, published_table
 
 ROWS = {
     "addition_1e2": "densefuse@1e2/addition",
@@ -34,7 +34,7 @@ def evaluated(shared, metrics):
 def compared(shared, metrics):
     """Compare every image to 1e-6, and the means to the five printed digits."""
     methods = evaluated(shared, metrics)
-    published, _ = published_rows("paper", installed())
+    published = published_table("paper", installed()).rows
     for row, label in ROWS.items():
         with (shared / f"oracle/table2/per_image_{row}.csv").open(newline="") as file:
             expected = {line["tno20"]: line for line in csv.DictReader(file)}

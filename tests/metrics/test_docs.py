@@ -5,7 +5,7 @@ import torch
 
 from fusionlab.evaluation.metric import Metric
 from fusionlab.plugins.host import installed
-from fusionlab.plugins.presets import preset_metrics, published_rows
+from fusionlab.plugins.presets import preset_metrics, published_table
 
 
 def test_the_docs_have_the_tables_of_the_catalog():
@@ -17,10 +17,10 @@ def test_every_metric_of_the_defaults_and_presets_exists():
     plugins = installed()
     for name in (*plugins.default_metrics(), *preset_metrics("paper", plugins)):
         assert Metric.find(name, plugins)
-    rows, images = published_rows("paper", plugins)
+    published = published_table("paper", plugins)
     columns = [Metric.find(name, plugins).name for name in preset_metrics("paper", plugins)]
-    assert all(list(row) == columns for row in rows.values())
-    assert images == 20
+    assert all(list(row) == columns for row in published.rows.values())
+    assert published.images == 20
 
 
 def test_the_metric_of_the_docs_works(install):

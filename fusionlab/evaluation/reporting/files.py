@@ -15,6 +15,7 @@ from fusionlab.evaluation.code_hash import metric_libraries, module_sha256
 from fusionlab.evaluation.comparisons import Comparison
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.reporting.formats import to_latex, to_markdown
+from fusionlab.evaluation.reporting.published import published_distances
 from fusionlab.evaluation.scores import json_values
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def report_files(report: Report, folder: Path) -> dict[Path, bytes]:
         "images.csv": _images_csv(report),
         "evaluation.json": json_text(report),
     }
+    if report.published:
+        texts["published.csv"] = _published_csv(report)
     # file names may hold bytes that are not text
     return {folder / name: text.encode(errors="backslashreplace") for name, text in texts.items()}
 
@@ -75,6 +78,8 @@ def json_text(report: Report) -> str:
         },
         "comparisons": [json_values(asdict(comparison)) for comparison in report.comparisons],
         "published": {name: dict(values) for name, values in report.published.items()},
+        "published_labels": dict(report.published_labels),
+        "published_notes": dict(report.explanations),
         "published_unlike": report.published_note,
         "left_out": dict(report.left_out),
         "problems": report.problems,
@@ -119,6 +124,28 @@ def _comparisons_csv(report: Report) -> str:
     heads = [field.name for field in fields(Comparison)]
     rows = [[getattr(comparison, head) for head in heads] for comparison in report.comparisons]
     return _csv(heads, rows)
+
+
+def _published_csv(report: Report) -> str:
+    """Return a line for each published row and metric: its mean, the distance of ours, a note."""
+    labels = {} if report.published_note else report.published_labels
+    distances = dict(
+        zip(labels, published_distances(report.scores, report.published, labels), strict=True)
+    )
+    rows = [
+        (
+            name,
+            labels.get(name, ""),
+            metric.name,
+            values[metric.name],
+            distances[name][j] if name in distances else math.nan,
+            report.explanations.get(name, ""),
+        )
+        for name, values in report.published.items()
+        for j, metric in enumerate(report.scores.metrics)
+        if metric.name in values
+    ]
+    return _csv(["published", "method", "metric", "mean", "distance", "note"], rows)
 
 
 def _images_csv(report: Report) -> str:

@@ -63,7 +63,7 @@ def to_latex(table: Table) -> str:
         detail = rf"{{\small {detail}}}" if detail else ""
         return f"{LATEX_MARKS[cell.mark].format(text)} {detail}".rstrip()
 
-    names = sum(head in ("method", "against", "range") for head in table.heads)
+    names = sum(head in ("method", "against", "range", "published as") for head in table.heads)
     rows = [[show(cell, i < names) for i, cell in enumerate(row)] for row in table.rows]
     heads = [_escape_latex(head) for head in table.heads]
     grid = tabulate(rows, heads, tablefmt="latex_raw", disable_numparse=True)

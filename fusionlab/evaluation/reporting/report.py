@@ -12,13 +12,8 @@ from fusionlab.evaluation.comparisons import Comparison, compare
 from fusionlab.evaluation.methods import Method
 from fusionlab.evaluation.reporting.files import markdown_text, report_files
 from fusionlab.evaluation.reporting.formats import to_text
-from fusionlab.evaluation.reporting.tables import (
-    Table,
-    differences_table,
-    distances_table,
-    means_table,
-    published_table,
-)
+from fusionlab.evaluation.reporting.published import distances_table, published_table
+from fusionlab.evaluation.reporting.tables import Table, differences_table, means_table
 from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.storage.atomic import atomic_write_all, make_folder
 
@@ -34,9 +29,12 @@ class Report:
         scores: the values.
         rows: the scores of each method and sample, with their problems.
         settings: what all rows share, for the head of the tables.
-        published: rows of a published table to print next to ours.
+        published: rows of a published table to print next to ours: name -> metric -> mean.
+        published_labels: name of a published row -> label of the row of ours that it belongs to;
+            None: the rows of the same names.
         published_note: a sentence that says why these are not comparable with ours; empty if they
             are.
+        explanations: name of a published row -> how and why ours differs from it.
         left_out: label -> why this method has no row, `it needs exactly 2 sources, the set has 3`.
         against: label of a row that every other row is compared with.
         digits: decimals shown.
@@ -51,7 +49,9 @@ class Report:
         settings: Mapping[str, str],
         *,
         published: Mapping[str, Mapping[str, float]] | None = None,
+        published_labels: Mapping[str, str] | None = None,
         published_note: str = "",
+        explanations: Mapping[str, str] | None = None,
         left_out: Mapping[str, str] | None = None,
         against: str | None = None,
         digits: int = 4,
@@ -65,7 +65,16 @@ class Report:
         self.rows = rows
         self.settings = settings
         self.published = published or {}
+        """Name of a published row -> metric -> mean."""
+        self.published_labels = (
+            {name: name for name in self.published if name in scores.methods}
+            if published_labels is None
+            else published_labels
+        )
+        """Name of a published row -> label of the row of ours that it belongs to."""
         self.published_note = published_note
+        self.explanations = explanations or {}
+        """Name of a published row -> how and why ours differs from it."""
         self.left_out = left_out or {}
         """Label -> why the method has no row."""
         self.against = against
@@ -125,15 +134,29 @@ class Report:
             title = f"Against {self.against}"
             tables.append(differences_table(title, self.differences, metrics, digits))
         if self.published:
-            tables.append(published_table(self.published, metrics, digits, self.published_note))
-            if not self.published_note and self.published.keys() & set(self.scores.methods):
-                tables.append(distances_table(self.scores, self.published, digits))
+            tables += self._published_tables()
         return tables
+
+    def _published_tables(self) -> list[Table]:
+        """Return the published rows, and how far ours are from them if they compare."""
+        metrics, digits = self.scores.metrics, self.digits
+        if self.published_note:
+            return [published_table(self.published, metrics, digits, [self.published_note])]
+        explanations = [f"{name}: {text}" for name, text in self.explanations.items()]
+        if not self.published_labels:
+            return [published_table(self.published, metrics, digits, explanations)]
+        return [
+            published_table(self.published, metrics, digits),
+            distances_table(
+                self.scores, self.published, self.published_labels, digits, explanations
+            ),
+        ]
 
     def write(self, folder: str | Path) -> None:
         """Write table.md, table.tex, means.csv, comparisons.csv, images.csv and evaluation.json.
 
-        Existing files of these names are replaced, all of them or none.
+        Where there are published rows, also published.csv. Existing files of these names are
+        replaced, all of them or none.
 
         Raises:
             FusionlabError: the folder cannot be written.

@@ -61,8 +61,8 @@ def means_table(
     policies = range_policies or {}
     differ = len({policy for policy in policies.values() if policy}) > 1
     means = scores.means()
-    texts = _format(means, digits)
-    deviations = _format(scores.deviations(), digits, decimals_of=means)
+    texts = format_columns(means, digits)
+    deviations = format_columns(scores.deviations(), digits, decimals_of=means)
     marks = _marks(np.where(scores.complete, means, np.nan), texts, scores.metrics)
     ranks = _mean_ranks(scores)
     rows = [
@@ -79,7 +79,7 @@ def means_table(
     ]
     return Table(
         "Means over the images, ± their standard deviation",
-        ("method", *(["range"] if differ else []), *map(_head, scores.metrics), "rank ↓"),
+        ("method", *(["range"] if differ else []), *map(head, scores.metrics), "rank ↓"),
         tuple(rows),
         (_count_note(scores), *_incomplete_notes(scores), *notes),
     )
@@ -100,9 +100,9 @@ def differences_table(
     pairs = [(comparison.method, comparison.against) for comparison in comparisons[::count]]
     values = np.array([[entry.difference, entry.low, entry.high] for entry in comparisons])
     differences, lows, highs = values.reshape(len(pairs), count, 3).transpose(2, 0, 1)
-    texts = _format(differences, digits, sign="+")
-    low_texts = _format(lows, digits, decimals_of=differences, sign="+")
-    high_texts = _format(highs, digits, decimals_of=differences, sign="+")
+    texts = format_columns(differences, digits, sign="+")
+    low_texts = format_columns(lows, digits, decimals_of=differences, sign="+")
+    high_texts = format_columns(highs, digits, decimals_of=differences, sign="+")
     rows = []
     for i, (method, against) in enumerate(pairs):
         cells = [
@@ -113,49 +113,12 @@ def differences_table(
             for j in range(count)
         ]
         rows.append((Cell(method), Cell(against), *cells))
-    heads = ("method", "against", *map(_head, metrics))
+    heads = ("method", "against", *map(head, metrics))
     return Table(title, heads, tuple(rows), _difference_notes(comparisons))
 
 
-def published_table(
-    rows: Mapping[str, Mapping[str, float]],
-    metrics: Sequence[Metric],
-    digits: int,
-    note: str = "",
-) -> Table:
-    """Return the rows of a published table, in our columns."""
-    values = np.array(
-        [[row.get(metric.name, math.nan) for metric in metrics] for row in rows.values()]
-    )
-    texts = _format(values, digits)
-    return Table(
-        "Published",
-        ("method", *map(_head, metrics)),
-        tuple((Cell(label), *map(Cell, texts[i])) for i, label in enumerate(rows)),
-        (note,) if note else (),
-    )
-
-
-def distances_table(scores: Scores, rows: Mapping[str, Mapping[str, float]], digits: int) -> Table:
-    """Return the distances of our means from the published ones of the same methods.
-
-    There is none for means over fewer images than those of the other rows.
-    """
-    labels = [label for label in scores.methods if label in rows]
-    published = np.array(
-        [[rows[label].get(metric.name, math.nan) for metric in scores.metrics] for label in labels]
-    )
-    complete_means = np.where(scores.complete, scores.means(), np.nan)
-    means = complete_means[[scores.methods.index(label) for label in labels]]
-    texts = _format(means - published.reshape(means.shape), digits, sign="+")
-    return Table(
-        "Distance of our rows from the published ones",
-        ("method", *(metric.name for metric in scores.metrics)),
-        tuple((Cell(label), *map(Cell, texts[i])) for i, label in enumerate(labels)),
-    )
-
-
-def _head(metric: Metric) -> str:
+def head(metric: Metric) -> str:
+    """Return the head of a column: the name of the metric, and which direction is better."""
     return f"{metric.name}{ARROWS[metric.direction]}"
 
 
@@ -237,7 +200,7 @@ def _difference_notes(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     )
 
 
-def _format(
+def format_columns(
     values: NDArray[np.float64],
     digits: int,
     *,
