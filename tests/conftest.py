@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.metadata
 import os
 import shutil
 import sys
@@ -48,6 +50,26 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(cores or 1, MAX_WORKERS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_entry_points_once():
+    """Read the metadata of all distributions again only when a folder of `sys.path` has changed.
+
+    Each command loads the plugins; most of that time is this reading.
+    """
+
+    @functools.lru_cache(maxsize=8)
+    def read_for(folders):
+        return importlib.metadata.entry_points()
+
+    def entry_points():
+        paths = [Path(path or ".") for path in sys.path]
+        return read_for(tuple((path, path.stat().st_mtime_ns) for path in paths if path.exists()))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fusionlab.plugins.host.entry_points", entry_points)
+        yield
 
 
 @pytest.fixture(autouse=True)

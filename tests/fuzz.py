@@ -35,6 +35,7 @@ from fusionlab import FusionlabError
 from fusionlab.cli import main as command
 from fusionlab.imaging.pillow_formats import PNG_SIGNATURE
 from fusionlab.imaging.reading import decode_image
+from fusionlab.plugins import host
 
 
 def originals() -> dict[str, bytes]:
@@ -152,6 +153,8 @@ def main() -> int:
     samples = list(originals().items())
     outcomes: Counter[str] = Counter()
     failures = []
+    plugins = host.load_plugins()  # once: otherwise most of the time of a command
+    host.load_plugins = lambda blocked=(): plugins
     before = peak_kib()
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")
