@@ -148,6 +148,7 @@ def test_values_have_not_drifted_and_are_the_same_in_all_conventions(convention)
     assert score(fused, a, b, convention=convention) == pytest.approx(0.6966703737, abs=1e-9)
 
 
+@pytest.mark.slow  # by default, tests/evaluation/test_table_ii.py compares the same values
 @pytest.mark.parametrize(
     ("row", "printed"), [("addition_1e2", "0.92995"), ("l1norm_r0_1e2", "0.85975")]
 )

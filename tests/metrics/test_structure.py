@@ -107,6 +107,7 @@ def test_the_ssim_of_a_dot_in_one_window_by_hand():
     assert score(ssim, fused, source) == pytest.approx(luminance * structure, abs=1e-12)
 
 
+@pytest.mark.slow  # by default, tests/evaluation/test_table_ii.py compares the same values
 @pytest.mark.parametrize(
     ("row", "printed"), [("addition_1e2", "0.73186"), ("l1norm_r0_1e2", "0.71901")]
 )
