@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from annotated_types import Interval
 
 from fusionlab import FusionlabError, Law, LearnedStrategy, Strategy, WeightedStrategy
 from fusionlab.testing import PROFILES, StrategyLaws, examine
+from fusionlab.testing.search import Outcome, search_together
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,76 @@ def test_what_a_rule_refuses_in_a_sentence_it_need_not_fuse():
     result = verdict(Shy, Law.FINITE)
     assert not result.passed
     assert result.counterexample == "it refused every input, one of them with: not today"
+
+
+@dataclass(frozen=True)
+class Pair(Mean):
+    """A pixel strategy of two sources in an order, with a smallest image."""
+
+    max_k: ClassVar = 2
+    domain: ClassVar = "pixels"
+    roles: ClassVar = ("infrared", "visible")
+    min_size: ClassVar = 9
+    laws: ClassVar = frozenset({Law.IDEMPOTENCE, Law.CONVEXITY})
+    shapes: ClassVar = set()
+
+    def weights(self, features, scene):
+        self.shapes.add(tuple(features.shape[2:]))
+        if min(features.shape[-2:]) < self.min_size:
+            raise FusionlabError("needs 9x9 pixels", code="too-small")
+        return torch.tensor([0.75, 0.25]).to(features).view(2, 1, 1, 1, 1).expand_as(features)
+
+
+def test_a_strategy_with_a_smallest_image_is_given_no_smaller_one():
+    Pair.shapes.clear()
+    laws = [law for law in Law if law is not Law.TILES]  # the last tile may be a narrow one
+    verdicts = {v.law: v for v in examine(Pair, laws, simplify=False)}
+    assert {law for law, v in verdicts.items() if not v.passed} == set()
+    assert {law for law, v in verdicts.items() if v.held is None} == {Law.DUPLICATES}
+    assert verdicts[Law.PERMUTATION].held is False
+    edges = {edge for shape in Pair.shapes for edge in shape[1:]}
+    assert min(edges) == 9
+    assert {shape[0] for shape in Pair.shapes} == {1}
+
+
+def test_a_strategy_that_refuses_small_images_without_saying_so_is_tested_with_the_others():
+    class Unsaid(Pair):
+        min_size = 5
+
+        def weights(self, features, scene):
+            if min(features.shape[-2:]) < 9:
+                raise FusionlabError("needs 9x9 pixels", code="too-small")
+            return super().weights(features, scene)
+
+    assert verdict(Unsaid, Law.CONVEXITY).held
+
+
+def test_laws_that_share_inputs_see_as_many_as_alone():
+    """Each law sees 25 inputs, though half of them are refused."""
+
+    class Even(Mean):
+        def weights(self, features, scene):
+            if features.shape[-1] % 2:
+                raise FusionlabError("even widths only")
+            return super().weights(features, scene)
+
+    laws = (Law.FINITE, Law.CONVEXITY, Law.DOMINANCE)
+    outcomes = search_together(Even, dict.fromkeys(laws, "required"), 25)
+    assert [outcomes[law].inputs for law in laws[:2]] == [25, 25]
+    assert outcomes[Law.DOMINANCE].counterexample.startswith("Even(), k=")
+
+
+def test_laws_that_share_inputs_get_a_copy_each():
+    class Spoiling(Mean):
+        def fuse(self, features, scene):
+            fused = super().fuse(features, scene)
+            features.fill_(torch.nan)
+            return fused
+
+    laws = dict.fromkeys((Law.UNTOUCHED, Law.SHAPE, Law.AUTOCAST), "required")
+    outcomes = search_together(Spoiling, laws, 25)
+    assert "it changed the features" in outcomes[Law.UNTOUCHED].counterexample
+    assert outcomes[Law.SHAPE] == Outcome(inputs=25)
 
 
 class Coarse(Mean):
