@@ -82,7 +82,9 @@ class Backbone(nn.Module, ABC):
         FusionlabError: a parameter is out of its bounds.
     """
 
-    levels: ClassVar[tuple[Level, ...]]
+    levels: tuple[Level, ...]
+    """The resolutions of the features, finest first; set in `__init__` where they depend on the
+    parameters."""
     receptive_field: tuple[int, int] | None
     """The receptive field as a radius, in image pixels: how far from a feature the encoder sees,
     and how far from an image pixel the decoder sees. None: the whole image.

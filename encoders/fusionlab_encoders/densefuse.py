@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from fusionlab import Backbone
 from fusionlab.backbone import WHOLE, Borders, Features, Level
+from fusionlab_encoders.convolution import Conv3x3
 
 GRAY_LEVELS = 255.0
 
@@ -43,12 +43,12 @@ class DenseFuse(Backbone):
 
     def __init__(self) -> None:
         super().__init__()
-        self.c1 = _Conv(1, 16)
-        self.dense = nn.ModuleList([_Conv(16, 16), _Conv(32, 16), _Conv(48, 16)])  # DC1..DC3
-        self.c2 = _Conv(64, 64)
-        self.c3 = _Conv(64, 32)
-        self.c4 = _Conv(32, 16)
-        self.c5 = _Conv(16, 1)
+        self.c1 = Conv3x3(1, 16)
+        self.dense = nn.ModuleList([Conv3x3(16, 16), Conv3x3(32, 16), Conv3x3(48, 16)])  # DC1..DC3
+        self.c2 = Conv3x3(64, 64)
+        self.c3 = Conv3x3(64, 32)
+        self.c4 = Conv3x3(32, 16)
+        self.c5 = Conv3x3(16, 1)
 
     def encode(self, images: Tensor) -> Features:
         """Turn images `(M, 1, H, W)` in 0..1 into features `(M, 64, H, W)`, all >= 0."""
@@ -74,32 +74,3 @@ class DenseFuse(Backbone):
             maps = conv(maps, borders).relu_()
         image: Tensor = self.c5(maps, borders)
         return image / GRAY_LEVELS
-
-
-class _Conv(nn.Conv2d):
-    """A 3x3 convolution with reflection padding at the borders of the image.
-
-    The edge pixel is not repeated. On the other sides the result is smaller by a pixel.
-    """
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(channels_in, channels_out, kernel_size=3)
-
-    def forward(self, maps: Tensor, borders: Borders = WHOLE) -> Tensor:
-        return super().forward(_mirrored(maps, borders))
-
-
-def _mirrored(maps: Tensor, borders: Borders) -> Tensor:
-    """Extend `(M, C, H, W)` by one mirrored pixel at every border of the image.
-
-    An axis of a single pixel has nothing to mirror and is repeated, as in `numpy.pad`, so images of
-    every size from 1x1 can be fused.
-    """
-    if not any(borders):
-        return maps
-    height, width = maps.shape[-2:]
-    top, left, bottom, right = map(int, borders)
-    if height > 1 and width > 1:
-        return pad(maps, (left, right, top, bottom), mode="reflect")
-    maps = pad(maps, (left, right, 0, 0), mode="reflect" if width > 1 else "replicate")
-    return pad(maps, (0, 0, top, bottom), mode="reflect" if height > 1 else "replicate")

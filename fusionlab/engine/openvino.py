@@ -78,8 +78,12 @@ class OpenVINO(Engine):
         """Run a graph; return results of these shapes in newly allocated memory."""
         import openvino
 
-        # an axis of a single pixel is padded differently, and needs a graph of its own
-        single = tuple(edge == 1 for edge in tensors[0].shape[-2:])
+        # where an axis has a single pixel, at the coarsest stride of the backbone, layers may pad
+        # differently, which needs a graph of its own
+        stride = self._strides(stage)[0]
+        single = tuple(
+            edge * stride == self.backbone.size_divisor for edge in tensors[0].shape[-2:]
+        )
         key = stage, borders, single, torch.get_num_threads()
         outputs = tuple(torch.empty(shape) for shape in shapes)
         with self._running:
@@ -91,6 +95,10 @@ class OpenVINO(Engine):
             request.infer([tensor.contiguous().numpy() for tensor in tensors], share_inputs=True)
         return outputs
 
+    def _strides(self, stage: str) -> list[int]:
+        """Return the strides of what a stage is given."""
+        return [1] if stage == "encode" else [level.stride for level in self.backbone.levels]
+
     def _compiled(
         self, stage: str, like: Features, borders: Borders, single: tuple[bool, ...]
     ) -> Any:
@@ -99,13 +107,12 @@ class OpenVINO(Engine):
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
         # small, so that tracing is fast
-        size = 8 * self.backbone.size_divisor + 2 * max(self.backbone.halos(0))
-        strides = [1] if stage == "encode" else [level.stride for level in self.backbone.levels]
+        divisor = self.backbone.size_divisor
+        size = 8 * divisor + 2 * max(self.backbone.halos(0))
+        edges = [divisor if is_single else size for is_single in single]
         example = tuple(
-            torch.zeros(
-                1, tensor.shape[1], *(1 if is_single else size // stride for is_single in single)
-            )
-            for tensor, stride in zip(like, strides, strict=True)
+            torch.zeros(1, tensor.shape[1], *(edge // stride for edge in edges))
+            for tensor, stride in zip(like, self._strides(stage), strict=True)
         )
         with warnings.catch_warnings():
             # that shapes become constants, and that tracing is deprecated
