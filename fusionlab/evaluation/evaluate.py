@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,13 +11,17 @@ import torch
 
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.fitting import split_by_fit
 from fusionlab.evaluation.gray_levels import LUMINANCE
 from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike, TablePolicy
 from fusionlab.evaluation.metric import choose_metrics
-from fusionlab.evaluation.preset_rows import build_preset_rows, published_labels
 from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.result_folder import FolderMethod
+from fusionlab.evaluation.rows import (
+    build_preset_rows,
+    check_rows,
+    published_labels,
+    split_by_fit,
+)
 from fusionlab.evaluation.saved_images import SavedImages
 from fusionlab.evaluation.score_journal import check_output_folder
 from fusionlab.evaluation.scores import ScoreRow, Scores
@@ -117,7 +121,7 @@ def evaluate(
         rows = builder.build(methods, stems)
     rows, misfits = split_by_fit(rows, items)
     left_out = misfits | absent
-    against = _check_rows(rows, left_out, against, builder, stems)
+    against = check_rows(rows, left_out, against, builder, stems)
     columns = choose_metrics(metrics, preset, plugins)
     folder = None if output is None else Path(output)
     if folder is not None:
@@ -190,38 +194,6 @@ def _folders(image_set: ImageSet | Mapping[str, ImageSet]) -> list[Path]:
     if not folders:
         raise FusionlabError("no image set is given; name a folder", code="no-set")
     return folders
-
-
-def _check_rows(
-    rows: Sequence[Method],
-    left_out: Mapping[str, str],
-    against: str | None,
-    builder: MethodBuilder,
-    samples: Sequence[str],
-) -> str | None:
-    """Check that there are rows, among them `against`; return its label."""
-    labels = [row.label for row in rows]
-    reasons = [f"{label}: {reason}" for label, reason in left_out.items()]
-    if not labels and reasons:
-        raise FusionlabError(
-            f"no method fits the image set: {'; '.join(reasons)}", code="no-row-fits"
-        )
-    if not labels:
-        raise FusionlabError(
-            "nothing to evaluate; name a method, a folder of results or a preset",
-            code="nothing-to-evaluate",
-        )
-    if against is not None and against not in labels:
-        with suppress(FusionlabError):  # spelled in another way, with a default value perhaps
-            against = builder.build(against, samples)[0].label
-    if against is not None and against not in labels:
-        problem = f": {left_out[against]}" if against in left_out else ""
-        raise FusionlabError(
-            f"there is no row {against!r} to compare with{problem}; rows: {', '.join(labels)}",
-            code="no-such-row",
-            option="against",
-        )
-    return against
 
 
 def _reported(

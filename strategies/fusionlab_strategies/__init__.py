@@ -7,6 +7,7 @@ like any other.
 from __future__ import annotations
 
 from fusionlab import Preset, StrategyRef, hookimpl
+from fusionlab_strategies.presets import PRESETS
 
 
 @hookimpl
@@ -16,13 +17,7 @@ def fusionlab_defaults() -> dict[str, str]:
 
 @hookimpl
 def fusionlab_presets() -> list[Preset]:
-    return [
-        Preset(
-            name="paper",
-            summary="l1norm without the window of Eq. 6, as the authors' program had it",
-            strategies={"addition": {}, "l1norm": {"r": 0}},
-        )
-    ]
+    return PRESETS
 
 
 @hookimpl

@@ -100,11 +100,13 @@ def test_a_bad_image_is_reported_and_costs_exit_code_1(image_set):
     assert "over those that have a value: EN 5" in result.stdout
 
 
+@pytest.mark.usefixtures("only_what_ships")
 def test_a_preset_brings_methods_metrics_and_published_rows(image_set):
     result = run("evaluate", "set", "--preset", "paper", "--metrics", "EN", "--digits", "5")
     assert result.exit_code == 0, result.output
     for label in ("densefuse@1e3/addition", "densefuse@1e0/l1norm,r=0", "identity/l1norm,r=0"):
         assert label in result.stdout
+    assert "cbf,variant=authors is left out: install fusionlab-classics" in result.stdout
     assert "Published" in result.stdout
     assert "6.65426" in result.stdout
     assert "means over 20 images, ours over 6: they do not compare" in result.stdout

@@ -144,6 +144,7 @@ def test_a_row_to_compare_with_must_exist(image_set):
     assert (error.code, error.option) == ("no-such-row", "against")
 
 
+@pytest.mark.usefixtures("only_what_ships")
 def test_a_preset_gives_methods_metrics_and_published_rows(image_set):
     report = fusionlab.evaluate(image_set, preset="paper", metrics="EN")
     assert "densefuse@1e3/l1norm,r=0" in report.means
