@@ -38,6 +38,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "Merge base and detail with saliency weights that follow the edges of each source.",
         ),
         StrategyRef(
+            "ifevip",
+            f"{here}.ifevip:IFEVIP",
+            "Add the bright features of an infrared image to a visible one.",
+        ),
+        StrategyRef(
             "msvd",
             f"{here}.msvd:MSVD",
             "Merge 2x2 blocks in the singular vectors of each image, the strongest detail first.",
