@@ -57,4 +57,10 @@ def fusionlab_strategies() -> list[StrategyRef]:
             f"{here}.tif:TIF",
             "Average wide means and weight what they leave by the saliency of each source.",
         ),
+        StrategyRef(
+            "wls",
+            f"{here}.wls:WLS",
+            "Average bases by visual saliency, and keep the details of weighted least squares.",
+            roles=("infrared", "visible"),
+        ),
     ]

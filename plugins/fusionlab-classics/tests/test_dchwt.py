@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.fft import dctn, idctn
 from scipy.ndimage import uniform_filter
 
-from fusionlab import Fusion, FusionlabError, Scene
+from fusionlab import Fusion, FusionlabError, Law, Scene
 from fusionlab.testing import StrategyLaws
 from fusionlab_classics.dchwt import DCHWT, dct, idct
 
@@ -137,16 +137,17 @@ def test_the_authors_variant_refuses_images_of_fewer_than_8_rows():
     assert error.value.code == "too-small"
 
 
-class TestLaws(StrategyLaws):
-    """Laws that take seconds, or are not declared, are slow."""
+def test_gradients_are_those_of_finite_differences():
+    images = torch.tensor(random_images(2, 3, 4))[:, None, None].requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: DCHWT().fuse(x, Scene(sources=x.detach())), (images,), fast_mode=True
+    )
 
+
+def test_laws_hold_for_a_few_inputs(broken_laws):
+    assert broken_laws(DCHWT, without={Law.DERIVATIVE}) == []
+
+
+@pytest.mark.slow
+class TestDCHWT(StrategyLaws):
     strategy = DCHWT
-
-    test_convexity = pytest.mark.slow(StrategyLaws.test_convexity)
-    test_derivative = pytest.mark.slow(StrategyLaws.test_derivative)
-    test_duplicates = pytest.mark.slow(StrategyLaws.test_duplicates)
-    test_flips = pytest.mark.slow(StrategyLaws.test_flips)
-    test_precision = pytest.mark.slow(StrategyLaws.test_precision)
-    test_shape = pytest.mark.slow(StrategyLaws.test_shape)
-    test_translation = pytest.mark.slow(StrategyLaws.test_translation)
-    test_untouched = pytest.mark.slow(StrategyLaws.test_untouched)
