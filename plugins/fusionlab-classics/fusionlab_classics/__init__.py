@@ -28,6 +28,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "Weight each coefficient of a harmonic wavelet transform by its significance.",
         ),
         StrategyRef(
+            "dwt",
+            f"{here}.dwt:DWT",
+            "Merge wavelet coefficients by a vote of their neighbors.",
+        ),
+        StrategyRef(
             "fpde",
             f"{here}.fpde:FPDE",
             "Average smoothed sources and weight the details by their first principal component.",
@@ -41,6 +46,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "ifevip",
             f"{here}.ifevip:IFEVIP",
             "Add the bright features of an infrared image to a visible one.",
+        ),
+        StrategyRef(
+            "mertens",
+            f"{here}.mertens:Mertens",
+            "Blend exposures by contrast, saturation and good exposure.",
         ),
         StrategyRef(
             "msvd",
