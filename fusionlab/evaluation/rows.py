@@ -11,6 +11,7 @@ from contextlib import suppress
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.methods import Method, MethodBuilder
 from fusionlab.plugins.presets import PublishedTable, package_to_install, preset_methods
+from fusionlab.plugins.registry import Plugins, normalized_name
 from fusionlab.runs.image_sets import ImageSetItem
 
 
@@ -39,7 +40,7 @@ def build_preset_rows(
             builder.build(method)
         except FusionlabError as error:
             package = package_to_install(preset, method, builder.plugins)
-            left_out[method] = f"install {package}, which offers it" if package else str(error)
+            left_out[method] = _advice(package, builder.plugins) if package else str(error)
         else:
             available.append(method)
     return builder.build(available, samples), left_out
@@ -142,6 +143,13 @@ def published_labels(
         if label in labels:
             matches[name] = label
     return matches
+
+
+def _advice(package: str, plugins: Plugins) -> str:
+    """Return what to do where a package does not offer a method of a preset."""
+    if any(plugin.name == normalized_name(package) for plugin in plugins.loaded):
+        return f"the installed {package} does not offer it"
+    return f"install {package}, which offers it"
 
 
 def _range_text(counts: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fusionlab import Preset
 
-CLASSICS = (
+INFRARED_CLASSICS = (
     "adf",
     "cbf",
     "dchwt",
@@ -21,9 +21,13 @@ CLASSICS = (
     "tif",
     "wls",
 )
-"""The strategies of `fusionlab-classics` that a preset below names."""
+"""The strategies of `fusionlab-classics` that tables of infrared and visible images have."""
 
-_PACKAGES = {**dict.fromkeys(CLASSICS, "fusionlab-classics"), "cnn": "fusionlab-cnn"}
+PACKAGES = {
+    **dict.fromkeys((*INFRARED_CLASSICS, "mertens"), "fusionlab-classics"),
+    "cnn": "fusionlab-cnn",
+}
+"""Strategy -> the distribution that offers it."""
 
 PAPER = Preset(
     name="paper",
@@ -37,15 +41,64 @@ IVIF = Preset(
     settings={"range_policy": "own", "color": "luma"},
     methods=(
         "laplacian_pyramid",
-        *(name for name in CLASSICS),
+        *INFRARED_CLASSICS,
         "cnn",
         "deepfuse/addition",
         "densefuse/addition",
         "densefuse/l1norm",
         "nestfuse/nestfuse",
     ),
-    packages=_PACKAGES,
+    packages=PACKAGES,
     metrics=("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM"),
 )
 
-PRESETS = [PAPER, IVIF]
+# The methods of the presets below led the tables of docs/evaluation.md, "What the sets show".
+
+FOCUS = Preset(
+    name="focus",
+    summary="focus stacks: the methods that keep the sharpest source",
+    settings={"range_policy": "clip"},
+    methods=(
+        "gff",
+        "cbf",
+        "laplacian_pyramid,select=consistency",
+        "identity/spatial_frequency",
+        "densefuse/spatial_frequency",
+        "cnn",
+    ),
+    packages=PACKAGES,
+    metrics=("NMI", "SF", "Qabf", "SSIM", "VIF", "Q_CB"),
+)
+
+EXPOSURE = Preset(
+    name="exposure",
+    summary="exposure brackets: methods for any number of sources",
+    settings={"range_policy": "clip"},
+    methods=(
+        "identity/entropy_global",
+        "gff",
+        "mertens",
+        "laplacian_pyramid,select=consistency",
+        "tif",
+        "identity/mean",
+    ),
+    packages=PACKAGES,
+    metrics=("MS_SSIM", "EN", "SD", "MI", "Qabf", "SSIM", "VIF", "Q_CB"),
+)
+
+MEDICAL = Preset(
+    name="medical",
+    summary="CT, MRI and PET: clipped, because their black background must stay black",
+    settings={"range_policy": "clip", "color": "luma"},
+    methods=(
+        "densefuse/choose_max",
+        "densefuse/spatial_frequency",
+        "densefuse/l1norm",
+        "laplacian_pyramid",
+        "gff",
+    ),
+    packages=PACKAGES,
+    metrics=("EN", "SD", "MI", "Qabf", "SSIM", "MS_SSIM", "VIF", "Q_CB"),
+)
+
+PRESETS = [PAPER, IVIF, FOCUS, EXPOSURE, MEDICAL]

@@ -60,6 +60,14 @@ def test_a_method_that_is_not_installed_has_no_row_and_a_note_names_its_package(
     assert "nowhere,variant=authors is left out: install lab-nowhere, which offers it." in notes
 
 
+def test_a_package_that_is_installed_is_not_to_be_installed_again(image_set, install):
+    install("lab-nowhere", "")
+    report = fusionlab.evaluate(image_set, preset="small")
+    assert report.left_out["nowhere,variant=authors"] == (
+        "the installed lab-nowhere does not offer it"
+    )
+
+
 def test_a_method_that_was_asked_for_must_be_installed(image_set):
     with pytest.raises(fusionlab.FusionlabError, match="no strategy 'nowhere'"):
         fusionlab.evaluate(image_set, "nowhere,variant=authors", preset="small")
