@@ -85,7 +85,7 @@ Ctrl-C.
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for table.md, table.tex, means.csv, comparisons.csv, images.csv, "
+    help="Folder for table.md, table.tex, means.csv, comparisons.csv, images.csv, published.csv, "
     "evaluation.json; and for the scores as they come, to resume from.  [default: only print the "
     "tables]",
 )

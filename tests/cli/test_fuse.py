@@ -71,6 +71,19 @@ def test_the_preset_changes_defaults_and_nothing_else(folder):
     assert "range    minmax" in result.stdout
 
 
+def test_a_preset_may_set_the_color_too(folder):
+    result = run("--preset", "medical", "--strategy", "addition", "a.png", "b.png", "-o", "x.png")
+    assert "range    clip" in result.stdout
+    assert "color    luma" in result.stdout
+
+
+@pytest.mark.parametrize(("backbone", "policy"), [("densefuse", "minmax"), ("identity", "clip")])
+def test_own_is_the_range_policy_of_the_authors_program(folder, backbone, policy):
+    method = ("--backbone", backbone, "--strategy", "mean")
+    result = run(*method, "--range", "own", "a.png", "b.png", "-o", "x.png")
+    assert f"range    {policy}" in result.stdout
+
+
 def test_weight_maps_are_written_one_a_source(folder):
     result = run("--save-weights", "maps", "a.png", "b.png", "color.png", "-o", "f.png")
     assert result.exit_code == 0, result.output

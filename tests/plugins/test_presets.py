@@ -59,11 +59,11 @@ def test_methods_are_not_combined_with_backbones(install):
 
 def test_a_preset_names_the_package_of_a_method_that_is_not_installed(install):
     install("lab-rows", ADDING)
-    found = [
+    packages = [
         package_to_install("paper", method, installed())
         for method in ("nowhere,variant=authors", "densefuse@1e2/nowhere", "identity/mean")
     ]
-    assert found == ["lab-nowhere", "lab-nowhere", None]
+    assert packages == ["lab-nowhere", "lab-nowhere", None]
 
 
 @pytest.mark.parametrize("argument", ["notes", "published_methods"])

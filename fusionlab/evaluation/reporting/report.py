@@ -125,7 +125,10 @@ class Report:
     def tables(self) -> list[Table]:
         """The tables, the means first."""
         metrics, digits = self.scores.metrics, self.digits
-        notes = [f"{label} is left out: {reason}." for label, reason in self.left_out.items()]
+        notes = [
+            f"{label} is left out: {reason}{'' if reason.endswith('?') else '.'}"
+            for label, reason in self.left_out.items()
+        ]
         tables = [means_table(self.scores, digits, self.range_policies, notes)]
         if self.gains:
             title = "Gain over the baseline"

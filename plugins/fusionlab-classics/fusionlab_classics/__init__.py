@@ -46,6 +46,7 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "ifevip",
             f"{here}.ifevip:IFEVIP",
             "Add the bright features of an infrared image to a visible one.",
+            roles=("infrared", "visible"),
         ),
         StrategyRef(
             "mertens",

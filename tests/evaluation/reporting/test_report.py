@@ -176,17 +176,17 @@ def test_the_files_hold_the_values_of_every_image(report):
         "-0.5",
         "",
     )
-    found = json.loads(files[Path("out/evaluation.json")])
-    assert found["methods"]["pixels/rule"]["values"]["b"] == {"brightness": 3, "darkness": 200}
-    assert found["methods"]["pixels/rule"]["made"] == {"method": "pixels/rule"}
-    assert found["problems"] == ["why"]
-    assert len(found["comparisons"]) == 2
+    content = json.loads(files[Path("out/evaluation.json")])
+    assert content["methods"]["pixels/rule"]["values"]["b"] == {"brightness": 3, "darkness": 200}
+    assert content["methods"]["pixels/rule"]["made"] == {"method": "pixels/rule"}
+    assert content["problems"] == ["why"]
+    assert len(content["comparisons"]) == 2
     assert b"no score: why" in files[Path("out/table.md")]
 
 
 def test_json_has_null_instead_of_nan(report):
-    found = json.loads(json_text(report({"m": {"a": (math.nan, 2.0)}})))
-    assert found["methods"]["m"]["mean"] == {"brightness": None, "darkness": 2}
+    content = json.loads(json_text(report({"m": {"a": (math.nan, 2.0)}})))
+    assert content["methods"]["m"]["mean"] == {"brightness": None, "darkness": 2}
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
