@@ -64,7 +64,6 @@ FOCUS = Preset(
         "laplacian_pyramid,select=consistency",
         "identity/spatial_frequency",
         "densefuse/spatial_frequency",
-        "cnn",
     ),
     packages=PACKAGES,
     metrics=("NMI", "SF", "Qabf", "SSIM", "VIF", "Q_CB"),
