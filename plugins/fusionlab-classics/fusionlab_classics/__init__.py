@@ -49,6 +49,16 @@ def fusionlab_strategies() -> list[StrategyRef]:
             roles=("infrared", "visible"),
         ),
         StrategyRef(
+            "jsr",
+            f"{here}.jsr:JSR",
+            "Merge the joint sparse codes of patches, unique parts by their norms.",
+        ),
+        StrategyRef(
+            "jsrsd",
+            f"{here}.jsrsd:JSRSD",
+            "Merge the joint sparse codes of patches, unique parts by their norms and saliency.",
+        ),
+        StrategyRef(
             "mertens",
             f"{here}.mertens:Mertens",
             "Blend exposures by contrast, saturation and good exposure.",
