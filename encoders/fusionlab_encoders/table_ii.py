@@ -2,7 +2,7 @@
 
 Li and Wu, IEEE TIP 2019, doi:10.1109/TIP.2018.2887342. The rows of DenseFuse are reproduced, to the
 last digit but four of 56, by the authors' network of January 2018 with `range_policy=minmax` and,
-for l1norm, r = 0. `NOTES` says which of the other rows come out, and why others do not.
+for l1norm, r = 0. `NOTES` says which of the other rows can be reproduced.
 """
 
 from __future__ import annotations
@@ -46,23 +46,25 @@ PACKAGES = {
 """Strategy -> the distribution that offers it."""
 
 NOTES = {
-    "CBF": "the published SCD and MS_SSIM are means over 21 pairs, all other values over these 20. "
-    "The author's program gives the published EN to the last digit, and over the 21 pairs the "
-    "published SCD.",
-    "JSR": "the row does not come out. Dictionaries are trained from random starts, and those of "
-    "the row are not at hand. The images that were published in June 2018, with dictionaries "
-    "trained anew, lack a factor 1/sqrt(2) of the common part, as ours do with variant=authors; "
-    "their EN is 6.440, their SCD over 21 pairs 1.751.",
-    "GTF": "the row comes out closely, not exactly: the authors' program, whose five loops end "
-    "before the optimum, gives an EN of 6.637, and an SCD of 1.028 or over 21 pairs 1.013.",
-    "JSRSD": "the row does not come out, because its dictionaries are not at hand. The images that "
-    "were published in June 2018, with dictionaries trained anew, have an EN of 6.749 and an SCD "
-    "over 21 pairs of 1.598.",
-    "CNN": "the row does not come out of the authors' program for infrared and visible images. "
-    "With their weights it has an EN of 7.066 and an SCD of 1.724. The published images must come "
-    "from another program, perhaps the one for focus stacks of 2017. Ours has its own weights.",
-    "DeepFuse": "ours has its own weights. The published SCD and MS_SSIM are means over 21 pairs; "
-    "over these 20 the authors' weights give 1.85782 and 0.93429, and the published EN to the last "
-    "digit.",
+    "CBF": "the published SCD and MS_SSIM are means over 21 pairs, all other values over "
+    "these 20. The author's program reproduces the published EN, and over the 21 "
+    "pairs the published SCD, to the last digit.",
+    "JSR": "this row cannot be reproduced. Its dictionaries were trained from random starts "
+    "and are not available. The images published in June 2018 were made with "
+    "dictionaries trained anew, and lack a factor 1/sqrt(2) of the common part, as "
+    "ours do with variant=authors; their EN is 6.440, their SCD over 21 pairs 1.751.",
+    "GTF": "this row can be reproduced closely, not exactly: the authors' program, which "
+    "stops after five loops and before the optimum, gives an EN of 6.637 and an SCD "
+    "of 1.028 (1.013 over 21 pairs).",
+    "JSRSD": "this row cannot be reproduced, because its dictionaries are not available. The "
+    "images published in June 2018, with dictionaries trained anew, have an EN of "
+    "6.749 and an SCD over 21 pairs of 1.598.",
+    "CNN": "this row cannot be reproduced with the authors' program for infrared and visible"
+    " images, which gives an EN of 7.066 and an SCD of 1.724 with their weights. The "
+    "published images must come from another program, perhaps the one for focus "
+    "stacks of 2017. Our row uses weights trained for this project.",
+    "DeepFuse": "our row uses weights trained for this project. The published SCD and MS_SSIM are"
+    " means over 21 pairs; over these 20 the authors' weights give 1.85782 and "
+    "0.93429, and the published EN to the last digit.",
 }
 """Row -> how and why ours differs from it."""

@@ -74,9 +74,9 @@ EXPOSURE = Preset(
     summary="exposure brackets: methods for any number of sources",
     settings={"range_policy": "clip"},
     methods=(
-        "identity/entropy_global",
-        "gff",
         "mertens",
+        "gff",
+        "identity/entropy_global",
         "laplacian_pyramid,select=consistency",
         "tif",
         "identity/mean",
