@@ -54,18 +54,20 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _read_entry_points_once():
-    """Read the metadata of all distributions again only when a folder of `sys.path` has changed.
+    """Read the metadata of the distributions that the session began with only once.
 
-    Each command loads the plugins; most of that time is this reading.
+    Each command loads the plugins; most of that time is this reading. Where a test adds a folder
+    to `sys.path`, everything is read each time: it may change files in it.
     """
+    initial_paths = {path for path in sys.path if path}
 
-    @functools.lru_cache(maxsize=8)
-    def read_for(folders):
+    @functools.cache
+    def read_for(paths):
         return importlib.metadata.entry_points()
 
     def entry_points():
-        paths = [Path(path or ".") for path in sys.path]
-        return read_for(tuple((path, path.stat().st_mtime_ns) for path in paths if path.exists()))
+        paths = tuple(sys.path)
+        return read_for(paths) if initial_paths.issuperset(paths) else read_for.__wrapped__(paths)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fusionlab.plugins.host.entry_points", entry_points)

@@ -1,122 +1,138 @@
-"""Each package in plugins/: installed by pip, used, tested by its own tests, and gone again."""
+"""Each package in plugins/: installed by pip, used, tested by its own tests, and gone again.
+
+Packages may be installed here for development, too. All processes of these tests run in an
+environment that has what is installed here but for these packages; see `environment`.
+"""
 
 import json
 import os
 import subprocess
 import sys
-import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from click.testing import CliRunner
-
-from fusionlab.cli import main
-from fusionlab.plugins.host import load_plugins
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-TESTPATHS = PROJECT["tool"]["pytest"]["ini_options"]["testpaths"]
 PACKAGES = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
-SLOW = {"fusionlab-nonlocal"}
-"""Whose own tests take half a minute; the others show the same."""
+NAMES = [package.name for package in PACKAGES]
 
-USE = """
+SLOW = {"fusionlab-classics", "fusionlab-nonlocal"}
+"""Whose own tests take long; the others show the same. Those of fusionlab-classics also run from
+the folder of the package, see `testpaths`."""
+
+FUSE = """
 import json, sys
 from click.testing import CliRunner
 from fusionlab.cli import main
 from fusionlab.plugins.host import load_plugins
 
-plugins = load_plugins()
-report = {"loaded": {plugin.name: plugin.status for plugin in plugins.loaded}, "strategies": []}
-for found in plugins.strategies.registrations:
-    if found.plugin in sys.argv[1:]:
-        name = found.ref.name
-        command = ["fuse", "--strategy", name, "a.png", "b.png", "-o", f"{name}.png"]
-        result = CliRunner().invoke(main, command)
-        file = sys.modules[found.ref.load().__module__].__file__
-        report["strategies"].append([found.plugin, name, file, result.exit_code, result.output])
+files = {found.ref.name: sys.modules[found.ref.load().__module__].__file__
+         for found in load_plugins().strategies.registrations}
+report = {}
+for name in sys.argv[1:]:
+    command = ["fuse", "--strategy", name, "a.png", "b.png", "-o", f"{name}.png"]
+    result = CliRunner().invoke(main, command)
+    report[name] = files.get(name), result.exit_code, result.stdout, result.stderr
 print(json.dumps(report))
 """
-"""Fuses with every strategy of the named packages, in one process."""
+"""Fuses with each of the named strategies, in one process."""
 
 
-def python(folder, *args, site=""):
-    """Run python in a folder, with or without the packages installed in `site`."""
-    paths = [str(site), os.environ.get("PYTHONPATH")]
+def paths_without_packages(folder):
+    """Return what `sys.path` would be if no package were installed.
+
+    A folder that has metadata of a package is replaced by one of links to everything else in it.
+    """
+    paths = []
+    for number, path in enumerate(path for path in sys.path if Path(path).is_dir()):
+        installed = [found for found in distributions(path=[path]) if found.name in NAMES]
+        files = {file.parts[0] for found in installed for file in found.files or ()}
+        links = folder / str(number)
+        if files:
+            links.mkdir(parents=True)
+            for file in Path(path).iterdir():
+                if file.name not in files:
+                    (links / file.name).symlink_to(file)
+        if not Path(path).is_relative_to(ROOT / "plugins"):
+            paths.append(str(links if files else path))
+    return paths
+
+
+def python(folder, paths, *args):
+    """Run python in a folder, with these paths and the standard library alone."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [sys.executable, "-S", *map(str, args)]  # without the files *.pth of site-packages
     done = subprocess.run(
-        [sys.executable, *map(str, args)],
-        cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done
 
 
-def strategies_here():
-    """Return the strategies of this process, which never sees the folder of packages."""
-    return {(found.plugin, found.ref.name) for found in load_plugins().strategies.registrations}
+def registrations(folder, paths):
+    """Return the strategies that are listed: name -> plugin."""
+    listed = python(folder, paths, "-m", "fusionlab", "strategies", "--json")
+    assert not listed.stderr
+    return {row["name"]: row["plugin"] for row in json.loads(listed.stdout)}
 
 
 @pytest.fixture(scope="module")
-def used(made_once):
-    """Install all packages at once, and fuse with each strategy; return the folder and the report.
+def environment(made_once):
+    """Install all packages at once; return paths without and with them, and what each lists."""
 
-    The folder has the packages in `site/`, the images, and what was fused.
-    """
-
-    def use(folder):
+    def install(folder):
+        without = paths_without_packages(folder / "links")
+        before = registrations(folder, without)
         pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
         target = ["--no-build-isolation", "--no-index", "--target", folder / "site"]
-        python(folder, *pip, *target, *PACKAGES)
-        for number, name in enumerate("ab"):
-            pixels = np.random.default_rng(number).integers(0, 256, (50, 60), dtype=np.uint8)
-            iio.imwrite(folder / f"{name}.png", pixels)
-        names = [package.name for package in PACKAGES]
-        report = python(folder, "-c", USE, *names, site=folder / "site")
-        (folder / "report.json").write_text(report, encoding="utf-8")
+        python(folder, without, *pip, *target, *PACKAGES)
+        after = registrations(folder, [folder / "site", *without])
+        (folder / "listed.json").write_text(json.dumps([without, before, after]), encoding="utf-8")
 
-    folder = made_once("packages", use)
-    return folder, json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    folder = made_once("packages", install)
+    without, before, after = json.loads((folder / "listed.json").read_text(encoding="utf-8"))
+    return without, [str(folder / "site"), *without], before, after
 
 
-def test_installed_packages_load_and_add_their_strategies_and_no_others(used):
-    """Compared with those of this process; a package that is installed here adds nothing."""
-    _, report = used
-    here = {plugin.name: plugin.status for plugin in load_plugins().loaded}
-    packages = {package.name for package in PACKAGES}
-    assert report["loaded"] == here | dict.fromkeys(packages, "ok")
-    offered = {(plugin, name) for plugin, name, *_ in report["strategies"]}
-    assert {plugin for plugin, _ in offered} >= packages - {"fusionlab-cnn"}
-    assert {pair for pair in strategies_here() if pair[0] in packages} == {
-        pair for pair in offered if pair[0] in here
-    }
+def test_installed_packages_add_their_strategies_and_no_others(environment):
+    _, _, before, after = environment
+    assert not set(before.values()) & set(NAMES)
+    added = {name: plugin for name, plugin in after.items() if name not in before}
+    assert set(added.values()) == set(NAMES)
+    assert before.items() <= after.items()
 
 
-def test_each_strategy_fuses_where_its_package_is_installed_and_nowhere_else(used):
-    folder, report = used
-    here = strategies_here()
-    missing = folder / "missing.png"
-    sources = [str(folder / name) for name in ("a.png", "b.png")]
-    for plugin, name, file, exit_code, output in report["strategies"]:
-        assert Path(file).is_relative_to(folder / "site")  # not what is installed here
-        assert exit_code == 0, output
-        assert f"/{name}" in output
-        assert iio.imread(folder / f"{name}.png").shape == (50, 60)
-        if (plugin, name) not in here:
-            command = ["fuse", "--strategy", name, *sources, "-o", str(missing)]
-            without = CliRunner().invoke(main, command)
-            assert without.exit_code == 2
-            assert f"there is no strategy '{name}'" in without.stderr
-    assert not missing.exists()
+def test_each_strategy_fuses_where_its_package_is_installed_and_nowhere_else(environment, tmp_path):
+    without, installed, before, after = environment
+    for number, name in enumerate("ab"):
+        pixels = np.random.default_rng(number).integers(0, 256, (50, 60), dtype=np.uint8)
+        iio.imwrite(tmp_path / f"{name}.png", pixels)
+    names = sorted(name for name, plugin in after.items() if plugin in NAMES)
+
+    refused = json.loads(python(tmp_path, without, "-c", FUSE, *names).stdout)
+    assert set(refused) == set(names)
+    for name, (file, exit_code, _, stderr) in refused.items():
+        assert file is None
+        assert exit_code == 2
+        assert f"there is no strategy '{name}'" in stderr
+        assert not (tmp_path / f"{name}.png").exists()
+
+    fused = json.loads(python(tmp_path, installed, "-c", FUSE, *names).stdout)
+    assert set(fused) == set(names)
+    for name, (file, exit_code, stdout, stderr) in fused.items():
+        assert Path(file).is_relative_to(installed[0])
+        assert exit_code == 0, stderr
+        assert f"/{name}," in stdout
+        assert iio.imread(tmp_path / f"{name}.png").shape == (50, 60)
+
+    assert registrations(tmp_path, without) == before
 
 
 @pytest.mark.parametrize(
@@ -124,20 +140,18 @@ def test_each_strategy_fuses_where_its_package_is_installed_and_nowhere_else(use
     [
         pytest.param(package, marks=[pytest.mark.slow] if package.name in SLOW else [])
         for package in PACKAGES
-        if f"plugins/{package.name}/tests" not in TESTPATHS  # these run anyway
     ],
     ids=lambda package: package.name,
 )
-def test_a_package_passes_its_own_tests_and_leaves_no_trace(package, used, tmp_path):
-    folder, _ = used
-    before = strategies_here()
+def test_a_package_passes_its_own_tests_and_leaves_no_trace(package, environment, tmp_path):
+    without, installed, before, _ = environment
     settings = ["-c", package / "pyproject.toml", "-p", "no:cacheprovider", "-q"]
-    tested = python(tmp_path, "-m", "pytest", *settings, package / "tests", site=folder / "site")
-    assert " passed" in tested
-    assert strategies_here() == before
+    tested = python(tmp_path, installed, "-m", "pytest", *settings, package / "tests")
+    assert " passed" in tested.stdout
+    assert registrations(tmp_path, without) == before
 
 
 def test_the_table_of_packages_names_each_of_them():
     table = (ROOT / "plugins" / "README.md").read_text()
     rows = [line for line in table.splitlines() if line.startswith("| [`")]
-    assert [row.split("`")[1] for row in rows] == [package.name for package in PACKAGES]
+    assert [row.split("`")[1] for row in rows] == NAMES
