@@ -59,6 +59,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "Merge the joint sparse codes of patches, unique parts by their norms and saliency.",
         ),
         StrategyRef(
+            "mdlatlrr",
+            f"{here}.mdlatlrr:MDLatLRR",
+            "Merge details that a learned projection takes out, weighted by their nuclear norms.",
+        ),
+        StrategyRef(
             "mertens",
             f"{here}.mertens:Mertens",
             "Blend exposures by contrast, saturation and good exposure.",
