@@ -43,6 +43,16 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "Merge base and detail with saliency weights that follow the edges of each source.",
         ),
         StrategyRef(
+            "hmsd_gf",
+            f"{here}.hmsd_gf:HMSDGF",
+            "Merge infrared edges and large scales into a visible image by guided filters.",
+        ),
+        StrategyRef(
+            "hybrid_msd",
+            f"{here}.hybrid_msd:HybridMSD",
+            "Merge infrared edges and large scales into a visible image by bilateral filters.",
+        ),
+        StrategyRef(
             "ifevip",
             f"{here}.ifevip:IFEVIP",
             "Add the bright features of an infrared image to a visible one.",
