@@ -263,7 +263,7 @@ def test_help_comes_whatever_else_is_said(folder):
         (["--lr-schedule", "cosine"], "needs the number of iterations"),
         (["photos"], "3 images are listed twice"),
         (["--validation", "photos"], "3 images are both trained on and held out"),
-        (["--preset", "nothing"], "there is no preset 'nothing'; known: paper"),
+        (["--preset", "nothing"], "there is no preset 'nothing'; known: "),
         (
             ["--preset", "paper", "--backbone", "identity"],
             "has no options for the training of identity",
