@@ -43,6 +43,12 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "Merge base and detail with saliency weights that follow the edges of each source.",
         ),
         StrategyRef(
+            "gtf",
+            f"{here}.gtf:GTF",
+            "Keep the gray levels of the infrared source and the gradients of the visible one.",
+            roles=("infrared", "visible"),
+        ),
+        StrategyRef(
             "hmsd_gf",
             f"{here}.hmsd_gf:HMSDGF",
             "Merge infrared edges and large scales into a visible image by guided filters.",
