@@ -109,9 +109,12 @@ def load_weights(module: nn.Module, weights: Path) -> Card:
     try:
         module.load_state_dict(load(content))
     except (SafetensorError, RuntimeError) as error:
+        # torch lists the tensors that do not fit, one a line, below a heading
+        first, *others = str(error).splitlines()[1:] or [str(error)]
+        more = f"; and {len(others)} more" if others else ""
         raise FusionlabError(
             f"{weights} does not hold the weights of {type(module).__name__}: "
-            f"{' '.join(str(error).split())}",
+            f"{' '.join(first.split())}{more}",
             code="other-network",
             path=weights,
         ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionlab import Fusion
+from fusionlab import Fusion, load_backbone
 from fusionlab.hookspecs import GROUP
 from fusionlab.plugins.host import installed
 
@@ -49,3 +49,24 @@ def test_a_receptive_field_that_is_too_small_would_be_found(halfnet):
     laws = type("Laws", (names["TestHalfNet"],), {"backbone": backbone})()
     with pytest.raises(AssertionError, match="depend on pixels more than 3 away"):
         laws.test_the_receptive_field_of_the_encoder_is_as_declared()
+
+
+def test_the_table_of_what_ships_is_that_of_the_code():
+    shipped = [r for r in installed().backbones.registrations if r.plugin == "fusionlab-imaging"]
+    rows = []
+    for registration in sorted(shipped, key=lambda registration: registration.ref.name):
+        backbone = load_backbone(registration.ref.name)
+        channels = ", ".join(str(level.channels) for level in backbone.levels)
+        strides = ", ".join(str(level.stride) for level in backbone.levels)
+        field = ", ".join(map(str, backbone.receptive_field))
+        count = sum(parameter.numel() for parameter in backbone.parameters())
+        tags = ", ".join(f"`{tag}`" for tag in registration.ref.checkpoints)
+        cells = (
+            f"`{registration.ref.name}`",
+            f"{channels} at {strides}",
+            field,
+            f"{count:,}",
+            tags,
+        )
+        rows.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
+    assert "\n".join(rows) in PAGE.read_text(encoding="utf-8")

@@ -65,6 +65,12 @@ def fusionlab_backbones() -> list[BackboneRef]:
             checkpoints={tag: WEIGHTS / f"densefuse-{tag}.safetensors" for tag in TAGS},
         ),
         BackboneRef(
+            name="deepfuse",
+            target=f"{here}.deepfuse:DeepFuse",
+            summary="The five-layer autoencoder of DeepFuse.",
+            checkpoints={"1e3": WEIGHTS / "deepfuse-1e3.safetensors"},
+        ),
+        BackboneRef(
             name="identity",
             target=f"{here}.identity:Identity",
             summary="Pixels as one feature channel, in gray levels.",

@@ -37,9 +37,9 @@ class DeepFuse(Backbone):
     """
 
     levels = (Level(channels=32, stride=1),)
+    saves = "minmax"
     receptive_field = (2, 3)  # two 3x3 layers on the way in, three on the way out
     trainable = True
-    saves = "minmax"
 
     def __init__(self) -> None:
         super().__init__()

@@ -55,6 +55,7 @@ class NestFuse(Backbone):
     the encoder; the authors' program pads the enlarged features inside the decoder.
     """
 
+    saves = "minmax"
     size_divisor = 8
     # Encoder: two 3x3 layers at stride 1, and one each at 2, 4 and 8. Decoder: the longest path,
     # D13 - D22 - D31, has one 3x3 layer each at 1, 2 and 4.

@@ -67,9 +67,10 @@ class TrainCommand(click.Command):
         """Return the values of a preset for a backbone: option -> value."""
         plugins = session.plugins
         with cli_errors():
-            registration = plugins.backbones.find(
-                backbone or plugins.default("backbone").partition("@")[0]
-            )
+            from fusionlab.plugins.method_names import NameWithValues
+
+            text = backbone or plugins.default("backbone")
+            registration = plugins.backbones.find(NameWithValues.parse(text).name)
             values = training_options(name, registration, plugins)
         if unknown := values.keys() - {param.name for param in self.params}:
             raise CommandError(f"the preset {name} sets {min(unknown)!r}, which is not an option")
@@ -85,7 +86,9 @@ class TrainCommand(click.Command):
     help="Held-out images: a folder or a tar shard; repeatable.  [default: every tenth image of "
     "DATA, 1000 at most]",
 )
-@click.option("--backbone", metavar="NAME", help="The backbone to train.")
+@click.option(
+    "--backbone", metavar="NAME", help="The backbone to train, with parameters: NAME,name=value."
+)
 @click.option(
     "--preset",
     metavar="NAME",

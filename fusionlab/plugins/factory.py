@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fusionlab import parameters
 from fusionlab.checkpoint import Card, load_weights
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch.nn import ModuleList
 
     from fusionlab.backbone import Backbone
-    from fusionlab.plugins.registry import Plugins
+    from fusionlab.plugins.offers import BackboneRef
+    from fusionlab.plugins.registry import Plugins, Registration
     from fusionlab.strategy import LearnedStrategy, Strategy
 
 
@@ -50,6 +51,29 @@ def build_strategy(
         return cls(**values)
 
 
+class BackboneParts(NamedTuple):
+    """The name of a backbone, and what it stands for."""
+
+    name: NameWithValues
+    registration: Registration[BackboneRef]
+    cls: type[Backbone]
+    values: dict[str, object]
+    """The arguments that the class is built with."""
+
+
+def parse_backbone(text: str, plugins: Plugins) -> BackboneParts:
+    """Look up the backbone `[PLUGIN:]BACKBONE[@TAG][,name=value,...]`, without building it.
+
+    Raises:
+        FusionlabError: there is no such backbone or parameter, or a value is not valid.
+    """
+    name = NameWithValues.parse(text)
+    registration = plugins.backbones.find(name.name)
+    cls = backbone_class(registration)
+    values = _values(f"the backbone {name.name!r}", cls, name.values, {})
+    return BackboneParts(name, registration, cls, values)
+
+
 def build_backbone(text: str, plugins: Plugins) -> Backbone:
     """Build the frozen backbone `[PLUGIN:]BACKBONE[@TAG][,name=value,...]`.
 
@@ -57,20 +81,17 @@ def build_backbone(text: str, plugins: Plugins) -> Backbone:
         FusionlabError: there is no such backbone, tag or parameter, a value is not valid, or the
             weights are damaged.
     """
-    parts = NameWithValues.parse(text)
-    registration = plugins.backbones.find(parts.name)
-    cls = backbone_class(registration)
-    owner = f"the backbone {parts.name!r}"
-    values = _values(owner, cls, parts.values, {})
+    name, registration, cls, values = parse_backbone(text, plugins)
     from torch.random import fork_rng
 
     # random weights come first; leave the caller's RNG state alone
     with attribute_errors_to(registration), fork_rng(devices=[]):
         backbone = cls(**values)
     checkpoints = registration.ref.checkpoints
-    if not checkpoints and not parts.tag:
+    if not checkpoints and not name.tag:
         return backbone.freeze()
-    tag = parts.tag or next(iter(checkpoints))
+    tag = name.tag or next(iter(checkpoints))
+    owner = f"the backbone {name.name!r}"
     return backbone.load_checkpoint(_weights_file(owner, tag, checkpoints))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fusionlab.backbone import Backbone
 from fusionlab.errors import FusionlabError
+from fusionlab.parameters import describe
 from fusionlab.storage.hashing import sha256_of_bytes
 from fusionlab.training.data.batches import Batches
 from fusionlab.training.data.image_cache import GrayImages
@@ -66,6 +68,7 @@ class AutoencoderTrainer(Trainer):
         folder: where to write; made if missing.
         device: where to compute.
         start: weights to start from instead of random ones, with their card next to them.
+        parameters: the arguments that the backbone is built with.
         tensorboard: also log for TensorBoard.
         processes: the processes that train together.
 
@@ -88,6 +91,7 @@ class AutoencoderTrainer(Trainer):
         device: str | torch.device = "cpu",
         start: Path | None = None,
         *,
+        parameters: Mapping[str, Any] = MappingProxyType({}),
         tensorboard: bool = False,
         processes: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
@@ -100,7 +104,7 @@ class AutoencoderTrainer(Trainer):
         self.batches = Batches(images, settings.batch, settings.seed, flips=settings.flips)
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
-            self.backbone = backbone()
+            self.backbone = backbone(**parameters)
         if start is not None:
             self.backbone.load_checkpoint(start).train().requires_grad_()
         self.parent = self.backbone.card
@@ -184,8 +188,9 @@ class AutoencoderTrainer(Trainer):
 
     def identity(self) -> dict[str, str | None]:
         """Return backbone, images, and the weights that the run started from."""
+        values = describe(self.backbone)
         return {
-            "backbone": type(self.backbone).__qualname__,
+            "backbone": ",".join(filter(None, [type(self.backbone).__qualname__, values])),
             "training images": self.images_sha256,
             "validation images": self.validation_sha256,
             "weights to start from": self.parent.sha256 if self.parent else None,

@@ -18,10 +18,14 @@ from fusionlab.checkpoint import Card
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.scale import Scale, parse_scales
-from fusionlab.plugins.factory import build_backbone, build_networks, default_backbone
+from fusionlab.plugins.factory import (
+    build_backbone,
+    build_networks,
+    default_backbone,
+    parse_backbone,
+)
 from fusionlab.plugins.host import installed
-from fusionlab.plugins.loading import backbone_class
-from fusionlab.plugins.method_names import method_id
+from fusionlab.plugins.method_names import NameWithValues, method_id
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.image_sets import find_image_set
 from fusionlab.strategy import LearnedStrategy, Strategy
@@ -163,7 +167,8 @@ def backbone_run(
         files: the images.
         folder: the folder of the run, locked as long as the block lasts.
         settings: everything that decides the result; None: the defaults.
-        backbone: name of the backbone; empty: the default of the installed plugins.
+        backbone: name of the backbone, with parameters; empty: the default of the installed
+            plugins.
         start: weights to start from (`.safetensors` with a card); None: random ones.
         cache: where to keep the decoded images; None: in the folder of the run.
         workers: threads that decode images; 0: one per processor.
@@ -173,13 +178,19 @@ def backbone_run(
         reading: called with the number of images decoded so far, and of all.
 
     Yields:
-        The registered name of the backbone, and the trainer, resumed if the folder
-        holds a state.
+        The registered name of the backbone, with the given parameters, and the trainer, resumed if
+        the folder holds a state.
     """
     plugins = plugins or installed()
     settings = settings or AutoencoderSettings()
-    registration = plugins.backbones.find(backbone or plugins.default("backbone").partition("@")[0])
-    cls = backbone_class(registration)
+    text = backbone or plugins.default("backbone").partition("@")[0]
+    name, registration, cls, values = parse_backbone(text, plugins)
+    if name.tag:
+        raise FusionlabError(
+            f"training starts from random weights; leave out @{name.tag}, or start from its file",
+            code="tag-in-training",
+            option="start",
+        )
     with ExitStack() as stack:
         processes, place = stack.enter_context(process_group(available_device(device)))
         check_backbone(cls, len(files.training), settings, processes)
@@ -197,11 +208,12 @@ def backbone_run(
             folder.path,
             place,
             start,
+            parameters=values,
             tensorboard=tensorboard,
             processes=processes,
         )
         _resume(trainer, folder)
-        yield (registration.ref.name,), trainer
+        yield (str(NameWithValues(registration.ref.name, values=name.values)),), trainer
 
 
 @contextmanager

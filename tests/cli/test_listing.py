@@ -65,10 +65,10 @@ def test_what_ships_lists_the_roles_of_its_classes(name):
 
 
 def test_backbones_with_their_weights():
-    densefuse, identity = shipped("backbones")
-    assert densefuse.startswith("densefuse")
-    assert "@1e2" in densefuse
-    assert "no weights" in identity
+    rows = {row.split()[0]: row for row in shipped("backbones")}
+    assert [*rows] == ["densefuse", "deepfuse", "identity"]
+    assert "@1e2" in rows["densefuse"]
+    assert "no weights" in rows["identity"]
 
 
 def test_engines_with_their_summaries():

@@ -15,7 +15,7 @@ from fusionlab.plugins.presets import (
     published_table,
 )
 
-NOT_YET = {"deepfuse/addition", "nestfuse/nestfuse"}
+NOT_YET = {"nestfuse/nestfuse"}
 """Methods whose backbone is on its way."""
 
 ADDING = """
