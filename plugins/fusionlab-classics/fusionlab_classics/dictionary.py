@@ -130,11 +130,28 @@ def _fit_atoms(patches: Tensor, atoms: Tensor, weights: Tensor, generator: Any) 
 
 def _replace_atoms(patches: Tensor, atoms: Tensor, weights: Tensor) -> Tensor:
     """Replace atoms that are hardly used, or nearly equal another one, by patches coded badly."""
-    similar = (atoms.mT @ atoms).abs().triu(1)
-    useless = (similar > COHERENT).any(dim=0) | ((weights.abs() > 1e-7).sum(dim=1) < RARE)
+    useless = _redundant(atoms) | ((weights.abs() > 1e-7).sum(dim=1) < RARE)
     places = useless.nonzero()[:, 0]
     errors = (patches - atoms @ weights).square().sum(dim=0)
     worst = patches[:, errors.topk(min(len(places), len(errors))).indices]
     atoms = atoms.clone()
     atoms[:, places[: worst.shape[1]]] = worst / worst.norm(dim=0)
     return atoms
+
+
+def _redundant(atoms: Tensor) -> Tensor:
+    """Return which atoms to give up so that no two are nearly equal, those like most others first.
+
+    Otherwise one constant atom would survive in place of many smooth ones.
+    """
+    import torch
+
+    similar = (atoms.mT @ atoms).abs() > COHERENT
+    similar.fill_diagonal_(False)
+    redundant = torch.zeros_like(similar[0])
+    while similar.any():
+        worst = similar.sum(dim=0).argmax()
+        redundant[worst] = True
+        similar[worst] = False
+        similar[:, worst] = False
+    return redundant

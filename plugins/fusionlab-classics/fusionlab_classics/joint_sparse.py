@@ -34,7 +34,7 @@ STRIDE = 3
 """Distance between the patches that a dictionary is learned from."""
 MOST_PATCHES = 20000
 """How many patches a dictionary is learned from at most."""
-STRIP = 4096
+STRIP = 2048
 """How many patches are coded at a time, rounded to whole rows."""
 
 

@@ -114,15 +114,17 @@ def encode(patches: Tensor, dictionary: JointDictionary, sparsity: int) -> Codes
     limit = SMALLEST * signals.square().sum(dim=0) if fair else SMALLEST
     chosen = torch.full((sparsity, count), -1, device=patches.device)
     active = torch.ones(count, dtype=torch.bool, device=patches.device)
+    approximation, product = torch.empty_like(signals), torch.empty_like(signals)
+    work = torch.empty(1 + k, count, size, dtype=torch.float32, device=patches.device)
     factor: list[list[Tensor]] = []
     terms: list[Tensor] = []
     forward: list[Tensor] = []
     values: list[Tensor] = []
     rest = patches
     for n in range(sparsity):
-        atoms = best_atoms(rest, dictionary.coarse)
+        atoms = best_atoms(rest, dictionary.coarse, work)
         vectors = dictionary.atoms.index_select(1, atoms)
-        correlations = correlate_parts(rest, vectors)
+        correlations = correlate_parts(rest, vectors, fair=fair)
         part = choose_part(correlations, fair=fair)
         joint = atoms + size * part
         square = correlations.gather(0, part[None])[0].square()
@@ -147,10 +149,10 @@ def encode(patches: Tensor, dictionary: JointDictionary, sparsity: int) -> Codes
             value = value - factor[n][j] * forward[j]
         forward.append(value / diagonal)
         values = _solve_back(factor, forward)
-        approximation = terms[0] * values[0]
+        approximation = torch.mul(terms[0], values[0], out=approximation)
         for term, value in zip(terms[1:], values[1:], strict=True):
-            approximation += term * value
-        rest = (signals - approximation).view_as(patches)
+            approximation += torch.mul(term, value, out=product)
+        rest = torch.sub(signals, approximation, out=approximation).view_as(patches)
     chosen = chosen.clamp(min=0)
     values += [torch.zeros_like(signals[0])] * (sparsity - len(values))
     return Codes(chosen % size, chosen // size, torch.stack(values), k)
@@ -182,22 +184,33 @@ def ordered_sum(products: Tensor) -> Tensor:
     return result
 
 
-def best_atoms(rest: Tensor, coarse: Tensor) -> Tensor:
-    """Return the atom of largest correlation with `(k, m, p)`, common or unique, `(p,)`."""
+def best_atoms(rest: Tensor, coarse: Tensor, work: Tensor) -> Tensor:
+    """Return the atom of largest correlation with `(k, m, p)`, common or unique, `(p,)`.
+
+    Args:
+        rest: what is left of the patches.
+        coarse: the atoms `(m, K)` in float32.
+        work: `(1 + k, p, K)` in float32; is overwritten.
+    """
     import torch
 
-    correlations = rest.float().mT @ coarse
-    largest = correlations.sum(dim=0).mul_(len(rest) ** -0.5).abs_()
+    largest, correlations = work[0], work[1:]
+    torch.bmm(rest.float().mT, coarse.expand(len(rest), -1, -1), out=correlations)
+    torch.sum(correlations, dim=0, out=largest)
+    largest.mul_(len(rest) ** -0.5).abs_()
     for source in correlations.abs_():
         torch.maximum(largest, source, out=largest)
     return largest.argmax(dim=1)
 
 
-def correlate_parts(rest: Tensor, vectors: Tensor) -> Tensor:
+def correlate_parts(rest: Tensor, vectors: Tensor, *, fair: bool) -> Tensor:
     """Return the inner products of `(k, m, p)` with the joint atoms of `(m, p)`, `(1 + k, p)`."""
     import torch
 
     k, size, count = rest.shape
+    if fair:
+        unique = (rest * vectors).sum(dim=1)
+        return torch.cat([unique.sum(dim=0, keepdim=True) / k**0.5, unique])
     products = rest.new_zeros(k, size, 1 + k, count)
     torch.mul(rest, vectors / k**0.5, out=products[:, :, 0])
     for i in range(k):
