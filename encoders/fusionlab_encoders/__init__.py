@@ -75,4 +75,10 @@ def fusionlab_backbones() -> list[BackboneRef]:
             target=f"{here}.identity:Identity",
             summary="Pixels as one feature channel, in gray levels.",
         ),
+        BackboneRef(
+            name="nestfuse",
+            target=f"{here}.nestfuse:NestFuse",
+            summary="The autoencoder of NestFuse, with four scales and a nested decoder.",
+            checkpoints={"1e2": WEIGHTS / "nestfuse-1e2.safetensors"},
+        ),
     ]

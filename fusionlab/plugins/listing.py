@@ -40,7 +40,7 @@ def list_strategies(pattern: str = "*") -> list[str]:
 def list_backbones(pattern: str = "*") -> list[str]:
     """Return the names of the installed backbones that match a pattern, one for each tag.
 
-        >>> fusionlab.list_backbones("*@1e[012]")
+        >>> fusionlab.list_backbones("densefuse@1e[012]")
         ['densefuse@1e0', 'densefuse@1e1', 'densefuse@1e2']
 
     The tag that is used by default comes first.

@@ -66,7 +66,7 @@ def test_what_ships_lists_the_roles_of_its_classes(name):
 
 def test_backbones_with_their_weights():
     rows = {row.split()[0]: row for row in shipped("backbones")}
-    assert [*rows] == ["densefuse", "deepfuse", "identity"]
+    assert [*rows] == ["densefuse", "deepfuse", "identity", "nestfuse"]
     assert "@1e2" in rows["densefuse"]
     assert "no weights" in rows["identity"]
 

@@ -10,6 +10,7 @@ from fusionlab import Fusion, load_backbone
 
 WEIGHTS = {  # SHA-256, and the mean absolute error of the images below in gray levels, rounded up
     "deepfuse@1e3": ("55250433ea2634fe", 0.2),
+    "nestfuse@1e2": ("dfada20d52de5fc6", 0.9),
 }
 
 
@@ -53,7 +54,9 @@ def test_a_sum_of_features_is_a_brighter_mean(name):
     assert 255 * (twice - 2 * once).abs().mean() < 2
 
 
-@pytest.mark.parametrize("method", ["deepfuse/addition", "deepfuse/l1norm"])
+@pytest.mark.parametrize(
+    "method", ["deepfuse/addition", "deepfuse/l1norm", "nestfuse/l1norm", "nestfuse/nestfuse"]
+)
 def test_a_fusion_in_tiles_is_that_of_the_whole_image(method):
     backbone, _, strategy = method.partition("/")
     sources = [image[:90, :107] for image in street("a", "b")]
@@ -64,7 +67,7 @@ def test_a_fusion_in_tiles_is_that_of_the_whole_image(method):
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=2e-5 * np.abs(whole).max())
 
 
-@pytest.mark.parametrize("name", ["deepfuse"])
+@pytest.mark.parametrize("name", ["deepfuse", "nestfuse"])
 def test_own_is_how_the_authors_programs_save(name):
     """From the minimum to the maximum, also for strategies that clip by default."""
     assert Fusion(name, "mean", range_policy="own").range_policy == "minmax"

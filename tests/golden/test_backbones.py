@@ -1,5 +1,7 @@
 """DeepFuse and NestFuse with the shipped weights against numpy in float64."""
 
+from functools import partial
+
 import backbone_references as reference
 import network_reference
 import numpy as np
@@ -11,9 +13,12 @@ from fusionlab import Fusion
 
 BACKBONES = {
     "deepfuse": (reference.deepfuse_encode, reference.deepfuse_decode, "deepfuse-1e3"),
+    "nestfuse": (reference.nestfuse_encode, reference.nestfuse_decode, "nestfuse-1e2"),
 }
 FUSIONS = {
     "deepfuse/addition": network_reference.addition,
+    "nestfuse/l1norm": partial(network_reference.l1norm, radius=1),
+    "nestfuse/nestfuse,tau=20": partial(reference.attention, tau=20),
 }
 
 FLOAT32 = 4e-6

@@ -15,9 +15,6 @@ from fusionlab.plugins.presets import (
     published_table,
 )
 
-NOT_YET = {"nestfuse/nestfuse"}
-"""Methods whose backbone is on its way."""
-
 ADDING = """
     from fusionlab import Preset, hookimpl
 
@@ -79,8 +76,7 @@ def check_presets(plugins):
         for metric in preset_metrics(name, plugins):
             assert Metric.find(metric, plugins)
         for method in preset_methods(name, plugins):
-            lacking = method in NOT_YET or package_to_install(name, method, plugins)
-            if not lacking:
+            if not package_to_install(name, method, plugins):
                 backbone, strategy = split_method(method, plugins)
                 assert build_backbone(backbone, plugins)
                 assert build_strategy(strategy, plugins)

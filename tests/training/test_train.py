@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionlab import Fusion, FusionlabError, LearnedStrategy
+from fusionlab import Fusion, FusionlabError, LearnedStrategy, load_backbone
 from fusionlab.training.settings import AutoencoderSettings, Stage, StrategySettings
 from fusionlab.training.train import train_backbone, train_strategy
 
@@ -39,6 +39,21 @@ def test_a_backbone_is_trained_exported_and_resumed(tmp_path, pairs):
     assert (caught.value.code, caught.value.option) == ("run-exists", "resume")
     again = train_backbone([pairs], tmp_path / "mine", SETTINGS, resume=True, **options)
     assert again == card
+
+
+def test_a_backbone_is_trained_with_its_parameters(tmp_path, pairs):
+    options = {"backbone": "nestfuse,width=1", "cache": tmp_path / "cache"}
+    card = train_backbone([pairs], tmp_path / "mine", SETTINGS, **options)
+    assert card.backbone == "nestfuse,width=1"
+    backbone = load_backbone(f"nestfuse@{tmp_path}/mine/mine.safetensors,width=1")
+    assert [level.channels for level in backbone.levels] == [4, 7, 10, 13]
+    with pytest.raises(FusionlabError) as caught:
+        load_backbone(f"nestfuse@{tmp_path}/mine/mine.safetensors,width=2")
+    assert caught.value.code == "other-network"
+    options["backbone"] = "nestfuse,width=2"
+    with pytest.raises(FusionlabError) as caught:
+        train_backbone([pairs], tmp_path / "mine", SETTINGS, resume=True, **options)
+    assert caught.value.code == "other-run"
 
 
 @dataclass(frozen=True)
