@@ -19,13 +19,14 @@ from fusionlab_encoders.densefuse import DenseFuse
 from fusionlab_encoders.identity import Identity
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 256, 256), dtype=np.uint8)
+HELD_OUT = IMAGES[:2, :80, :80]  # small: validation takes most of the time of these runs
 SETTINGS = AutoencoderSettings(
     stages=(Stage(16, 7), Stage(24, 5)), validate_every=4, validation_images=1, lr_decay=5
 )
 
 
 def make(folder, settings=SETTINGS, backbone=DenseFuse):
-    return AutoencoderTrainer(backbone, IMAGES, IMAGES[:2], settings, folder)
+    return AutoencoderTrainer(backbone, IMAGES, HELD_OUT, settings, folder)
 
 
 def same(a, b):
@@ -71,7 +72,7 @@ def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, stop, ema_de
     assert same(second.backbone.state_dict(), whole.backbone.state_dict())
     assert same(second.best, whole.best)
     assert second.best_iteration == whole.best_iteration
-    assert final == whole.measure(whole.backbone, IMAGES[:2])[0]
+    assert final == whole.measure(whole.backbone, HELD_OUT)[0]
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "cut")]
     assert logs[0] == logs[1]
 
@@ -142,7 +143,7 @@ class Off(torch.nn.Module):
 def test_a_validation_by_hand(tmp_path):
     """A network that returns its input plus two gray levels."""
     training = make(tmp_path)
-    figures, loss = training.measure(Off(2 / 255), IMAGES[:2])
+    figures, loss = training.measure(Off(2 / 255), HELD_OUT)
     assert figures["images"] == 2
     assert figures["pixel"] == pytest.approx(4, rel=1e-4)
     assert figures["mae"] == pytest.approx(2, rel=1e-4)
@@ -152,7 +153,7 @@ def test_a_validation_by_hand(tmp_path):
 
 
 def test_images_that_come_back_exactly_have_no_error(tmp_path):
-    figures, loss = make(tmp_path).measure(Off(0), IMAGES[:2])
+    figures, loss = make(tmp_path).measure(Off(0), HELD_OUT)
     assert (figures["pixel"], figures["psnr"]) == (0, float("inf"))
     assert loss == pytest.approx(0, abs=1e-4)  # 1 - SSIM in float32, a hundred times
 
@@ -162,7 +163,7 @@ def test_every_setting_takes_part(tmp_path):
 
     def weights(**change):
         settings = replace(short, **change)
-        training = AutoencoderTrainer(DenseFuse, IMAGES, IMAGES[:1], settings, tmp_path)
+        training = AutoencoderTrainer(DenseFuse, IMAGES, HELD_OUT[:1], settings, tmp_path)
         training.run()
         return training.best["c1.weight"], training.optimizer.param_groups[0]["lr"]
 
@@ -194,7 +195,7 @@ def test_training_goes_on_from_given_weights_and_their_card_says_so(tmp_path):
     path = tmp_path / "first" / "one.safetensors"
     parent = export_weights(path, first, first.run(), "densefuse")
     second = AutoencoderTrainer(
-        DenseFuse, IMAGES, IMAGES[:2], SETTINGS, tmp_path / "second", start=path
+        DenseFuse, IMAGES, HELD_OUT, SETTINGS, tmp_path / "second", start=path
     )
     assert same(second.backbone.state_dict(), first.best)
     assert all(p.requires_grad for p in second.backbone.parameters())
@@ -220,11 +221,11 @@ def test_resuming_with_other_settings_or_without_a_checkpoint_is_refused(tmp_pat
             "settings (ssim_weight 100.0, now 1.0)",
         ),
         (
-            AutoencoderTrainer(DenseFuse, IMAGES[::-1], IMAGES[:2], SETTINGS, tmp_path),
+            AutoencoderTrainer(DenseFuse, IMAGES[::-1], HELD_OUT, SETTINGS, tmp_path),
             "training images",
         ),
         (
-            AutoencoderTrainer(DenseFuse, IMAGES, IMAGES[2:4], SETTINGS, tmp_path),
+            AutoencoderTrainer(DenseFuse, IMAGES, IMAGES[2:4, :80, :80], SETTINGS, tmp_path),
             "validation images",
         ),
     ):
@@ -294,7 +295,7 @@ def test_validation_leaves_no_trace_in_the_network(tmp_path):
     for _ in range(3):
         again._step()
     assert again.backbone.norm.num_batches_tracked == 3
-    again.measure(again.backbone, IMAGES[:2])
+    again.measure(again.backbone, HELD_OUT)
     assert again.backbone.norm.num_batches_tracked == 3
     assert again.backbone.training
 
@@ -413,7 +414,8 @@ class Strided(DenseFuse):
 def test_a_backbone_with_strides_trains_on_crops_that_fit(tmp_path):
     """Of the held-out images of 256x256 it sees 240x240."""
     settings = replace(SETTINGS, stages=(Stage(24, 3), Stage(48, 2)))
-    assert make(tmp_path, settings, Strided).run()["images"] == 2
+    training = AutoencoderTrainer(Strided, IMAGES, IMAGES[:2], settings, tmp_path)
+    assert training.run()["images"] == 2
 
 
 def test_the_learning_rate_falls_to_zero_over_its_decay():
