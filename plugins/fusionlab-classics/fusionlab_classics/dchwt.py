@@ -9,6 +9,7 @@ f   = inverse DCT of the DCTs of all b, put back into their blocks
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi, sqrt
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -25,6 +26,9 @@ LEVELS = 3
 
 DIVISOR = 2**LEVELS
 """The edges of the image are divided by this at the coarsest level."""
+
+LINES_AT_ONCE = 2**20
+"""How many numbers are transformed at a time: 8 MiB, and a few copies."""
 
 TINY = 1e-12
 """Added to significances, relative to the largest gray level of the sources: far above the rounding
@@ -180,12 +184,21 @@ def _quartered(maps: Tensor) -> Tensor:
 
 def dct(maps: Tensor) -> Tensor:
     """Return the orthonormal two-dimensional DCT-II of maps `(..., h, w)`."""
-    return _dct(_dct(maps).mT).mT
+    return _by_lines(_dct, _by_lines(_dct, maps).mT).mT
 
 
 def idct(spectra: Tensor) -> Tensor:
     """Undo `dct`."""
-    return _idct(_idct(spectra).mT).mT
+    return _by_lines(_idct, _by_lines(_idct, spectra).mT).mT
+
+
+def _by_lines(transform: Callable[[Tensor], Tensor], maps: Tensor) -> Tensor:
+    """Transform the lines of maps `(..., h, w)`, some at a time: their intermediates stay small."""
+    import torch
+
+    size = maps.shape[-1]
+    parts = maps.reshape(-1, size).split(max(1, LINES_AT_ONCE // size))
+    return torch.cat([transform(part) for part in parts]).view(maps.shape)
 
 
 def _dct(lines: Tensor) -> Tensor:

@@ -225,29 +225,27 @@ def alternating_directions(differences: Tensor, lam: float, tolerance: float) ->
         for size in differences.shape
     ]
     inverse = 1 / (step * (waves[0][:, None] + waves[1]) + data_step)
+    # P and V before they are shrunk: `share` of P, and V within the limits, are the multipliers
     right, down = _gradient(differences)
-    offset, offset_multiplier = torch.zeros_like(differences), torch.zeros_like(differences)
-    right_multiplier, down_multiplier = offset_multiplier, offset_multiplier
+    offset, share = torch.zeros_like(differences), torch.zeros_like(differences)
     negligible = 1e-9 * unit.detach() * differences.numel()
     for iteration in range(1, MAX_ITERATIONS + 1):
-        divergence = _transposed_gradient(right - right_multiplier, down - down_multiplier)
-        target = step * divergence + data_step * (differences + offset - offset_multiplier)
+        limited = offset.clamp(-1 / data_step, 1 / data_step)
+        target = step * _transposed_gradient((1 - 2 * share) * right, (1 - 2 * share) * down)
+        target = target + data_step * (differences + offset - 2 * limited)
         result = idct(inverse * dct(target))
+        del target
+        offset = RELAXATION * (result - differences + limited) + (1 - RELAXATION) * offset
+        kept = (1 - RELAXATION) + RELAXATION * share
         new_right, new_down = _gradient(result)
-        right = RELAXATION * new_right + (1 - RELAXATION) * right + right_multiplier
-        down = RELAXATION * new_down + (1 - RELAXATION) * down + down_multiplier
-        offset = RELAXATION * (result - differences) + (1 - RELAXATION) * offset
-        offset = offset + offset_multiplier
-        # what shrinking takes away are the multipliers
+        right = RELAXATION * new_right + kept * right
+        down = RELAXATION * new_down + kept * down
+        del new_right, new_down, kept, limited
         length = (right.square() + down.square()).clamp(min=1e-200).sqrt()
         share = (lam / step / length).clamp(max=1)
-        right_multiplier, down_multiplier = share * right, share * down
-        right, down = right - right_multiplier, down - down_multiplier
-        offset_multiplier = offset.clamp(-1 / data_step, 1 / data_step)
-        offset = offset - offset_multiplier
         if iteration % CHECK_EVERY == 0:
             objective = _objective(result.detach(), differences.detach(), lam)
-            field = (step * right_multiplier).detach(), (step * down_multiplier).detach()
+            field = (step * share * right).detach(), (step * share * down).detach()
             bound = _lower_bound(*field, differences.detach())
             if objective - bound <= tolerance * objective + negligible:
                 break
