@@ -109,9 +109,9 @@ def fractal(x: Plane, y: Plane, octaves: int = 5) -> Plane:
     for octave in range(octaves):
         i, j = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
         u, v = ramp(x - i.astype(np.float32), 0, 1), ramp(y - j.astype(np.float32), 0, 1)
-        i0, i1, j0, j1 = i & 255, (i + 1) & 255, j & 255, (j + 1) & 255
-        upper = LATTICE[j0, i0] * (1 - u) + LATTICE[j0, i1] * u
-        lower = LATTICE[j1, i0] * (1 - u) + LATTICE[j1, i1] * u
+        i0, i1, j0, j1 = i & 255, (i + 1) & 255, (j & 255) << 8, ((j + 1) & 255) << 8
+        upper = LATTICE.take(j0 | i0) * (1 - u) + LATTICE.take(j0 | i1) * u
+        lower = LATTICE.take(j1 | i0) * (1 - u) + LATTICE.take(j1 | i1) * u
         total += (upper * (1 - v) + lower * v - 0.5) * (2 * 0.5**octave)
         x, y = 1.6 * x - 1.2 * y + 37.1, 1.2 * x + 1.6 * y + 17.7  # turned, to hide the lattice
     return total
