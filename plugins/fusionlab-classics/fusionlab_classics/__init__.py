@@ -52,11 +52,13 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "hmsd_gf",
             f"{here}.hmsd_gf:HMSDGF",
             "Merge infrared edges and large scales into a visible image by guided filters.",
+            roles=("infrared", "visible"),
         ),
         StrategyRef(
             "hybrid_msd",
             f"{here}.hybrid_msd:HybridMSD",
             "Merge infrared edges and large scales into a visible image by bilateral filters.",
+            roles=("infrared", "visible"),
         ),
         StrategyRef(
             "ifevip",

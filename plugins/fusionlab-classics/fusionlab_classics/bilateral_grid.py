@@ -69,13 +69,16 @@ def _filtered(
     shape = tuple(int(axis.detach().max().floor()) + 1 + after for axis in axes)
     cells = _flat_index([(axis.detach() + 0.5).floor().long() for axis in axes], shape)
     cells = cells.expand(height, width).flatten()
-    grid = torch.zeros(2, shape[0] * shape[1] * shape[2], dtype=image.dtype, device=image.device)
-    values = torch.stack((image.flatten(), torch.ones_like(image).flatten()))
-    grid = grid.scatter_add(1, cells.expand(2, -1), values).view(2, *shape)
-    for axis in (1, 2, 3):
-        grid = _blurred(grid, axis)
-    gray, count = _interpolated(grid, axes)
-    return gray / count
+
+    def read(values: Tensor) -> Tensor:
+        """Add values to the cells, blur these, and read them at the pixels."""
+        grid = torch.zeros(shape, dtype=image.dtype, device=image.device).flatten()
+        grid = grid.scatter_add_(0, cells, values.flatten()).view(shape)
+        for axis in range(3):
+            grid = _blurred(grid, axis)
+        return _interpolated(grid, axes)
+
+    return read(image) / read(torch.ones_like(image))  # one after the other: they are large
 
 
 def _blurred(grid: Tensor, axis: int) -> Tensor:
@@ -93,23 +96,23 @@ def _blurred(grid: Tensor, axis: int) -> Tensor:
 
 
 def _interpolated(grid: Tensor, axes: tuple[Tensor, ...]) -> Tensor:
-    """Read a grid `(2, y, x, z)` between its cells, as `(2, h, w)`."""
+    """Read a grid `(y, x, z)` between its cells, as `(h, w)`."""
     import torch
 
     lower = [axis.detach().floor() for axis in axes]
     fractions = [axis - low for axis, low in zip(axes, lower, strict=True)]
-    flat = grid.flatten(1)
-    result: list[Tensor] = []
+    flat = grid.flatten()
+    result = torch.zeros_like(axes[-1])
     for corner in product((0, 1), repeat=3):
         index = _flat_index(
-            [(low + step).long() for low, step in zip(lower, corner, strict=True)], grid.shape[1:]
+            [(low + step).long() for low, step in zip(lower, corner, strict=True)], grid.shape
         )
         weight = reduce(
             torch.mul,
             (part if step else 1 - part for part, step in zip(fractions, corner, strict=True)),
         )
-        result.append(weight * flat[:, index])
-    return reduce(torch.add, result)
+        result = result + weight * flat[index]
+    return result
 
 
 def _flat_index(cells: list[Tensor], shape: tuple[int, ...]) -> Tensor:

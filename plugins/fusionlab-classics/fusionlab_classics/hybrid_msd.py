@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from fusionlab import Law
+from fusionlab import FusionlabError, Law
 from fusionlab_classics.bilateral_grid import fast_bilateral
 from fusionlab_classics.filters import gaussian_filter
 from fusionlab_classics.hybrid_scales import BASE_RADIUS, HybridScales, Scales
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 SIGMAS = (2, 4, 8, 16)
 RANGE = 0.05
 """Sigma in gray levels (0..1) of the finest bilateral filter; each coarser one has half of it."""
+
+BYTES_PER_PIXEL, MAX_BYTES = 600, 2**31
+"""What an image that is not cut takes, and the most that it may take."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,11 @@ class HybridMSD(HybridScales):
     where they choose different sources at the finest scale. All arithmetic is in float64; the
     authors' program interpolates in the grid in single precision, which changed none of the five
     images compared. In `corrected`, tiles gather the maxima of the weights in a first pass; apart
-    from these, a pixel depends on no other more than 297 away. `authors` needs the whole image.
+    from these, a pixel depends on no other more than 297 away. `authors` needs the whole image
+    at once.
+
+    Raises:
+        FusionlabError: `authors` would need more than 2 GiB (code `too-large`).
 
     Reference: Zhou, Wang, Li and Dong, Perceptual fusion of infrared and visible images through a
     hybrid multi-scale decomposition with Gaussian and bilateral filters,
@@ -80,6 +87,14 @@ class HybridMSD(HybridScales):
         return frozenset({Law.IDEMPOTENCE})
 
     def decompose(self, images: Tensor, scene: Scene) -> Scales:
+        needed = BYTES_PER_PIXEL * images[0].numel()
+        if self.variant == "authors" and needed > MAX_BYTES:
+            raise FusionlabError(
+                f"variant=authors needs the whole image at once, and {images.shape[-1]}x"
+                f"{images.shape[-2]} pixels take {needed / 2**30:.1f} GiB ({needed} bytes); choose "
+                "variant=corrected or smaller images",
+                code="too-large",
+            )
         means, smooth = [images], [images]
         for level, sigma in enumerate(SIGMAS):
             means.append(gaussian_filter(means[-1], floor(3 * sigma), sigma, "symmetric"))

@@ -9,11 +9,12 @@ f   = (1/k) sum_i B_i + sum_i w_i D_i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from fusionlab import Law, Strategy, box_average, normalize
+from fusionlab import Law, Strategy, box_average
 from fusionlab_classics.filters import extend, mean_filter
 
 if TYPE_CHECKING:
@@ -65,20 +66,28 @@ class TIF(Strategy):
         return frozenset({Law.PERMUTATION, Law.FLIPS, Law.IDEMPOTENCE, Law.SCALE})
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:  # as all strategies
-        images = features.double()
-        if self.variant == "corrected":
-            base = box_average(images, self.radius)
-            saliency = (base - median_3x3(extend(images, 1, 1, "replicate"))).square()
-            weights = normalize(saliency)
-            return self._merged(images, base, weights).to(features.dtype)
-        base = mean_filter(images, self.radius, "wrap")
-        saliency = (base - median_3x3(extend(images, 1, 1, "zero"))).square()
-        fused = self._merged(images, base, normalize(saliency))
-        return (fused * (saliency.sum(dim=0) != 0)).to(features.dtype)
+        import torch
 
-    @staticmethod
-    def _merged(images: Tensor, base: Tensor, weights: Tensor) -> Tensor:
-        return base.mean(dim=0) + (weights * (images - base)).sum(dim=0)
+        bases = saliencies = weighted = torch.zeros_like(features[0], dtype=torch.float64)
+        for source in features:  # one by one: `authors` holds the whole image several times
+            image = source.double()
+            base, median = self._smoothed(image)
+            saliency = (base - median).square()
+            bases, saliencies = bases + base, saliencies + saliency
+            weighted = weighted + saliency * (image - base)
+        mean, salient = bases / len(features), saliencies > 0
+        details = weighted / torch.where(salient, saliencies, 1)
+        if self.variant == "corrected":
+            fused = mean + torch.where(salient, details, features.double().mean(dim=0) - mean)
+        else:
+            fused = (mean + details) * salient
+        return fused.to(features.dtype)
+
+    def _smoothed(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the wide mean and the small median of an image."""
+        if self.variant == "corrected":
+            return box_average(image, self.radius), median_3x3(extend(image, 1, 1, "replicate"))
+        return mean_filter(image, self.radius, "wrap"), median_3x3(extend(image, 1, 1, "zero"))
 
 
 def median_3x3(extended: Tensor) -> Tensor:
@@ -90,11 +99,16 @@ def median_3x3(extended: Tensor) -> Tensor:
     import torch
 
     height, width = (size - 2 for size in extended.shape[-2:])
-    columns = _sorted3(*(extended.narrow(-2, row, height) for row in range(3)))
-    minima, medians, maxima = ([c.narrow(-1, x, width) for x in range(3)] for c in columns)
-    largest_minimum = torch.maximum(torch.maximum(minima[0], minima[1]), minima[2])
-    smallest_maximum = torch.minimum(torch.minimum(maxima[0], maxima[1]), maxima[2])
-    return _sorted3(largest_minimum, _sorted3(*medians)[1], smallest_maximum)[1]
+    low, middle, high = _sorted3(*(extended.narrow(-2, row, height) for row in range(3)))
+    low = reduce(torch.maximum, _three_columns(low, width))
+    middle = _median3(*_three_columns(middle, width))
+    high = reduce(torch.minimum, _three_columns(high, width))
+    return _median3(low, middle, high)
+
+
+def _three_columns(maps: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    left, center, right = (maps.narrow(-1, column, width) for column in range(3))
+    return left, center, right
 
 
 def _sorted3(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,3 +118,10 @@ def _sorted3(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     low, high = torch.minimum(a, b), torch.maximum(a, b)
     middle = torch.minimum(high, c)
     return torch.minimum(low, middle), torch.maximum(low, middle), torch.maximum(high, c)
+
+
+def _median3(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    import torch
+
+    low, high = torch.minimum(a, b), torch.maximum(a, b)
+    return torch.maximum(low, torch.minimum(high, c))

@@ -109,6 +109,13 @@ def test_the_wide_gaussian_mirrors_its_image_repeatedly(shape):
     torch.testing.assert_close(smoothed_widely(image), expected)
 
 
+def test_images_too_large_for_the_variant_of_the_authors_are_refused_with_the_bytes():
+    images = torch.zeros(2, 1, 1, 1, 1).expand(2, 1, 1, 3000, 4000)
+    with pytest.raises(FusionlabError, match=r"6\.7 GiB \(7200000000 bytes\)") as error:
+        HybridMSD(variant="authors").decompose(images, Scene(sources=images))
+    assert error.value.code == "too-large"
+
+
 def test_three_sources_are_refused_with_the_roles():
     with pytest.raises(FusionlabError, match="infrared, visible"):
         Fusion(strategy=HMSDGF())([random_image(9, 9).astype(np.uint8)] * 3)
