@@ -53,7 +53,7 @@ class JointSparse(Strategy):
         str | None, "File of the dictionary, .npy or .npz (none: learned from the sources)."
     ] = None
     sparsity: Annotated[int, Interval(ge=1, le=64), "Largest number of atoms of a code."] = 16
-    iterations: Annotated[int, Interval(ge=1, le=1000), "Steps of learning a dictionary."] = 50
+    iterations: Annotated[int, Interval(ge=1, le=1000), "Steps of learning a dictionary."] = 20
     seed: Annotated[
         int, Interval(ge=0, le=2**32 - 1), "Decides what a learned dictionary starts with."
     ] = 0
