@@ -94,8 +94,8 @@ class GTF(Strategy):
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
         import torch
 
-        infrared, visible = features.double() / 255
-        differences = infrared - visible
+        visible = features[1].double() / 255
+        differences = features[0].double() / 255 - visible
         # plane by plane: the number of iterations depends on the image
         transferred = torch.stack([self._minimum(plane) for plane in differences.flatten(0, 1)])
         return (255 * (transferred.view_as(visible) + visible)).to(features.dtype)
@@ -129,8 +129,9 @@ def reweighted_norms(differences: Tensor, lam: float, loops: int) -> Tensor:
             fidelity = torch.full_like(differences, 2 * sqrt(0.1))
         roughness = 2 / torch.maximum(squares, _threshold(squares, 0.01)).sqrt()
         system = _System(lam * roughness, fidelity)
-        solution = _conjugate_gradients(system, result / fidelity, differences / fidelity)
-        result = fidelity * solution
+        del distances, squares, roughness
+        result = result / fidelity
+        result = fidelity * _conjugate_gradients(system, result, differences / fidelity)
     return result
 
 
@@ -188,6 +189,7 @@ def _conjugate_gradients(system: _System, start: Tensor, target: Tensor) -> Tens
     norm = _dot(target, target).detach().sqrt()
     limit = torch.minimum(square.detach().sqrt() / 5, (1 - 2.0**-52) * norm)
     direction = residual
+    del start, target
     for _ in range(500):
         if square.sqrt() <= limit:
             break
@@ -231,15 +233,17 @@ def alternating_directions(differences: Tensor, lam: float, tolerance: float) ->
     negligible = 1e-9 * unit.detach() * differences.numel()
     for iteration in range(1, MAX_ITERATIONS + 1):
         limited = offset.clamp(-1 / data_step, 1 / data_step)
-        target = step * _transposed_gradient((1 - 2 * share) * right, (1 - 2 * share) * down)
-        target = target + data_step * (differences + offset - 2 * limited)
-        result = idct(inverse * dct(target))
-        del target
+        pull = 1 - 2 * share
+        result = step * _transposed_gradient(pull * right, pull * down)
+        del pull
+        result = result + data_step * (differences + offset - 2 * limited)
+        result = dct(result)
+        result = idct(inverse * result)
         offset = RELAXATION * (result - differences + limited) + (1 - RELAXATION) * offset
         kept = (1 - RELAXATION) + RELAXATION * share
         new_right, new_down = _gradient(result)
-        right = RELAXATION * new_right + kept * right
-        down = RELAXATION * new_down + kept * down
+        right = torch.addcmul(RELAXATION * new_right, kept, right)
+        down = torch.addcmul(RELAXATION * new_down, kept, down)
         del new_right, new_down, kept, limited
         length = (right.square() + down.square()).clamp(min=1e-200).sqrt()
         share = (lam / step / length).clamp(max=1)
