@@ -52,7 +52,7 @@ class HMSDGF(HybridScales):
     pass; apart from these, a pixel depends on no other more than 252 away.
 
     Reference: Zhou, Dong, Xie and Gao, Fusion of infrared and visible images for night-vision
-    context enhancement, doi:10.1364/AO.55.006480.
+    context enhancement, Applied Optics 55(23), 6480-6490, 2016.
     """
 
     smooths_finest = True

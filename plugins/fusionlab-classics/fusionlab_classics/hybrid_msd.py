@@ -63,9 +63,9 @@ class HybridMSD(HybridScales):
         FusionlabError: `authors` would need more than 2 GiB (code `too-large`).
 
     Reference: Zhou, Wang, Li and Dong, Perceptual fusion of infrared and visible images through a
-    hybrid multi-scale decomposition with Gaussian and bilateral filters,
-    doi:10.1016/j.inffus.2015.11.003; Paris and Durand, A fast approximation of the bilateral filter
-    using a signal processing approach, doi:10.1007/11744085_44.
+    hybrid multi-scale decomposition with Gaussian and bilateral filters, Information Fusion 30,
+    15-26, 2016; Paris and Durand, A fast approximation of the bilateral filter using a signal
+    processing approach, doi:10.1007/11744085_44.
     """
 
     lam: Annotated[
