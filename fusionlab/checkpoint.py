@@ -114,7 +114,7 @@ def load_weights(module: nn.Module, weights: Path) -> Card:
         more = f"; and {len(others)} more" if others else ""
         raise FusionlabError(
             f"{weights} does not hold the weights of {type(module).__name__}: "
-            f"{' '.join(first.split())}{more}",
+            f"{' '.join(first.split()).rstrip('.')}{more}",
             code="other-network",
             path=weights,
         ) from error

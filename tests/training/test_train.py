@@ -50,6 +50,7 @@ def test_a_backbone_is_trained_with_its_parameters(tmp_path, pairs):
     with pytest.raises(FusionlabError) as caught:
         load_backbone(f"nestfuse@{tmp_path}/mine/mine.safetensors,width=2")
     assert caught.value.code == "other-network"
+    assert str(caught.value).endswith("more")  # one tensor is named, the others are counted
     options["backbone"] = "nestfuse,width=2"
     with pytest.raises(FusionlabError) as caught:
         train_backbone([pairs], tmp_path / "mine", SETTINGS, resume=True, **options)
