@@ -31,12 +31,13 @@ class JSR(JointSparse):
     Every 7x7 patch of all sources at one place is coded together, by at most 16 atoms: a common
     part and one unique part for each source, so any k >= 2. No mean is removed.
 
-    The dictionary is learned from the sources by K-SVD, as in the reference, or read from a file
-    (`dictionary=PATH`, `.npy` or `.npz`): one atom in each column, with its pixels column
-    by column, for patches of any size. Learning uses at most 20,000 patches, 3 pixels apart, in 20
-    steps (the reference: 50), and needs the whole image. Results depend on what it starts with:
-    other values of `seed` move the entropy of an image by some 0.03 bits. Where there are
-    fewer than 1,024 patches, an overcomplete cosine dictionary is used instead. An image smaller
+    The dictionary is learned from the sources by K-SVD, as in the published program (the reference
+    has another method), or read from a file (`dictionary=PATH`, `.npy` or `.npz`): one atom in each
+    column, with its pixels column by column, for patches of any size. Learning uses at most
+    20,000 patches, 3 pixels apart, in 20 steps (that program: 50), and needs the whole image.
+    Results depend on what it starts with: other values of `seed` move the
+    entropy of an image by some 0.03 bits. Where there are fewer than 1,024 patches, an
+    overcomplete cosine dictionary is used instead. An image smaller
     than a patch is extended by mirroring.
 
     `variant=authors` does as the program of the published results does, which has these flaws:
