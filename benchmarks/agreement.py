@@ -32,11 +32,11 @@ SETTINGS = {
 }
 """What the authors' program sets besides `variant=authors`. The signs of MSVD's vectors depend on
 the linear algebra library: the authors' run agrees with aligned signs where its happened to be."""
-FOLDERS = {"wls": "wls_vis_first"}
-"""Folder of the results of a method, if it is not called like the method."""
+FILES = {"wls": "wls_vis_first/{}.png", "jsr": "jsr/{}_jsr.png", "jsrsd": "jsr/{}_jsrsd.png"}
+"""Results of a method, if they are not called NAME/PAIR.png."""
 
 
-def settings(name: str, pair: str) -> str:
+def settings(name: str, pair: str, results: Path | None) -> str:
     """Return the method with the settings of the authors' program."""
     parts = [name]
     strategy = type(load_strategy(name))
@@ -47,7 +47,27 @@ def settings(name: str, pair: str) -> str:
         parts.append(SETTINGS[name])
     if name == "gff" and pair in SYNTHETIC:
         parts.append("base_radius=20")  # the images are smaller than the window
+    if name.startswith("jsr") and results:  # the authors', one for each pair
+        number = "01" if pair in SYNTHETIC else pair
+        parts.append(f"dictionary={results}/jsr/dictionaries/{number}.npz")
     return ",".join(parts)
+
+
+def authors_image(name: str, pair: str, results: Path | None) -> Path | None:
+    """Return the image that the authors' program saved for a pair, if it is at hand."""
+    pattern = FILES.get(name, f"{name}/{{}}.png")
+    for folder in (GOLDEN, results):
+        for suffix in ("_resized", ""):  # resized to the size of the sources by their script
+            if folder and (file := folder / pattern.format(f"{pair}{suffix}")).exists():
+                return file
+    return None
+
+
+def pair_files(pair: str, images: Path | None) -> list[Path]:
+    """Return the infrared and the visible image of a pair, if they are at hand."""
+    if pair in SYNTHETIC:
+        return [GOLDEN / "synthetic" / f"{pair}_{role}.png" for role in ("ir", "vi")]
+    return [images / letter / f"{pair}.png" for letter in "ab"] if images else []
 
 
 def difference(method: str, sources: list[Any], expected: NDArray[Any]) -> dict[str, float]:
@@ -74,26 +94,18 @@ def main() -> None:
     report: dict[str, Any] = {}
     names = [entry.ref.name for entry in installed().strategies.registrations]
     for name in args.only.split(",") if args.only else names:
-        folder = FOLDERS.get(name, name)
         for pair in SYNTHETIC + REAL:
-            if pair in SYNTHETIC:
-                place = GOLDEN / folder
-                paths = [GOLDEN / "synthetic" / f"{pair}_{role}.png" for role in ("ir", "vi")]
-            elif args.results and args.images:
-                place = args.results / folder
-                paths = [args.images / letter / f"{pair}.png" for letter in "ab"]
-            else:
+            file = authors_image(name, pair, args.results)
+            sources = [iio.imread(path) for path in pair_files(pair, args.images)]
+            if file is None or not sources:
                 continue
-            resized, plain = place / f"{pair}_resized.png", place / f"{pair}.png"
-            file = resized if resized.exists() else plain
-            if not file.exists():
-                continue
-            method = settings(name, pair)
-            result = difference(method, [iio.imread(p) for p in paths], iio.imread(file))
+            method = settings(name, pair, args.results)
+            result = difference(method, sources, iio.imread(file))
             if not result:
                 continue
-            report.setdefault(name, {})[pair] = {"method": method, **result}
-            print(f"{method:50} {pair:4} {result}", flush=True)
+            shown = method.partition(",dictionary=")[0]
+            report.setdefault(name, {})[pair] = {"method": shown, **result}
+            print(f"{shown:50} {pair:4} {result}", flush=True)
     if args.json:
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
