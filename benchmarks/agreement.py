@@ -26,6 +26,7 @@ from fusionlab.plugins.host import installed
 GOLDEN = Path(__file__).parents[1] / "plugins" / "fusionlab-classics" / "tests" / "golden"
 SYNTHETIC, REAL = ("s64", "s61"), ("01", "05", "08")
 SETTINGS = {
+    "gtf": "solver=irn",
     "laplacian_pyramid": "select=consistency",
     "ratio_pyramid": "select=consistency",
     "msvd": "variant=corrected",

@@ -1,4 +1,4 @@
-"""MSVD against the pictures of its authors' program, by hand, and its laws."""
+"""MSVD against the images of its authors' program, by hand, and its laws."""
 
 from pathlib import Path
 
