@@ -275,7 +275,7 @@ def tiles(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:
     smallest = max(2, tested.strategy.min_size)
     height, width = draw(st.tuples(*[st.integers(smallest, smallest + 38)] * 2))
     longer = max(height, width)
-    min_edge = max(smallest, longer // 5)  # at most 7 tiles in a row
+    min_edge = max(smallest, longer // 3)  # at most 5 tiles in a row
     edge = draw(st.integers(min_edge, max(min_edge, longer // 2)))
     images = x[:, :, :1].abs().remainder(256) / 255
     images = images.repeat(1, 1, 1, 40, 40)[..., :height, :width]

@@ -44,13 +44,14 @@ print(json.dumps(report))
 def paths_without_packages(folder):
     """Return what `sys.path` would be if no package were installed.
 
-    A folder that has metadata of a package is replaced by one of links to everything else in it.
+    A folder that has metadata of a package is replaced by one of links to everything else in it,
+    also called `site-packages`: Hypothesis reads the source of all modules elsewhere.
     """
     paths = []
     for number, path in enumerate(path for path in sys.path if Path(path).is_dir()):
         installed = [found for found in distributions(path=[path]) if found.name in NAMES]
         files = {file.parts[0] for found in installed for file in found.files or ()}
-        links = folder / str(number)
+        links = folder / str(number) / "site-packages"
         if files:
             links.mkdir(parents=True)
             for file in Path(path).iterdir():

@@ -13,6 +13,11 @@ from fusionlab_classics.dwt import DWT, analyzed, synthesized
 each_wavelet = pytest.mark.parametrize("wavelet", ["haar", "db2", "sym4", "bior4.4", "coif1"])
 
 
+def test_laws_hold_for_a_few_inputs(broken_laws):
+    assert not broken_laws(DWT)
+
+
+@pytest.mark.slow
 class TestLaws(StrategyLaws):
     strategy = DWT
     parameters = DWT(), DWT(wavelet="haar", levels=2)

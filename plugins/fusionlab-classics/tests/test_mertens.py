@@ -19,6 +19,11 @@ make_opencv = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(make_opencv)
 
 
+def test_laws_hold_for_a_few_inputs(broken_laws):
+    assert not broken_laws(Mertens)
+
+
+@pytest.mark.slow
 class TestLaws(StrategyLaws):
     strategy = Mertens
 

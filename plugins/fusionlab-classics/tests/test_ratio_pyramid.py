@@ -15,6 +15,11 @@ KERNEL = np.array([0.05, 0.25, 0.4, 0.25, 0.05])
 TOOLBOX = "select=consistency,variant=authors"
 
 
+def test_laws_hold_for_a_few_inputs(broken_laws):
+    assert not broken_laws(RatioPyramid)
+
+
+@pytest.mark.slow
 class TestLaws(StrategyLaws):
     strategy = RatioPyramid
 
