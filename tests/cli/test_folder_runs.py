@@ -508,6 +508,7 @@ def killed_and_resumed(command, kills, step):
     return killed
 
 
+@pytest.mark.slow  # by default: runs/test_folder_run kills before each step, test_odd_inputs once
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(here):
     command = many(20, (200, 300, 3))
     assert killed_and_resumed(command, kills=3, step=5) > 0  # a slow test may be late

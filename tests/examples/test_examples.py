@@ -27,6 +27,7 @@ def run(monkeypatch, capsys):
     return run_script
 
 
+@pytest.mark.slow
 def test_the_images_are_what_their_script_renders(run, tmp_path):
     run(EXAMPLES / "make_street.py", tmp_path)
     images = EXAMPLES / "images"
