@@ -47,7 +47,8 @@ def tiles(strategy: Strategy) -> str:
     """Return how far a pixel looks."""
     if strategy.support is None:
         return "whole image"
-    return f"{strategy.support} pixels{'; statistics' if strategy.two_pass else ''}"
+    pixels = "1 pixel" if strategy.support == 1 else f"{strategy.support} pixels"
+    return f"{pixels}; statistics" if strategy.two_pass else pixels
 
 
 def agreement(figures: dict[str, Any]) -> str:
@@ -83,7 +84,7 @@ def table() -> str:
             f"`{ref.name}`",
             sources(cls),
             tiles(strategy),
-            f"{seconds:.2g}",
+            f"{seconds:.2f}" if seconds < 10 else f"{seconds:.0f}",
             str(costs["peak_mib"][ref.name]),
             agreement(figures.get(ref.name, {})),
             laws or "none",
