@@ -22,39 +22,27 @@ from fusionlab.training.settings import AutoencoderSettings
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 SCRIPT = """
 import os, signal, sys, time
-from pathlib import Path
 import torch
 from fusionlab.cli import main
 from fusionlab.training.autoencoder import AutoencoderTrainer
 
 folder, stop_at, *arguments = sys.argv[1:]
 step = AutoencoderTrainer._step
-is_last_run = False
 
 def watched(self):
-    if is_last_run and self.iteration == int(stop_at):
+    if self.iteration == int(stop_at):
         if self.processes.is_main:
             os.kill(os.getppid(), signal.SIGTERM)  # to torchrun, which passes it on
         while not self.stop.requested:
             time.sleep(0.01)
     step(self)
-    if not is_last_run and self.iteration == 1:
+    if self.iteration == 1:
         gradients = {name: p.grad for name, p in self.backbone.named_parameters()}
         torch.save(gradients, f"{folder}/gradients-{self.processes.rank}.pt")
 
 AutoencoderTrainer._step = watched
-output = arguments.index("-o") + 1
-try:
-    main(arguments)
-except SystemExit as ended:
-    Path(f"{arguments[output]}-exit-code-{os.environ['RANK']}").write_text(str(ended.code))
-print("the first run has ended", flush=True)
-os.environ["TORCHELASTIC_RESTART_COUNT"] = "1"  # the processes meet anew, as after a restart
-is_last_run = True
-arguments[output] = f"{folder}/stopped"
 main(arguments)
 """
-"""Trains to the end, and once more to an iteration at which torchrun is told to stop."""
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +74,11 @@ def arguments(folder, output):
     return [*fixed, "--batch", "4", "--size", "24", "--iterations", "10", "--validate-every", "5"]
 
 
-@pytest.fixture(scope="module")
-def torchrun(folder):
-    """Train twice in two processes, each with one thread, so that they do not fight for cores."""
+def torchrun(folder, output, stop_at):
+    """Train in two processes, each with one thread, so that they do not fight for cores."""
     (folder / "script.py").write_text(SCRIPT)
     return subprocess.run(
-        [*TORCHRUN, folder / "script.py", folder, "7", *arguments(folder, "two")],
+        [*TORCHRUN, folder / "script.py", folder, str(stop_at), *arguments(folder, output)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -113,13 +100,11 @@ def check_same_run(folder, output):
     assert len(losses[0]) == 2
 
 
-def test_torchrun_trains_as_one_process_does(folder, torchrun):
+def test_torchrun_trains_as_one_process_does(folder):
     """Each of two gloo processes sees half of the batch; the averaged gradients are compared."""
-    for rank in (0, 1):
-        assert (folder / f"two-exit-code-{rank}").read_text() == "0", torchrun.stderr
-    first, _, second = torchrun.stdout.partition("the first run has ended")
-    assert first.count("cpu x 2") == 1  # only the main process reports
-    assert second.count("cpu x 2") == 1
+    done = torchrun(folder, "two", stop_at=-1)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("cpu x 2") == 1  # only the main process reports
     expected = torch.load(folder / "gradients.pt")
     for rank in (0, 1):
         gradients = torch.load(folder / f"gradients-{rank}.pt")
@@ -130,9 +115,10 @@ def test_torchrun_trains_as_one_process_does(folder, torchrun):
     check_same_run(folder, "two")
 
 
-def test_what_torchrun_began_one_process_can_finish(folder, torchrun):
+def test_what_torchrun_began_one_process_can_finish(folder):
     """SIGTERM is how torchrun and schedulers stop a job: all stop at one iteration, and save."""
-    assert "stopped at iteration 8, saved; resume with 'fusionlab train -o" in torchrun.stderr
+    done = torchrun(folder, "stopped", stop_at=7)
+    assert "stopped at iteration 8, saved; resume with 'fusionlab train -o" in done.stderr
     assert torch.load(folder / "stopped/last.pt")["iteration"] == 8
     result = CliRunner().invoke(main, ["train", "-o", str(folder / "stopped"), "--resume"])
     assert result.exit_code == 0, result.output
