@@ -11,30 +11,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import add, sub
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from annotated_types import Interval
-
-from fusionlab import Law, Strategy
-from fusionlab_strategies.pyramids import (
-    BURT,
-    TOOLBOX,
-    consistent,
-    largest,
-    merge_pyramids,
-    toolbox_choice,
-)
+from fusionlab import Law
+from fusionlab_strategies.pyramids import PyramidStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from fusionlab import Scene
 
 
 @dataclass(frozen=True)
-class LaplacianPyramid(Strategy):
+class LaplacianPyramid(PyramidStrategy):
     """Merge the Laplacian pyramids of the sources.
 
     REDUCE filters with (0.05, 0.25, 0.4, 0.25, 0.05) along columns and rows and keeps the even
@@ -71,26 +60,6 @@ class LaplacianPyramid(Strategy):
     doi:10.1109/TCOM.1983.1095851.
     """
 
-    domain = "pixels"
-
-    levels: Annotated[
-        int, Interval(ge=1, le=8), "How often the image is halved (fewer where it is too small)."
-    ] = 4
-    select: Annotated[
-        Literal["max", "consistency"],
-        "Which detail is kept: the largest, or that of the source that wins around the pixel.",
-    ] = "max"
-    variant: Annotated[
-        Literal["corrected", "authors"],
-        "Whether to reproduce the program that papers compare with.",
-    ] = "corrected"
-
-    @property
-    def support(self) -> int:
-        halvings: int = 2**self.levels
-        windows = halvings if self.select == "consistency" else 0  # two pixels of the last details
-        return 4 * (halvings - 1) + windows
-
     @property
     def laws(self) -> frozenset[Law]:
         if self.variant == "authors":
@@ -98,8 +67,4 @@ class LaplacianPyramid(Strategy):
         return frozenset({Law.PERMUTATION, Law.IDEMPOTENCE, Law.SCALE})
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
-        by_vote = toolbox_choice if self.variant == "authors" else consistent
-        filters = TOOLBOX if self.variant == "authors" else BURT
-        select: Callable[[Tensor], Tensor] = by_vote if self.select == "consistency" else largest
-        fused = merge_pyramids(features, scene, self.levels, filters, sub, select, add)
-        return fused.to(features.dtype)
+        return self.merge_by(features, scene, sub, add).to(features.dtype)

@@ -1,8 +1,8 @@
 """Pyramids of images: two ways to halve and double them, and how coefficients are chosen.
 
 `merge_pyramids` takes the pyramids of k images apart, chooses coefficients level by level, averages
-the coarsest levels, and puts the result together again. Used by the Laplacian and the ratio
-pyramid, which differ in what a coefficient is.
+the coarsest levels, and puts the result together again. `PyramidStrategy` is what the Laplacian and
+the ratio pyramid share; they differ in what a coefficient is.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from fusionlab import FusionlabError
+from annotated_types import Interval
+
+from fusionlab import FusionlabError, Strategy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -253,3 +255,59 @@ def toolbox_choice(coefficients: Tensor) -> Tensor:
 TOOLBOX = PyramidFilters(_toolbox_reduce, _toolbox_expand, _to_even)
 """The pyramid of the toolbox that papers compare with: the binomial kernel, odd sizes extended by a
 mirrored row or column, borders mirrored but for the corners, which are 0."""
+
+
+# ------------------------------------------------- what strategies on pyramids share
+
+
+@dataclass(frozen=True)
+class PyramidStrategy(Strategy):
+    """A strategy that merges pyramids; a subclass says what a coefficient is."""
+
+    domain = "pixels"
+
+    levels: Annotated[
+        int, Interval(ge=1, le=8), "How often the image is halved (fewer where it is too small)."
+    ] = 4
+    select: Annotated[
+        Literal["max", "consistency"],
+        "Which coefficient is kept: the largest, or that of the source that wins around the pixel.",
+    ] = "max"
+    variant: Annotated[
+        Literal["corrected", "authors"], "Whether to reproduce the program that is compared with."
+    ] = "corrected"
+
+    @property
+    def support(self) -> int:
+        """Both ways through all levels, and the windows of the votes at the coarsest details."""
+        halvings: int = 2**self.levels
+        windows = halvings if self.select == "consistency" else 0
+        return 4 * (halvings - 1) + windows
+
+    def merge_by(
+        self,
+        features: Tensor,
+        scene: Scene,
+        split: Callable[[Tensor, Tensor], Tensor],
+        join: Callable[[Tensor, Tensor], Tensor],
+        activity: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Merge the pyramids of images `(k, N, C, h, w)` into `(N, C, h, w)`, in float64.
+
+        Args:
+            features: the images, or a tile of each.
+            scene: where the tile lies.
+            split: as for `merge_pyramids`.
+            join: as for `merge_pyramids`.
+            activity: coefficients -> what is compared; None, and for the authors: magnitudes.
+        """
+        by_vote = self.select == "consistency"
+        if self.variant == "authors":
+            choice = toolbox_choice if by_vote else largest
+            return merge_pyramids(features, scene, self.levels, TOOLBOX, split, choice, join)
+        rule = consistent if by_vote else largest
+
+        def choose(coefficients: Tensor) -> Tensor:
+            return rule(coefficients, activity(coefficients.detach()) if activity else None)
+
+        return merge_pyramids(features, scene, self.levels, BURT, split, choose, join)

@@ -10,19 +10,16 @@ f   = (1/k) sum_i B_i + sum_i p_i D_i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, Strategy
+from fusionlab import Law
 from fusionlab_classics.filters import extend
-from fusionlab_classics.principal_components import component_weights, covariance_sums
+from fusionlab_classics.principal_components import PrincipalDetails
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from fusionlab import Scene
-    from fusionlab.strategy import Statistics
 
 RATE = 0.15
 """Step size of the diffusion; stable below 1/6, since the a_q sum to 6."""
@@ -32,7 +29,7 @@ NEIGHBORS = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.5), (1, -1, 0.5))
 
 
 @dataclass(frozen=True)
-class ADF(Strategy):
+class ADF(PrincipalDetails):
     """Average diffused sources and weight the details by their first principal component.
 
     Any number of sources k >= 2, in any order: the authors define two, but a principal component
@@ -55,17 +52,12 @@ class ADF(Strategy):
     Malik, Scale-space and edge detection using anisotropic diffusion, doi:10.1109/34.56205.
     """
 
-    domain = "pixels"
-
     steps: Annotated[int, Interval(ge=1, le=100), "Steps of the diffusion."] = 10
     kappa: Annotated[
         float,
         Interval(ge=1e-3, le=1e6),
         "Difference, in gray levels, that a step smooths 1/e as much.",
     ] = 30.0
-    variant: Annotated[
-        Literal["corrected", "authors"], "Without the flaws of the authors' program, or with them."
-    ] = "corrected"
 
     @property
     def support(self) -> int:
@@ -76,20 +68,7 @@ class ADF(Strategy):
         laws = {Law.PERMUTATION, Law.IDEMPOTENCE, Law.FLIPS}
         return frozenset(laws | {Law.TRANSLATION} if self.variant == "corrected" else laws)
 
-    def statistics(self, features: Tensor, scene: Scene) -> Statistics:
-        """Return what the covariances of the details need."""
-        images = features.double()
-        return covariance_sums(images - self._diffused(images), scene)
-
-    def fuse(self, features: Tensor, scene: Scene) -> Tensor:
-        images = features.double()
-        base = self._diffused(images)
-        details = images - base
-        statistics = scene.statistics or covariance_sums(details, scene)
-        weights = component_weights(statistics, signed=self.variant == "authors")
-        return (base.mean(dim=0) + (weights * details).sum(dim=0)).to(features.dtype)
-
-    def _diffused(self, images: Tensor) -> Tensor:
+    def bases(self, images: Tensor) -> Tensor:
         for _ in range(self.steps):
             if self.variant == "corrected":
                 images = images + RATE * self._inflow(images)

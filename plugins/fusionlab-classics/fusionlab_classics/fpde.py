@@ -11,26 +11,23 @@ f   = (1/k) sum_i B_i + sum_i p_i D_i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, Strategy
+from fusionlab import Law
 from fusionlab_classics.filters import round_to_8_bits
-from fusionlab_classics.principal_components import component_weights, covariance_sums
+from fusionlab_classics.principal_components import PrincipalDetails
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from fusionlab import Scene
-    from fusionlab.strategy import Statistics
 
 RATE = 0.9
 """Step size of the diffusion; stable below 1, since the symbol of gx^4 + gy^4 is at most 2."""
 
 
 @dataclass(frozen=True)
-class FPDE(Strategy):
+class FPDE(PrincipalDetails):
     """Average smoothed sources and weight the details by their first principal component.
 
     The smoothing is a nonlinear diffusion of fourth order, which leaves ramps alone and flattens
@@ -54,17 +51,12 @@ class FPDE(Strategy):
     differential equations, doi:10.23919/ICIF.2017.8009719.
     """
 
-    domain = "pixels"
-
     steps: Annotated[int, Interval(ge=1, le=100), "Steps of the diffusion."] = 15
     curvature: Annotated[
         float,
         Interval(ge=1e-3, le=1e6),
         "Second difference, in gray levels, that a step smooths half as much.",
     ] = 4.0
-    variant: Annotated[
-        Literal["corrected", "authors"], "Without the flaws of the authors' program, or with them."
-    ] = "corrected"
 
     @property
     def support(self) -> int:
@@ -75,24 +67,12 @@ class FPDE(Strategy):
         laws = {Law.PERMUTATION, Law.FLIPS}
         return frozenset(laws | {Law.IDEMPOTENCE} if self.variant == "corrected" else laws)
 
-    def statistics(self, features: Tensor, scene: Scene) -> Statistics:
-        """Return what the covariances of the details need."""
-        images = features.double()
-        return covariance_sums(images - self._base(images), scene)
-
-    def fuse(self, features: Tensor, scene: Scene) -> Tensor:
-        images = features.double()
-        base = self._base(images)
-        details = images - base
-        statistics = scene.statistics or covariance_sums(details, scene)
-        weights = component_weights(statistics, signed=self.variant == "authors")
+    def mean_base(self, bases: Tensor) -> Tensor:
         if self.variant == "authors":
-            mean = round_to_8_bits(base / len(base)).sum(dim=0).clamp(max=255)
-        else:
-            mean = base.mean(dim=0)
-        return (mean + (weights * details).sum(dim=0)).to(features.dtype)
+            return round_to_8_bits(bases / len(bases)).sum(dim=0).clamp(max=255)
+        return super().mean_base(bases)
 
-    def _base(self, images: Tensor) -> Tensor:
+    def bases(self, images: Tensor) -> Tensor:
         for _ in range(self.steps):
             across, down = _second_difference(images, -1), _second_difference(images, -2)
             speed = 1 / (1 + (across.square() + down.square()) / self.curvature**2)

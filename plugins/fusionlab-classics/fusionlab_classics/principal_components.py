@@ -1,4 +1,4 @@
-"""Weights from the first principal component of the details, as ADF and FPDE define them.
+"""What ADF and FPDE share: weights from the first principal component of the details.
 
 S_ij = covariance of D_i and D_j over all pixels
 S v  = lambda v, lambda the largest eigenvalue
@@ -7,9 +7,11 @@ p_i  = |v_i| / sum_n |v_n|       without the absolute values in the authors' pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from fusionlab import normalize
+from fusionlab import Strategy, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +27,41 @@ ROUNDING = 2.0**-46
 
 CANCELED = 1e-6
 """Where the v_i cancel to less than this part of their magnitudes, their sum is mostly rounding."""
+
+
+@dataclass(frozen=True)
+class PrincipalDetails(Strategy):
+    """Average the bases of the sources, and weight their details by the first component.
+
+    A subclass smooths the sources into bases; what that takes out of them is the detail.
+    """
+
+    domain = "pixels"
+
+    variant: Annotated[
+        Literal["corrected", "authors"], "Without the flaws of the authors' program, or with them."
+    ] = "corrected"
+
+    @abstractmethod
+    def bases(self, images: Tensor) -> Tensor:
+        """Smooth images `(k, N, C, h, w)` in gray levels, float64."""
+
+    def mean_base(self, bases: Tensor) -> Tensor:
+        """Average bases `(k, N, C, h, w)`."""
+        return bases.mean(dim=0)
+
+    def statistics(self, features: Tensor, scene: Scene) -> Statistics:
+        """Return what the covariances of the details need."""
+        images = features.double()
+        return covariance_sums(images - self.bases(images), scene)
+
+    def fuse(self, features: Tensor, scene: Scene) -> Tensor:
+        images = features.double()
+        bases = self.bases(images)
+        details = images - bases
+        statistics = scene.statistics or covariance_sums(details, scene)
+        weights = component_weights(statistics, signed=self.variant == "authors")
+        return (self.mean_base(bases) + (weights * details).sum(dim=0)).to(features.dtype)
 
 
 def covariance_sums(details: Tensor, scene: Scene) -> Statistics:

@@ -9,19 +9,10 @@ F^L    = (1/k) sum_i G_i^L,   F^l = R^l EXPAND(F^(l+1))         synthesis,   f =
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from annotated_types import Interval
-
-from fusionlab import Law, Strategy
-from fusionlab_strategies.pyramids import (
-    BURT,
-    TOOLBOX,
-    consistent,
-    largest,
-    merge_pyramids,
-    toolbox_choice,
-)
+from fusionlab import Law
+from fusionlab_strategies.pyramids import PyramidStrategy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +26,7 @@ TOOLBOX_OFFSET = 1e-6
 
 
 @dataclass(frozen=True)
-class RatioPyramid(Strategy):
+class RatioPyramid(PyramidStrategy):
     """Merge the ratio of low-pass pyramids of the sources: what has most contrast is kept.
 
     The pyramid is that of `laplacian_pyramid`: REDUCE filters with (0.05, 0.25, 0.4, 0.25, 0.05)
@@ -59,25 +50,6 @@ class RatioPyramid(Strategy):
     doi:10.1016/0167-8655(89)90003-2.
     """
 
-    domain = "pixels"
-
-    levels: Annotated[
-        int, Interval(ge=1, le=8), "How often the image is halved (fewer where it is too small)."
-    ] = 4
-    select: Annotated[
-        Literal["max", "consistency"],
-        "Which ratio is kept: the largest, or that of the source that wins around the pixel.",
-    ] = "max"
-    variant: Annotated[
-        Literal["corrected", "authors"], "Whether to reproduce the program that is compared with."
-    ] = "corrected"
-
-    @property
-    def support(self) -> int:
-        halvings: int = 2**self.levels
-        windows = halvings if self.select == "consistency" else 0  # two pixels of the last ratios
-        return 4 * (halvings - 1) + windows
-
     @property
     def laws(self) -> frozenset[Law]:
         if self.variant == "authors":
@@ -86,25 +58,18 @@ class RatioPyramid(Strategy):
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
         if self.variant == "authors":
-            choice = toolbox_choice if self.select == "consistency" else largest
-            fused = merge_pyramids(
+            fused = self.merge_by(
                 features,
                 scene,
-                self.levels,
-                TOOLBOX,
                 lambda level, surround: level / (surround + TOOLBOX_OFFSET),
-                choice,
                 lambda surround, ratio: (surround + TOOLBOX_OFFSET) * ratio,
             )
             return fused.to(features.dtype)
-        rule = consistent if self.select == "consistency" else largest
-        fused = merge_pyramids(
+        fused = self.merge_by(
             features.double().clamp(min=0) + OFFSET,
             scene,
-            self.levels,
-            BURT,
             lambda level, surround: level / surround,
-            lambda ratios: rule(ratios, (ratios.detach() - 1).abs()),
             lambda surround, ratio: surround * ratio,
+            lambda ratios: (ratios - 1).abs(),
         )
         return (fused - OFFSET).to(features.dtype)

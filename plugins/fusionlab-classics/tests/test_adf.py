@@ -48,8 +48,8 @@ def test_one_step_by_hand():
 def test_the_border_drains_only_the_base_of_the_authors():
     """Flat gray: one step takes 0.15 g(d) d from the rim for each neighbor that is missing."""
     flat = torch.full((1, 1, 1, 5, 5), 20.0, dtype=torch.float64)
-    assert torch.equal(ADF(steps=1)._diffused(flat), flat)
-    drained = ADF(steps=1, variant="authors")._diffused(flat)[0, 0, 0]
+    assert torch.equal(ADF(steps=1).bases(flat), flat)
+    drained = ADF(steps=1, variant="authors").bases(flat)[0, 0, 0]
     loss = 0.15 * exp(-((20 / 30) ** 2)) * 20
     assert drained[2, 2] == 20
     assert drained[0, 2].item() == pytest.approx(20 - 2 * loss)  # one direct, two diagonal ones
@@ -71,7 +71,7 @@ def test_brightness_negatives_order_and_transposition(seed, height, width, offse
 @settings(max_examples=10, deadline=None)
 def test_the_base_keeps_the_mean_and_the_range(seed, height, width):
     images = torch.from_numpy(random_images(1, height, width, seed))[:, None, None]
-    base = ADF()._diffused(images)
+    base = ADF().bases(images)
     assert base.mean().item() == pytest.approx(images.mean().item())
     assert images.min() - 1e-9 <= base.min() <= base.max() <= images.max() + 1e-9
 

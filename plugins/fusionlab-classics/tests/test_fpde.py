@@ -42,7 +42,7 @@ def test_the_base_follows_its_equation_with_the_gradients_of_numpy(shape):
         for axis in (0, 1):
             flux = np.gradient(np.gradient(speed * second[axis], axis=axis), axis=axis)
             expected = expected - 0.9 * flux
-    base = FPDE()._base(torch.from_numpy(image)).numpy()
+    base = FPDE().bases(torch.from_numpy(image)).numpy()
     np.testing.assert_allclose(base, expected)
 
 
