@@ -5,6 +5,7 @@ A patch is a vector of its pixels, column by column; a dictionary has one unit a
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,10 @@ COHERENT = 0.99
 """Two atoms whose inner product is larger are one."""
 RARE = 4
 """An atom that fewer patches use is replaced."""
+MOST_LEARNED = 8
+"""How many learned dictionaries are kept, 100 kB each: those of a few planes and threads."""
+_LEARNED: dict[tuple[object, ...], Tensor] = {}
+"""Learned dictionaries, the oldest first."""
 
 
 def read_dictionary(path: str) -> Tensor:
@@ -107,6 +112,23 @@ def learn_dictionary(
         atoms = _fit_atoms(patches, atoms, weights, generator)
         atoms = _replace_atoms(patches, atoms, weights)
     return atoms
+
+
+def learn_once(patches: Tensor, count: int, *, sparsity: int, iterations: int, seed: int) -> Tensor:
+    """Return what `learn_dictionary` learned from equal patches lately, or let it learn.
+
+    So the rows of several methods learn one dictionary for each image.
+    """
+    content = hashlib.sha256(patches.cpu().numpy().tobytes()).hexdigest()
+    key = content, tuple(patches.shape), count, sparsity, iterations, seed
+    known = _LEARNED.get(key)
+    if known is not None:
+        return known.to(patches.device)
+    learned = learn_dictionary(patches, count, sparsity=sparsity, iterations=iterations, seed=seed)
+    _LEARNED[key] = learned.cpu()
+    for oldest in list(_LEARNED)[:-MOST_LEARNED]:
+        _LEARNED.pop(oldest, None)
+    return learned
 
 
 def _fit_atoms(patches: Tensor, atoms: Tensor, weights: Tensor, generator: Any) -> Tensor:

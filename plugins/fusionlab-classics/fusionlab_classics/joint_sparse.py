@@ -12,7 +12,7 @@ from annotated_types import Interval
 from fusionlab import FusionlabError, Law, Strategy
 from fusionlab_classics.dictionary import (
     cosine_dictionary,
-    learn_dictionary,
+    learn_once,
     patch_side,
     read_dictionary,
 )
@@ -34,7 +34,7 @@ STRIDE = 3
 """Distance between the patches that a dictionary is learned from."""
 MOST_PATCHES = 20000
 """How many patches a dictionary is learned from at most."""
-STRIP = 2048
+STRIP = 4096
 """How many patches are coded at a time, rounded to whole rows."""
 
 
@@ -144,9 +144,9 @@ class JointSparse(Strategy):
         if patches.shape[1] < 4 * FREQUENCIES**2 or not patches.any():
             return cosine_dictionary(SIDE, FREQUENCIES).to(images.device)
         generator = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(patches.shape[1], generator=generator)[:MOST_PATCHES]
-        return learn_dictionary(
-            patches[:, order.to(patches.device)],
+        order = torch.randperm(patches.shape[1], generator=generator)
+        return learn_once(
+            patches[:, order[:MOST_PATCHES].to(patches.device)],
             FREQUENCIES**2,
             sparsity=self.sparsity,
             iterations=self.iterations,

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 SMALLEST = 1e-14
 """Squared correlations, and squared distances of an atom from those chosen, that count as zero."""
+DEPENDENT = 1e-8
+"""The same distance if the dictionary is fair: the coefficients of an atom nearer to those chosen
+would change ten thousand times as much as the patch does."""
 TIE = 1e-9
 """Correlations whose ratio is this close to 1 are tied."""
+COARSE_TIE = 1e-6
+"""The same in float32, where sums of 49 products are off by some 1e-7."""
 
 
 @dataclass(frozen=True)
@@ -112,50 +117,125 @@ def encode(patches: Tensor, dictionary: JointDictionary, sparsity: int) -> Codes
     fair = dictionary.fair
     size, signals = dictionary.atoms.shape[1], patches.flatten(0, 1)
     limit = SMALLEST * signals.square().sum(dim=0) if fair else SMALLEST
+    nearest = DEPENDENT if fair else SMALLEST
     chosen = torch.full((sparsity, count), -1, device=patches.device)
     active = torch.ones(count, dtype=torch.bool, device=patches.device)
-    approximation, product = torch.empty_like(signals), torch.empty_like(signals)
     work = torch.empty(1 + k, count, size, dtype=torch.float32, device=patches.device)
-    factor: list[list[Tensor]] = []
-    terms: list[Tensor] = []
-    forward: list[Tensor] = []
-    values: list[Tensor] = []
+    sums = _FairSums(patches) if fair else _OrderedSums(patches)
+    factor = signals.new_zeros(sparsity, sparsity, count)
+    forward = signals.new_zeros(sparsity, count)
     rest = patches
     for n in range(sparsity):
-        atoms = best_atoms(rest, dictionary.coarse, work)
+        atoms = best_atoms(rest, dictionary.coarse, work, fair=fair)
         vectors = dictionary.atoms.index_select(1, atoms)
-        correlations = correlate_parts(rest, vectors, fair=fair)
+        correlations = sums.correlations(rest, vectors)
         part = choose_part(correlations, fair=fair)
         joint = atoms + size * part
         square = correlations.gather(0, part[None])[0].square()
         active = active & (square >= limit) & ~(chosen[:n] == joint).any(dim=0)
         pairs = chosen[:n].clamp(min=0) * ((1 + k) * size) + joint
-        row = _solve_row(factor, dictionary.products[pairs])
-        length = torch.zeros_like(square)
-        for entry in row:
-            length += entry.square()
-        height = 1 - length
-        active = active & (height > SMALLEST)
+        row = _solve_forward(factor[:n, :n], dictionary.products[pairs])
+        height = 1 - row.square().cumsum(dim=0)[-1] if n else torch.ones_like(square)
+        active = active & (height > nearest)
         if not active.any():
             break
-        diagonal = torch.where(active, height, 1).sqrt()
-        factor.append([*(entry * active for entry in row), diagonal])
+        factor[n, :n] = row * active
+        factor[n, n] = torch.where(active, height, 1).sqrt()
         chosen[n] = torch.where(active, joint, -1)
-        scaled = vectors / k**0.5
-        blocks = [torch.where(part == 0, scaled, vectors * (part == i + 1)) for i in range(k)]
-        terms.append(torch.cat(blocks))
-        value = ordered_sum(signals * terms[-1]) * active
+        value = sums.append(vectors, part) * active
         for j in range(n):
-            value = value - factor[n][j] * forward[j]
-        forward.append(value / diagonal)
-        values = _solve_back(factor, forward)
-        approximation = torch.mul(terms[0], values[0], out=approximation)
-        for term, value in zip(terms[1:], values[1:], strict=True):
-            approximation += torch.mul(term, value, out=product)
-        rest = torch.sub(signals, approximation, out=approximation).view_as(patches)
+            value = value - factor[n, j] * forward[j]
+        forward[n] = value / factor[n, n]
+        rest = sums.rest(factor[: n + 1, : n + 1], forward[: n + 1])
+    used = int((chosen >= 0).any(dim=1).sum())
+    values = torch.zeros_like(forward)
+    values[:used] = _solve_back(factor[:used, :used], forward[:used])
     chosen = chosen.clamp(min=0)
-    values += [torch.zeros_like(signals[0])] * (sparsity - len(values))
-    return Codes(chosen % size, chosen // size, torch.stack(values), k)
+    return Codes(chosen % size, chosen // size, values, k)
+
+
+class _FairSums:
+    """What `encode` sums over the pixels of patches `(k, m, p)`, in any order."""
+
+    def __init__(self, patches: Tensor) -> None:
+        self.patches = patches
+        self.k = len(patches)
+        self.left = patches.clone()
+        self.basis: list[Tensor] = []
+
+    def correlations(self, rest: Tensor, vectors: Tensor) -> Tensor:
+        """Return the inner products of the rest with all parts of atoms `(m, p)`, `(1 + k, p)`."""
+        import torch
+
+        unique = torch.linalg.vecdot(rest, vectors[None], dim=1)
+        return torch.cat([unique.sum(dim=0, keepdim=True) / self.k**0.5, unique])
+
+    def append(self, vectors: Tensor, part: Tensor) -> Tensor:
+        """Choose these parts of these atoms, and return their products with the patches, `(p,)`."""
+        import torch
+
+        unique = torch.arange(1, 1 + self.k, device=part.device)[:, None] == part
+        scales = torch.where(part == 0, self.k**-0.5, unique.to(vectors))
+        self.vectors, self.scales = vectors, scales[:, None]
+        return (torch.linalg.vecdot(self.patches, vectors[None], dim=1) * scales).sum(dim=0)
+
+    def rest(self, factor: Tensor, forward: Tensor) -> Tensor:
+        """Return what the chosen atoms leave of the patches; overwrites the last result.
+
+        The last atom is made orthogonal to those before and taken out of what they left.
+
+        Args:
+            factor: Cholesky's, `(n, n, p)`, for n chosen atoms.
+            forward: the solution with it for the products of atoms and patches, `(n, p)`.
+        """
+        *row, diagonal = factor[-1]
+        direction = self.vectors * self.scales
+        for entry, earlier in zip(row, self.basis, strict=True):
+            direction.addcmul_(earlier, entry, value=-1)
+        self.basis.append(direction.div_(diagonal))
+        return self.left.addcmul_(direction, forward[-1], value=-1)
+
+
+class _OrderedSums:
+    """The same in the order of the authors' program, to the last bit."""
+
+    def __init__(self, patches: Tensor) -> None:
+        import torch
+
+        self.patches = patches
+        self.k = len(patches)
+        self.terms: list[Tensor] = []
+        self._sum, self._product = (torch.empty_like(patches.flatten(0, 1)) for _ in range(2))
+
+    def correlations(self, rest: Tensor, vectors: Tensor) -> Tensor:
+        """Return the inner products of the rest with all parts of atoms `(m, p)`, `(1 + k, p)`."""
+        import torch
+
+        size, count = vectors.shape
+        products = rest.new_zeros(self.k, size, 1 + self.k, count)
+        torch.mul(rest, vectors / self.k**0.5, out=products[:, :, 0])
+        for i in range(self.k):
+            torch.mul(rest[i], vectors, out=products[i, :, 1 + i])
+        return ordered_sum(products.flatten(0, 1))
+
+    def append(self, vectors: Tensor, part: Tensor) -> Tensor:
+        """Choose these parts of these atoms, and return their products with the patches, `(p,)`."""
+        import torch
+
+        scaled = vectors / self.k**0.5
+        blocks = [torch.where(part == 0, scaled, vectors * (part == i + 1)) for i in range(self.k)]
+        self.terms.append(torch.cat(blocks))
+        return ordered_sum(self.patches.flatten(0, 1) * self.terms[-1])
+
+    def rest(self, factor: Tensor, forward: Tensor) -> Tensor:
+        """Return the patches minus all chosen atoms times their values."""
+        import torch
+
+        values = _solve_back(factor, forward)
+        total = torch.mul(self.terms[0], values[0], out=self._sum)
+        for term, value in zip(self.terms[1:], values[1:], strict=True):
+            total += torch.mul(term, value, out=self._product)
+        return self.patches - total.view_as(self.patches)
 
 
 def refit(patches: Tensor, dictionary: JointDictionary, codes: Codes) -> Codes:
@@ -184,13 +264,14 @@ def ordered_sum(products: Tensor) -> Tensor:
     return result
 
 
-def best_atoms(rest: Tensor, coarse: Tensor, work: Tensor) -> Tensor:
+def best_atoms(rest: Tensor, coarse: Tensor, work: Tensor, *, fair: bool) -> Tensor:
     """Return the atom of largest correlation with `(k, m, p)`, common or unique, `(p,)`.
 
     Args:
         rest: what is left of the patches.
         coarse: the atoms `(m, K)` in float32.
         work: `(1 + k, p, K)` in float32; is overwritten.
+        fair: the first of atoms that are tied in float32, not the one that rounding prefers.
     """
     import torch
 
@@ -200,22 +281,10 @@ def best_atoms(rest: Tensor, coarse: Tensor, work: Tensor) -> Tensor:
     largest.mul_(len(rest) ** -0.5).abs_()
     for source in correlations.abs_():
         torch.maximum(largest, source, out=largest)
-    return largest.argmax(dim=1)
-
-
-def correlate_parts(rest: Tensor, vectors: Tensor, *, fair: bool) -> Tensor:
-    """Return the inner products of `(k, m, p)` with the joint atoms of `(m, p)`, `(1 + k, p)`."""
-    import torch
-
-    k, size, count = rest.shape
-    if fair:
-        unique = (rest * vectors).sum(dim=1)
-        return torch.cat([unique.sum(dim=0, keepdim=True) / k**0.5, unique])
-    products = rest.new_zeros(k, size, 1 + k, count)
-    torch.mul(rest, vectors / k**0.5, out=products[:, :, 0])
-    for i in range(k):
-        torch.mul(rest[i], vectors, out=products[i, :, 1 + i])
-    return ordered_sum(products.flatten(0, 1))
+    if not fair:
+        return largest.argmax(dim=1)
+    threshold = (1 - COARSE_TIE) * largest.amax(dim=1, keepdim=True)
+    return (largest >= threshold).view(torch.uint8).argmax(dim=1)
 
 
 def choose_part(correlations: Tensor, *, fair: bool) -> Tensor:
@@ -235,22 +304,20 @@ def choose_part(correlations: Tensor, *, fair: bool) -> Tensor:
     return best
 
 
-def _solve_row(factor: list[list[Tensor]], overlaps: Tensor) -> list[Tensor]:
-    """Return the next row of the Cholesky factor, but for its diagonal."""
-    row: list[Tensor] = []
-    for i, overlap in enumerate(overlaps):
-        value = overlap
-        for j in range(i):
-            value = value - factor[i][j] * row[j]
-        row.append(value / factor[i][i])
-    return row
+def _solve_forward(factor: Tensor, targets: Tensor) -> Tensor:
+    """Solve with a lower triangular factor `(n, n, p)` for targets `(n, p)`, in index order."""
+    values = targets.clone()
+    for j in range(len(values)):
+        values[j] /= factor[j, j]
+        values[j + 1 :] -= factor[j + 1 :, j] * values[j]
+    return values
 
 
-def _solve_back(factor: list[list[Tensor]], forward: list[Tensor]) -> list[Tensor]:
-    """Solve with the transposed Cholesky factor."""
-    values = list(forward)
-    for i in reversed(range(len(forward))):
-        for j in range(i + 1, len(forward)):
-            values[i] = values[i] - factor[j][i] * values[j]
-        values[i] = values[i] / factor[i][i]
+def _solve_back(factor: Tensor, forward: Tensor) -> Tensor:
+    """Solve with the transposed factor, in index order."""
+    values = forward.clone()
+    for i in reversed(range(len(values))):
+        for j in range(i + 1, len(values)):
+            values[i] -= factor[j, i] * values[j]
+        values[i] /= factor[i, i]
     return values
