@@ -288,8 +288,11 @@ def _transposed_gradient(right: Tensor, down: Tensor) -> Tensor:
     from torch.nn.functional import pad
 
     right, down = right[:, :-1], down[:-1]
-    across = pad(right, (1, 0)) - pad(right, (0, 1))
-    return across + pad(down, (0, 0, 1, 0)) - pad(down, (0, 0, 0, 1))
+    total = pad(right, (1, 0))
+    total[:, :-1] -= right
+    total[1:] += down
+    total[:-1] -= down
+    return total
 
 
 def _squared_gradient(maps: Tensor) -> Tensor:
