@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Interval
 
 from fusionlab import Law, WeightedStrategy
-from fusionlab_classics.filters import extend
+from fusionlab_classics.common.filters import extend
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Interval
 
 from fusionlab import FusionlabError, Law, Strategy
-from fusionlab_classics.filters import extend
+from fusionlab_classics.common.filters import extend
 from fusionlab_strategies.pyramids import consistent
 
 if TYPE_CHECKING:

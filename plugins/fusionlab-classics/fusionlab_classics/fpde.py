@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Interval
 
 from fusionlab import Law
-from fusionlab_classics.filters import round_to_8_bits
-from fusionlab_classics.principal_components import PrincipalDetails
+from fusionlab_classics.common.filters import round_to_8_bits
+from fusionlab_classics.common.principal_components import PrincipalDetails
 
 if TYPE_CHECKING:
     from torch import Tensor

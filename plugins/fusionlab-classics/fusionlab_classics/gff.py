@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Interval
 
 from fusionlab import Law, Strategy, normalize
-from fusionlab_classics.filters import (
+from fusionlab_classics.common.filters import (
     correlate,
     gaussian_filter,
     guided_filter,

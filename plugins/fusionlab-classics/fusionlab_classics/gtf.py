@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Interval
 
 from fusionlab import Law, Strategy
-from fusionlab_classics.dchwt import dct, idct
+from fusionlab_classics.common.cosine_transform import dct, idct
 
 if TYPE_CHECKING:
     from torch import Tensor

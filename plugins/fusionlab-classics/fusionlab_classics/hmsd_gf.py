@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fusionlab import Law
-from fusionlab_classics.filters import guided_filter
-from fusionlab_classics.hybrid_scales import BASE_RADIUS, LEVELS, HybridScales, Scales
-from fusionlab_classics.perceptual_saliency import saliency_ratio, saliency_sums
+from fusionlab_classics.common.filters import guided_filter
+from fusionlab_classics.common.hybrid_scales import BASE_RADIUS, LEVELS, HybridScales, Scales
+from fusionlab_classics.common.perceptual_saliency import saliency_ratio, saliency_sums
 
 if TYPE_CHECKING:
     from torch import Tensor

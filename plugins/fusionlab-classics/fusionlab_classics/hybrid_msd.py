@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Interval
 
 from fusionlab import FusionlabError, Law
-from fusionlab_classics.bilateral_grid import fast_bilateral
-from fusionlab_classics.filters import gaussian_filter
-from fusionlab_classics.hybrid_scales import BASE_RADIUS, HybridScales, Scales
+from fusionlab_classics.common.bilateral_grid import fast_bilateral
+from fusionlab_classics.common.filters import gaussian_filter
+from fusionlab_classics.common.hybrid_scales import BASE_RADIUS, HybridScales, Scales
 
 if TYPE_CHECKING:
     from torch import Tensor

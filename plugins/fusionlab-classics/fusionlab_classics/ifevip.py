@@ -14,7 +14,7 @@ from math import log
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from fusionlab import Strategy
-from fusionlab_classics.filters import gaussian_filter, resize_bicubic, round_to_8_bits
+from fusionlab_classics.common.filters import gaussian_filter, resize_bicubic, round_to_8_bits
 
 if TYPE_CHECKING:
     from torch import Tensor

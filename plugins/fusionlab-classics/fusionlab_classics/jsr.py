@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fusionlab import Law
-from fusionlab_classics.joint_sparse import (
+from fusionlab_classics.common.joint_sparse import (
     Grid,
     JointSparse,
     shares_of_largest,
@@ -21,7 +21,7 @@ from fusionlab_classics.joint_sparse import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fusionlab_classics.sparse import Codes
+    from fusionlab_classics.common.sparse import Codes
 
 
 @dataclass(frozen=True)

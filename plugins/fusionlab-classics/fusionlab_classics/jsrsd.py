@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusionlab_classics.joint_sparse import (
+from fusionlab_classics.common.joint_sparse import (
     Grid,
     JointSparse,
     shares_of_largest,
@@ -22,7 +22,7 @@ from fusionlab_classics.joint_sparse import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fusionlab_classics.sparse import Codes
+    from fusionlab_classics.common.sparse import Codes
 
 RADIUS = 2
 """How many patches away the neighbors are."""

@@ -23,7 +23,7 @@ from torch import Tensor
 from fusionlab import FusionlabError, __version__
 from fusionlab.storage.hashing import sha256_of_bytes
 from fusionlab.training.data.image_files import ImageFile, ShardTable, find_images
-from fusionlab_classics.low_rank import LatentLowRank, latent_low_rank
+from fusionlab_classics.common.low_rank import LatentLowRank, latent_low_rank
 from fusionlab_classics.mdlatlrr import PROJECTION, SIDE
 
 

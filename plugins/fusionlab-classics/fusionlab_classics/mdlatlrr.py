@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Interval
 
 from fusionlab import FusionlabError, Law, Strategy, normalize
-from fusionlab_classics.patches import Overlap, patches_of
+from fusionlab_classics.common.patches import Overlap, patches_of
 
 if TYPE_CHECKING:
     from torch import Tensor

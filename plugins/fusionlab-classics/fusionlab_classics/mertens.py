@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Interval
 
 from fusionlab import Law, Strategy, normalize
-from fusionlab_classics.filters import correlate, correlate_separable
+from fusionlab_classics.common.filters import correlate, correlate_separable
 
 if TYPE_CHECKING:
     from torch import Tensor

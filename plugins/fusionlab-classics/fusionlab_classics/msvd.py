@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fusionlab import Law, Strategy
-from fusionlab_classics.filters import resize_bicubic
+from fusionlab_classics.common.filters import resize_bicubic
 
 if TYPE_CHECKING:
     from torch import Tensor

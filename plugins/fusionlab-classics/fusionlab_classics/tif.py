@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Interval
 
 from fusionlab import Law, Strategy, box_average
-from fusionlab_classics.filters import extend, mean_filter
+from fusionlab_classics.common.filters import extend, mean_filter
 
 if TYPE_CHECKING:
     from torch import Tensor

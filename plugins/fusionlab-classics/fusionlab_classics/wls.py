@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Interval
 
 from fusionlab import Law, Strategy, box_average
-from fusionlab_classics.filters import (
+from fusionlab_classics.common.filters import (
     gaussian_filter,
     guided_filter,
     mean_filter,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
-from fusionlab_classics.bilateral_grid import fast_bilateral
+from fusionlab_classics.common.bilateral_grid import fast_bilateral
 
 
 def random_image(height, width, seed=0):

@@ -10,7 +10,8 @@ from scipy.ndimage import uniform_filter
 
 from fusionlab import Fusion, FusionlabError, Law, Scene
 from fusionlab.testing import StrategyLaws
-from fusionlab_classics.dchwt import DCHWT, dct, idct
+from fusionlab_classics.common.cosine_transform import dct, idct
+from fusionlab_classics.dchwt import DCHWT
 
 
 def random_images(k, height, width, seed=0):

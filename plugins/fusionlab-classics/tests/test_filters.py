@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from fusionlab_classics import filters
+from fusionlab_classics.common import filters
 
 BORDERS = {
     "mirror": "mirror",

@@ -6,10 +6,10 @@ import torch
 
 from fusionlab import Fusion, FusionlabError, Scene
 from fusionlab.testing import StrategyLaws
-from fusionlab_classics.filters import gaussian_filter
+from fusionlab_classics.common.filters import gaussian_filter
+from fusionlab_classics.common.hybrid_scales import BASE_RADIUS, BASE_SIGMA, smoothed_widely
 from fusionlab_classics.hmsd_gf import HMSDGF
 from fusionlab_classics.hybrid_msd import HybridMSD
-from fusionlab_classics.hybrid_scales import BASE_RADIUS, BASE_SIGMA, smoothed_widely
 
 METHODS = {"hmsd_gf": HMSDGF, "hybrid_msd": HybridMSD}
 

@@ -10,11 +10,11 @@ import torch
 from fusionlab import Fusion, FusionlabError, Law, Scene
 from fusionlab.strategy import DECLARABLE
 from fusionlab.testing import examine
-from fusionlab_classics import dictionary as dictionaries
-from fusionlab_classics import joint_sparse, sparse
+from fusionlab_classics.common import dictionary as dictionaries
+from fusionlab_classics.common import joint_sparse, sparse
+from fusionlab_classics.common.patches import Overlap, patches_of
 from fusionlab_classics.jsr import JSR
 from fusionlab_classics.jsrsd import JSRSD, local_saliency
-from fusionlab_classics.patches import Overlap, patches_of
 
 ORACLE = Path(__file__).parents[4] / "shared" / "oracle" / "comparators" / "jsr"
 METHODS = {"jsr": JSR, "jsrsd": JSRSD}

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from fusionlab import Fusion, FusionlabError, Scene
 from fusionlab_classics import mdlatlrr
+from fusionlab_classics.common.low_rank import latent_low_rank
 from fusionlab_classics.learn_latlrr import learn
-from fusionlab_classics.low_rank import latent_low_rank
 from fusionlab_classics.mdlatlrr import MDLatLRR
 
 

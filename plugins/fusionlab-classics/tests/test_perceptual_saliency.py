@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import sobel
 
 from fusionlab import Scene
-from fusionlab_classics.perceptual_saliency import saliency_ratio, saliency_sums
+from fusionlab_classics.common.perceptual_saliency import saliency_ratio, saliency_sums
 
 
 def random_pair(height, width, seed=0):

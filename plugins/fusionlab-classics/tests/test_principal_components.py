@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fusionlab import Scene
-from fusionlab_classics.principal_components import component_weights, covariance_sums
+from fusionlab_classics.common.principal_components import component_weights, covariance_sums
 
 
 def weights(details, **options):

@@ -9,7 +9,7 @@ from scipy.ndimage import median_filter
 
 from fusionlab import Fusion, Scene
 from fusionlab.testing import StrategyLaws
-from fusionlab_classics.filters import extend
+from fusionlab_classics.common.filters import extend
 from fusionlab_classics.tif import TIF, median_3x3
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionlab import FusionlabError
-from fusionlab_classics.sparse import JointDictionary, encode
+from fusionlab_classics.common.sparse import JointDictionary, encode
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from annotated_types import Interval
 
 from fusionlab import FusionlabError, Law, Strategy
-from fusionlab_classics.dictionary import (
+from fusionlab_classics.common.dictionary import (
     cosine_dictionary,
     learn_once,
     patch_side,
     read_dictionary,
 )
-from fusionlab_classics.patches import Overlap, at_least, patches_of
-from fusionlab_classics.sparse import Codes, JointDictionary, encode, join, refit
+from fusionlab_classics.common.patches import Overlap, at_least, patches_of
+from fusionlab_classics.common.sparse import Codes, JointDictionary, encode, join, refit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from fusionlab import Strategy
-from fusionlab_classics.filters import gaussian, gaussian_filter
+from fusionlab_classics.common.filters import gaussian, gaussian_filter
 
 if TYPE_CHECKING:
     from torch import Tensor

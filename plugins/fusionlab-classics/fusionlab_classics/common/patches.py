@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fusionlab_classics.filters import extend
+from fusionlab_classics.common.filters import extend
 
 if TYPE_CHECKING:
     from torch import Tensor
