@@ -14,6 +14,7 @@ import argparse
 import csv
 import json
 import re
+import statistics
 import subprocess
 import sys
 from functools import cache
@@ -64,7 +65,12 @@ def collect(folder: Path) -> dict[str, Any]:
     means: dict[str, dict[str, float]] = {}
     signs: dict[str, dict[str, int]] = {}
     images = 0
+    ranks: dict[str, list[float]] = {}
     for row in _read(folder / "means.csv"):
+        if not row["mean"]:
+            continue
+        if row["rank"]:
+            ranks.setdefault(_short(row["method"]), []).append(float(row["rank"]))
         mean = float(f"{float(row['mean']):.4g}")
         means.setdefault(_short(row["method"]), {})[row["metric"]] = mean
         images = max(images, int(row["images"]))
@@ -72,7 +78,8 @@ def collect(folder: Path) -> dict[str, Any]:
         if _short(row["against"]) == AGAINST and row["p"] and float(row["p"]) < LEVEL:
             sign = 1 if float(row["difference"]) > 0 else -1
             signs.setdefault(_short(row["method"]), {})[row["metric"]] = sign
-    return {"images": images, "means": means, "significant": signs}
+    order = {name: round(statistics.mean(values), 2) for name, values in ranks.items()}
+    return {"images": images, "ranks": order, "means": means, "significant": signs}
 
 
 def _read(file: Path) -> list[dict[str, str]]:

@@ -98,7 +98,8 @@ def evaluate(
         digits: decimals shown.
         progress: called with (rows done, rows in all) after each method and image, from several
             threads.
-        on_problem: called with each new problem, a sentence, as soon as it is known.
+        on_problem: called with each row that is left out and each new problem, a sentence, as
+            soon as it is known.
         plugins: the plugins to use; None: all installed ones.
 
     Raises:
@@ -122,6 +123,7 @@ def evaluate(
     rows, misfits = split_by_fit(rows, items)
     left_out = misfits | absent
     against = check_rows(rows, left_out, against, builder, stems)
+    on_problem = on_problem or (lambda _: None)
     columns = choose_metrics(metrics, preset, plugins)
     folder = None if output is None else Path(output)
     if folder is not None:
@@ -146,7 +148,9 @@ def evaluate(
             images=images if save_images else None,
             progress=progress or (lambda *_: None),
         )
-        score_rows = _reported(run, items, on_problem or (lambda _: None))
+        for label, reason in left_out.items():
+            on_problem(f"{label} is left out: {reason}")
+        score_rows = _reported(run, items, on_problem)
         published = published_table(preset, plugins) if preset else PublishedTable()
         labels = [row.label for row in rows]
         report = Report(

@@ -106,7 +106,8 @@ def test_a_preset_brings_methods_metrics_and_published_rows(image_set):
     assert result.exit_code == 0, result.output
     for label in ("densefuse@1e3/addition", "densefuse@1e0/l1norm,r=0", "identity/l1norm,r=0"):
         assert label in result.stdout
-    assert "cbf,variant=authors is left out: install fusionlab-classics" in result.stdout
+    for text in (result.stdout, result.stderr):
+        assert "cbf,variant=authors is left out: install fusionlab-classics" in text
     assert "Published" in result.stdout
     assert "6.65426" in result.stdout
     assert "means over 20 images, ours over 6: they do not compare" in result.stdout

@@ -71,8 +71,10 @@ def set_of(tmp_path):
 def test_a_method_that_does_not_fit_costs_the_other_rows_nothing(set_of, strategy, needed):
     folder = set_of({"one": 3, "two": 4})
     alone = fusionlab.evaluate(folder, "identity/mean", "brightness")
-    report = fusionlab.evaluate(folder, ["identity/mean", {"odd": strategy}], "brightness")
+    rows, told = ["identity/mean", {"odd": strategy}], []
+    report = fusionlab.evaluate(folder, rows, "brightness", on_problem=told.append)
     assert report.left_out == {"odd": f"it needs {needed}, the set has 3 to 4"}
+    assert told == [f"odd is left out: it needs {needed}, the set has 3 to 4"]
     assert report.means == alone.means
     assert report.problems == []
     assert {row.method for row in report.rows} == {"identity/mean"}
