@@ -15,10 +15,12 @@ import json
 import os
 import platform
 import statistics
+import tempfile
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 
 import fusionlab
@@ -26,9 +28,12 @@ from fusionlab.bench.cases import Case
 from fusionlab.bench.machine import describe_machine
 from fusionlab.bench.memory import peak_on_cpu
 from fusionlab.plugins.host import installed
+from fusionlab_classics.common.dictionary import cosine_dictionary
 
 DISTRIBUTIONS = ("fusionlab-classics", "fusionlab-cnn")
 ALSO = ("laplacian_pyramid",)
+LEARNING = ("jsr", "jsrsd")
+"""Methods that learn a dictionary, unless they get one."""
 
 
 def names() -> list[str]:
@@ -59,11 +64,19 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     chosen = args.only.split(",") if args.only else names()
     load = os.getloadavg()[0]
-    cases = {name: Case(f"identity/{name}") for name in chosen}
     times: dict[str, list[float]] = {name: [] for name in chosen}
-    for _ in range(args.rounds):
-        for name in chosen:
-            times[name].append(seconds(cases[name]))
+    learning: dict[str, list[float]] = {name: [] for name in chosen if name in LEARNING}
+    with tempfile.TemporaryDirectory() as folder:
+        given = Path(folder) / "dictionary.npy"
+        np.save(given, cosine_dictionary(7, 16).numpy())
+        for number in range(args.rounds):
+            for name in chosen:
+                settings = f",dictionary={given}" if name in learning else ""
+                times[name].append(seconds(Case(f"identity/{name}{settings}")))
+                if name in learning:  # a seed of its own: what was learned before is not used again
+                    seed = 2 * number + LEARNING.index(name)
+                    whole = seconds(Case(f"identity/{name},seed={seed}"))
+                    learning[name].append(whole - times[name][-1])
     report: dict[str, Any] = {
         "processor": describe_machine(torch.device("cpu"))["processor"],
         "threads": args.threads,
@@ -76,11 +89,12 @@ def main() -> None:
         "rounds": args.rounds,
         "load": round(load, 1),
         "seconds": {},
+        "learning_seconds": {name: round(statistics.median(t), 1) for name, t in learning.items()},
         "peak_mib": {},
     }
     for name in chosen:
         report["seconds"][name] = round(statistics.median(times[name]), 3)
-        peak = peak_on_cpu(cases[name], args.threads)
+        peak = peak_on_cpu(Case(f"identity/{name}"), args.threads)
         report["peak_mib"][name] = None if peak is None else round(peak / 2**20)
         print(f"{name:20} {report['seconds'][name]:8.3f} s {report['peak_mib'][name]} MiB")
     if args.json:

@@ -131,7 +131,8 @@ def encode(patches: Tensor, dictionary: JointDictionary, sparsity: int) -> Codes
         correlations = sums.correlations(rest, vectors)
         part = choose_part(correlations, fair=fair)
         joint = atoms + size * part
-        square = correlations.gather(0, part[None])[0].square()
+        correlation = correlations.gather(0, part[None])[0]
+        square = correlation.square()
         active = active & (square >= limit) & ~(chosen[:n] == joint).any(dim=0)
         pairs = chosen[:n].clamp(min=0) * ((1 + k) * size) + joint
         row = _solve_forward(factor[:n, :n], dictionary.products[pairs])
@@ -142,11 +143,10 @@ def encode(patches: Tensor, dictionary: JointDictionary, sparsity: int) -> Codes
         factor[n, :n] = row * active
         factor[n, n] = torch.where(active, height, 1).sqrt()
         chosen[n] = torch.where(active, joint, -1)
-        value = sums.append(vectors, part) * active
-        for j in range(n):
-            value = value - factor[n, j] * forward[j]
-        forward[n] = value / factor[n, n]
-        rest = sums.rest(factor[: n + 1, : n + 1], forward[: n + 1])
+        part_of_factor = factor[: n + 1, : n + 1]
+        value = sums.add(vectors, part, correlation, part_of_factor, forward[:n])
+        forward[n] = value * active / factor[n, n]
+        rest = sums.rest(part_of_factor, forward[: n + 1])
     used = int((chosen >= 0).any(dim=1).sum())
     values = torch.zeros_like(forward)
     values[:used] = _solve_back(factor[:used, :used], forward[:used])
@@ -170,30 +170,35 @@ class _FairSums:
         unique = torch.linalg.vecdot(rest, vectors[None], dim=1)
         return torch.cat([unique.sum(dim=0, keepdim=True) / self.k**0.5, unique])
 
-    def append(self, vectors: Tensor, part: Tensor) -> Tensor:
-        """Choose these parts of these atoms, and return their products with the patches, `(p,)`."""
+    def add(
+        self, vectors: Tensor, part: Tensor, correlation: Tensor, factor: Tensor, forward: Tensor
+    ) -> Tensor:
+        """Choose these parts of these atoms, and return the right side of their row, `(p,)`.
+
+        What is left of the patches is orthogonal to all atoms before, so that is the correlation
+        with it. The new atom is made orthogonal to them, too.
+
+        Args:
+            vectors: the atoms, `(m, p)`.
+            part: which part of each, `(p,)`.
+            correlation: their inner product with the rest, `(p,)`.
+            factor: Cholesky's, with the row of this atom, `(n, n, p)`.
+            forward: the solution with the rows before, `(n - 1, p)`.
+        """
         import torch
 
         unique = torch.arange(1, 1 + self.k, device=part.device)[:, None] == part
         scales = torch.where(part == 0, self.k**-0.5, unique.to(vectors))
-        self.vectors, self.scales = vectors, scales[:, None]
-        return (torch.linalg.vecdot(self.patches, vectors[None], dim=1) * scales).sum(dim=0)
-
-    def rest(self, factor: Tensor, forward: Tensor) -> Tensor:
-        """Return what the chosen atoms leave of the patches; overwrites the last result.
-
-        The last atom is made orthogonal to those before and taken out of what they left.
-
-        Args:
-            factor: Cholesky's, `(n, n, p)`, for n chosen atoms.
-            forward: the solution with it for the products of atoms and patches, `(n, p)`.
-        """
         *row, diagonal = factor[-1]
-        direction = self.vectors * self.scales
+        direction = vectors * scales[:, None]
         for entry, earlier in zip(row, self.basis, strict=True):
             direction.addcmul_(earlier, entry, value=-1)
         self.basis.append(direction.div_(diagonal))
-        return self.left.addcmul_(direction, forward[-1], value=-1)
+        return correlation
+
+    def rest(self, factor: Tensor, forward: Tensor) -> Tensor:
+        """Return what the chosen atoms leave of the patches; overwrites the last result."""
+        return self.left.addcmul_(self.basis[-1], forward[-1], value=-1)
 
 
 class _OrderedSums:
@@ -218,14 +223,19 @@ class _OrderedSums:
             torch.mul(rest[i], vectors, out=products[i, :, 1 + i])
         return ordered_sum(products.flatten(0, 1))
 
-    def append(self, vectors: Tensor, part: Tensor) -> Tensor:
-        """Choose these parts of these atoms, and return their products with the patches, `(p,)`."""
+    def add(
+        self, vectors: Tensor, part: Tensor, correlation: Tensor, factor: Tensor, forward: Tensor
+    ) -> Tensor:
+        """Choose these parts of these atoms, and return the right side of their row, `(p,)`."""
         import torch
 
         scaled = vectors / self.k**0.5
         blocks = [torch.where(part == 0, scaled, vectors * (part == i + 1)) for i in range(self.k)]
         self.terms.append(torch.cat(blocks))
-        return ordered_sum(self.patches.flatten(0, 1) * self.terms[-1])
+        value = ordered_sum(self.patches.flatten(0, 1) * self.terms[-1])
+        for entry, earlier in zip(factor[-1], forward, strict=False):
+            value = value - entry * earlier
+        return value
 
     def rest(self, factor: Tensor, forward: Tensor) -> Tensor:
         """Return the patches minus all chosen atoms times their values."""
