@@ -1,7 +1,7 @@
 """Every installed method on several image sets: tables, comparisons and the images.
 
 Each set becomes a folder of `fusionlab evaluate`: all strategies on pixels and on the default
-backbone, and the methods that are bound to another one. An interrupted run goes on where it was.
+backbone, and the methods that are bound to another one. An interrupted run is resumed.
 
     python benchmarks/sets.py ../shared/data/eval/{tno20,vifb,roadscene} -o results
     python benchmarks/sets.py ../shared/data/eval/tno20 -o results --skip jsr,jsrsd,mdlatlrr
@@ -48,7 +48,7 @@ def domains() -> dict[str, str]:
 
 
 def evaluate(image_set: Path, folder: Path, rows: list[str], jobs: int) -> None:
-    """Fuse and score a set, or go on with it, and draw a sheet of its first samples."""
+    """Fuse and score a set, or resume that."""
     command = [sys.executable, "-m", "fusionlab", "evaluate", str(image_set)]
     for row in rows:
         command += ["--method", row]

@@ -65,6 +65,12 @@ def agreement(figures: dict[str, Any]) -> str:
     return "; ".join([*([f"equal on {', '.join(equal)}"] if equal else []), *rest])
 
 
+def learning(costs: dict[str, Any]) -> str:
+    """Return how long the methods that learn a dictionary take for that."""
+    texts = [f"`{name}` {seconds:g} s" for name, seconds in costs["learning_seconds"].items()]
+    return f"With a given dictionary; learning one takes, for each image: {', '.join(texts)}."
+
+
 def table() -> str:
     """Return the table of methods and the table of their references."""
     costs = json.loads(COSTS.read_text(encoding="utf-8"))
@@ -94,7 +100,7 @@ def table() -> str:
     measured = (
         f"Seconds and the growth of peak memory: a pair of {width}x{height}, {costs['threads']} "
         f"threads, {costs['processor']}, torch {costs['versions']['torch']}, load "
-        f"{costs['load']:g}; the median of {costs['rounds']}."
+        f"{costs['load']:g}; the median of {costs['rounds']}. {learning(costs)}"
     )
     return "\n".join([*lines, "", measured, "", *references])
 

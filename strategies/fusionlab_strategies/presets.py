@@ -56,7 +56,7 @@ IVIF = Preset(
     metrics=("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM"),
 )
 
-# The methods of the presets below led the tables of docs/evaluation.md, "What the sets show".
+# The methods of the presets below lead the tables of docs/results.md.
 
 FOCUS = Preset(
     name="focus",
@@ -64,6 +64,7 @@ FOCUS = Preset(
     settings={"range_policy": "clip"},
     methods=(
         "gff",
+        "cnn",
         "cbf",
         "laplacian_pyramid,select=consistency",
         "identity/spatial_frequency",
@@ -95,7 +96,7 @@ MEDICAL = Preset(
     settings={"range_policy": "clip", "color": "luma"},
     methods=(
         "densefuse/choose_max",
-        "densefuse/spatial_frequency",
+        "densefuse/unfusion",
         "densefuse/l1norm",
         "laplacian_pyramid",
         "gff",
