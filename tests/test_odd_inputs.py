@@ -458,6 +458,7 @@ def fuse_apart(*args, limit=None, **env):
     import resource
 
     def confine():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where tests run in the background
         if limit:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
