@@ -28,6 +28,8 @@ RADIUS = 2
 """How many patches away the neighbors are."""
 LOCAL_SHARE = 0.4
 """The weight of the difference from the neighbors in the saliency."""
+NEGLIGIBLE = 1e-14
+"""Squared distances, relative to the squared norms, that count as zero."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,11 @@ class JSRSD(JointSparse):
         rows = norms.shape[1]
         if min(rows, grid.columns) <= 2 * RADIUS:
             return shares
+        atoms = codes.atoms.unflatten(1, (rows, grid.columns))
+        unique = torch.arange(1, 1 + codes.k, device=codes.parts.device)[:, None, None]
+        values = codes.values * (codes.parts == unique)
         local = torch.stack(
-            [
-                local_saliency(self._dense(codes, i).unflatten(1, (rows, grid.columns)))
-                for i in range(codes.k)
-            ]
+            [local_saliency(atoms, part.unflatten(1, (rows, grid.columns))) for part in values]
         )
         inner = slice(RADIUS, -RADIUS)
         saliency = LOCAL_SHARE * local + (1 - LOCAL_SHARE) * norms[:, inner, inner]
@@ -66,31 +68,40 @@ class JSRSD(JointSparse):
         result[:, inner, inner] = shares_of_largest(saliency, guarded=guarded)
         return result
 
-    def _dense(self, codes: Codes, source: int) -> Tensor:
-        """Return the unique coefficients of a source, `(K, p)`."""
-        values = codes.values * (codes.parts == source + 1)
-        dense = values.new_zeros(int(codes.atoms.max()) + 1, values.shape[1])
-        return dense.scatter_add(0, codes.atoms, values)
 
+def local_saliency(atoms: Tensor, values: Tensor) -> Tensor:
+    """Return how much sparse codes differ from the 24 around them.
 
-def local_saliency(unique: Tensor) -> Tensor:
-    """Return how much coefficients `(K, rows, columns)` differ from the 24 around them.
+    A squared distance is that of the norms minus twice the inner product, so that only the atoms of
+    one of both codes are looked at. Distances below 1e-7 of the norms are lost to rounding.
 
-    Only where all of them exist: `(rows - 4, columns - 4)`.
+    Args:
+        atoms: which atoms each code has, each once, `(s, rows, columns)`.
+        values: their coefficients, likewise.
+
+    Returns:
+        Only where all neighbors exist: `(rows - 4, columns - 4)`.
     """
     import torch
 
-    rows, columns = (size - 2 * RADIUS for size in unique.shape[1:])
-    total = unique.new_zeros(rows, columns)
+    rows, columns = (size - 2 * RADIUS for size in atoms.shape[1:])
+    dense = values.new_zeros(int(atoms.max()) + 1, *atoms.shape[1:]).scatter_add(0, atoms, values)
+    squares = values.square().sum(dim=0)
+    total = values.new_zeros(rows, columns)
     for y in range(RADIUS + 1):
         for x in range(-RADIUS, RADIUS + 1):
             if (y, x) <= (0, 0):
                 continue
-            # the distances from each patch to the one y rows below and x columns to the right
+            # the distances from each code to the one y rows below and x columns to the right
             left, right = max(0, -x), max(0, x)
-            here = unique[:, : unique.shape[1] - y, left : unique.shape[2] - right]
-            there = unique[:, y:, right : unique.shape[2] - left]
-            distances = torch.linalg.vector_norm(here - there, dim=0)
+            here = ..., slice(atoms.shape[1] - y), slice(left, atoms.shape[2] - right)
+            there = ..., slice(y, None), slice(right, atoms.shape[2] - left)
+            products = (values[here] * dense[there].gather(0, atoms[here])).sum(dim=0)
+            norms = squares[here] + squares[there]
+            distances = norms - 2 * products
+            distinct = distances > NEGLIGIBLE * norms
+            # the root of zero has no derivative
+            distances = torch.where(distinct, torch.where(distinct, distances, 1).sqrt(), 0)
             scaled = distances / (1 + 2 * (y * y + x * x) ** 0.5)
             for top, start in ((RADIUS, RADIUS - left), (RADIUS - y, RADIUS - x - left)):
                 total = total + scaled[top : top + rows, start : start + columns]

@@ -132,17 +132,37 @@ def test_recursive_means_depend_on_the_order_of_the_patches():
 
 def test_local_saliency_by_hand():
     """One patch in a field of zeros: 1 away from four of its neighbors, and so on."""
-    unique = torch.zeros(2, 5, 5, dtype=torch.float64)
-    unique[:, 2, 2] = torch.tensor([3.0, 4])
+    atoms = torch.arange(2)[:, None, None].expand(2, 5, 5)
+    values = torch.zeros(2, 5, 5, dtype=torch.float64)
+    values[:, 2, 2] = torch.tensor([3.0, 4])
     near, diagonal, far = 1 / 3, 1 / (1 + 2 * 2**0.5), 1 / 5
     knight, corner = 1 / (1 + 2 * 5**0.5), 1 / (1 + 2 * 8**0.5)
     total = 5 * (4 * near + 4 * diagonal + 4 * far + 8 * knight + 4 * corner)
     expected = 1 - np.exp(-total / 24)
-    assert local_saliency(unique).item() == pytest.approx(expected)
-    unique = torch.zeros(1, 6, 7, dtype=torch.float64)
-    unique[0, 0, 1] = 1
+    assert local_saliency(atoms, values).item() == pytest.approx(expected)
+    values = torch.zeros(1, 6, 7, dtype=torch.float64)
+    values[0, 0, 1] = 1
     expected = 1 - np.exp(-np.array([[knight, corner, 0], [0, 0, 0]]) / 24)
-    np.testing.assert_allclose(local_saliency(unique), expected, rtol=0, atol=1e-12)
+    saliency = local_saliency(torch.zeros(1, 6, 7, dtype=torch.long), values)
+    np.testing.assert_allclose(saliency, expected, rtol=0, atol=1e-12)
+
+
+def test_local_saliency_is_that_of_dense_codes():
+    """Codes of the same and of other atoms, equal ones among them."""
+    rng = np.random.default_rng(5)
+    atoms = torch.from_numpy(rng.permuted(np.tile(np.arange(9), (6, 7, 1)), axis=-1)[..., :4])
+    atoms = atoms.movedim(-1, 0).clone()
+    values = torch.from_numpy(rng.normal(size=(4, 6, 7)))
+    atoms[:, 2, 3], values[:, 2, 3] = atoms[:, 2, 2], values[:, 2, 2]
+    dense = torch.zeros(9, 6, 7, dtype=torch.float64).scatter_add(0, atoms, values)
+    for y, x in ((2, 2), (3, 4)):
+        total = 0.0
+        for row in range(y - 2, y + 3):
+            for column in range(x - 2, x + 3):
+                distance = (dense[:, y, x] - dense[:, row, column]).norm()
+                total += float(distance) / (1 + 2 * np.hypot(row - y, column - x))
+        expected = 1 - np.exp(-total / 24)
+        assert local_saliency(atoms, values)[y - 2, x - 2].item() == pytest.approx(expected)
 
 
 @each_method
