@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 SMALLEST = 1e-14
 """Squared correlations, and squared distances of an atom from those chosen, that count as zero."""
-DEPENDENT = 1e-8
-"""The same distance if the dictionary is fair: the coefficients of an atom nearer to those chosen
-would change ten thousand times as much as the patch does."""
 TIE = 1e-9
 """Correlations whose ratio is this close to 1 are tied."""
 COARSE_TIE = 1e-6
@@ -117,7 +114,6 @@ def encode(patches: Tensor, dictionary: JointDictionary, sparsity: int) -> Codes
     fair = dictionary.fair
     size, signals = dictionary.atoms.shape[1], patches.flatten(0, 1)
     limit = SMALLEST * signals.square().sum(dim=0) if fair else SMALLEST
-    nearest = DEPENDENT if fair else SMALLEST
     chosen = torch.full((sparsity, count), -1, device=patches.device)
     active = torch.ones(count, dtype=torch.bool, device=patches.device)
     work = torch.empty(1 + k, count, size, dtype=torch.float32, device=patches.device)
@@ -137,7 +133,7 @@ def encode(patches: Tensor, dictionary: JointDictionary, sparsity: int) -> Codes
         pairs = chosen[:n].clamp(min=0) * ((1 + k) * size) + joint
         row = _solve_forward(factor[:n, :n], dictionary.products[pairs])
         height = 1 - row.square().cumsum(dim=0)[-1] if n else torch.ones_like(square)
-        active = active & (height > nearest)
+        active = active & (height > SMALLEST)
         if not active.any():
             break
         factor[n, :n] = row * active
@@ -158,7 +154,6 @@ class _FairSums:
     """What `encode` sums over the pixels of patches `(k, m, p)`, in any order."""
 
     def __init__(self, patches: Tensor) -> None:
-        self.patches = patches
         self.k = len(patches)
         self.left = patches.clone()
         self.basis: list[Tensor] = []
