@@ -1,8 +1,9 @@
 """The input of the metrics: one gray image of each image, in gray levels 0..255.
 
-Fusion metrics are defined on gray images. Of a color image the luminance is fused and scored,
-rounded to whole levels of its depth, as a gray file would hold it. If red, green and blue are
-equal, the luminance equals them.
+Fusion metrics are defined on gray images. Of a color image the luminance is scored, rounded to
+whole levels of its depth, as a gray file would hold it. If red, green and blue are equal, the
+luminance equals them. Only the metrics see rounded sources: a fusion takes the luminance of a color
+source without rounding it, so that its result is the file that `Fusion` makes.
 """
 
 from __future__ import annotations
@@ -34,22 +35,24 @@ def to_gray(pixels: NDArray[Any]) -> NDArray[Any]:
     return luma.numpy().astype(pixels.dtype)
 
 
-def to_gray_levels(image: NDArray[Any], name: str, scale: Scale = FULL_SCALE) -> Tensor:
-    """Return a gray image `(H, W)` in 0..255, float64: 16 bits divided by 257, floats times 255.
+def to_gray_levels(pixels: NDArray[Any], name: str, scale: Scale = FULL_SCALE) -> Tensor:
+    """Return the luminance `(H, W)` in 0..255, float64: 16 bits divided by 257, floats times 255.
 
     Args:
-        image: the pixels, in the depth of the file.
+        pixels: `(H, W)` or `(H, W, 3)`, in the depth of the file.
         name: what an error calls the image.
-        scale: which values are black and white, if not the range of the type.
+        scale: which values are black and white, if not the range of the type. It applies to the
+            color image, as in a fusion; the luminance of scaled values is not rounded.
 
     Raises:
         FusionlabError: the depth has no white by convention (code `no-white`), or floats lie
             outside 0..1 (code `out-of-range`).
     """
     if scale.kind != "full":
-        planes = torch.from_numpy(image)[None, None]
+        planes = torch.from_numpy(np.atleast_3d(pixels)).movedim(-1, 0)[None]
         unit = scale.apply(planes, scale.limits(planes, name))
-        return unit[0, 0].double() * GRAY_LEVELS
-    dtype, levels = torch.from_numpy(image).dtype, torch.from_numpy(image.astype(np.float64))
+        return luminance(unit)[0, 0].double() * GRAY_LEVELS
+    gray = to_gray(pixels)
+    dtype, levels = torch.from_numpy(gray).dtype, torch.from_numpy(gray.astype(np.float64))
     _, white = full_range(dtype, float(levels.min()), float(levels.max()), name)
     return levels * GRAY_LEVELS if white == 1 else levels / (white / GRAY_LEVELS)

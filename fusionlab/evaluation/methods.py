@@ -116,7 +116,7 @@ class FusionMethod:
         return ""
 
     def image(self, sample: Sample, feature_cache: FeatureCache) -> NDArray[Any]:
-        """Fuse the gray sources, at the depth of the deepest."""
+        """Fuse the luminance of the sources, at the depth of the deepest."""
         with torch.no_grad():
             return self.fusion.fuse(
                 list(sample.sources), names=sample.source_names, feature_cache=feature_cache

@@ -120,8 +120,9 @@ class FolderMethod:
         """
         path = self._file(sample.name)
         image = to_gray(np.asarray(read_image(path).pixels))
-        if image.shape != sample.sources[0].shape:
-            (height, width), (rows, columns) = image.shape, sample.sources[0].shape
+        height, width = image.shape
+        rows, columns = sample.sources[0].shape[:2]
+        if (height, width) != (rows, columns):
             raise FusionlabError(
                 f"{path} has {width}x{height} pixels, its sources {columns}x{rows}; a result is "
                 "scored at the size of its sources",

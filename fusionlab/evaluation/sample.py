@@ -1,4 +1,4 @@
-"""One sample of an image set: the sources of one fusion, read and gray."""
+"""One sample of an image set: the sources of one fusion, as they were read."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.gray_levels import to_gray
 from fusionlab.imaging.reading import LoadedImage
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The sources of one fusion, gray, with their file names and hashes."""
+    """The sources of one fusion, with their file names and hashes."""
 
     name: str
     """The stem that the files of the sources share."""
     sources: tuple[NDArray[Any], ...]
-    """Each `(H, W)`, in the depth of its file."""
+    """Each `(H, W)` or `(H, W, 3)`, in the depth of its file."""
     source_names: tuple[str, ...]
     sha256: tuple[str, ...]
 
     @classmethod
     def from_images(cls, name: str, images: Sequence[LoadedImage]) -> Sample:
-        """Convert images of one size to gray.
+        """Make a sample of images of one size.
 
         Raises:
             FusionlabError: their sizes differ (code `size-mismatch`).
@@ -35,7 +34,7 @@ class Sample:
         check_same_size([image.pixels.shape for image in images])
         return cls(
             name,
-            tuple(to_gray(np.asarray(image.pixels)) for image in images),
+            tuple(np.asarray(image.pixels) for image in images),
             tuple(image.name for image in images),
             tuple(image.sha256 for image in images),
         )

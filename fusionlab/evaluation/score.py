@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.gray_levels import to_gray, to_gray_levels
+from fusionlab.evaluation.gray_levels import to_gray_levels
 from fusionlab.evaluation.metric import Metric, choose_metrics
 from fusionlab.evaluation.sample import check_same_size
 from fusionlab.imaging.reading import read_image
@@ -86,7 +86,7 @@ def score_by(
     check_same_size([pixels.shape for _, pixels in images])
     scales = [Scale(), *scales_for(parse_scales(scale), len(sources))]
     fused_levels, *source_levels = (
-        to_gray_levels(to_gray(pixels), name, image_scale).to(place)
+        to_gray_levels(pixels, name, image_scale).to(place)
         for (name, pixels), image_scale in zip(images, scales, strict=True)
     )
     stack = torch.stack(source_levels)[:, None]

@@ -51,7 +51,8 @@ class ScoringSettings:
 def method_key(method: Method, settings: ScoringSettings) -> str:
     """Return the SHA-256 of all that the scores of a method depend on, for any sample."""
     scales = [str(scale) for scale in settings.scale]
-    return sha256_of_json({"method": method.describe(), "gray": LUMINANCE, "scale": scales})
+    content = {"method": method.describe(), "scored": LUMINANCE, "scale": scales}
+    return sha256_of_json(content)
 
 
 def score_sample(
