@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionlab.imaging.arrays import Image
+from fusionlab.imaging.color import Color
 from fusionlab.imaging.pillow_formats import encode_png
 
 PREVIEW_EDGE = 2048
@@ -23,12 +26,14 @@ class Fused(Generic[Image]):
     image: Image
     weights: list[Image]
     """One map per source, floats in 0..1; empty unless requested. Where color was fused channel
-    by channel, the maps are in color."""
+    by channel, the maps are in color, with equal channels where these share their weights."""
     limits: Tensor
     """The values of each source that became black and white: `(k, N, 2)`, float64, in its units."""
     extremes: Tensor
     """The smallest and largest value of each source, likewise; NaN for 8-bit sources whose scale
     is `full`."""
+    colors: tuple[Color, ...]
+    """The color mode of each of the N images."""
     tile: int | None = None
     """Edge of the tiles, if memory did not suffice for those that were planned."""
 
@@ -39,6 +44,48 @@ class Fused(Generic[Image]):
             return None
         step = max(1, -(-max(pixels.shape[:2]) // PREVIEW_EDGE))
         return encode_png(_as_8_bits(pixels[::step, ::step]))
+
+
+def fuse_by_mode(
+    sources: Sequence[Image],
+    colors: Sequence[Color],
+    fuse: Callable[[Sequence[Image], Color], Fused[Image]],
+) -> Fused[Image]:
+    """Fuse the images of a batch, those of each color mode together.
+
+    Args:
+        sources: k sources of N images; tensors `(N, C, H, W)` where there are several modes.
+        colors: the color mode of each image.
+        fuse: fuses sources in one color mode.
+    """
+    modes = sorted(set(colors))
+    if len(modes) == 1:
+        return fuse(sources, modes[0])
+    positions = [[n for n, color in enumerate(colors) if color == mode] for mode in modes]
+    batches: Any = sources
+    parts: list[Any] = [
+        fuse([batch[numbers] for batch in batches], mode)
+        for numbers, mode in zip(positions, modes, strict=True)
+    ]
+    order = np.argsort([number for numbers in positions for number in numbers]).tolist()
+
+    def joined(tensors: Iterable[Tensor], dim: int = 0) -> Tensor:
+        images = [image for tensor in tensors for image in tensor.split(1, dim)]
+        return torch.cat([images[number] for number in order], dim)
+
+    weights = []
+    for maps in zip(*(part.weights for part in parts), strict=True):
+        channels = max(images.shape[1] for images in maps)
+        weights.append(joined(images.expand(-1, channels, -1, -1) for images in maps))
+    image: Any = joined(part.image for part in parts)
+    return Fused(
+        image,
+        weights,
+        joined((part.limits for part in parts), 1),
+        joined((part.extremes for part in parts), 1),
+        tuple(colors),
+        min((part.tile for part in parts if part.tile), default=None),
+    )
 
 
 def _pixels(image: Any) -> NDArray[Any] | None:

@@ -28,8 +28,8 @@ from fusionlab.engine.precision import Precision, convolutions
 from fusionlab.engine.scenes import TensorPlanes
 from fusionlab.engine.tiling import SMALLEST_EDGE, images_at_once
 from fusionlab.errors import FusionlabError
-from fusionlab.fused import Fused
-from fusionlab.imaging.arrays import Image, Stack
+from fusionlab.fused import Fused, fuse_by_mode
+from fusionlab.imaging.arrays import Image, Stack, color_modes
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.range_policy import RangePolicy
@@ -81,7 +81,11 @@ class Fusion:
             how the program of its authors saves. None returns the decoded floats.
         scale: which values of a source are black and white: `full`, `minmax`, `percentile=1,99`
             or `LO,HI`; one for all sources or one for each, see `fusionlab.imaging.scale`.
-        color: `per-channel`, `luma` or `gray`, see `fusionlab.imaging.color`.
+        color: `auto`, `per-channel`, `luma` or `gray`, see `fusionlab.imaging.color`.
+        shared_weights: whether the three channels of a color image share one set of weights,
+            computed from the luminance, where color is fused channel by channel. False computes
+            weights for each channel, as in the paper. A strategy may declare one or the other
+            (`WeightedStrategy.shares_weights`).
         device: where to compute; the result is returned on the device of the sources.
         tile: edge of the tiles that large images are cut into, in pixels. None derives it from the
             number of sources, the receptive fields, and the engine. The result is the same up to
@@ -106,7 +110,8 @@ class Fusion:
         *,
         range_policy: RangePolicy | Literal["auto", "own"] | None = "auto",
         scale: str | Scale | Sequence[str | Scale] = "full",
-        color: Color = "per-channel",
+        color: Color | Literal["auto"] = "auto",
+        shared_weights: bool = True,
         device: str | torch.device = "cpu",
         tile: int | None = None,
         engine: str | None = None,
@@ -140,7 +145,8 @@ class Fusion:
         else:
             self.range_policy = range_policy
         self.scale = parse_scales(scale)
-        self.color: Color = color
+        self.color: Color | Literal["auto"] = color
+        self.shared_weights = shared_weights
         self.tile = tile
         self.engine = engine or installed().default("engine")
         self.precision: Precision = precision
@@ -184,7 +190,8 @@ class Fusion:
         settings: dict[str, tuple[object, object]] = {  # name -> value and default
             "range_policy": (self.range_policy, self._automatic_range()),
             "scale": (scales[0] if len(scales) == 1 else scales, "full"),
-            "color": (self.color, "per-channel"),
+            "color": (self.color, "auto"),
+            "shared_weights": (self.shared_weights, True),
             "device": (str(self.device), "cpu"),
             "tile": (self.tile, None),
             "engine": (self.engine, installed().default("engine")),
@@ -241,9 +248,25 @@ class Fusion:
             raise FusionlabError(
                 f"expected one name for each of {len(sources)} sources, got {len(names)}"
             )
-        stack = Stack(sources, self.scale, self.color, names)
+        return fuse_by_mode(
+            sources,
+            color_modes(sources, self.color, names),
+            lambda images, color: self._fuse_stack(
+                Stack(images, self.scale, color, names), weights, depth, feature_cache, progress
+            ),
+        )
 
-        def run(pipeline: Pipeline) -> Fused[Image]:
+    def _fuse_stack(
+        self,
+        stack: Stack,
+        weights: bool,
+        depth: Depth | None,
+        feature_cache: FeatureCache | None,
+        progress: Callable[[int, int], None],
+    ) -> Fused[Any]:
+        """Fuse sources in one color mode; see `fuse` for the arguments."""
+
+        def run(pipeline: Pipeline) -> Fused[Any]:
             maps = []
 
             def decoded() -> Iterator[Tensor]:
@@ -255,13 +278,11 @@ class Fusion:
 
             image = stack.image(decoded(), self.range_policy, depth)
             tile = pipeline.tile if pipeline.tile != self.tile else None
-            return Fused(image, stack.weight_maps(maps), stack.limits, stack.extremes, tile)
+            weight_maps = stack.weight_maps(maps)
+            return Fused(image, weight_maps, stack.limits, stack.extremes, stack.colors, tile)
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and stack.on_tensors):
-            gradients = any(
-                isinstance(source, Tensor) and source.requires_grad for source in sources
-            )
-            return self._run(run, stack.shape[0], weights=weights, gradients=gradients)
+            return self._run(run, stack.shape[0], weights=weights, gradients=stack.requires_grad)
 
     def at_once(self, k: int, height: int, width: int) -> int:
         """Return how many images of this size, of k sources each, a batch should have."""
@@ -299,7 +320,9 @@ class Fusion:
     ) -> Result:
         """Run the pipeline; if CUDA runs out of memory, retry with tiles of half the edge."""
         check_sources(self.strategy, k, weights=weights)
-        pipeline = Pipeline(self._engine, self.strategy, self._networks, self.tile)
+        pipeline = Pipeline(
+            self._engine, self.strategy, self._networks, self.tile, self.shared_weights
+        )
         gradients = gradients or any(p.requires_grad for p in self.networks.parameters())
         if gradients and torch.is_grad_enabled():
             plain = Eager(self.backbone, self.device, "fp32")

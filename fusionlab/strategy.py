@@ -94,7 +94,7 @@ class Scene:
 
     sources: Tensor
     """The gray sources at this place, `(k, N, 1, H, W)` in 0..1, at image resolution: one channel
-    where color is fused channel by channel, else the luminance."""
+    where color is fused channel by channel with weights for each, else the luminance."""
     level: int = 0
     """Which level of the backbone the features are of; 0 is the finest."""
     stride: int = 1
@@ -231,14 +231,18 @@ class WeightedStrategy(Strategy):
     of the sources: idempotence and convexity follow.
     """
 
-    shares_weights: ClassVar[bool] = False
+    shares_weights: ClassVar[bool | None] = None
     """Whether the color channels of an image share one set of weights.
 
-    Then, where color is fused channel by channel, the weights are computed once from the luminance:
-    `features` are those of the luminance, `(k, N, C, h, w)` with one plane per image,
+    None leaves it to the pipeline, which shares them by default (`Fusion(shared_weights=...)`); the
+    paper computes weights for each channel. True or False hold whatever the pipeline is set to.
+
+    Where weights are shared and color is fused channel by channel, they are computed once, from the
+    luminance: `features` are those of the luminance, `(k, N, C, h, w)` with one plane per image,
     `scene.sources` is the luminance itself, and `scene.color_sources` the N color images. The
     weights are applied to the features of all three channels, by `weighted_sum`; `fuse` is not
-    called. Gray images, and the modes that fuse only the luminance, are not affected."""
+    called. A strategy that overrides `fuse` therefore shares no weights. Gray images, and the
+    modes that fuse only the luminance, are not affected."""
 
     @property
     def laws(self) -> frozenset[Law]:

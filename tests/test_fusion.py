@@ -80,7 +80,7 @@ def test_an_asymmetric_image_comes_out_neither_mirrored_nor_transposed(densefuse
 
 def test_a_gray_source_counts_for_all_channels_of_a_color_source():
     gray, color = images(1)[0], images(1, channels=3, seed=1)[0]
-    fusion = Fusion(Identity(), Mean())
+    fusion = Fusion(Identity(), Mean(), color="per-channel")
     fused = fusion([gray, color])
     assert fused.shape == color.shape
     for channel in range(3):

@@ -36,6 +36,11 @@ def images(k=2, height=20, width=30, channels=None, dtype=np.uint8):
         ),
         ({"range_policy": "clip"}, "Fusion('densefuse@1e2', 'l1norm,r=0,border=inside')"),
         (
+            {"color": "per-channel", "shared_weights": False},
+            "Fusion('densefuse@1e2', 'l1norm,r=0,border=inside', color='per-channel', "
+            "shared_weights=False)",
+        ),
+        (
             {"range_policy": None, "scale": "minmax"},
             "Fusion('densefuse@1e2', 'l1norm,r=0,border=inside', range_policy=None, "
             "scale='minmax')",
@@ -64,7 +69,8 @@ def test_repr_of_instances_names_them():
 
 
 def shown(image):
-    png = Fused(image, [], torch.zeros(2, 1, 2), torch.zeros(2, 1, 2))._repr_png_()
+    limits = torch.zeros(2, 1, 2)
+    png = Fused(image, [], limits, limits, ("luma",))._repr_png_()
     return None if png is None else np.asarray(PIL.Image.open(io.BytesIO(png)))
 
 

@@ -27,7 +27,7 @@ def fusionlab_presets() -> list[Preset]:
         Preset(
             name="paper",
             summary="Table II, each image saved as the program of its authors saves it",
-            settings={"range_policy": "own"},
+            settings={"range_policy": "own", "color": "per-channel", "shared_weights": False},
             backbones=[f"densefuse@{tag}" for tag in ("1e0", "1e1", "1e2", "1e3")],
             methods=list(METHODS.values()),
             packages=PACKAGES,

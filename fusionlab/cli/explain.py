@@ -62,6 +62,9 @@ def command_of(record: dict[str, Any]) -> str:
         else:
             words += [f"--{option}", value]
     words += ["--range", record["range"], "--color", record["color"]]
+    if record["color"] == "per-channel":  # records without the field are older than sharing
+        shared = record.get("shared_weights", False)
+        words.append("--shared-weights" if shared else "--separate-weights")
     for scale in record["scale"]:
         words += ["--scale", scale]
     words += ["--depth", str(record["result"]["depth"])]

@@ -32,7 +32,7 @@ Examples:
 \b
   fusionlab fuse --scale minmax --scale full counts16.tif visible.png -o fused.tif
   fusionlab fuse --scale 6700,7100 --depth 8 thermal/ visible/ -o fused/
-  fusionlab fuse --color luma pet.png mri.png    keeps the color of the PET
+  fusionlab fuse pet.png mri.png                  keeps the color of the PET
   fusionlab fuse --resize first ir.png vis.jpg --record
 \b
   fusionlab fuse ir/ vis/ -o fused/               one image for each stem in both
@@ -87,11 +87,19 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
     "--color",
     "--colour",
     cls=OptionWithAliases,
-    type=click.Choice(["per-channel", "luma", "gray"]),
-    default="per-channel",
+    type=click.Choice(["auto", "per-channel", "luma", "gray"]),
+    default="auto",
     show_default=True,
     help="Fuse red, green and blue one by one, with a gray source standing in for all three; or "
-    "only the luminance, keeping the chroma of the color sources; or only the luminance, in gray.",
+    "only the luminance, keeping the chroma of the color sources; or only the luminance, in gray. "
+    "'auto' is luma where gray sources meet color ones, else per-channel.",
+)
+@click.option(
+    "--shared-weights/--separate-weights",
+    default=True,
+    show_default=True,
+    help="Where red, green and blue are fused one by one: weight the sources once, by their "
+    "luminance, or for each channel, as the paper does.",
 )
 @click.option(
     "--range",
@@ -182,6 +190,7 @@ def fuse(
     preset: str | None,
     scale: tuple[str, ...],
     color: Any,
+    shared_weights: bool,
     range_policy: Any,
     depth: str | None,
     resize: Any,
@@ -218,6 +227,7 @@ def fuse(
             range_policy=range_policy,
             scale=scale,
             color=color,
+            shared_weights=shared_weights,
             device=device,
             tile=tile,
             engine=engine,
@@ -233,9 +243,12 @@ def fuse(
             max_pixels=max_pixels or None,
         )
         facts = _facts(fusion, session, preset)
+        if folders and not as_json:
+            facts = _as_lines(facts)
         if not folders:
             facts |= _fuse_files(file_fusion, sources, output or Path("fused.png"), overwrite)
             if not as_json:
+                facts = _as_lines(facts)
                 size = f"{facts.pop('width')}x{facts.pop('height')}"
                 facts |= {"sources": f"{len(sources)} of {size}", "warnings": None}
             show_facts(facts, as_json=as_json)
@@ -280,9 +293,17 @@ def _facts(fusion: Fusion, session: Session, preset: str | None) -> dict[str, An
         "preset": preset,
         "range": fusion.range_policy,
         "color": fusion.color,
+        "shared_weights": fusion.shared_weights,
         "scale": " ".join(map(str, fusion.scale)),
         "device": str(fusion.device),
     }
+
+
+def _as_lines(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings as they are printed for people: one line says all about color."""
+    color, shared = facts["color"], facts["shared_weights"]
+    separate = ", separate weights" if color in ("auto", "per-channel") and not shared else ""
+    return {**facts, "color": f"{color}{separate}", "shared_weights": None}
 
 
 def _fuse_files(
@@ -305,6 +326,7 @@ def _fuse_files(
         warn(note)
     height, width = product.fused.image.shape[:2]
     return {
+        "color": product.fused.colors[0],
         "depth": 8 * product.fused.image.dtype.itemsize,
         "width": width,
         "height": height,

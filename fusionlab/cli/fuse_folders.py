@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,11 +44,13 @@ def fuse_folders(
         show_facts(facts, as_json=False)
     started = perf_counter()
     counts = dict.fromkeys(("fused", "skipped", "failed"), 0)
+    colors: Counter[str] = Counter()
     stopped = False
     try:
         with on_terminal("fusing") as progress:
             for outcome in run.run(items):
                 counts[outcome.status] += 1
+                colors.update([outcome.color] if outcome.color else [])
                 progress(sum(counts.values()), len(items))
                 _show_outcome(outcome, as_json=as_json)
     except KeyboardInterrupt:
@@ -67,6 +70,7 @@ def fuse_folders(
         rate = f", {counts['fused'] / seconds:.2f} images/s" if counts["fused"] else ""
         summary = {
             "summary": f"{total}, of {len(items)}",
+            "color": _color_summary(facts, colors),
             "time": f"{seconds:.1f} s{rate} (fusing {by_step['fuse']:.1f} s; in parallel, reading "
             f"{by_step['read']:.1f} s and writing {by_step['write']:.1f} s)",
             "output": f"{run.folder}/",
@@ -75,11 +79,19 @@ def fuse_folders(
     return counts
 
 
+def _color_summary(facts: dict[str, Any], colors: Counter[str]) -> str | None:
+    """Return how many images each color mode was chosen for; None if none was left to choose."""
+    if not facts["color"].startswith("auto"):
+        return None
+    return ", ".join(f"{number} {color}" for color, number in sorted(colors.items()))
+
+
 def _show_outcome(outcome: ItemOutcome, *, as_json: bool) -> None:
     if as_json:
         line = {
             "stem": outcome.stem,
             "status": outcome.status,
+            "color": outcome.color,
             "output": None if outcome.problem else str(outcome.output),
             "problem": outcome.problem or None,
             "warnings": outcome.notes,

@@ -21,7 +21,7 @@ PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """The names in `fusionlab.engine.precision`, which imports torch; a test compares them."""
 
 _CHOSEN = "fusionlab.chosen-strategy"
-_PRESETTABLE = {"backbone", "color", "range_policy", "scale"}
+_PRESETTABLE = {"backbone", "color", "range_policy", "scale", "shared_weights"}
 """The options of a command that a preset may set, besides those of the strategy."""
 
 

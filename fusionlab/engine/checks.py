@@ -25,9 +25,9 @@ def check_settings(backbone: object, strategy: object, range_policy: object, col
         raise FusionlabError(
             f"the range policy must be auto, clip, minmax, own or None, got {range_policy!r}"
         )
-    if color not in get_args(Color):
+    if color not in ("auto", *get_args(Color)):
         raise FusionlabError(
-            f"the color mode must be one of {', '.join(get_args(Color))}, got {color!r}"
+            f"the color mode must be one of auto, {', '.join(get_args(Color))}, got {color!r}"
         )
 
 
@@ -156,7 +156,7 @@ def _check_saves(backbone: Backbone, strategy: Strategy) -> None:
 
 
 def _check_shared_weights(strategy: Strategy) -> None:
-    """Refuse a strategy that shares weights and overrides the sum that they are used in."""
+    """Refuse a strategy that declares shared weights and overrides the sum they are used in."""
     if not (isinstance(strategy, WeightedStrategy) and strategy.shares_weights):
         return
     if type(strategy).fuse is not WeightedStrategy.fuse:

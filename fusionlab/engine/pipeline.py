@@ -36,12 +36,15 @@ class Pipeline:
         networks: of a learned strategy, one for each level; else none.
         tile: edge of the tiles; None derives it from the number of sources, the receptive fields of
             backbone and strategy, and the engine.
+        shared_weights: whether the color channels of an image share one set of weights, unless the
+            strategy declares one or the other.
     """
 
     engine: Engine
     strategy: Strategy
     networks: nn.ModuleList
     tile: int | None = None
+    shared_weights: bool = True
 
     def bands(
         self,
@@ -99,7 +102,12 @@ class Pipeline:
     @property
     def shares_weights(self) -> bool:
         """Whether the strategy computes one set of weights for all color channels."""
-        return isinstance(self.strategy, WeightedStrategy) and self.strategy.shares_weights
+        if not isinstance(self.strategy, WeightedStrategy):
+            return False  # there are no weights
+        if type(self.strategy).fuse is not WeightedStrategy.fuse:
+            return False  # the weights alone do not say how the features are merged
+        declared = self.strategy.shares_weights
+        return self.shared_weights if declared is None else declared
 
     def _check_size(self, planes: Planes) -> None:
         """Refuse images that cannot be cut and that are larger than allowed."""

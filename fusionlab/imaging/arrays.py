@@ -9,14 +9,14 @@ neither is in memory as floats at full size.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionlab.imaging.color import Color, MergedChroma, luminance, recolored
+from fusionlab.imaging.color import Color, MergedChroma, fit_to_range, luminance, recolored
 from fusionlab.imaging.depth import DTYPES, Depth, depth_of
 from fusionlab.imaging.range_policy import (
     RangePolicy,
@@ -27,7 +27,7 @@ from fusionlab.imaging.range_policy import (
 from fusionlab.imaging.rows import InMemoryRows, OnDiskRows, Rows
 from fusionlab.imaging.rows import bands as bands_of
 from fusionlab.imaging.scale import COMPUTE_DTYPE, WHITE, Scale, scales_for
-from fusionlab.imaging.sources import TensorSource, bit_depth_order, open_sources
+from fusionlab.imaging.sources import Source, TensorSource, bit_depth_order, open_sources
 
 Image = TypeVar("Image", NDArray[Any], Tensor, Rows)
 """numpy: `(H, W)` or `(H, W, 3)`; torch: `(H, W)`, `(C, H, W)` or `(N, C, H, W)`, C 1 or 3; or
@@ -95,6 +95,16 @@ class Stack:
         """Whether the sources are tensors, through which gradients may flow."""
         return isinstance(self._sources[0], TensorSource)
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients are required of a source."""
+        return any(source.requires_grad for source in self._sources)
+
+    @property
+    def colors(self) -> tuple[Color, ...]:
+        """The color mode of each image."""
+        return (self._color,) * self._sources[0].images
+
     def cut(self, images: slice, rows: slice, columns: slice) -> Tensor:
         """Return a rectangle of some planes, `(k, n, 1, h, w)`, float32 in 0..1."""
         planes = []
@@ -105,7 +115,8 @@ class Stack:
 
     def cut_luminance(self, images: slice, rows: slice, columns: slice) -> Tensor:
         """Return a part of the luminance of some images, `(k, n, 1, h, w)`, float32 in 0..1."""
-        return torch.stack([luminance(unit)[images] for unit in self._units(rows, columns)])
+        units = self._units(rows, columns)
+        return torch.stack([_exact_luminance(unit[images]) for unit in units])
 
     def cut_color(self, images: slice, rows: slice, columns: slice) -> Tensor | None:
         """Return a part of some images in color, `(k, n, 3, h, w)`; None if all are gray.
@@ -183,7 +194,8 @@ class Stack:
             if chroma is None:
                 displayed = map_to_range(images, white, minmax)
             else:
-                displayed = recolored(map_to_range(images, 1, minmax), chroma).clamp(0, 1) * white
+                luma = map_to_range(images, 1, minmax)
+                displayed = fit_to_range(recolored(luma, chroma), luma) * white
             displayed = round_half_up(displayed) if dtype in WHITE else displayed
         return displayed.to(dtype)
 
@@ -235,6 +247,58 @@ class Stack:
         numpy_dtype = torch.empty(0, dtype=dtype).numpy().dtype
         rows_type = InMemoryRows if self._arrays else OnDiskRows
         return rows_type((*self.shape[2:], *colors), numpy_dtype)
+
+
+def color_modes(
+    sources: Sequence[Image], color: Color | Literal["auto"], names: Sequence[str] = ()
+) -> list[Color]:
+    """Return the color mode of each of the N images.
+
+    `auto` becomes `luma` where a gray source meets one in color, else `per-channel`. A source
+    of three channels is gray if they are equal at every pixel.
+
+    Args:
+        sources: as for `Stack`.
+        color: the mode that was chosen.
+        names: of the sources, for error messages.
+
+    Raises:
+        FusionlabError: as `Stack`.
+    """
+    opened = open_sources(sources, names)
+    if color != "auto":
+        return [color] * opened[0].images
+    if all(source.channels == 1 for source in opened):
+        return ["per-channel"] * opened[0].images
+    by_image = zip(*map(_in_color, opened), strict=True)
+    return ["luma" if len(set(kinds)) > 1 else "per-channel" for kinds in by_image]
+
+
+def _in_color(source: Source) -> list[bool]:
+    """Return for each image of a source whether its channels differ at any pixel."""
+    colored = [False] * source.images
+    if source.channels == 1:
+        return colored
+    for part in source.parts():
+        values = part.detach()
+        if values.dtype.itemsize == 2 and not values.dtype.is_floating_point:
+            values = values.view(torch.int16)  # torch compares few types without a sign
+        differs = (values[:, 1:] != values[:, :1]).flatten(1).any(1).tolist()
+        colored = [before or now for before, now in zip(colored, differs, strict=True)]
+        if all(colored):
+            break
+    return colored
+
+
+def _exact_luminance(images: Tensor) -> Tensor:
+    """Return Y of images `(N, C, h, w)`; where the three channels are equal, exactly that value.
+
+    The weights of a gray image that is stored in three channels are then those of the gray image.
+    """
+    if images.shape[1] == 1:
+        return images
+    equal = (images[:, 1:] == images[:, :1]).all(1, keepdim=True)
+    return torch.where(equal, images[:, :1], luminance(images))
 
 
 def _as_array(images: Tensor) -> NDArray[Any]:

@@ -1,9 +1,15 @@
 """Color modes: which gray planes of a color image are fused, and how color comes back.
 
+* `auto`, resolved for each image by `fusionlab.imaging.arrays.color_modes`: `luma` where gray
+  sources meet color ones, else `per-channel`. A source is gray if it has one channel, or three
+  that are equal at every pixel.
 * `per-channel`: red, green and blue are fused one by one, as in the paper (Section IV-D); a
   gray source is used for all three. A gray source therefore makes the result less saturated.
+  Where each channel has weights of its own, as in the paper, hues may turn over: where yellow
+  meets a bright gray source, blue alone is taken from that source, and yellow becomes blue.
 * `luma`: only the luminance is fused. The chroma of the result is that of the color sources,
-  weighted by its magnitude; gray sources have none and do not affect it.
+  weighted by its magnitude; gray sources have none and do not affect it. Where the fused
+  luminance leaves no room in 0..1 for the chroma, `fit_to_range` makes the chroma smaller.
 * `gray`: the luminance is fused, and the result is gray.
 
 Luminance and chroma are those of BT.601 at full range (JFIF), on values 0..1:
@@ -72,3 +78,23 @@ def recolored(luma: Tensor, merged: Tensor) -> Tensor:
     blue = luma + 1.772 * blue_difference
     green = (luma - 0.299 * red - 0.114 * blue) / 0.587
     return torch.cat([red, green, blue], dim=1)
+
+
+def fit_to_range(images: Tensor, luma: Tensor) -> Tensor:
+    """Bring RGB images `(N, 3, H, W)` to 0..1, with the same hue and luminance.
+
+    Where a channel lies outside 0..1, the chroma of the pixel is scaled towards 0 until all three
+    fit: `Y + s (R - Y)` with the largest s that keeps every channel inside. Clipping each channel
+    by itself would change the luminance and turn the hue. All other pixels stay as they are.
+
+    Args:
+        images: the result of `recolored`.
+        luma: its luminance, `(N, 1, H, W)` in 0..1.
+    """
+    offset = images - luma
+    room = torch.where(offset > 0, 1 - luma, luma)
+    outside = (images < 0) | (images > 1)
+    scale = torch.where(outside, room / torch.where(outside, offset.abs(), 1), 1)
+    smallest = scale.amin(dim=1, keepdim=True)
+    fitted = torch.where(smallest < 1, luma + smallest * offset, images)
+    return fitted.clamp(0, 1)  # for the rounding of the sum

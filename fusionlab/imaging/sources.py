@@ -25,6 +25,7 @@ class TensorSource:
         self.name = name
         self.axes, self.dtype, self.device = source.ndim, source.dtype, source.device
         self._tensor = source[(None,) * (4 - source.ndim)]
+        self.requires_grad = source.requires_grad
         self.images, self.channels = self._tensor.shape[:2]
         self.size = tuple(self._tensor.shape[2:])
 
@@ -40,7 +41,7 @@ class TensorSource:
 class ArraySource:
     """A source given as an array, or as the rows of a file."""
 
-    images, device = 1, torch.device("cpu")
+    images, device, requires_grad = 1, torch.device("cpu"), False
 
     def __init__(self, source: Rows, name: str) -> None:
         axes = "an array is (H, W) or (H, W, 3)"

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from fusionlab.errors import FusionlabError
 from fusionlab.fused import Fused
 from fusionlab.fusion import Fusion
+from fusionlab.imaging.arrays import color_modes
 from fusionlab.imaging.depth import Depth, depth_of_array
 from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, decode_image, read_image
 from fusionlab.imaging.resizing import Resize, resize_to_one_size
@@ -131,10 +132,29 @@ class FileFusion:
         height, width = sources[0].pixels.shape[:2]
         return self.fusion.at_once(len(sources), height, width)
 
+    def fit_together(self, first: Sequence[LoadedImage], second: Sequence[LoadedImage]) -> bool:
+        """Return whether the sources of two images may be fused in one batch.
+
+        They have the `same_layout` and the same color mode: the result for an image does not
+        depend on its neighbors.
+        """
+        if not same_layout(first, second):
+            return False
+        if self.fusion.color != "auto":
+            return True
+        try:
+            modes = [
+                color_modes([image.pixels for image in sources], "auto")
+                for sources in (first, second)
+            ]
+        except FusionlabError:  # raised again for the image that causes it
+            return False
+        return modes[0] == modes[1]
+
     def fuse_batch(
         self, batch: Sequence[Sequence[LoadedImage]], destinations: Sequence[Destination]
     ) -> list[Product]:
-        """Fuse the sources of several images in one batch; they must have the `same_layout`.
+        """Fuse the sources of several images in one batch; they must `fit_together`.
 
         On a GPU an incomplete batch is padded, since other batch sizes may use other kernels: the
         result for an image then does not depend on the number of images. On a CPU it never does.
@@ -237,6 +257,7 @@ def _of_batch(fused: Fused[torch.Tensor], number: int) -> Fused[NDArray[Any]]:
         maps,
         fused.limits[:, this_image],
         fused.extremes[:, this_image],
+        fused.colors[this_image],
         fused.tile,
     )
 

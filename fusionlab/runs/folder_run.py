@@ -13,9 +13,10 @@ from time import perf_counter
 from typing import Literal
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.color import Color
 from fusionlab.imaging.reading import LoadedImage
 from fusionlab.runs.destination import Destination, check_writable
-from fusionlab.runs.file_fusion import FileFusion, Product, same_layout
+from fusionlab.runs.file_fusion import FileFusion, Product
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.runs.manifest import RunManifest
 from fusionlab.runs.read_ahead import read_ahead
@@ -39,6 +40,8 @@ class ItemOutcome:
     problem: str = ""
     """Why it failed, a sentence that begins with the stem."""
     notes: tuple[str, ...] = ()
+    color: Color | None = None
+    """The color mode in which it was fused; None if it was not."""
 
 
 @dataclass
@@ -64,10 +67,11 @@ class _Task:
         status: Literal["fused", "skipped", "failed"],
         error: FusionlabError | None = None,
         notes: tuple[str, ...] = (),
+        color: Color | None = None,
     ) -> ItemOutcome:
         """Return the outcome of the item; an error is prefixed with the stem."""
         problem = self.item.problem or (f"{self.item.stem}: {error}" if error else "")
-        return ItemOutcome(self.item.stem, status, self.destination.image, problem, notes)
+        return ItemOutcome(self.item.stem, status, self.destination.image, problem, notes, color)
 
 
 _Loaded = list[LoadedImage]
@@ -226,9 +230,10 @@ class FolderRun:
         Items that have failed or are finished are yielded in between, in their order.
         """
         group: _Group = []
+        fits = self.file_fusion.fit_together
         for task, future in reads:
             result = self._wait_for(task, future)
-            if group and (isinstance(result, ItemOutcome) or not same_layout(group[0][1], result)):
+            if group and (isinstance(result, ItemOutcome) or not fits(group[0][1], result)):
                 yield group
                 group = []
             if isinstance(result, ItemOutcome):
@@ -294,7 +299,7 @@ class FolderRun:
         with atomic_write_all(files) as written:
             manifest.add(task.item.stem, key, written)
         self.seconds.write += perf_counter() - started
-        return task.outcome("fused", notes=product.notes)
+        return task.outcome("fused", notes=product.notes, color=product.fused.colors[0])
 
 
 def _key(settings: str, hashes: Sequence[str]) -> str:

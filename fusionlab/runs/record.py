@@ -57,6 +57,7 @@ def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
         **networks,
         "range": fusion.range_policy,
         "color": fusion.color,
+        "shared_weights": fusion.shared_weights,
         "scale": [str(scale) for scale in fusion.scale],
         "device": str(fusion.device),
         "gpu": torch.cuda.get_device_name(fusion.device) if fusion.device.type == "cuda" else None,
@@ -81,6 +82,7 @@ def describe_run(
     """
     names = _portable_names([source.name for source in sources])
     return {
+        "color": fused.colors[0],
         "sources": [
             {
                 "name": name,
@@ -179,7 +181,8 @@ def _parse(text: str | bytes | None) -> Record | None:
         }:
             options = [*scales, *parameters.values()]
             if (
-                all(isinstance(value, bool | str) for value in options)
+                isinstance(record.get("shared_weights", False), bool)  # older records lack it
+                and all(isinstance(value, bool | str) for value in options)
                 and all(map(_is_source, sources))
                 and _is_image(result)
             ):

@@ -51,7 +51,8 @@ def printed_command(image):
 
 
 def test_it_prints_the_settings_sources_versions_and_command(folder):
-    fuse("--strategy", "l1norm", "--r", "2", "a.png", "color.png", "-o", "fused.png")
+    options = ("--strategy", "l1norm", "--r", "2", "--color", "per-channel")
+    fuse(*options, "a.png", "color.png", "-o", "fused.png")
     result = call("explain", "fused.png")
     record = json.loads(Path("fused.png.json").read_text())
     lines = result.stdout.splitlines()
@@ -71,8 +72,8 @@ def test_it_prints_the_settings_sources_versions_and_command(folder):
         "",
         "To make it again, with the sources at these paths:",
         "fusionlab fuse --backbone identity --strategy l1norm --r 2 --border inside --range clip "
-        "--color per-channel --scale full --depth 8 --device cpu --engine eager --precision fp32 "
-        "a.png color.png -o fused.png --record",
+        "--color per-channel --shared-weights --scale full --depth 8 --device cpu --engine eager "
+        "--precision fp32 a.png color.png -o fused.png --record",
     ]
     assert result.stderr == ""
 
@@ -110,7 +111,11 @@ def test_as_json_it_prints_the_record(folder):
         ],
         ["--strategy", "max", "--range", "minmax", "a.png", "b.png", "-o", "f.tif"],
         ["--strategy", "addition", "--preset", "paper", "a.png", "b.png", "-o", "f.png"],
+        ["a.png", "color.png", "-o", "f.png"],
+        ["color.png", "color.png", "-o", "f.png"],
+        ["--preset", "paper", "a.png", "color.png", "-o", "f.png"],
         ["--color", "luma", "a.png", "color.png", "-o", "f.png"],
+        ["--color", "per-channel", "a.png", "color.png", "-o", "f.png"],
         ["--color", "gray", "a.png", "color.png", "-o", "f.png"],
         ["--scale", "minmax", "--scale", "full", "counts.tif", "color.png", "-o", "f.tif"],
         ["--scale", "percentile", "counts.tif", "counts.tif", "-o", "f.png"],
@@ -387,6 +392,14 @@ def test_a_record_in_the_old_spelling_is_still_explained_with_its_command(folder
     assert printed == {"color": "luma", **{k: v for k, v in OLD_RECORD.items() if k != "colour"}}
     assert call(*words, "--overwrite").exit_code == 0
     assert json.loads(Path("fused.png.json").read_text())["color"] == "luma"
+
+
+def test_a_record_older_than_shared_weights_names_those_it_was_made_with(folder):
+    record = {**OLD_RECORD, "colour": "per-channel"}
+    Path("gone.png.json").write_text(json.dumps(record))
+    assert (
+        "--color per-channel --separate-weights --scale" in call("explain", "gone.png.json").stdout
+    )
 
 
 # --- mistakes

@@ -70,11 +70,12 @@ def test_each_image_is_a_line_and_the_end_is_a_summary(folder):
     assert lines == [
         "method  identity/l1norm,r=1,border=inside",
         "range   clip",
-        "color   per-channel",
+        "color   auto",
         "scale   full",
         "device  cpu",
         *[f"fused    out/{stem}.png" for stem in "01234"],
         "summary  5 fused, 0 skipped, 0 failed, of 5",
+        "color    5 per-channel",
     ]
     assert time_.startswith("time     ")
     assert output == "output   out/"
@@ -132,7 +133,9 @@ def test_as_json_each_image_is_a_line_in_order_and_the_last_is_the_summary(folde
         "--resume",
         "--json",
         "--preset",
-        "paper",
+        "medical",
+        "--color",
+        "auto",
         "--r",
         "1",
         "--range",
@@ -147,7 +150,9 @@ def test_as_json_each_image_is_a_line_in_order_and_the_last_is_the_summary(folde
         ("3", "skipped"),
         ("4", "fused"),
     ]
-    assert all(set(row) == {"stem", "status", "output", "problem", "warnings"} for row in rows)
+    fields = {"stem", "status", "color", "output", "problem", "warnings"}
+    assert all(set(row) == fields for row in rows)
+    assert [row["color"] for row in rows] == [None, None, None, None, "per-channel"]
     assert rows[0]["output"] == "out/0.png"
     assert rows[0]["problem"] is None
     assert rows[1]["output"] is None
@@ -158,9 +163,10 @@ def test_as_json_each_image_is_a_line_in_order_and_the_last_is_the_summary(folde
     assert set(summary.pop("spent")) == {"read", "fuse", "write", "waited"}
     assert summary == {
         "method": "identity/l1norm,r=1,border=inside",
-        "preset": "paper",
+        "preset": "medical",
         "range": "clip",
-        "color": "per-channel",
+        "color": "auto",
+        "shared_weights": True,
         "scale": "full",
         "device": "cpu",
         "stopped": False,
@@ -346,6 +352,7 @@ def test_settings_that_change_no_image_make_none_again(folder, same):
         "--scale minmax",
         "--scale full --scale full",
         "--color luma",
+        "--separate-weights",
         "--color gray",
         "--depth 8",
         "--depth 16",

@@ -71,6 +71,25 @@ def test_the_preset_changes_defaults_and_nothing_else(folder):
     assert "range    minmax" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("args", "printed"),
+    [
+        (["a.png", "color.png"], "luma"),
+        (["color.png", "color.png"], "per-channel"),
+        (["a.png", "b.png"], "per-channel"),
+        (["--color", "gray", "a.png", "color.png"], "gray"),
+        (["--preset", "paper", "a.png", "color.png"], "per-channel, separate weights"),
+        (["--preset", "paper", "--shared-weights", "a.png", "color.png"], "per-channel"),
+        (["--separate-weights", "a.png", "color.png"], "luma"),
+        (["--preset", "medical", "--strategy", "max", "color.png", "color.png"], "luma"),
+    ],
+    ids=" ".join,
+)
+def test_the_color_mode_of_the_image_is_printed(folder, args, printed):
+    result = run("--backbone", "identity", *args)
+    assert f"color    {printed}\n" in result.stdout
+
+
 def test_a_preset_may_set_the_color_too(folder):
     result = run("--preset", "medical", "--strategy", "addition", "a.png", "b.png", "-o", "x.png")
     assert "range    clip" in result.stdout
@@ -359,6 +378,7 @@ def test_as_json_it_is_one_line_for_scripts(folder):
         "preset": "paper",
         "range": "minmax",
         "color": "per-channel",
+        "shared_weights": False,
         "scale": "full",
         "device": "cpu",
         "depth": 8,

@@ -26,6 +26,7 @@ def colors(k=2, height=40, width=50, seed=0):
 class Saturation(WeightedStrategy):
     """Weight the sources by their saturation, averaged over 3x3 pixels; records its scenes."""
 
+    shares_weights: ClassVar = False
     support: ClassVar = 1
     seen: ClassVar[list] = []
 
@@ -68,7 +69,7 @@ def test_the_planes_of_a_color_image_have_the_same_color_sources():
 
 def test_gray_sources_beside_color_have_three_equal_channels_and_gray_sets_have_none():
     color, gray = colors(1)[0], colors(1, seed=1)[0][..., 0]
-    Fusion(Identity(), Saturation())([color, gray])
+    Fusion(Identity(), Saturation(), color="per-channel")([color, gray])
     assert (Saturation.seen[-1][1].color_sources[1] == torch.from_numpy(gray)).all()
     Fusion(Identity(), Saturation())([gray, gray])
     assert Saturation.seen[-1][1].color_sources is None
@@ -113,6 +114,37 @@ def test_shared_weights_are_computed_of_the_luminance_and_applied_to_all_channel
             np.testing.assert_allclose(found[..., channel], expected, rtol=0, atol=1e-5)
     expected = sum(w[..., None] * s for w, s in zip(maps, sources, strict=True))
     np.testing.assert_allclose(fused.image, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("declared", [None, True, False])
+@pytest.mark.parametrize("setting", [True, False])
+def test_a_strategy_may_declare_what_the_pipeline_decides_otherwise(declared, setting):
+    class Mine(L1Norm):
+        shares_weights = declared
+
+    planes = np.stack(colors())
+    fusion = Fusion(Identity(), Mine(), color="per-channel", shared_weights=setting)
+    red, green, blue = np.moveaxis(fusion.fuse(list(planes), weights=True).weights[0], -1, 0)
+    shared = setting if declared is None else declared
+    assert np.array_equal(red, green) == np.array_equal(red, blue) == shared
+    if not shared:
+        alone = Fusion(Identity(), L1Norm()).fuse(list(planes[..., 1]), weights=True).weights[0]
+        np.testing.assert_allclose(green, alone, rtol=0, atol=1e-6)
+
+
+def test_weights_are_shared_by_default_but_not_where_they_do_not_say_how_features_are_merged():
+    class Largest(L1Norm):
+        """Overrides `fuse`: not a weighted sum."""
+
+        def fuse(self, features, scene):
+            return features.amax(0)
+
+    sources = colors()
+    fused = Fusion(Identity(), Largest(), range_policy=None)(sources)
+    np.testing.assert_allclose(fused, np.maximum(*sources), rtol=0, atol=1e-6)
+    default = Fusion(Identity(), L1Norm(), range_policy=None)(sources)
+    shared = Fusion(Identity(), SharedByFeatures(), range_policy=None)(sources)
+    assert np.array_equal(default, shared)
 
 
 def test_a_strategy_that_shares_weights_sees_one_plane_per_image():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.color import rgb2ycbcr
 
-from fusionlab.imaging.color import MergedChroma, chroma, luminance, recolored
+from fusionlab.imaging.color import MergedChroma, chroma, fit_to_range, luminance, recolored
 
 LEVEL = 1 / 255
 
@@ -110,6 +110,45 @@ def test_recoloring_does_what_is_asked_even_where_the_result_is_no_color():
     torch.testing.assert_close(chroma(found), wanted, rtol=0, atol=1e-15)
     assert found.min() < 0
     assert found.max() > 1
+
+
+# ---------------------------------------------------------------- the range
+
+
+def test_fitting_keeps_hue_and_luminance_and_leaves_colors_alone_that_fit():
+    luma, wanted = colors(2, seed=5)[:, :1], colors(2, seed=6)[:, :2] - 0.5
+    recolored_images = recolored(luma, wanted)
+    fitted = fit_to_range(recolored_images, luma)
+    inside = ((recolored_images >= 0) & (recolored_images <= 1)).all(1, keepdim=True)
+    assert 5 < inside.sum() < inside.numel() - 5
+    assert torch.equal(torch.where(inside, fitted, 0), torch.where(inside, recolored_images, 0))
+    assert fitted.min() >= 0
+    assert fitted.max() <= 1
+    torch.testing.assert_close(luminance(fitted), luma, rtol=0, atol=1e-15)
+    found = chroma(fitted)
+    cross = found[:, :1] * wanted[:, 1:] - found[:, 1:] * wanted[:, :1]
+    assert cross.abs().max() < 1e-15
+    assert ((found * wanted).sum(1) >= 0).all()
+    # no more than necessary: one channel touches the end of the range
+    edge = torch.minimum(fitted.amin(1, keepdim=True), 1 - fitted.amax(1, keepdim=True))
+    assert (edge[~inside] < 1e-15).all()
+
+
+def test_fitting_by_hand():
+    """Blue (0, 0, 1) has Y = 0.114. At Y = 0.557 it is 0.443 more; half of its chroma fits."""
+    blue = torch.tensor([0.0, 0, 1], dtype=torch.float64).view(1, 3, 1, 1)
+    luma = torch.full((1, 1, 1, 1), 0.557, dtype=torch.float64)
+    fitted = fit_to_range(recolored(luma, chroma(blue)), luma)
+    assert fitted.flatten().tolist() == pytest.approx([0.5, 0.5, 1], abs=1e-12)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_black_and_white_have_no_room_for_chroma_and_gradients_stay_finite(level):
+    luma = torch.full((1, 1, 2, 3), level, dtype=torch.float64, requires_grad=True)
+    fitted = fit_to_range(recolored(luma, chroma(colors(1, 18, 2, 3))), luma)
+    assert torch.equal(fitted, luma.expand(-1, 3, -1, -1))
+    fitted.sum().backward()
+    assert luma.grad.isfinite().all()
 
 
 # ---------------------------------------------------------------- merging chroma

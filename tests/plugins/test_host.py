@@ -289,9 +289,10 @@ def test_a_namesake_of_a_default_does_not_take_its_place(install):
 
 def test_presets_must_not_contradict_each_other_and_only_speak_of_their_own(install):
     registration = installed().strategies.find("l1norm")
-    assert preset_values("paper", registration, installed()) == {"range_policy": "own", "r": 0}
+    settings = {"range_policy": "own", "color": "per-channel", "shared_weights": False}
+    assert preset_values("paper", registration, installed()) == {**settings, "r": 0}
     mean = installed().strategies.find("mean")
-    assert preset_values("paper", mean, installed()) == {"range_policy": "own"}
+    assert preset_values("paper", mean, installed()) == settings
     with pytest.raises(FusionlabError, match="there is no preset 'papre'; known: .*paper"):
         preset_values("papre", registration, installed())
     install("lab-preset", DEFAULTS)

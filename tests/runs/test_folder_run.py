@@ -112,7 +112,7 @@ def test_a_folder_gives_the_bytes_that_single_fusions_give(here):
 
 
 @pytest.mark.parametrize("policy", ["clip", "minmax"])
-@pytest.mark.parametrize("color", ["per-channel", "luma", "gray"])
+@pytest.mark.parametrize("color", ["auto", "per-channel", "luma", "gray"])
 def test_small_images_are_fused_together_and_come_out_as_if_alone(here, policy, color):
     """To the bit, whatever their neighbors are: of their size or not, in color, deep, damaged."""
     images(9, "ir", "vis")
