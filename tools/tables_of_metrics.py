@@ -37,7 +37,7 @@ def tables() -> str:
         better = {True: "↑", False: "↓", None: ""}[ref.higher_is_better]
         sources = ref.sources if ref.symmetric else f"{ref.sources}, in order"
         cells = [
-            f"`{ref.name}`",
+            f"`{ref.name}`{' (color)' if ref.color else ''}",
             ref.summary,
             better,
             f"{low}..{high}",

@@ -30,6 +30,7 @@ Examples:
   fusionlab evaluate ir/ vis/ --method densefuse@1e2/l1norm,r=0 --metrics EN,Qabf,VIF
   fusionlab evaluate set/ --fused Theirs=results/ --fused CBF=old/fused_{}_cbf.png
   fusionlab evaluate set/ --method densefuse/l1norm --fused Theirs=results/ --against Theirs
+  fusionlab evaluate set/ --method mertens --color luma --metrics MS_SSIM,saturation,hue_error
   fusionlab evaluate set/ --preset paper -o table2/ --resume
 \b
 Exit codes: 0 success, 1 some images have no score, 2 nothing could be done, 130 stopped by
@@ -75,6 +76,14 @@ Ctrl-C.
     metavar="SCALE",
     help="Which values of the sources are black and white, as for 'fuse'; fused and scored alike.  "
     "[default: full]",
+)
+@click.option(
+    "--color",
+    default="gray",
+    show_default=True,
+    metavar="MODE",
+    help="How color images are fused, as for 'fuse': gray, luma, per-channel or auto. Metrics "
+    "score the luminance of the results, except those that take color, such as 'saturation'.",
 )
 @click.option(
     "--against",
@@ -124,7 +133,7 @@ def evaluate(
     """Fuse an image set with every method, score the results, and print a table.
 
     SET is a folder with sub-folders a/ b/ c/ ... whose files are paired by stem, or several
-    folders, one for each source. The gray image is scored as it would be written.
+    folders, one for each source. The image is scored as it would be written.
 
     Every row of a learned backbone adds a row of the same strategy on pixels, without a network:
     the second table shows the gain of the network over the strategy alone.

@@ -29,8 +29,9 @@ Examples:
 def metrics(session: Session, name: str | None, *, as_json: bool) -> None:
     """List the metrics of fusion quality, or show the details of the metric NAME.
 
-    All metrics are computed on gray images in gray levels, 0..255. Without @CONVENTION a metric
-    follows its original definition; with it, the program that the convention names.
+    Metrics are computed in gray levels, 0..255, on the luminance unless they take color. Without
+    @CONVENTION a metric follows its original definition; with it, the program that the convention
+    names.
     """
     if name is not None:
         with cli_errors():
@@ -68,6 +69,7 @@ def _facts(registration: Registration[MetricRef]) -> dict[str, Any]:
         "better": _DIRECTIONS[ref.higher_is_better],
         "bounds": [f"{'-inf' if low is None else low} to {'inf' if high is None else high}"],
         "sources": _SOURCES[ref.sources],
+        "images": "in color" if ref.color else "gray: the luminance",
         "smallest image": f"{ref.min_size}x{ref.min_size}",
         "constant image": _constant(ref.constant),
         "symmetric": "yes" if ref.symmetric else "no: the order of the sources matters",

@@ -57,8 +57,9 @@ def score(
 ) -> None:
     """Score the image FUSED against its SOURCES: image files of one size.
 
-    Color images are scored by their luminance. A dash means that a metric is not defined: for this
-    number of sources, for so small an image, or for an image of a single value.
+    Color images are scored by their luminance, except by metrics that take color. A dash means that
+    a metric is not defined: for this number of sources, for so small an image, or for an image of a
+    single value.
     """
     with cli_errors(), quiet_decoders():
         from fusionlab.evaluation.gray_levels import LUMINANCE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 
@@ -26,6 +26,7 @@ from fusionlab.evaluation.saved_images import SavedImages
 from fusionlab.evaluation.score_journal import check_output_folder
 from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.evaluation.scoring import ScoringRun, ScoringSettings
+from fusionlab.imaging.color import Color
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.presets import PublishedTable, preset_settings, published_table
@@ -47,6 +48,7 @@ def evaluate(
     preset: str | None = None,
     range_policy: TablePolicy | None = None,
     scale: str | Scale | Sequence[str | Scale] | None = None,
+    color: Color | Literal["auto"] = "gray",
     baselines: bool = True,
     output: str | Path | None = None,
     resume: bool = False,
@@ -66,7 +68,7 @@ def evaluate(
 
     A sample that cannot be fused or scored has no values; `Report.problems` says why. A method that
     does not take the number of sources of every sample is left out; `Report.left_out` says why. The
-    image that is scored is the gray image as it would be written, see docs/evaluation.md.
+    image that is scored is the one that would be written, see docs/evaluation.md.
 
     Args:
         image_set: a folder with sub-folders `a/ b/ ...` whose files are paired by stem; or several
@@ -87,6 +89,9 @@ def evaluate(
             backbone or strategy declares. Where the rows differ, the table has a column for it.
         scale: which values of the sources are black and white, for the fusion and the metrics;
             None: `full`, or what the preset says.
+        color: how color images are fused, as for a `Fusion`: by default their luminance, in gray.
+            Metrics score the luminance of the results, except those that take color. Results in
+            folders stay as they are.
         baselines: add the same strategy on pixels to every strategy on a learned backbone, and
             compare the two: the gain of the network.
         output: a folder for the files of `Report.write`, and for the scores as they come.
@@ -111,9 +116,16 @@ def evaluate(
     settings = preset_settings(preset, plugins) if preset else {}
     policy: Any = range_policy or settings.get("range_policy", "minmax")
     scales = parse_scales(scale or cast("Any", settings.get("scale", "full")))
+    modes = ("auto", *get_args(Color))
+    if color not in modes:
+        raise FusionlabError(
+            f"the color mode must be one of {', '.join(modes)}, got {color!r}",
+            code="color-mode",
+            option="color",
+        )
     folders = _folders(image_set)
     items = find_image_set(folders)
-    builder = MethodBuilder(plugins, preset, policy, scales, device, baselines)
+    builder = MethodBuilder(plugins, preset, policy, scales, color, device, baselines)
     stems = [item.stem for item in items]
     absent: dict[str, str] = {}
     if preset and not methods:
@@ -162,7 +174,7 @@ def evaluate(
                 "preset": preset or "none",
                 "range": _describe_range(policy, rows),
                 "scale": " ".join(map(str, scales)),
-                "color": LUMINANCE,
+                "color": LUMINANCE if color == "gray" else f"{color}, scored by {LUMINANCE}",
                 "scored": "the images as written, in gray levels 0..255",
             },
             published=published.rows,

@@ -1,13 +1,17 @@
-"""The input of the metrics: one gray image of each image, in gray levels 0..255.
+"""The input of the metrics: images in gray levels 0..255, gray or in color.
 
 Fusion metrics are defined on gray images. Of a color image the luminance is scored, rounded to
 whole levels of its depth, as a gray file would hold it. If red, green and blue are equal, the
 luminance equals them. Only the metrics see rounded sources: a fusion takes the luminance of a color
-source without rounding it, so that its result is the file that `Fusion` makes.
+source without rounding it, so that its result is the file that `Fusion` makes. Metrics that declare
+that they take color (`MetricRef.color`) get red, green and blue.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,11 +52,56 @@ def to_gray_levels(pixels: NDArray[Any], name: str, scale: Scale = FULL_SCALE) -
         FusionlabError: the depth has no white by convention (code `no-white`), or floats lie
             outside 0..1 (code `out-of-range`).
     """
+    if scale.kind == "full":
+        return _levels(to_gray(pixels), name, scale)[0]
+    return luminance(_levels(pixels, name, scale)[None])[0, 0]
+
+
+def to_color_levels(pixels: NDArray[Any], name: str, scale: Scale = FULL_SCALE) -> Tensor:
+    """Return red, green and blue `(3, H, W)` in 0..255, three equal channels of a gray image.
+
+    Args and errors are those of `to_gray_levels`.
+    """
+    return _levels(pixels, name, scale).expand(3, -1, -1)
+
+
+def _levels(pixels: NDArray[Any], name: str, scale: Scale) -> Tensor:
+    """Return the channels of an image in 0..255, `(C, H, W)` in float64."""
+    planes = torch.from_numpy(np.atleast_3d(pixels)).movedim(-1, 0)
     if scale.kind != "full":
-        planes = torch.from_numpy(np.atleast_3d(pixels)).movedim(-1, 0)[None]
-        unit = scale.apply(planes, scale.limits(planes, name))
-        return luminance(unit)[0, 0].double() * GRAY_LEVELS
-    gray = to_gray(pixels)
-    dtype, levels = torch.from_numpy(gray).dtype, torch.from_numpy(gray.astype(np.float64))
-    _, white = full_range(dtype, float(levels.min()), float(levels.max()), name)
+        unit = scale.apply(planes[None], scale.limits(planes[None], name))
+        return unit[0].double() * GRAY_LEVELS
+    levels = torch.from_numpy(np.atleast_3d(pixels.astype(np.float64))).movedim(-1, 0)
+    _, white = full_range(planes.dtype, float(levels.min()), float(levels.max()), name)
     return levels * GRAY_LEVELS if white == 1 else levels / (white / GRAY_LEVELS)
+
+
+@dataclass(frozen=True, eq=False)
+class MetricInput:
+    """Images of one size as the metrics take them, converted when a metric needs them.
+
+    Args:
+        images: `(H, W)` or `(H, W, 3)` each, in the depth of their files.
+        names: what errors call them.
+        scales: which values of each are black and white.
+        device: where the metrics are computed.
+    """
+
+    images: Sequence[NDArray[Any]]
+    names: Sequence[str]
+    scales: Sequence[Scale]
+    device: str | torch.device = "cpu"
+
+    @cached_property
+    def gray(self) -> Tensor:
+        """The luminance of each, `(k, 1, H, W)`; see `to_gray_levels` for errors."""
+        return self._stacked(to_gray_levels)
+
+    @cached_property
+    def color(self) -> Tensor:
+        """Each in color, `(k, 1, 3, H, W)`; see `to_gray_levels` for errors."""
+        return self._stacked(to_color_levels)
+
+    def _stacked(self, convert: Callable[[NDArray[Any], str, Scale], Tensor]) -> Tensor:
+        levels = map(convert, self.images, self.names, self.scales)
+        return torch.stack(list(levels))[:, None].to(self.device)

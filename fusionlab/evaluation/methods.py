@@ -19,6 +19,7 @@ from fusionlab.evaluation.code_hash import module_sha256
 from fusionlab.evaluation.result_folder import FolderMethod, parse_result_folder
 from fusionlab.evaluation.sample import Sample
 from fusionlab.fusion import Fusion
+from fusionlab.imaging.color import Color
 from fusionlab.imaging.range_policy import RangePolicy
 from fusionlab.imaging.scale import Scale
 from fusionlab.plugins.factory import build_backbone, build_strategy, default_backbone
@@ -37,7 +38,7 @@ MethodLike = str | Strategy | Fusion | Path
 
 
 class Method(Protocol):
-    """Anything that has one gray image for every sample."""
+    """Anything that has one image for every sample."""
 
     @property
     def label(self) -> str:
@@ -61,7 +62,7 @@ class Method(Protocol):
         """Return what distinguishes two states of its result besides `describe`."""
 
     def image(self, sample: Sample, feature_cache: FeatureCache) -> NDArray[Any]:
-        """Return the image `(H, W)` as it is or would be written.
+        """Return the image `(H, W)` or `(H, W, 3)` as it is or would be written.
 
         Raises:
             FusionlabError: it cannot be made or read.
@@ -116,7 +117,7 @@ class FusionMethod:
         return ""
 
     def image(self, sample: Sample, feature_cache: FeatureCache) -> NDArray[Any]:
-        """Fuse the luminance of the sources, at the depth of the deepest."""
+        """Fuse the sources in the color mode of the table, at the depth of the deepest."""
         with torch.no_grad():
             return self.fusion.fuse(
                 list(sample.sources), names=sample.source_names, feature_cache=feature_cache
@@ -133,6 +134,7 @@ class MethodBuilder:
         range_policy: one for all rows, or `own`: the one that the method of each row declares. A
             baseline has that of the row it is compared with.
         scale: which values of the sources are black and white, as for a `Fusion`.
+        color: which planes of color images are fused, as for a `Fusion`.
         device: where to compute.
         baselines: add a row for the same strategy on the baseline backbone to every strategy on a
             learned backbone. The difference is the gain of the network over the strategy alone.
@@ -145,6 +147,7 @@ class MethodBuilder:
     preset: str | None = None
     range_policy: TablePolicy = "minmax"
     scale: Sequence[str | Scale] = ("full",)
+    color: Color | Literal["auto"] = "gray"
     device: str | torch.device = "cpu"
     baselines: bool = True
     _backbones: dict[str, Backbone] = field(default_factory=dict, init=False, repr=False)
@@ -213,7 +216,7 @@ class MethodBuilder:
             strategy,
             range_policy=self.range_policy,
             scale=self.scale,
-            color="gray",
+            color=self.color,
             device=self.device,
             **overrides,
         )
@@ -242,7 +245,7 @@ class MethodBuilder:
             strategy,
             range_policy=fusion.range_policy,
             scale=self.scale,
-            color="gray",
+            color=self.color,
             device=self.device,
         )
         return FusionMethod(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.code_hash import metric_libraries, module_sha256
+from fusionlab.evaluation.gray_levels import MetricInput
 from fusionlab.metrics.inputs import check_images
 from fusionlab.plugins.loading import attribute_errors_to
 from fusionlab.plugins.offers import MetricFunction, MetricRef
@@ -84,6 +85,8 @@ class Metric:
     def __call__(self, fused: Tensor, sources: Tensor) -> Tensor:
         """Score fused images `(N, H, W)` of sources `(k, N, H, W)`, gray levels in 0..255.
 
+        A metric that takes color scores `(N, 3, H, W)` of `(k, N, 3, H, W)`.
+
         Returns:
             `(N,)`, float64; nan where the metric is undefined.
 
@@ -98,16 +101,22 @@ class Metric:
                 raise TypeError(f"expected {len(fused)} values, got {values!r}")
         return values.to(torch.float64)
 
-    def value(self, fused: Tensor, sources: Tensor) -> float:
-        """Score one image `(1, H, W)`; nan if the metric is not defined for these sources.
+    def value(self, fused: MetricInput, sources: MetricInput) -> float:
+        """Score one image, gray or in color; nan if the metric is not defined for these sources.
 
         The images of a table have many sizes and numbers of sources; where a metric cannot be
         computed, the value is missing, not the row.
+
+        Raises:
+            FusionlabError: as for a call, or an image has no gray levels, see
+                `fusionlab.evaluation.gray_levels.to_gray_levels`.
         """
-        too_small = min(fused.shape[-2:]) < self.ref.min_size
-        if too_small or (self.ref.sources == "pair" and len(sources) != 2):
+        too_small = min(sources.images[0].shape[:2]) < self.ref.min_size
+        if too_small or (self.ref.sources == "pair" and len(sources.images) != 2):
             return math.nan
-        return float(self(fused, sources))
+        if self.ref.color:
+            return float(self(fused.color[0], sources.color))
+        return float(self(fused.gray[0], sources.gray))
 
     @cached_property
     def _function(self) -> MetricFunction:

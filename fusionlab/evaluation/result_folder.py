@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.gray_levels import to_gray
 from fusionlab.evaluation.sample import Sample
 from fusionlab.imaging.reading import SUFFIXES, read_image
 from fusionlab.runs.image_sets import images_by_stem
@@ -112,15 +111,15 @@ class FolderMethod:
             raise FusionlabError(f"cannot read {error.filename}: {error.strerror}") from error
 
     def image(self, sample: Sample, feature_cache: FeatureCache) -> NDArray[Any]:  # noqa: ARG002
-        """Read the result for a sample.
+        """Read the result for a sample, gray or in color.
 
         Raises:
             FusionlabError: there is none or more than one (code `not-one-result`), it cannot be
                 read, or its size is not that of the sources (code `size-mismatch`).
         """
         path = self._file(sample.name)
-        image = to_gray(np.asarray(read_image(path).pixels))
-        height, width = image.shape
+        image = np.asarray(read_image(path).pixels)
+        height, width = image.shape[:2]
         rows, columns = sample.sources[0].shape[:2]
         if (height, width) != (rows, columns):
             raise FusionlabError(

@@ -78,7 +78,7 @@ class SavedImages:
         return any(self._keys.get(self._name(path)) == key and path.is_file() for path in paths)
 
     def save(self, label: str, sample: str, key: str, image: NDArray[Any]) -> None:
-        """Write the scored image `(H, W)` of a row and a sample without loss.
+        """Write the scored image of a row and a sample, gray or in color, without loss.
 
         Several threads may do so. If an image cannot be written, `problem` says why.
         """

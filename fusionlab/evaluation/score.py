@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.gray_levels import to_gray_levels
+from fusionlab.evaluation.gray_levels import MetricInput
 from fusionlab.evaluation.metric import Metric, choose_metrics
 from fusionlab.evaluation.sample import check_same_size
 from fusionlab.imaging.reading import read_image
@@ -39,8 +39,8 @@ def score(
 
         fusionlab.score("fused.png", ["infrared.png", "visible.png"], "EN,Qabf")
 
-    Color images are scored by their luminance. 16-bit values are divided by 257, floats (0..1) are
-    multiplied by 255.
+    Color images are scored by their luminance, except by metrics that take color. 16-bit values are
+    divided by 257, floats (0..1) are multiplied by 255.
 
     Args:
         fused: the fused image: path, array `(H, W)` or `(H, W, 3)`, or tensor `(H, W)` or
@@ -84,13 +84,11 @@ def score_by(
     if len(images) < 2:
         raise FusionlabError("expected at least one source, got none", code="no-sources")
     check_same_size([pixels.shape for _, pixels in images])
-    scales = [Scale(), *scales_for(parse_scales(scale), len(sources))]
-    fused_levels, *source_levels = (
-        to_gray_levels(pixels, name, image_scale).to(place)
-        for (name, pixels), image_scale in zip(images, scales, strict=True)
-    )
-    stack = torch.stack(source_levels)[:, None]
-    return {metric.name: metric.value(fused_levels[None], stack) for metric in metrics}
+    scales = scales_for(parse_scales(scale), len(sources))
+    names, pixels = zip(*images, strict=True)
+    fused_input = MetricInput(pixels[:1], names[:1], [Scale()], place)
+    source_input = MetricInput(pixels[1:], names[1:], scales, place)
+    return {metric.name: metric.value(fused_input, source_input) for metric in metrics}
 
 
 def _load(image: ImageLike, name: str) -> tuple[str, NDArray[Any]]:

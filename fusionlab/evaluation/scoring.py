@@ -13,11 +13,10 @@ from pathlib import Path
 from threading import Event, Lock
 
 import torch
-from torch import Tensor
 
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.gray_levels import LUMINANCE, to_gray_levels
+from fusionlab.evaluation.gray_levels import FULL_SCALE, LUMINANCE, MetricInput
 from fusionlab.evaluation.methods import Method
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.sample import Sample
@@ -87,7 +86,9 @@ def score_sample(
             raise FusionlabError(item.problem)  # noqa: TRY301  # ends as other problems do
         images = [read_image(path, settings.max_pixels) for path in item.sources]
         sample = Sample.from_images(item.stem, images)
-        sources = _source_levels(sample, settings)
+        scales = scales_for(settings.scale, len(images))
+        sources = MetricInput(sample.sources, sample.source_names, scales, settings.device)
+        _ = sources.gray  # a source that has no gray levels costs the whole sample
     except FusionlabError as error:
         problem = item.problem or f"{item.stem}: {error}"
         yield from (("", ScoreRow(item.stem, method.label, {}, problem)) for _, method in methods)
@@ -111,28 +112,19 @@ def score_sample(
             image = method.image(sample, feature_cache)
             if saved_images is not None and not saved:
                 saved_images.save(method.label, sample.name, key, image)
-            fused = to_gray_levels(image, f"the result of {method.label}").to(settings.device)
-            failures = _compute(missing, fused[None], sources, values, stopping)
+            name = f"the result of {method.label}"
+            fused = MetricInput([image], [name], [FULL_SCALE], settings.device)
+            failures = _compute(missing, fused, sources, values, stopping)
             row = ScoreRow(sample.name, method.label, values, "; ".join(failures))
         except FusionlabError as error:
             row = ScoreRow(sample.name, method.label, {}, f"{sample.name}, {method.label}: {error}")
         yield key, row
 
 
-def _source_levels(sample: Sample, settings: ScoringSettings) -> Tensor:
-    """Return the sources `(k, 1, H, W)` as the metrics see them."""
-    scales = scales_for(settings.scale, len(sample.sources))
-    levels = [
-        to_gray_levels(image, name, scale)
-        for image, name, scale in zip(sample.sources, sample.source_names, scales, strict=True)
-    ]
-    return torch.stack(levels)[:, None].to(settings.device)
-
-
 def _compute(
     metrics: Sequence[Metric],
-    fused: Tensor,
-    sources: Tensor,
+    fused: MetricInput,
+    sources: MetricInput,
     values: dict[str, float],
     stopping: Callable[[], bool],
 ) -> list[str]:

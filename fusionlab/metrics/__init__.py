@@ -6,9 +6,10 @@
     qabf(fused, torch.stack([infrared, visible]))          # (N,) values of N images
 
 Every metric is a function of the fused images `(N, H, W)` and their sources `(k, N, H, W)` in
-gray levels, 0..255, and returns N values in float64, on the device of the images. Its entry in the
-catalog has its name and direction, its definition for k > 2, and the programs that it can
-reproduce; see also `docs/metrics.md`. Read `catalog`, then `inputs`, then one family.
+gray levels, 0..255, and returns N values in float64, on the device of the images. Those in `colors`
+take `(N, 3, H, W)` and `(k, N, 3, H, W)`. The entry of a metric in the catalog has its name and
+direction, its definition for k > 2, and the programs that it can reproduce; see also
+`docs/metrics.md`. Read `catalog`, then `inputs`, then one family.
 
 The functions are imported on first use. The shipped metrics register as those of any plugin do.
 """

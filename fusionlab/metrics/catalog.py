@@ -474,4 +474,27 @@ CATALOG: tuple[MetricRef, ...] = (
             "edges are taken for corners; at odd edges the low-pass filter is off by one frequency",
         },
     ),
+    # ---------------------------------------------------------------- colors.py
+    MetricRef(
+        "saturation",
+        f"{HERE}.colors:saturation",
+        "standard deviation of red, green and blue, mean over the pixels",
+        bounds=(0, 255 * sqrt(2) / 3),
+        sources="none",
+        constant=0,
+        color=True,
+        reference="T. Mertens, J. Kautz, F. Van Reeth, Computer Graphics Forum 28(1), 2009, "
+        "161-171; doi:10.1111/j.1467-8659.2008.01171.x",
+    ),
+    MetricRef(
+        "hue_error",
+        f"{HERE}.colors:hue_error",
+        "share of the colored pixels whose hue turns by more than 90 degrees",
+        higher_is_better=False,
+        bounds=(0, 1),
+        sources="joint",
+        color=True,
+        reference="defined here, with the chroma of ITU-T T.871 (JFIF), 2011, merged as by K. R. "
+        "Prabhakar et al., ICCV 2017; doi:10.1109/ICCV.2017.505",
+    ),
 )

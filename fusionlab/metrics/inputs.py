@@ -26,7 +26,10 @@ _CATALOG = {ref.name: ref for ref in CATALOG}
 
 
 class Images(NamedTuple):
-    """The fused images `(N, H, W)` and their sources `(k, N, H, W)`, float64 gray levels."""
+    """The fused images `(N, H, W)` and their sources `(k, N, H, W)`, float64 gray levels.
+
+    `(N, 3, H, W)` and `(k, N, 3, H, W)` for metrics that take color.
+    """
 
     fused: Tensor
     sources: Tensor
@@ -37,8 +40,8 @@ def checked(name: str, fused: Tensor, sources: Tensor, convention: str = "defaul
 
     Args:
         name: of the metric in the catalog.
-        fused: `(N, H, W)` in 0..255, any real dtype.
-        sources: `(k, N, H, W)` in 0..255, on the same device.
+        fused: `(N, H, W)` in 0..255, any real dtype; `(N, 3, H, W)` if the metric takes color.
+        sources: `(k, N, H, W)` in 0..255, on the same device; `(k, N, 3, H, W)` likewise.
         convention: one that the catalog lists, or the default.
 
     Raises:
@@ -55,8 +58,8 @@ def check_images(
 
     Args:
         ref: the description of the metric.
-        fused: `(N, H, W)` in 0..255.
-        sources: `(k, N, H, W)` in 0..255.
+        fused: `(N, H, W)` in 0..255; `(N, 3, H, W)` if the metric takes color.
+        sources: `(k, N, H, W)` in 0..255; `(k, N, 3, H, W)` if the metric takes color.
         convention: one of the description, or the default.
 
     Raises:
@@ -72,14 +75,17 @@ def check_images(
             f"{', '.join(('default', *ref.conventions))}",
             code="unknown-convention",
         )
-    if fused.ndim != 3 or sources.ndim != 4 or sources.shape[1:] != fused.shape or 0 in fused.shape:
+    channels = (3,) if ref.color else ()
+    one_size = sources.shape[1:] == fused.shape and 0 not in fused.shape
+    if fused.shape[1:-2] != channels or fused.ndim != 3 + len(channels) or not one_size:
+        axes = "3, H, W" if ref.color else "H, W"
         raise FusionlabError(
-            f"{name} takes fused images (N, H, W) and sources (k, N, H, W) of one size, got "
+            f"{name} takes fused images (N, {axes}) and sources (k, N, {axes}) of one size, got "
             f"{tuple(fused.shape)} and {tuple(sources.shape)}",
             code="size-mismatch",
         )
-    if min(fused.shape[1:]) < ref.min_size:
-        height, width = fused.shape[1:]
+    if min(fused.shape[-2:]) < ref.min_size:
+        height, width = fused.shape[-2:]
         raise FusionlabError(
             f"{name} needs at least {ref.min_size} pixels along both edges, got {width}x{height}",
             code="too-small",

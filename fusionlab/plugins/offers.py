@@ -120,7 +120,10 @@ class MetricFunction(Protocol):
     """A function that computes a metric: N images in, N numbers out."""
 
     def __call__(self, fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
-        """Return `(N,)`, float64, of fused `(N, H, W)` and sources `(k, N, H, W)` in 0..255."""
+        """Return `(N,)`, float64, of fused `(N, H, W)` and sources `(k, N, H, W)` in 0..255.
+
+        A metric that takes color gets `(N, 3, H, W)` and `(k, N, 3, H, W)`.
+        """
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,8 @@ class MetricRef(_Ref):
         constant: its value for a fused image of a single gray level: a number, nan where it is
             undefined, None where it depends on the sources.
         symmetric: whether the value is independent of the order of the sources.
+        color: whether it takes images in color, `(N, 3, H, W)` and `(k, N, 3, H, W)`, where gray
+            images have three equal channels; all other metrics get the luminance.
         reference: DOI or another reference to its definition.
         conventions: name of a program whose values it can reproduce -> how that program differs
             from the definition; empty where it does not differ.
@@ -157,6 +162,7 @@ class MetricRef(_Ref):
     symmetric: bool = True
     reference: str = ""
     conventions: Mapping[str, str] = field(default_factory=dict)
+    color: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,13 +1,17 @@
 """Sources in color: `evaluate` fuses them as `fuse` does, and scores their luminance."""
 
+from typing import get_args
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import fusionlab
+from fusionlab import FusionlabError
 from fusionlab.cli import main
 from fusionlab.evaluation.gray_levels import to_gray, to_gray_levels
+from fusionlab.imaging.color import Color
 from fusionlab.imaging.scale import Scale
 
 
@@ -74,3 +78,79 @@ def test_a_scale_applies_to_the_color_image_in_fusion_and_metrics_alike(color_se
     fused = fusionlab.Fusion("identity", "max", color="gray", scale="minmax")([color, color])
     errors = fusionlab.score(fused, [color, color], "RMSE", scale="minmax")
     assert errors["RMSE"] < 0.002  # the rounding to 16 bits is 1/257 of a gray level at most
+
+
+@pytest.mark.parametrize("color", ["auto", *get_args(Color)])
+def test_color_results_are_kept_and_their_luminance_is_scored(color_set, tmp_path, color):
+    folder, output = color_set(np.uint8), tmp_path / "out"
+    metrics = "SD,saturation,hue_error"
+    report = fusionlab.evaluate(
+        folder,
+        "identity/mean",
+        metrics,
+        color=color,
+        range_policy="clip",
+        output=output,
+        save_images=True,
+    )
+    sources = [iio.imread(folder / letter / "one.png") for letter in "ab"]
+    expected = fusionlab.Fusion("identity", "mean", color=color)(sources)
+    saved = iio.imread(output / "images/identity/mean/one.png")
+    assert np.array_equal(saved, expected)
+    values = report.values["identity/mean"]["one"]
+    assert values == pytest.approx(fusionlab.score(saved, sources, metrics))
+    assert values["SD"] == pytest.approx(fusionlab.score(to_gray(saved), sources, "SD")["SD"])
+    assert (values["saturation"] > 0) == (saved.ndim == 3)
+    assert values["hue_error"] == 0
+    assert report.settings["color"].startswith(color if color != "gray" else "luminance 0.299")
+
+
+def test_a_folder_of_color_results_is_scored_in_color(color_set, tmp_path):
+    """Also in a table of gray results: files are scored as they are."""
+    folder = color_set(np.uint8)
+    theirs = {"Theirs": folder / "a"}
+    report = fusionlab.evaluate(folder, ["identity/mean", theirs], "saturation,hue_error")
+    assert report.means["identity/mean"] == {"saturation": 0, "hue_error": 0}
+    pixels = [iio.imread(folder / "a" / f"{stem}.png") for stem in ("one", "two")]
+    mean = np.mean([image.std(axis=-1).mean() for image in pixels])
+    assert report.means["Theirs"] == {"saturation": pytest.approx(mean), "hue_error": 0}
+
+
+def test_gray_sources_have_no_hue_and_their_results_no_saturation(image_set):
+    report = fusionlab.evaluate(image_set, "identity/mean", "saturation,hue_error", color="luma")
+    values = report.values["identity/mean"]["one"]
+    assert values["saturation"] == 0
+    assert np.isnan(values["hue_error"])
+
+
+def test_an_unknown_color_mode_is_refused(image_set):
+    with pytest.raises(FusionlabError) as refused:
+        fusionlab.evaluate(image_set, "identity/mean", "EN", color="sepia")
+    assert (refused.value.code, refused.value.option) == ("color-mode", "color")
+    args = ["evaluate", str(image_set), "--method", "identity/mean", "--color", "sepia"]
+    result = CliRunner().invoke(main, args)
+    assert result.exit_code == 2
+    assert "(--color)" in result.stderr
+
+
+COLOR_METRIC = """
+    from fusionlab import MetricRef, hookimpl
+
+    @hookimpl
+    def fusionlab_metrics():
+        return [MetricRef("redness", __name__ + ":redness", "Mean of red.", color=True)]
+
+    def redness(fused, sources, convention="default"):
+        assert sources.shape[1:] == fused.shape and fused.shape[1] == 3
+        return fused[:, 0].mean(dim=(1, 2))
+"""
+
+
+def test_the_metric_of_a_plugin_may_take_color(color_set, install):
+    install("reds", COLOR_METRIC)
+    folder = color_set(np.uint8)
+    files = [folder / letter / "one.png" for letter in "ab"]
+    red = iio.imread(files[0])[..., 0].mean()
+    assert fusionlab.score(files[0], files, "redness") == {"redness": pytest.approx(red)}
+    gray = iio.imread(files[1]).mean()
+    assert fusionlab.score(files[1], files, "redness") == {"redness": pytest.approx(gray)}

@@ -2,11 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from fusionlab import FusionlabError
+from fusionlab.evaluation.gray_levels import MetricInput
 from fusionlab.evaluation.metric import Metric, choose_metrics
+from fusionlab.imaging.scale import Scale
 from fusionlab.metrics import ssim
 from fusionlab.plugins.host import installed
 
@@ -91,11 +94,17 @@ def test_the_images_of_a_shipped_metric_are_checked_when_its_function_is_called(
 
 
 def test_a_sample_that_does_not_suit_a_metric_has_no_value(metrics):
-    wide = Metric.find("wide", installed())
-    assert math.isnan(wide.value(FUSED[:1], SOURCES[:, :1]))
-    large = torch.full((1, 20, 20), 9.0)
-    assert wide.value(large, large.repeat(2, 1, 1, 1)) == 9
-    assert math.isnan(wide.value(large, large.repeat(3, 1, 1, 1)))
+    def value(edge, k):
+        images = [np.full((edge, edge + 5), 9, dtype=np.uint8)] * (1 + k)
+        fused, sources = (
+            MetricInput(part, ["x.png"] * len(part), [Scale()] * len(part))
+            for part in (images[:1], images[1:])
+        )
+        return Metric.find("wide", installed()).value(fused, sources)
+
+    assert value(20, 2) == 9
+    assert math.isnan(value(19, 2))
+    assert math.isnan(value(20, 3))
 
 
 def names(*args):

@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 import imageio.v3 as iio
 import numpy as np
+import torch
+
+from fusionlab import MetricRef
 
 STREET = Path(__file__).parents[2] / "examples/images/street"
 
@@ -99,6 +102,29 @@ def image_set(name: str) -> ImageSet:
     sources, fuse = RECIPES[name]
     infrared, visible = sources()
     return ImageSet(fuse(infrared, visible), infrared, visible)
+
+
+@cache
+def color_set(name: str) -> ImageSet:
+    """Return an image set of RECIPES in color, `(H, W, 3)`; its infrared image stays gray.
+
+    Green and blue are the image upside down and mirrored, so that every hue occurs.
+    """
+    images = image_set(name)
+    gray = np.stack([images.infrared] * 3, axis=-1)
+    fused, visible = (
+        np.stack([image, image[::-1], image[:, ::-1]], axis=-1)
+        for image in (images.fused, images.visible)
+    )
+    return ImageSet(fused, gray, visible)
+
+
+def tensors_of(ref: MetricRef, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the fused image and the sources of an image set as a metric takes them."""
+    images = color_set(name) if ref.color else image_set(name)
+    fused, *sources = (torch.from_numpy(np.atleast_3d(image)).movedim(-1, 0) for image in images)
+    stack = torch.stack(sources)
+    return (fused[None], stack[:, None]) if ref.color else (fused, stack)
 
 
 def _uint8(pixels: np.ndarray) -> np.ndarray:

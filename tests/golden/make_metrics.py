@@ -16,8 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
-from golden_images import RECIPES, image_set
+from golden_images import RECIPES, color_set, image_set, tensors_of
 from metric_references import REFERENCES
 
 from fusionlab.metrics.catalog import CATALOG
@@ -29,8 +28,7 @@ PACKAGES = (
 
 
 def ours(ref, convention: str, name: str) -> float:
-    fused, *sources = (torch.from_numpy(image) for image in image_set(name))
-    return ref.load()(fused[None], torch.stack(sources)[:, None], convention=convention).item()
+    return ref.load()(*tensors_of(ref, name), convention=convention).item()
 
 
 def golden(ref, convention: str, differing: list[str]) -> dict[str, list]:
@@ -38,8 +36,8 @@ def golden(ref, convention: str, differing: list[str]) -> dict[str, list]:
     text = ref.name if convention == "default" else f"{ref.name}@{convention}"
     reference, values = REFERENCES.get(text), {}
     for name in RECIPES:
-        images = image_set(name)
-        if min(images.fused.shape) < ref.min_size:
+        images = color_set(name) if ref.color else image_set(name)
+        if min(images.fused.shape[:2]) < ref.min_size:
             continue
         value, program = ours(ref, convention, name), PINNED
         if reference and (not reference.sets or name in reference.sets):

@@ -1,7 +1,8 @@
 """Metrics by other people's programs, or written out in numpy from the definition.
 
-Nothing here calls fusionlab. Each function takes the fused image and both sources, `(H, W)` in
-float64 gray levels. `REFERENCES` maps a metric, with its convention, to the program and function.
+Nothing here calls fusionlab. Each function takes the fused image and both sources, `(H, W)`, or
+`(H, W, 3)` for metrics of color, in float64 gray levels. `REFERENCES` maps a metric, with its
+convention, to the program and function.
 """
 
 from __future__ import annotations
@@ -557,6 +558,19 @@ def stretched(image: Array) -> Array:
     return np.floor((image - image.min()) / (image.max() - image.min()) * 255 + 0.5)
 
 
+def hue_error(fused: Array, first: Array, second: Array) -> float:
+    """The angles of the hues by arctan2, pixel by pixel."""
+    blue, red = np.array([-0.299, -0.587, 0.886]) / 1.772, np.array([0.701, -0.587, -0.114]) / 1.402
+    chroma = np.array([[image @ blue, image @ red] for image in (fused, first, second)])
+    size = np.abs(chroma[1:])
+    with np.errstate(invalid="ignore"):
+        merged = np.nan_to_num((size * chroma[1:]).sum(axis=0) / size.sum(axis=0))
+    colored = np.hypot(*merged) > 10
+    turn = np.angle(np.exp(1j * (np.arctan2(*chroma[0]) - np.arctan2(*merged))))
+    turned = (np.abs(turn) > np.pi / 2) & (np.hypot(*chroma[0]) > 1)
+    return float(turned[colored].mean())
+
+
 SMALL = ("s64", "s61")
 """The sets with few enough windows for a loop over all of them."""
 
@@ -639,4 +653,6 @@ REFERENCES = {
         Reference("cv2.Sobel", lambda f, a, b: q_cv(f, a, b, toolbox=True)),
     ),
     **dict.fromkeys(("Q_M", "Q_M@liu"), Reference("pywt.dwt2", q_m)),
+    "saturation": Reference("numpy.std", lambda f, a, b: np.std(f, axis=-1).mean()),
+    "hue_error": Reference("numpy", hue_error),
 }

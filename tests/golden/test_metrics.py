@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from golden_images import RECIPES, image_set
+from golden_images import RECIPES, image_set, tensors_of
 
 from fusionlab.metrics.catalog import CATALOG
 
@@ -40,6 +39,5 @@ def test_a_metric_has_the_value_of_the_other_program(name):
     ref, convention = METRICS[name]
     relative = RELATIVE_OF_TRANSFORMS if name.startswith(("FMI_dct", "FMI_w")) else RELATIVE
     for images, (expected, program) in GOLDEN["values"][name].items():
-        fused, *sources = (torch.from_numpy(image)[None] for image in image_set(images))
-        value = ref.load()(fused, torch.stack(sources), convention=convention).item()
+        value = ref.load()(*tensors_of(ref, images), convention=convention).item()
         assert value == pytest.approx(expected, rel=relative, abs=1e-11), f"{images}: {program}"

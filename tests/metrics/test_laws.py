@@ -60,6 +60,7 @@ IDEAL_VALUES = {
     "Q_CV": 0,
     "Q_S": 1,
     "Q_W": 1,
+    "hue_error": 0,
 }
 
 
@@ -80,6 +81,14 @@ def scene(min_size=SIZE, k=2, count=1, seed=0, contrast=1.0):
     return fused.round().to(torch.uint8), stack
 
 
+def scene_of(ref, k=2, count=1, **options):
+    """Return a scene as a metric takes it: of the size that it needs, in color if it says so."""
+    if not ref.color:
+        return scene(ref.min_size, k, count, **options)
+    fused, sources = scene(ref.min_size, k, 3 * count, **options)
+    return fused.unflatten(0, (count, 3)), sources.unflatten(1, (count, 3))
+
+
 def k_for(ref):
     return 2 if ref.sources == "pair" else 3
 
@@ -90,7 +99,7 @@ def named(measures):
 
 @named(MEASURES)
 def test_a_batch_has_the_values_of_its_images(measure):
-    fused, sources = scene(measure.ref.min_size, k_for(measure.ref), count=3)
+    fused, sources = scene_of(measure.ref, k_for(measure.ref), count=3)
     together = measure(fused, sources)
     alone = torch.cat([measure(fused[i : i + 1], sources[:, i : i + 1]) for i in range(3)])
     assert torch.allclose(together, alone, rtol=1e-12, atol=1e-12, equal_nan=True)
@@ -99,7 +108,7 @@ def test_a_batch_has_the_values_of_its_images(measure):
 @named(MEASURES)
 def test_eight_bits_as_integers_or_floats_are_the_same_image(measure):
     """Everything is computed in float64, and float32 holds gray levels exactly: no tolerance."""
-    fused, sources = scene(measure.ref.min_size, k_for(measure.ref))
+    fused, sources = scene_of(measure.ref, k_for(measure.ref))
     values = [measure(fused.to(t), sources.to(t)) for t in (torch.uint8, torch.float32)]
     for value in values:
         assert torch.equal(value, measure(fused.double(), sources.double()))
@@ -108,7 +117,7 @@ def test_eight_bits_as_integers_or_floats_are_the_same_image(measure):
 
 @named(MEASURES)
 def test_the_images_are_not_modified(measure):
-    fused, sources = (images.double() for images in scene(measure.ref.min_size))
+    fused, sources = (images.double() for images in scene_of(measure.ref))
     before = fused.clone(), sources.clone()
     measure(fused, sources)
     assert torch.equal(fused, before[0])
@@ -117,7 +126,7 @@ def test_the_images_are_not_modified(measure):
 
 @named([m for m in MEASURES if m.convention == "default" and m.ref.symmetric])
 def test_the_order_of_the_sources_does_not_matter_where_it_is_claimed(measure):
-    fused, sources = scene(measure.ref.min_size, k_for(measure.ref))
+    fused, sources = scene_of(measure.ref, k_for(measure.ref))
     assert torch.allclose(measure(fused, sources), measure(fused, sources.flip(0)), rtol=1e-12)
 
 
@@ -125,7 +134,7 @@ def test_claims_of_asymmetry_are_true():
     for ref in CATALOG:
         if not ref.symmetric:
             measure = Metric(Registration(ref, "fusionlab-imaging"))
-            fused, sources = scene(ref.min_size)
+            fused, sources = scene_of(ref)
             fused[:], sources[0] = 128, 100  # the order matters for ties
             sources[1] = torch.where(sources[1] > 128, 140, 100).to(torch.uint8)
             values = [measure(fused, sources).item(), measure(fused, sources.flip(0)).item()]
@@ -134,7 +143,7 @@ def test_claims_of_asymmetry_are_true():
 
 @named([m for m in MEASURES if m.convention == "default"])
 def test_a_mirrored_scene_has_the_same_value_or_a_reason(measure):
-    fused, sources = scene(measure.ref.min_size)
+    fused, sources = scene_of(measure.ref)
     value = measure(fused, sources).item()
     for axis in (-1, -2):
         mirrored = measure(fused.flip(axis), sources.flip(axis)).item()
@@ -146,7 +155,7 @@ def test_a_mirrored_scene_has_the_same_value_or_a_reason(measure):
 @settings(max_examples=5)
 @given(seed=st.integers(0, 2**31), contrast=st.sampled_from([0.02, 0.3, 1.0, 8.0]))
 def test_values_lie_within_their_bounds(measure, seed, contrast):
-    fused, sources = scene(measure.ref.min_size, seed=seed, contrast=contrast)
+    fused, sources = scene_of(measure.ref, seed=seed, contrast=contrast)
     low, high = measure.ref.bounds
     for value in (measure(fused, sources), measure(sources[0], sources)):
         assert math.isnan(value) or low - 1e-9 <= value.item() <= high + 1e-9
@@ -154,7 +163,7 @@ def test_values_lie_within_their_bounds(measure, seed, contrast):
 
 @named([m for m in MEASURES if m.convention == "default"])
 def test_a_constant_fused_image_has_the_value_stated_in_the_catalog(measure):
-    fused, sources = scene(measure.ref.min_size)
+    fused, sources = scene_of(measure.ref)
     fused[:] = 77
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -166,7 +175,7 @@ def test_a_constant_fused_image_has_the_value_stated_in_the_catalog(measure):
 
 @named(MEASURES)
 def test_images_that_are_all_constant_raise_nothing(measure):
-    _, sources = scene(measure.ref.min_size)
+    _, sources = scene_of(measure.ref)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for level in (0, 77, 255):
@@ -177,7 +186,7 @@ def test_images_that_are_all_constant_raise_nothing(measure):
 @named([m for m in MEASURES if m.convention == "default"])
 def test_three_sources_are_combined_as_stated_in_the_catalog(measure):
     ref = measure.ref
-    fused, sources = scene(ref.min_size, k=3)
+    fused, sources = scene_of(ref, k=3)
     if ref.sources == "pair":
         with pytest.raises(FusionlabError) as caught:
             measure(fused, sources)
@@ -197,19 +206,19 @@ def test_three_sources_are_combined_as_stated_in_the_catalog(measure):
 @pytest.mark.parametrize(("name", "ideal"), IDEAL_VALUES.items())
 def test_a_fused_image_that_equals_its_only_source_has_the_ideal_value(name, ideal):
     measure = Metric(Registration(METRICS[name], "fusionlab-imaging"))
-    _, sources = scene(METRICS[name].min_size)
+    _, sources = scene_of(METRICS[name])
     assert measure(sources[0], sources[:1]).item() == pytest.approx(ideal, abs=1e-9)
 
 
 @named(MEASURES)
 def test_the_smallest_image_is_the_one_stated_in_the_catalog(measure):
     min_size = measure.ref.min_size
-    fused, sources = scene(min_size)
-    fused, sources = fused[:, :min_size, :min_size], sources[..., :min_size, :min_size]
+    fused, sources = scene_of(measure.ref)
+    fused, sources = (images[..., :min_size, :min_size] for images in (fused, sources))
     assert measure(fused, sources).shape == (1,)
     if min_size > 1:
         with pytest.raises(FusionlabError, match=f"at least {min_size} pixels") as caught:
-            measure(fused[:, 1:], sources[..., 1:, :])
+            measure(fused[..., 1:, :], sources[..., 1:, :])
         assert caught.value.code == "too-small"
 
 
@@ -227,6 +236,11 @@ def test_the_smallest_image_is_the_one_stated_in_the_catalog(measure):
     ids=["no-batch", "sizes", "no-source", "white", "black", "nan"],
 )
 def test_invalid_images_are_rejected(measure, fused, sources, code):
+    if measure.ref.color:
+        fused, sources = (
+            images.unsqueeze(-3).expand(*images.shape[:-2], 3, -1, -1)
+            for images in (fused, sources)
+        )
     with pytest.raises(FusionlabError, match=measure.ref.name) as caught:
         measure(fused, sources)
     assert caught.value.code == code
@@ -234,7 +248,7 @@ def test_invalid_images_are_rejected(measure, fused, sources, code):
 
 @named([m for m in MEASURES if m.convention == "default"])
 def test_an_unknown_convention_is_rejected(measure):
-    fused, sources = scene(measure.ref.min_size)
+    fused, sources = scene_of(measure.ref)
     with pytest.raises(FusionlabError, match=measure.ref.name) as caught:
         measure.ref.load()(fused, sources, convention="folklore")
     assert caught.value.code == "unknown-convention"
@@ -256,7 +270,7 @@ def test_the_entry_and_the_docstring_are_complete(measure):
 def test_cuda_and_cpu_agree(measure):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    fused, sources = scene(measure.ref.min_size)
+    fused, sources = scene_of(measure.ref)
     # float64 sums in another order
     assert measure(fused.cuda(), sources.cuda()).item() == pytest.approx(
         measure(fused, sources).item(), rel=1e-9, nan_ok=True
