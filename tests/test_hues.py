@@ -77,6 +77,20 @@ def test_no_hue_turns_over_where_gray_meets_color(name, pair):
     assert share_turned(color, fused.image) == 0
 
 
+@pytest.mark.parametrize("name", ["max", "laplacian_pyramid"])
+def test_hues_and_luminance_stay_where_the_chroma_does_not_fit(name):
+    """Hues of more than 6 levels move by 8 degrees at most: rounding moves chroma by 0.7 of 5.3."""
+    gray, color = synthetic_pair()
+    fused = Fusion("identity", name)([gray, color])
+    before, after = chroma_of(color), chroma_of(fused)
+    counted = np.minimum(np.hypot(*before), np.hypot(*after)) > 6
+    angles = np.angle((before[0] + 1j * before[1]) * (after[0] - 1j * after[1]), deg=True)
+    assert np.abs(angles[counted]).max() < 8
+    luma = Fusion("identity", name, color="gray")([gray, color])
+    found = fused.astype(float) @ [0.299, 0.587, 0.114]
+    assert np.abs(found - luma).max() <= 1  # rounded twice
+
+
 @pytest.mark.parametrize("pair", [synthetic_pair, example_pair])
 @pytest.mark.parametrize("name", ["l1norm", "addition"])
 def test_no_hue_turns_over_with_a_learned_backbone(name, pair):

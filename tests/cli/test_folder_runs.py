@@ -82,6 +82,14 @@ def test_each_image_is_a_line_and_the_end_is_a_summary(folder):
     assert "\x1b" not in result.stdout
 
 
+def test_the_end_says_how_many_images_have_which_color_mode(folder):
+    noise("vis/2.png", (20, 30, 3))
+    assert "color    1 luma, 4 per-channel\n" in fuse("ir", "vis", "-o", "out").stdout
+    chosen = fuse("ir", "vis", "-o", "out2", "--preset", "paper").stdout
+    assert "color   per-channel, separate weights\n" in chosen
+    assert "luma" not in chosen
+
+
 def test_a_second_run_that_resumes_says_what_it_skips(folder):
     fuse("ir", "vis", "-o", "out")
     Path("out/3.png").unlink()

@@ -138,6 +138,34 @@ def test_small_images_are_fused_together_and_come_out_as_if_alone(here, policy, 
         assert {path: path.read_bytes() for path in files} == files
 
 
+def test_images_that_need_another_color_mode_are_not_fused_together(here):
+    """A gray image in three channels has the layout of a color image, but another mode."""
+    images(6, "ir", "vis", shape=(12, 16, 3))
+    for number in (0, 1, 4):
+        gray = RNG.integers(0, 256, (12, 16, 1), dtype=np.uint8)
+        iio.imwrite(f"ir/{number:03}.png", gray.repeat(3, axis=2))
+    file_fusion = FileFusion(Fusion("identity", "l1norm"), installed(), record=True)
+    sizes = []
+    fuse_batch = file_fusion.fuse_batch
+    file_fusion.fuse_batch = lambda batch, out: sizes.append(len(batch)) or fuse_batch(batch, out)
+    modes = [one.color for one in outcomes(file_fusion=file_fusion)]
+    assert modes == ["luma", "luma", "per-channel", "per-channel", "luma", "per-channel"]
+    assert sizes == [2, 2]
+    for number, mode in enumerate(modes):
+        sources = [Path(f"{folder}/{number:03}.png") for folder in ("ir", "vis")]
+        alone = FileFusion(Fusion("identity", "l1norm", color=mode), installed())
+        fused = alone.fuse(alone.load(sources), alone.plan(Path("x.png"), sources)).fused.image
+        assert np.array_equal(iio.imread(f"out/{number:03}.png"), fused)
+        assert json.loads(Path(f"out/{number:03}.png.json").read_text())["color"] == mode
+    assert set(run(file_fusion=file_fusion, resume=True).values()) == {"skipped"}
+
+
+def test_pairs_of_other_sizes_fail_one_by_one(here):
+    images(3, "ir")
+    images(3, "vis", shape=(12, 17, 3))
+    assert list(run().values()) == ["failed"] * 3
+
+
 def test_of_images_that_are_fused_together_one_fails_alone(here):
     for folder in ("ir", "vis"):
         Path(folder).mkdir()
