@@ -497,4 +497,26 @@ CATALOG: tuple[MetricRef, ...] = (
         reference="defined here, with the chroma of ITU-T T.871 (JFIF), 2011, merged as by K. R. "
         "Prabhakar et al., ICCV 2017; doi:10.1109/ICCV.2017.505",
     ),
+    # ---------------------------------------------------------------- thermal.py
+    MetricRef(
+        "warm_contrast",
+        f"{HERE}.thermal:warm_contrast",
+        "warmest 1 % of the infrared (a) against its surroundings, gray levels",
+        bounds=(-255, 255),
+        sources="pair",
+        constant=0,
+        symmetric=False,
+        reference="defined here",
+    ),
+    MetricRef(
+        "texture",
+        f"{HERE}.thermal:texture",
+        "Qabf of the visible image (b), without the warmest 5 % of a",
+        bounds=(0, 1),
+        min_size=3,
+        sources="pair",
+        symmetric=False,
+        reference="defined here, with Qabf of C. S. Xydeas, V. Petrovic, Electronics Letters "
+        "36(4), 2000, 308-309; doi:10.1049/el:20000267",
+    ),
 )

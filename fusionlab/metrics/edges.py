@@ -116,12 +116,33 @@ def _qabf_in_unit_range(images: Images, columns: Sequence[int]) -> Tensor:
     return _qabf(fused_edges, source_edges, if_equal=fused_edges.strength)
 
 
+def edge_preservation(fused: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the preserved fraction Q_i of each edge and its strength g_i, as in `qabf`.
+
+    Args:
+        fused: `(N, H, W)` in 0..255, float64.
+        sources: `(k, N, H, W)` in 0..255, float64.
+
+    Returns:
+        Q and g, `(k, N, H, W)` each; g in 1/257 gray level.
+    """
+    fused_edges, source_edges = (
+        _edges_by_conv2(_integer_steps(pixels), MATLAB_COLUMNS) for pixels in (fused, sources)
+    )
+    if_equal = torch.ones_like(fused_edges.strength)
+    return _qabf_quality(fused_edges, source_edges, if_equal), source_edges.strength
+
+
 def _qabf(fused: _Edges, sources: _Edges, if_equal: Tensor) -> Tensor:
+    quality = _qabf_quality(fused, sources, if_equal)
+    return _total(quality * sources.strength) / _total(sources.strength)
+
+
+def _qabf_quality(fused: _Edges, sources: _Edges, if_equal: Tensor) -> Tensor:
     equal = sources.strength == fused.strength
     similarity = torch.where(equal, if_equal, _similarity(fused, sources))
     alignment = 1 - (sources.angle - fused.angle).abs() / (pi / 2)
-    quality = QABF_STRENGTH(similarity) * QABF_ORIENTATION(alignment)
-    return _total(quality * sources.strength) / _total(sources.strength)
+    return QABF_STRENGTH(similarity) * QABF_ORIENTATION(alignment)
 
 
 def _edges_by_conv2(images: Tensor, columns: Sequence[int]) -> _Edges:

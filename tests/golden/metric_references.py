@@ -16,6 +16,7 @@ import numpy as np
 import pytorch_msssim
 import pywt
 import scipy.fft
+import scipy.ndimage
 import scipy.special
 import scipy.stats
 import sewar
@@ -571,6 +572,41 @@ def hue_error(fused: Array, first: Array, second: Array) -> float:
     return float(turned[colored].mean())
 
 
+def warmest(infrared: Array) -> tuple[Array, Array]:
+    """Return the warmest 1 % and the coldest 95 %, by the ranks of their levels."""
+    levels, counts = np.unique(infrared, return_counts=True)
+    warmer = infrared.size - np.cumsum(counts)  # how many pixels are warmer than each level
+    first = levels[warmer < np.ceil(0.01 * infrared.size)].min()
+    if (infrared >= first).mean() > 0.05 and first < levels[-1]:
+        first = levels[levels > first].min()
+    return infrared >= first, infrared <= levels[warmer <= np.ceil(0.05 * infrared.size)].min()
+
+
+def warm_contrast(f: Array, a: Array, _: Array) -> float:
+    warm, cold = warmest(a)
+    distance = max(round(min(a.shape) / 20 + 1e-9), 3)
+    while distance < 2 * max(a.shape):
+        near = scipy.ndimage.binary_dilation(warm, np.ones((2 * distance + 1,) * 2))
+        if (near & cold & ~warm).sum() >= warm.sum():
+            break
+        distance *= 2
+    return f[warm].mean() - f[near & cold & ~warm].mean()
+
+
+def texture(f: Array, a: Array, b: Array) -> float:
+    """Qabf of one source on the gradients of scipy, as its authors write it, over some pixels."""
+
+    def edges(image: Array) -> tuple[Array, Array]:
+        right, down = (scipy.ndimage.sobel(image, axis, mode="constant") for axis in (1, 0))
+        return np.sqrt(right**2 + down**2), angle(down, -right)
+
+    (strength_f, angle_f), (strength, direction) = edges(f), edges(b)
+    similar = np.where(strength == strength_f, 1, ratio(strength, strength_f))
+    aligned = 1 - abs(direction - angle_f) / (np.pi / 2)
+    quality = sigmoid(similar, 0.9994, 15, 0.5) * sigmoid(aligned, 0.9879, 22, 0.8)
+    return np.average(quality, weights=strength * warmest(a)[1])
+
+
 SMALL = ("s64", "s61")
 """The sets with few enough windows for a loop over all of them."""
 
@@ -655,4 +691,6 @@ REFERENCES = {
     **dict.fromkeys(("Q_M", "Q_M@liu"), Reference("pywt.dwt2", q_m)),
     "saturation": Reference("numpy.std", lambda f, a, b: np.std(f, axis=-1).mean()),
     "hue_error": Reference("numpy", hue_error),
+    "warm_contrast": Reference("scipy.ndimage.binary_dilation", warm_contrast),
+    "texture": Reference("scipy.ndimage.sobel", texture),
 }
