@@ -31,6 +31,7 @@ Examples:
   fusionlab evaluate set/ --fused Theirs=results/ --fused CBF=old/fused_{}_cbf.png
   fusionlab evaluate set/ --method densefuse/l1norm --fused Theirs=results/ --against Theirs
   fusionlab evaluate set/ --method mertens --color luma --metrics MS_SSIM,saturation,hue_error
+  fusionlab evaluate focus/ --method densefuse/l1norm --truth focus/truth
   fusionlab evaluate set/ --preset paper -o table2/ --resume
 \b
 Exit codes: 0 success, 1 some images have no score, 2 nothing could be done, 130 stopped by
@@ -84,6 +85,13 @@ Ctrl-C.
     metavar="MODE",
     help="How color images are fused, as for 'fuse': gray, luma, per-channel or auto. Metrics "
     "score the luminance of the results, except those that take color, such as 'saturation'.",
+)
+@click.option(
+    "--truth",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of true images, one for each stem, named as for --fused: adds the columns "
+    "PSNR_truth and SSIM_truth, which compare the results with them.",
 )
 @click.option(
     "--against",

@@ -26,6 +26,7 @@ from fusionlab.evaluation.saved_images import SavedImages
 from fusionlab.evaluation.score_journal import check_output_folder
 from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.evaluation.scoring import ScoringRun, ScoringSettings
+from fusionlab.evaluation.truth import TruthFolder, truth_metrics
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.plugins.host import installed
@@ -49,6 +50,7 @@ def evaluate(
     range_policy: TablePolicy | None = None,
     scale: str | Scale | Sequence[str | Scale] | None = None,
     color: Color | Literal["auto"] = "gray",
+    truth: str | Path | None = None,
     baselines: bool = True,
     output: str | Path | None = None,
     resume: bool = False,
@@ -92,6 +94,10 @@ def evaluate(
         color: how color images are fused, as for a `Fusion`: by default their luminance, in gray.
             Metrics score the luminance of the results, except those that take color. Results in
             folders stay as they are.
+        truth: a folder with true images, what the results should be, one for each sample as for
+            folders of results. Adds the columns `PSNR_truth` (dB) and `SSIM_truth`: PSNR and SSIM
+            with the true image as the only source. A sample without a true image of its size has
+            no value there, and `Report.problems` says so.
         baselines: add the same strategy on pixels to every strategy on a learned backbone, and
             compare the two: the gain of the network.
         output: a folder for the files of `Report.write`, and for the scores as they come.
@@ -137,6 +143,9 @@ def evaluate(
     against = check_rows(rows, left_out, against, builder, stems)
     on_problem = on_problem or (lambda _: None)
     columns = choose_metrics(metrics, preset, plugins)
+    truth_folder = None if truth is None else TruthFolder.find(Path(truth), stems)
+    if truth_folder is not None:
+        columns += truth_metrics(plugins)
     folder = None if output is None else Path(output)
     if folder is not None:
         check_output_folder(folder, resume=resume, overwrite=overwrite)
@@ -155,7 +164,7 @@ def evaluate(
             columns,
             folder,
             resume=resume,
-            settings=ScoringSettings(scales, available_device(device)),
+            settings=ScoringSettings(scales, available_device(device), truth=truth_folder),
             jobs=jobs,
             images=images if save_images else None,
             progress=progress or (lambda *_: None),
@@ -176,6 +185,7 @@ def evaluate(
                 "scale": " ".join(map(str, scales)),
                 "color": LUMINANCE if color == "gray" else f"{color}, scored by {LUMINANCE}",
                 "scored": "the images as written, in gray levels 0..255",
+                **({} if truth_folder is None else {"truth": truth_folder.pattern}),
             },
             published=published.rows,
             published_labels=published_labels(published, labels, builder),

@@ -1,6 +1,7 @@
 """The columns of a table: metrics, found by name, each with the convention it is computed in.
 
 NAME[@CONVENTION]        Qabf, Qabf@paper, other-plugin:Qabf
+NAME_truth               compared with the true image instead of the sources, see `truth`
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Metric:
     convention: str = "default"
     ambiguous: bool = False
     """Whether another plugin offers a metric of the same name."""
+    of_truth: bool = False
+    """Whether it compares with the true image of a sample, in place of the sources."""
 
     @classmethod
     def find(cls, text: str, plugins: Plugins) -> Metric:
@@ -63,6 +66,7 @@ class Metric:
     def name(self) -> str:
         """The head of its column: `Qabf@paper`, with the plugin if several offer the name."""
         suffix = "" if self.convention == "default" else f"@{self.convention}"
+        suffix += "_truth" if self.of_truth else ""
         return f"{self.registration.qualified if self.ambiguous else self.ref.name}{suffix}"
 
     @property
@@ -81,6 +85,10 @@ class Metric:
                 "libraries": metric_libraries(),
             }
         )
+
+    def identity_for(self, truth: str) -> str:
+        """Return the identity, with the SHA-256 of the true image if values depend on it."""
+        return sha256_of_json([self.identity, truth]) if self.of_truth else self.identity
 
     def __call__(self, fused: Tensor, sources: Tensor) -> Tensor:
         """Score fused images `(N, H, W)` of sources `(k, N, H, W)`, gray levels in 0..255.

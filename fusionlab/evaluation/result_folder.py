@@ -34,6 +34,45 @@ def parse_result_folder(text: str) -> tuple[str, Path]:
     return label, Path(folder)
 
 
+def files_of_samples(
+    folder: Path, samples: Sequence[str], content: str
+) -> tuple[str, dict[str, list[Path]]]:
+    """Find the image files of samples by stem, whatever their suffix.
+
+    Args:
+        folder: the folder, or `DIR/before{}after` if file names hold more than the name of the
+            sample; if it ends in the suffix of an image, only such files count.
+        samples: names of the samples of the image set.
+        content: what errors call the files.
+
+    Returns:
+        The path of the files with `{}` for the name of the sample, and name of a sample -> its
+        files, of which there should be one.
+
+    Raises:
+        FusionlabError: the folder does not exist (code `no-folder`).
+    """
+    pattern = "{}"
+    if "{}" in folder.name:
+        folder, pattern = folder.parent, folder.name
+    suffix = next((suffix for suffix in SUFFIXES if pattern.lower().endswith(suffix)), "")
+    before, _, after = pattern[: len(pattern) - len(suffix)].partition("{}")
+    if not folder.is_dir():
+        raise FusionlabError(
+            f"{folder} is not a folder; expected one with {content}", code="no-folder", path=folder
+        )
+    images = images_by_stem(folder)
+    files = {
+        sample: [
+            file
+            for file in images.get(f"{before}{sample}{after}", [])
+            if not suffix or file.suffix.lower() == suffix
+        ]
+        for sample in samples
+    }
+    return str(folder / (pattern if suffix else f"{pattern}.*")), files
+
+
 @dataclass(frozen=True)
 class FolderMethod:
     """A folder with one fused image for each sample, made by any program.
@@ -65,35 +104,15 @@ class FolderMethod:
             FusionlabError: the folder does not exist (code `no-folder`) or has no result at all
                 (code `no-results`).
         """
-        pattern = "{}"
-        if "{}" in folder.name:
-            folder, pattern = folder.parent, folder.name
-        suffix = next((suffix for suffix in SUFFIXES if pattern.lower().endswith(suffix)), "")
-        before, _, after = pattern[: len(pattern) - len(suffix)].partition("{}")
-        if not folder.is_dir():
-            raise FusionlabError(
-                f"{folder} is not a folder; {label} needs one with its results",
-                code="no-folder",
-                path=folder,
-            )
-        images = images_by_stem(folder)
-        files = {
-            sample: [
-                file
-                for file in images.get(f"{before}{sample}{after}", [])
-                if not suffix or file.suffix.lower() == suffix
-            ]
-            for sample in samples
-        }
-        file_names = str(folder / (pattern if suffix else f"{pattern}.*"))
+        pattern, files = files_of_samples(folder, samples, f"the results of {label}")
         if not any(files.values()):
             raise FusionlabError(
                 f"{label} has no result for any image of the set; expected files named "
-                f"{file_names}, with {{}} for {samples[0]} and so on",
+                f"{pattern}, with {{}} for {samples[0]} and so on",
                 code="no-results",
                 path=folder,
             )
-        return cls(label, file_names, files)
+        return cls(label, pattern, files)
 
     def describe(self) -> dict[str, Any]:
         """Return the label and the pattern of the file names."""

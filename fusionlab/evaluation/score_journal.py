@@ -88,7 +88,7 @@ class ScoreJournal:
         if self._journal is None:
             return
         values = {
-            metric.name: [metric.identity, row.values[metric.name]]
+            metric.name: [metric.identity_for(row.truth), row.values[metric.name]]
             for metric in metrics
             if metric.name in row.values
         }
@@ -98,14 +98,17 @@ class ScoreJournal:
 
 
 def known_values(
-    known: KnownScores, key: str, sample: str, metrics: Sequence[Metric]
+    known: KnownScores, key: str, sample: str, metrics: Sequence[Metric], truth: str = ""
 ) -> dict[str, float]:
-    """Return the known values of these metrics for a method, given by its key, and a sample."""
+    """Return the known values of these metrics for a method, given by its key, and a sample.
+
+    Those of metrics that compare with a true image are known for an image of this SHA-256.
+    """
     values = known.get((key, sample), {})
     return {
         metric.name: values[metric.name][1]
         for metric in metrics
-        if metric.name in values and values[metric.name][0] == metric.identity
+        if metric.name in values and values[metric.name][0] == metric.identity_for(truth)
     }
 
 

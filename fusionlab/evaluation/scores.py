@@ -31,6 +31,8 @@ class ScoreRow:
     """A sentence that says why values are missing; empty if none are."""
     reused: bool = False
     """Whether they come from an earlier run."""
+    truth: str = ""
+    """SHA-256 of the true image that some values depend on; empty if there is none."""
 
 
 class Scores:

@@ -23,6 +23,7 @@ from fusionlab.evaluation.sample import Sample
 from fusionlab.evaluation.saved_images import SavedImages
 from fusionlab.evaluation.score_journal import KnownScores, ScoreJournal, known_values
 from fusionlab.evaluation.scores import ScoreRow
+from fusionlab.evaluation.truth import Truth, TruthFolder
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
 from fusionlab.imaging.scale import Scale, scales_for
 from fusionlab.runs.image_sets import ImageSetItem
@@ -40,11 +41,13 @@ class ScoringSettings:
         scale: which values of the sources are black and white for the metrics.
         device: where the metrics are computed.
         max_pixels: refuse sources that claim more; None: no limit.
+        truth: has the true images for the metrics that compare with them.
     """
 
     scale: Sequence[Scale] = (Scale(),)
     device: str | torch.device = "cpu"
     max_pixels: int | None = MAX_PIXELS
+    truth: TruthFolder | None = None
 
 
 def method_key(method: Method, settings: ScoringSettings) -> str:
@@ -66,8 +69,8 @@ def score_sample(
 ) -> Iterator[tuple[str, ScoreRow]]:
     """Score all methods on one sample, whose sources are read and encoded once.
 
-    A source that cannot be read, a result that cannot be made or read, and a metric that fails
-    raise nothing: the problem of the row says why values are missing.
+    A source or true image that cannot be read, a result that cannot be made or read, and a metric
+    that fails raise nothing: the problem of the row says why values are missing.
 
     Args:
         item: the files of the sample.
@@ -93,6 +96,10 @@ def score_sample(
         problem = item.problem or f"{item.stem}: {error}"
         yield from (("", ScoreRow(item.stem, method.label, {}, problem)) for _, method in methods)
         return
+    truth = Truth()
+    if settings.truth is not None:
+        truth = settings.truth.load(sample, settings.device, settings.max_pixels)
+    metrics = [metric for metric in metrics if truth.images is not None or not metric.of_truth]
     feature_cache = FeatureCache(FEATURE_CACHE_BYTES)
     for method_hash, method in methods:
         if stopping():
@@ -103,19 +110,20 @@ def score_sample(
             key = sha256_of_json(
                 {"key": method_hash, "sources": sample.sha256, "file": fingerprint}
             )
-            values = known_values(known or {}, key, sample.name, metrics)
+            values = known_values(known or {}, key, sample.name, metrics, truth.sha256)
             missing = [metric for metric in metrics if metric.name not in values]
             saved = saved_images is None or saved_images.has(method.label, sample.name, key)
             if saved and not missing:
-                yield key, ScoreRow(sample.name, method.label, values, reused=True)
+                yield key, ScoreRow(sample.name, method.label, values, truth.problem, reused=True)
                 continue
             image = method.image(sample, feature_cache)
             if saved_images is not None and not saved:
                 saved_images.save(method.label, sample.name, key, image)
             name = f"the result of {method.label}"
             fused = MetricInput([image], [name], [FULL_SCALE], settings.device)
-            failures = _compute(missing, fused, sources, values, stopping)
-            row = ScoreRow(sample.name, method.label, values, "; ".join(failures))
+            failures = _compute(missing, fused, sources, truth.images, values, stopping)
+            problem = "; ".join([*failures, *filter(None, [truth.problem])])
+            row = ScoreRow(sample.name, method.label, values, problem, truth=truth.sha256)
         except FusionlabError as error:
             row = ScoreRow(sample.name, method.label, {}, f"{sample.name}, {method.label}: {error}")
         yield key, row
@@ -125,6 +133,7 @@ def _compute(
     metrics: Sequence[Metric],
     fused: MetricInput,
     sources: MetricInput,
+    truth: MetricInput | None,
     values: dict[str, float],
     stopping: Callable[[], bool],
 ) -> list[str]:
@@ -134,7 +143,9 @@ def _compute(
         if stopping():
             break
         try:
-            values[metric.name] = metric.value(fused, sources)
+            values[metric.name] = metric.value(
+                fused, truth if truth is not None and metric.of_truth else sources
+            )
         except FusionlabError as error:  # the metric of a plugin; a later run tries it again
             failures.append(str(error))
     return failures

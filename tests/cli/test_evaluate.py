@@ -38,6 +38,25 @@ def test_a_table_with_the_gain_of_a_learned_backbone(image_set):
     assert "Gain over the baseline" in result.stdout
 
 
+def test_results_are_compared_with_true_images_where_there_are_any(image_set):
+    (image_set / "truth").mkdir()
+    for number in range(5):
+        pixels = iio.imread(image_set / "a" / f"{number}.png")
+        iio.imwrite(image_set / "truth" / f"{number}.png", pixels)
+    result = run(
+        *("evaluate", "set", "--method", "identity/mean", "--metrics", "EN"),
+        *("--truth", image_set / "truth"),
+    )
+    assert result.exit_code == 1, result.output  # the sixth image has no truth
+    assert "EN ↑" in result.stdout
+    assert "PSNR_truth ↑" in result.stdout
+    assert "no score: 5 has no true image" in result.stderr
+    assert "PSNR_truth 5" in result.stdout  # images
+    nothing = run("evaluate", "set", "--method", "identity/mean", "--truth", image_set.parent)
+    assert nothing.exit_code == 2
+    assert "(--truth)" in nothing.stderr
+
+
 def test_the_files_are_written_and_a_second_run_is_refused(image_set):
     args = ["evaluate", "set", "--method", "identity/mean", "--metrics", "EN", "-o", "out"]
     assert run(*args).exit_code == 0

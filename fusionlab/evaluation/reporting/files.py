@@ -93,6 +93,7 @@ def _describe_metric(metric: Metric, images: int) -> dict[str, Any]:
         "summary": metric.ref.summary,
         "better": {1: "higher", -1: "lower", 0: "neither"}[metric.direction],
         "sources": metric.ref.sources,
+        "against": "the true image" if metric.of_truth else "the sources",
         "color": metric.ref.color,
         "reference": metric.ref.reference,
         "plugin": metric.registration.plugin,

@@ -1,0 +1,97 @@
+"""True images: what the result should be, where that is known, and the metrics against them.
+
+Truth exists where the sources were made from one image, as `benchmarks/focus_set.py` does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.gray_levels import FULL_SCALE, MetricInput
+from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.result_folder import files_of_samples
+from fusionlab.evaluation.sample import Sample
+from fusionlab.imaging.reading import MAX_PIXELS, read_image
+from fusionlab.plugins.registry import Plugins
+
+METRICS = ("fusionlab-imaging:PSNR", "fusionlab-imaging:SSIM")
+"""The metrics that also compare with the true image, as if it were the only source."""
+
+
+def truth_metrics(plugins: Plugins) -> list[Metric]:
+    """Return the columns that compare results with true images: `PSNR_truth`, `SSIM_truth`."""
+    return [replace(Metric.find(name, plugins), of_truth=True) for name in METRICS]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true image of one sample, or the reason why there is none."""
+
+    images: MetricInput | None = None
+    """One image; None where there is none."""
+    sha256: str = ""
+    """Of its file."""
+    problem: str = ""
+    """A sentence that begins with the name of the sample; empty if there is an image."""
+
+
+@dataclass(frozen=True)
+class TruthFolder:
+    """A folder with the true image of each sample.
+
+    Args:
+        pattern: path of the files, `{}` for the name of the sample, as errors show it.
+        files: name of a sample -> its files, of which there should be one.
+    """
+
+    pattern: str
+    files: Mapping[str, Sequence[Path]]
+
+    @classmethod
+    def find(cls, folder: Path, samples: Sequence[str]) -> TruthFolder:
+        """Find the true images of a folder, as `FolderMethod.find` finds results.
+
+        Raises:
+            FusionlabError: the folder does not exist (code `no-folder`), or has no image of any
+                sample (code `no-truth`).
+        """
+        pattern, files = files_of_samples(folder, samples, "the true images")
+        if not any(files.values()):
+            raise FusionlabError(
+                f"there is no true image for any sample of the set; expected files named {pattern}",
+                code="no-truth",
+                option="truth",
+                path=folder,
+            )
+        return cls(pattern, files)
+
+    def load(
+        self,
+        sample: Sample,
+        device: str | torch.device = "cpu",
+        max_pixels: int | None = MAX_PIXELS,
+    ) -> Truth:
+        """Read the true image of a sample; raises nothing, see `Truth.problem`."""
+        files = self.files.get(sample.name, ())
+        try:
+            if len(files) != 1:
+                names = ", ".join(file.name for file in files) or "none"
+                raise FusionlabError(f"expected one file {self.pattern}, found {names}")  # noqa: TRY301  # ends as other problems do
+            image = read_image(files[0], max_pixels)
+            pixels = np.asarray(image.pixels)
+            (height, width), (rows, columns) = pixels.shape[:2], sample.sources[0].shape[:2]
+            if (height, width) != (rows, columns):
+                raise FusionlabError(  # noqa: TRY301
+                    f"{image.name} has {width}x{height} pixels, the sources {columns}x{rows}"
+                )
+            images = MetricInput([pixels], [image.name], [FULL_SCALE], device)
+            _ = images.gray  # a depth without a white is a problem of the sample, too
+        except FusionlabError as error:
+            return Truth(problem=f"{sample.name} has no true image: {error}")
+        return Truth(images, image.sha256)
