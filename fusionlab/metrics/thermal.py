@@ -13,7 +13,7 @@ for every infrared image that shows the same order of temperatures.
 
 from __future__ import annotations
 
-from math import ceil, nan
+from math import nan
 
 import torch
 from torch import Tensor
@@ -22,12 +22,12 @@ from torch.nn.functional import pad
 from fusionlab.metrics.edges import edge_preservation
 from fusionlab.metrics.inputs import checked
 
-WARMEST = 0.01
-"""Share of the pixels that are warm objects."""
-WARM = 0.05
-"""Share of the pixels that are too warm to belong to their surroundings."""
-DISTANCE = 1 / 20
-"""How far the surroundings of warm objects reach, as a share of the smaller edge,"""
+WARMEST = 100
+"""One of so many pixels is a warm object,"""
+WARM = 20
+"""and one of so many is too warm to belong to the surroundings of warm objects."""
+DISTANCE = 20
+"""The surroundings reach as far as the smaller edge divided by this,"""
 MIN_DISTANCE = 3
 """but at least this many pixels."""
 
@@ -104,15 +104,20 @@ def texture(fused: Tensor, sources: Tensor, convention: str = "default") -> Tens
 # ------------------------------------------------------------------ which pixels count
 def _warmest(infrared: Tensor) -> Tensor:
     """Return whether a pixel `(H, W)` is a warm object."""
-    threshold = _value_of_rank(infrared, ceil(WARMEST * infrared.numel()))
+    threshold = _value_of_rank(infrared, _share(infrared, WARMEST))
     warmest, warmer = infrared >= threshold, infrared > threshold
-    too_many = warmest.sum() > WARM * infrared.numel()
+    too_many = WARM * warmest.sum() > infrared.numel()
     return warmer if too_many and warmer.any() else warmest
 
 
 def _cold(infrared: Tensor) -> Tensor:
     """Return whether a pixel `(H, W)` is among the coldest 95 %."""
-    return infrared <= _value_of_rank(infrared, ceil(WARM * infrared.numel()) + 1)
+    return infrared <= _value_of_rank(infrared, _share(infrared, WARM) + 1)
+
+
+def _share(image: Tensor, divisor: int) -> int:
+    """Return the number of pixels divided by `divisor`, rounded up."""
+    return -(-image.numel() // divisor)
 
 
 def _value_of_rank(image: Tensor, rank: int) -> Tensor:
@@ -123,7 +128,7 @@ def _value_of_rank(image: Tensor, rank: int) -> Tensor:
 def _surroundings(warmest: Tensor, candidates: Tensor) -> Tensor:
     """Return the candidates that are close to the warmest pixels, about as many as those."""
     smaller, larger = sorted(warmest.shape)
-    distance = max(int(smaller * DISTANCE + 0.5), MIN_DISTANCE)
+    distance = max(int(smaller / DISTANCE + 0.5), MIN_DISTANCE)
     while True:
         surroundings = candidates & _within(warmest, distance)
         if distance >= larger or surroundings.sum() >= warmest.sum():

@@ -576,10 +576,10 @@ def warmest(infrared: Array) -> tuple[Array, Array]:
     """Return the warmest 1 % and the coldest 95 %, by the ranks of their levels."""
     levels, counts = np.unique(infrared, return_counts=True)
     warmer = infrared.size - np.cumsum(counts)  # how many pixels are warmer than each level
-    first = levels[warmer < np.ceil(0.01 * infrared.size)].min()
+    first = levels[warmer < np.ceil(infrared.size / 100)].min()
     if (infrared >= first).mean() > 0.05 and first < levels[-1]:
         first = levels[levels > first].min()
-    return infrared >= first, infrared <= levels[warmer <= np.ceil(0.05 * infrared.size)].min()
+    return infrared >= first, infrared <= levels[warmer <= np.ceil(infrared.size / 20)].min()
 
 
 def warm_contrast(f: Array, a: Array, _: Array) -> float:

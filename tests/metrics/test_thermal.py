@@ -137,11 +137,11 @@ def test_the_selected_pixels_have_the_shares_of_their_definition(seed, height, w
     infrared = torch.from_numpy(rng.integers(0, levels, (height, width)))
     warmest, cold = _warmest(infrared), _cold(infrared)
     assert warmest.any()
-    assert cold.sum() >= infrared.numel() - math.ceil(0.05 * infrared.numel())
+    assert cold.sum() >= infrared.numel() - math.ceil(infrared.numel() / 20)
     assert infrared[warmest].min() >= infrared[~warmest].max() if (~warmest).any() else True
-    if warmest.sum() < math.ceil(0.01 * infrared.numel()):  # only where a tie is too large
+    if warmest.sum() < math.ceil(infrared.numel() / 100):  # only where a tie is too large
         tie = infrared == infrared[~warmest].max()
-        assert (warmest | tie).sum() > 0.05 * infrared.numel()
+        assert 20 * (warmest | tie).sum() > infrared.numel()
     if infrared.min() < infrared.max():
         assert warm_contrast(infrared.double()[None], pair(infrared.double())).item() > 0
 
