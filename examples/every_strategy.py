@@ -3,9 +3,9 @@
     python examples/every_strategy.py -o out/
     python examples/every_strategy.py path/to/set --rows 3 -o out/
 
-Prints and writes a table of means, all rows stretched (`minmax`) so that they compare, and draws
-a contact sheet: a row for each image, a column for each source and strategy. The images on the
-sheet follow the range policy `auto`, clipped if the strategy is convex; each column says which.
+Prints and writes a table of means, and draws a contact sheet: a row for each image, a column for
+each source and strategy. Both follow the range policy `auto`: results are clipped if the strategy
+is convex, and stretched (`minmax`) if not; each row and each column says which.
 """
 
 import argparse
@@ -74,9 +74,7 @@ def main() -> None:
         raise FusionlabError(items[0].problem)
     counts = [len(item.sources) for item in complete]
     strategies = fitting(min(counts), max(counts))
-    report = fusionlab.evaluate(
-        args.set, strategies, args.metrics, range_policy="minmax", baselines=False
-    )
+    report = fusionlab.evaluate(args.set, strategies, args.metrics, baselines=False)
     print(report)
     report.write(args.output)
 

@@ -5,7 +5,7 @@
 
 Prints the means, the gain (features minus pixels, image by image, with intervals and
 significance), and how often features win and lose; writes the tables. The pixels are those of the
-baseline backbone, which changes nothing. All rows are stretched (`minmax`), so that they compare.
+baseline backbone, which changes nothing, with the range policy of the row they are compared with.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> None:
     args = parser.parse_args()
 
     methods = [fusionlab.load_strategy(name) for name in args.strategies]
-    report = fusionlab.evaluate(args.set, methods, args.metrics, range_policy="minmax")
+    report = fusionlab.evaluate(args.set, methods, args.metrics)
     print(report, verdicts(report), sep="\n\n")
     report.write(args.output)
 

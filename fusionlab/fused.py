@@ -34,6 +34,9 @@ class Fused(Generic[Image]):
     is `full`."""
     colors: tuple[Color, ...]
     """The color mode of each of the N images."""
+    outside: Tensor
+    """The share of the decoded values of each image that the range policy had to bring into 0..255:
+    `(N,)` in 0..1, float64. Rounding errors do not count."""
     tile: int | None = None
     """Edge of the tiles, if memory did not suffice for those that were planned."""
 
@@ -84,6 +87,7 @@ def fuse_by_mode(
         joined((part.limits for part in parts), 1),
         joined((part.extremes for part in parts), 1),
         tuple(colors),
+        joined(part.outside for part in parts),
         min((part.tile for part in parts if part.tile), default=None),
     )
 

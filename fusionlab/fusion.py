@@ -32,7 +32,7 @@ from fusionlab.fused import Fused, fuse_by_mode
 from fusionlab.imaging.arrays import Image, Stack, color_modes
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.depth import Depth
-from fusionlab.imaging.range_policy import RangePolicy
+from fusionlab.imaging.range_policy import OutsideCount, RangePolicy
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.plugins.factory import (
     build_backbone,
@@ -267,19 +267,28 @@ class Fusion:
         """Fuse sources in one color mode; see `fuse` for the arguments."""
 
         def run(pipeline: Pipeline) -> Fused[Any]:
-            maps = []
+            maps, outside = [], OutsideCount()
 
             def decoded() -> Iterator[Tensor]:
                 for band in pipeline.bands(
                     stack, weights=weights, feature_cache=feature_cache, progress=progress
                 ):
                     maps.append(band.maps)
+                    outside.add(band.fused.unflatten(0, (-1, stack.group)).squeeze(2))
                     yield band.fused
 
             image = stack.image(decoded(), self.range_policy, depth)
             tile = pipeline.tile if pipeline.tile != self.tile else None
             weight_maps = stack.weight_maps(maps)
-            return Fused(image, weight_maps, stack.limits, stack.extremes, stack.colors, tile)
+            return Fused(
+                image,
+                weight_maps,
+                stack.limits,
+                stack.extremes,
+                stack.colors,
+                outside.share().cpu(),
+                tile,
+            )
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and stack.on_tensors):
             return self._run(run, stack.shape[0], weights=weights, gradients=stack.requires_grad)

@@ -70,7 +70,7 @@ def test_repr_of_instances_names_them():
 
 def shown(image):
     limits = torch.zeros(2, 1, 2)
-    png = Fused(image, [], limits, limits, ("luma",))._repr_png_()
+    png = Fused(image, [], limits, limits, ("luma",), torch.zeros(1))._repr_png_()
     return None if png is None else np.asarray(PIL.Image.open(io.BytesIO(png)))
 
 

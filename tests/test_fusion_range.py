@@ -1,8 +1,11 @@
-"""The range policies that depend on the method: `auto`, and `own`, which the method declares."""
+"""The range policies that depend on the method, `auto` and `own`, and what lies outside."""
 
+import numpy as np
 import pytest
+import torch
 
 from fusionlab import Fusion, FusionlabError
+from fusionlab.imaging.range_policy import OutsideCount
 from fusionlab_encoders.densefuse import DenseFuse
 from fusionlab_encoders.identity import Identity
 from fusionlab_strategies.addition import Addition
@@ -44,3 +47,27 @@ def test_an_unknown_range_policy_as_what_a_method_saves_with_is_refused(base, ro
     with pytest.raises(FusionlabError, match=f"the {role} Odd") as refused:
         Fusion(**parts)
     assert refused.value.code == "saves"
+
+
+@pytest.mark.parametrize("policy", ["clip", "minmax", None])
+def test_the_share_of_values_outside_the_range_is_counted_before_the_range_policy(policy):
+    bright = np.array([[100, 127, 128, 200]], dtype=np.uint8)
+    fused = Fusion(Identity(), Addition(), range_policy=policy).fuse([bright, bright])
+    assert fused.outside.tolist() == [0.5]  # 256 and 400
+
+
+def test_a_value_that_is_rounded_to_white_or_black_is_not_outside():
+    levels = torch.tensor([[[-0.6, -0.4, 255.4, 255.6]]])
+    count = OutsideCount()
+    count.add(levels[None] / 255)
+    assert count.share().tolist() == [0.5]
+
+
+def test_the_share_is_that_of_each_image_over_its_channels_and_tiles():
+    batch = torch.full((2, 3, 40, 50), 0.25)
+    batch[1, 0, :10] = 0.75
+    fused = Fusion(Identity(), Addition(), tile=16).fuse([batch, batch])
+    assert fused.outside.tolist() == pytest.approx([0, 10 / 40 / 3])
+    gray = batch[:, :1]
+    mixed = Fusion(Identity(), Addition(), color="gray").fuse([gray, batch])
+    assert mixed.outside.tolist() == [0, 0.25]  # 0.75 and a luminance of 0.4

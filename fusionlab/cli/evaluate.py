@@ -66,10 +66,10 @@ Ctrl-C.
 @click.option(
     "--range",
     "range_policy",
-    type=click.Choice(["clip", "minmax", "own", "auto"]),
-    help="How results become displayable, the same for all rows that are fused here; or 'own': for "
-    "each row as the program of its authors saves. 'auto' is refused, because it depends on the "
-    "laws of the strategy.  [default: minmax]",
+    type=click.Choice(["auto", "clip", "minmax", "own"]),
+    help="How results become displayable: for each row as 'fuse' does it (auto), the same for all "
+    "rows that are fused here, or for each row as the program of its authors saves ('own').  "
+    "[default: auto]",
 )
 @click.option(
     "--scale",

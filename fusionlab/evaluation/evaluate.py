@@ -86,8 +86,9 @@ def evaluate(
         preset: name of a preset, such as `"paper"`, that sets methods, metrics, parameters, scale
             and range policy, and adds its published rows; other arguments take precedence. Methods
             of the preset that are not installed are left out.
-        range_policy: how results become displayable, one for all rows: `"clip"` or `"minmax"`
-            (default); or `"own"`: for each row as the program of its authors saves, which its
+        range_policy: how results become displayable. `"auto"` (default): for each row as a `Fusion`
+            does it by default, so that the image that users get is scored; `"clip"` or `"minmax"`:
+            for all rows; `"own"`: for each row as the program of its authors saves, which its
             backbone or strategy declares. Where the rows differ, the table has a column for it.
         scale: which values of the sources are black and white, for the fusion and the metrics;
             None: `full`, or what the preset says.
@@ -120,7 +121,7 @@ def evaluate(
     """
     plugins = plugins or installed()
     settings = preset_settings(preset, plugins) if preset else {}
-    policy: Any = range_policy or settings.get("range_policy", "minmax")
+    policy: Any = range_policy or settings.get("range_policy", "auto")
     scales = parse_scales(scale or cast("Any", settings.get("scale", "full")))
     modes = ("auto", *get_args(Color))
     if color not in modes:
@@ -239,7 +240,11 @@ def _reported(
 def _describe_range(policy: str, rows: Sequence[Method]) -> str:
     """Return the range policy of the rows that are fused here."""
     has_files = any(isinstance(row, FolderMethod) for row in rows)
-    text = "own: as the program of the authors of each method saves" if policy == "own" else policy
+    explained = {
+        "auto": "auto: clip, or minmax where the strategy needs it",
+        "own": "own: as the program of the authors of each method saves",
+    }
+    text = explained.get(policy, policy)
     return f"{text}; files as they are" if has_files else text
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fusionlab.backbone import Backbone
@@ -17,7 +16,7 @@ from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.code_hash import module_sha256
 from fusionlab.evaluation.result_folder import FolderMethod, parse_result_folder
-from fusionlab.evaluation.sample import Sample
+from fusionlab.evaluation.sample import Result, Sample
 from fusionlab.fusion import Fusion
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.range_policy import RangePolicy
@@ -30,8 +29,8 @@ from fusionlab.runs.record import describe_method
 from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.strategy import LearnedStrategy, Strategy
 
-TablePolicy = RangePolicy | Literal["own"]
-"""The range policy of a table: one for all rows, or for each row what its method declares."""
+TablePolicy = RangePolicy | Literal["auto", "own"]
+"""The range policy of a table: one for all rows, or what `Fusion` chooses for each row."""
 
 MethodLike = str | Strategy | Fusion | Path
 """What `evaluate` takes for one row: a name, a strategy, a fusion, or a folder of results."""
@@ -61,8 +60,8 @@ class Method(Protocol):
     def fingerprint(self, sample: str) -> str:
         """Return what distinguishes two states of its result besides `describe`."""
 
-    def image(self, sample: Sample, feature_cache: FeatureCache) -> NDArray[Any]:
-        """Return the image `(H, W)` or `(H, W, 3)` as it is or would be written.
+    def result(self, sample: Sample, feature_cache: FeatureCache) -> Result:
+        """Return the image as it is or would be written.
 
         Raises:
             FusionlabError: it cannot be made or read.
@@ -116,12 +115,13 @@ class FusionMethod:
         """Return an empty text: settings and sources determine the result."""
         return ""
 
-    def image(self, sample: Sample, feature_cache: FeatureCache) -> NDArray[Any]:
+    def result(self, sample: Sample, feature_cache: FeatureCache) -> Result:
         """Fuse the sources in the color mode of the table, at the depth of the deepest."""
         with torch.no_grad():
-            return self.fusion.fuse(
+            fused = self.fusion.fuse(
                 list(sample.sources), names=sample.source_names, feature_cache=feature_cache
-            ).image
+            )
+        return Result(fused.image, float(fused.outside))
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,9 @@ class MethodBuilder:
     Args:
         plugins: the plugins that offer strategies and backbones.
         preset: replaces the defaults of the strategies' parameters.
-        range_policy: one for all rows, or `own`: the one that the method of each row declares. A
-            baseline has that of the row it is compared with.
+        range_policy: one for all rows; or for each row the one that `Fusion` chooses: `auto` what
+            suits the strategy, `own` what the method declares. A baseline has that of the row it is
+            compared with.
         scale: which values of the sources are black and white, as for a `Fusion`.
         color: which planes of color images are fused, as for a `Fusion`.
         device: where to compute.
@@ -140,12 +141,12 @@ class MethodBuilder:
             learned backbone. The difference is the gain of the network over the strategy alone.
 
     Raises:
-        FusionlabError: the range policy depends on the strategy (code `range-policy`).
+        FusionlabError: there is no such range policy (code `range-policy`).
     """
 
     plugins: Plugins
     preset: str | None = None
-    range_policy: TablePolicy = "minmax"
+    range_policy: TablePolicy = "auto"
     scale: Sequence[str | Scale] = ("full",)
     color: Color | Literal["auto"] = "gray"
     device: str | torch.device = "cpu"
@@ -154,10 +155,11 @@ class MethodBuilder:
     """By name: all rows share them, and with them the feature cache."""
 
     def __post_init__(self) -> None:
-        if self.range_policy not in ("own", *get_args(RangePolicy)):
+        policies = ("auto", *get_args(RangePolicy), "own")
+        if self.range_policy not in policies:
             raise FusionlabError(
-                "a table needs one range policy for all rows, clip or minmax, or what each method "
-                f"declares as its own; got {self.range_policy!r}",
+                f"the range policy of a table must be one of {', '.join(policies)}, got "
+                f"{self.range_policy!r}",
                 code="range-policy",
                 option="range_policy",
             )

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.sample import Sample
+from fusionlab.evaluation.sample import Result, Sample
 from fusionlab.imaging.reading import SUFFIXES, read_image
 from fusionlab.runs.image_sets import images_by_stem
 from fusionlab.storage.hashing import sha256_of_file
@@ -129,7 +128,7 @@ class FolderMethod:
         except OSError as error:
             raise FusionlabError(f"cannot read {error.filename}: {error.strerror}") from error
 
-    def image(self, sample: Sample, feature_cache: FeatureCache) -> NDArray[Any]:  # noqa: ARG002
+    def result(self, sample: Sample, feature_cache: FeatureCache) -> Result:  # noqa: ARG002
         """Read the result for a sample, gray or in color.
 
         Raises:
@@ -147,7 +146,7 @@ class FolderMethod:
                 code="size-mismatch",
                 path=path,
             )
-        return image
+        return Result(image)
 
     def _file(self, sample: str) -> Path:
         files = self.files[sample]

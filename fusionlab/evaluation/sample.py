@@ -1,10 +1,11 @@
-"""One sample of an image set: the sources of one fusion, as they were read."""
+"""One sample of an image set, the sources of one fusion, and the result of one method for it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import nan
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,15 @@ class Sample:
             tuple(image.name for image in images),
             tuple(image.sha256 for image in images),
         )
+
+
+class Result(NamedTuple):
+    """The image of one method for one sample."""
+
+    pixels: NDArray[Any]
+    """`(H, W)` or `(H, W, 3)`, as it is or would be written."""
+    outside: float = nan
+    """The share of its values that the range policy had to bring into 0..255; nan for files."""
 
 
 def check_same_size(shapes: Sequence[Sequence[int]]) -> None:

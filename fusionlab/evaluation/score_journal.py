@@ -6,7 +6,9 @@ if its key belongs to the same method, settings, sources and versions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fusionlab.errors import FusionlabError
@@ -27,8 +29,19 @@ REPORT_FILES = (
 )
 """The files that are written next to the scores at the end."""
 
-KnownScores = dict[tuple[str, str], dict[str, tuple[str, float]]]
-"""(key, sample) -> name of a metric -> its identity and value."""
+
+@dataclass
+class KnownRow:
+    """What a journal holds of a method and a sample."""
+
+    values: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Name of a metric -> its identity and value."""
+    outside: float = math.nan
+    """See `ScoreRow`."""
+
+
+KnownScores = dict[tuple[str, str], KnownRow]
+"""(key, sample) -> what is known of them."""
 
 
 def check_output_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -93,22 +106,25 @@ class ScoreJournal:
             if metric.name in row.values
         }
         self._journal.append(
-            {"key": key, "image": row.sample, "method": row.method, "values": values}
+            {
+                "key": key,
+                "image": row.sample,
+                "method": row.method,
+                "outside": row.outside,
+                "values": values,
+            }
         )
 
 
-def known_values(
-    known: KnownScores, key: str, sample: str, metrics: Sequence[Metric], truth: str = ""
-) -> dict[str, float]:
-    """Return the known values of these metrics for a method, given by its key, and a sample.
+def known_values(row: KnownRow, metrics: Sequence[Metric], truth: str = "") -> dict[str, float]:
+    """Return the values of a row that these metrics would have again.
 
     Those of metrics that compare with a true image are known for an image of this SHA-256.
     """
-    values = known.get((key, sample), {})
     return {
-        metric.name: values[metric.name][1]
+        metric.name: row.values[metric.name][1]
         for metric in metrics
-        if metric.name in values and values[metric.name][0] == metric.identity_for(truth)
+        if metric.name in row.values and row.values[metric.name][0] == metric.identity_for(truth)
     }
 
 
@@ -117,9 +133,16 @@ def _known(journal: Journal) -> KnownScores:
     known: KnownScores = {}
     for line in journal.read():
         match line:
-            case {"key": str(key), "image": str(sample), "values": dict(values)}:
+            case {
+                "key": str(key),
+                "image": str(sample),
+                "outside": int() | float() as outside,
+                "values": dict(values),
+            }:
+                row = known.setdefault((key, sample), KnownRow())
+                row.outside = float(outside)
                 for name, value in values.items():
                     match value:
                         case [str(identity), int() | float() as number]:
-                            known.setdefault((key, sample), {})[name] = identity, float(number)
+                            row.values[name] = identity, float(number)
     return known

@@ -33,6 +33,9 @@ class ScoreRow:
     """Whether they come from an earlier run."""
     truth: str = ""
     """SHA-256 of the true image that some values depend on; empty if there is none."""
+    outside: float = math.nan
+    """The share of the values of the fused image that the range policy had to bring into 0..255;
+    nan for files, and where there is no image."""
 
 
 class Scores:
@@ -56,9 +59,12 @@ class Scores:
         self.values = np.full((len(methods), len(samples), len(metrics)), np.nan)
         method_index = {label: number for number, label in enumerate(self.methods)}
         sample_index = {name: number for number, name in enumerate(self.samples)}
+        self._outside = np.full((len(methods), len(samples)), np.nan)
         for row in rows:
             values = [row.values.get(metric.name, np.nan) for metric in metrics]
-            self.values[method_index[row.method], sample_index[row.sample]] = values
+            place = method_index[row.method], sample_index[row.sample]
+            self.values[place] = values
+            self._outside[place] = row.outside
 
     @cached_property
     def scored(self) -> NDArray[np.bool_]:
@@ -103,6 +109,15 @@ class Scores:
                 values.std(axis=1, ddof=1) if values.shape[1] > 1 else np.full(len(values), np.nan)
             )
         )
+
+    @cached_property
+    def outside(self) -> list[float]:
+        """The share of values outside 0..255 before the range policy, mean over the images.
+
+        One for each method, in percent; nan for files.
+        """
+        shares = [row[np.isfinite(row)] for row in self._outside]
+        return [100 * float(row.mean()) if row.size else math.nan for row in shares]
 
     def ranks(self) -> NDArray[np.float64]:
         """Return the mean ranks, `(methods, metrics)`: 1 is the best, ties share their ranks.

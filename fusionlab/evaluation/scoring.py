@@ -21,7 +21,7 @@ from fusionlab.evaluation.methods import Method
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.sample import Sample
 from fusionlab.evaluation.saved_images import SavedImages
-from fusionlab.evaluation.score_journal import KnownScores, ScoreJournal, known_values
+from fusionlab.evaluation.score_journal import KnownRow, KnownScores, ScoreJournal, known_values
 from fusionlab.evaluation.scores import ScoreRow
 from fusionlab.evaluation.truth import Truth, TruthFolder
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
@@ -110,20 +110,32 @@ def score_sample(
             key = sha256_of_json(
                 {"key": method_hash, "sources": sample.sha256, "file": fingerprint}
             )
-            values = known_values(known or {}, key, sample.name, metrics, truth.sha256)
+            known_row = (known or {}).get((key, sample.name), KnownRow())
+            values = known_values(known_row, metrics, truth.sha256)
             missing = [metric for metric in metrics if metric.name not in values]
             saved = saved_images is None or saved_images.has(method.label, sample.name, key)
             if saved and not missing:
-                yield key, ScoreRow(sample.name, method.label, values, truth.problem, reused=True)
+                outside = known_row.outside
+                row = ScoreRow(
+                    sample.name, method.label, values, truth.problem, reused=True, outside=outside
+                )
+                yield key, row
                 continue
-            image = method.image(sample, feature_cache)
+            image, outside = method.result(sample, feature_cache)
             if saved_images is not None and not saved:
                 saved_images.save(method.label, sample.name, key, image)
             name = f"the result of {method.label}"
             fused = MetricInput([image], [name], [FULL_SCALE], settings.device)
             failures = _compute(missing, fused, sources, truth.images, values, stopping)
             problem = "; ".join([*failures, *filter(None, [truth.problem])])
-            row = ScoreRow(sample.name, method.label, values, problem, truth=truth.sha256)
+            row = ScoreRow(
+                sample.name,
+                method.label,
+                values,
+                problem,
+                truth=truth.sha256,
+                outside=outside,
+            )
         except FusionlabError as error:
             row = ScoreRow(sample.name, method.label, {}, f"{sample.name}, {method.label}: {error}")
         yield key, row

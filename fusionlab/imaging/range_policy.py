@@ -51,6 +51,30 @@ class RunningMinMax:
         return torch.where(flat, black, low), torch.where(flat, white, high)
 
 
+class OutsideCount:
+    """The share of the pixels of each image that lie outside 0..255, over all bands and channels.
+
+    Values that are rounded to black or white do not count: those from -0.5 to 255.5 gray levels.
+    """
+
+    def __init__(self) -> None:
+        self._outside: Tensor | None = None
+        self._pixels = 0
+
+    def add(self, images: Tensor) -> None:
+        """Include a band of decoded images `(N, C, h, W)`, nominally in 0..1."""
+        images = images.detach()
+        beyond = (images < -0.5 / GRAY_LEVELS) | (images >= 1 + 0.5 / GRAY_LEVELS)
+        outside = beyond.sum(dim=(1, 2, 3))
+        self._outside = outside if self._outside is None else self._outside + outside
+        self._pixels += images[0].numel()
+
+    def share(self) -> Tensor:
+        """Return the share of each image, `(N,)` in 0..1, float64."""
+        assert self._outside is not None  # an image has at least one band
+        return self._outside.double() / self._pixels
+
+
 def map_to_range(images: Tensor, white: float, minmax: RunningMinMax | None = None) -> Tensor:
     """Map decoded images to the displayable range 0..white.
 

@@ -258,6 +258,7 @@ def _of_batch(fused: Fused[torch.Tensor], number: int) -> Fused[NDArray[Any]]:
         fused.limits[:, this_image],
         fused.extremes[:, this_image],
         fused.colors[this_image],
+        fused.outside[this_image],
         fused.tile,
     )
 

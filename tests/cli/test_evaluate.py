@@ -33,7 +33,7 @@ def test_a_table_with_the_gain_of_a_learned_backbone(image_set):
     assert "densefuse@1e2/mean" in result.stdout
     assert "identity/mean" in result.stdout
     assert "EN ↑" in result.stdout
-    assert "range   minmax" in result.stdout
+    assert "range   auto: clip, or minmax where the strategy needs it" in result.stdout
     assert "luminance 0.299 R + 0.587 G + 0.114 B" in result.stdout
     assert "Gain over the baseline" in result.stdout
 
@@ -102,6 +102,20 @@ def test_results_of_other_programs_are_scored_beside_ours(image_set):
     assert "+0.0000" in result.stdout  # the same images, so no difference
 
 
+def test_without_options_the_scored_image_is_the_one_that_fuse_writes(image_set):
+    method = ("--backbone", "densefuse@1e2", "--strategy")
+    for strategy in ("max", "addition"):
+        assert run("fuse", "set", *method, strategy, "-o", strategy).exit_code == 0
+    methods = ("--method", "densefuse@1e2/max", "--method", "densefuse@1e2/addition")
+    result = run("evaluate", "set", *methods, "--metrics", "EN", "-o", "out", "--save-images")
+    assert result.exit_code == 0, result.output
+    assert "outside %" in result.stdout
+    for strategy in ("max", "addition"):
+        for number in range(6):
+            scored = iio.imread(f"out/images/densefuse@1e2/{strategy}/{number}.png")
+            assert np.array_equal(scored, iio.imread(f"{strategy}/{number}.png"))
+
+
 def test_a_row_to_compare_with_may_be_spelled_with_default_values(image_set):
     result = run(
         *("evaluate", "set", "--metrics", "EN", "--against", "identity/l1norm,r=1"),
@@ -139,7 +153,6 @@ def test_a_preset_brings_methods_metrics_and_published_rows(image_set):
         (["set"], "nothing to evaluate"),
         (["set", "--method", "addition"], "needs a backbone"),
         (["set", "--method", "identity/nothing"], "there is no strategy 'nothing'"),
-        (["set", "--method", "identity/mean", "--range", "auto"], "(--range)"),
         (["set", "--method", "identity/mean", "--metrics", "Qbf"], "there is no metric 'Qbf'"),
         (["set", "--method", "identity/mean", "--against", "me"], "there is no row 'me'"),
         (["set", "--method", "identity/mean", "--resume"], "(--output)"),

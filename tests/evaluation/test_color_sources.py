@@ -85,13 +85,7 @@ def test_color_results_are_kept_and_their_luminance_is_scored(color_set, tmp_pat
     folder, output = color_set(np.uint8), tmp_path / "out"
     metrics = "SD,saturation,hue_error"
     report = fusionlab.evaluate(
-        folder,
-        "identity/mean",
-        metrics,
-        color=color,
-        range_policy="clip",
-        output=output,
-        save_images=True,
+        folder, "identity/mean", metrics, color=color, output=output, save_images=True
     )
     sources = [iio.imread(folder / letter / "one.png") for letter in "ab"]
     expected = fusionlab.Fusion("identity", "mean", color=color)(sources)

@@ -200,6 +200,36 @@ def test_the_table_shows_the_range_policies_of_the_rows_where_they_differ(image_
     assert "range" not in one_policy.tables[0].heads
 
 
+def test_a_row_says_how_many_values_lay_outside_the_range(image_set, tmp_path):
+    """The sum of two uniform images exceeds white at half of the pixels, their mean nowhere."""
+    results = tmp_path / "theirs"
+    results.mkdir()
+    iio.imwrite(results / "one.png", np.full((24, 30), 9, dtype=np.uint8))
+    output, shares = tmp_path / "out", []
+    methods = ["identity/mean", "identity/addition", {"Theirs": results}]
+    for stem in ("one", "two", "three"):
+        sources = [iio.imread(image_set / letter / f"{stem}.png").astype(int) for letter in "ab"]
+        shares.append((sum(sources) > 255).mean())
+    expected = 100 * np.mean(shares)
+    for resume in (False, True):
+        report = fusionlab.evaluate(image_set, methods, "brightness", output=output, resume=resume)
+        assert report.outside == pytest.approx(
+            {"identity/mean": 0, "identity/addition": expected, "Theirs": math.nan}, nan_ok=True
+        )
+        table = report.tables[0]
+        assert table.heads[:3] == ("method", "range", "outside %")
+        assert [row[2].text for row in table.rows] == ["0.00", f"{expected:.2f}", "-"]
+        assert any(note.startswith("outside %") for note in table.notes)
+    content = json.loads((output / "evaluation.json").read_text())["methods"]
+    assert content["identity/addition"]["outside_percent"] == pytest.approx(expected)
+    assert content["Theirs"]["outside_percent"] is None
+    lines = (output / "means.csv").read_text().splitlines()
+    assert lines[0].endswith(",rank,outside_percent")
+    assert lines[2].endswith(f",{expected:.10g}")
+    inside = fusionlab.evaluate(image_set, "identity/mean", "brightness").tables[0]
+    assert inside.heads[1] != "outside %"
+
+
 def test_a_report_can_be_pickled(image_set):
     report = fusionlab.evaluate(image_set, "densefuse@1e2/mean", "brightness")
     copy = pickle.loads(pickle.dumps(report))

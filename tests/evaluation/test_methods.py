@@ -55,10 +55,25 @@ def test_baselines_can_be_left_out():
     assert labels("densefuse@1e2/mean", baselines=False) == [("densefuse@1e2/mean", None)]
 
 
-def test_a_range_policy_that_depends_on_the_strategy_is_refused():
+def test_an_unknown_range_policy_is_refused():
     with pytest.raises(FusionlabError) as refused:
-        build("identity/mean", range_policy="auto")
+        build("identity/mean", range_policy="stretch")
     assert (refused.value.code, refused.value.option) == ("range-policy", "range_policy")
+
+
+def test_by_default_each_row_has_the_range_policy_of_a_fusion():
+    """A sum needs min-max normalization, all others are clipped: the image that users get."""
+    names = ["densefuse@1e2/addition", "densefuse@1e2/l1norm", "laplacian_pyramid"]
+    rows = build(names)
+    assert {row.label: row.range_policy for row in rows} == {
+        "densefuse@1e2/addition": "minmax",
+        "densefuse@1e2/l1norm": "clip",
+        "identity/laplacian_pyramid": "clip",
+        "identity/addition": "minmax",
+        "identity/l1norm": "clip",
+    }
+    for row in rows:
+        assert row.range_policy == Fusion("identity", row.fusion.strategy).range_policy
 
 
 def test_with_own_each_row_has_the_range_policy_that_its_method_declares():
@@ -97,7 +112,7 @@ def test_the_image_is_the_one_that_would_be_written(image_set):
     sums = sample.sources[0].astype(int) + sample.sources[1]
     low, high = sums.min(), sums.max()
     expected = np.floor(255 * (sums - low) / (high - low) + 0.5)
-    image = method.image(sample, FeatureCache())
+    image = method.result(sample, FeatureCache()).pixels
     assert image.dtype == np.uint8
     assert np.array_equal(image, expected)
 
@@ -108,11 +123,11 @@ def test_strategies_share_the_features_of_an_image(image_set, monkeypatch):
     methods = build(names, baselines=False)
     assert len({id(method.fusion.backbone) for method in methods}) == 1
     sample = read_sample(image_set)
-    separate = [method.image(sample, FeatureCache(0)) for method in methods]
+    separate = [method.result(sample, FeatureCache(0)).pixels for method in methods]
     calls, encode = [], Eager.encode
     monkeypatch.setattr(Eager, "encode", lambda *args: calls.append(1) or encode(*args))
     cache = FeatureCache()
-    shared = [method.image(sample, cache) for method in methods]
+    shared = [method.result(sample, cache).pixels for method in methods]
     assert len(calls) == 1
     assert all(np.array_equal(a, b) for a, b in zip(separate, shared, strict=True))
 
@@ -134,7 +149,7 @@ def test_a_strategy_that_is_in_no_package_has_a_row_under_its_own_name(image_set
         ("identity/First", None),
     ]
     sample = read_sample(image_set)
-    stretched = rows[1].image(sample, FeatureCache())
+    stretched = rows[1].result(sample, FeatureCache()).pixels
     assert np.argmax(stretched) == np.argmax(sample.sources[0])
 
 

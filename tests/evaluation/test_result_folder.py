@@ -47,16 +47,16 @@ def test_a_folder_of_results_is_paired_by_stem(image_set, results, pattern, leve
     sample = read_sample(image_set)
     if level is None:  # matches another sample only
         with pytest.raises(FusionlabError, match="found none"):
-            method.image(sample, FeatureCache())
+            method.result(sample, FeatureCache())
     else:
-        assert np.unique(method.image(sample, FeatureCache())).tolist() == [level]
+        assert np.unique(method.result(sample, FeatureCache()).pixels).tolist() == [level]
 
 
 def test_a_result_that_is_missing_or_ambiguous_is_named(image_set, results):
     method = FolderMethod.find("CBF", results, SAMPLES)
     for name, files in (("two", "none"), ("one", "one.bmp, one.png")):
         with pytest.raises(FusionlabError, match=f"for {name}, found {files}") as refused:
-            method.image(read_sample(image_set, name), FeatureCache())
+            method.result(read_sample(image_set, name), FeatureCache())
         assert refused.value.code == "not-one-result"
 
 
@@ -75,7 +75,7 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path):
 def test_a_result_of_another_size_is_refused(image_set, tmp_path):
     iio.imwrite(tmp_path / "one.png", np.zeros((30, 24), dtype=np.uint8))
     with pytest.raises(FusionlabError, match="has 24x30 pixels, its sources 30x24") as refused:
-        FolderMethod.find("x", tmp_path, SAMPLES).image(read_sample(image_set), FeatureCache())
+        FolderMethod.find("x", tmp_path, SAMPLES).result(read_sample(image_set), FeatureCache())
     assert refused.value.code == "size-mismatch"
 
 

@@ -50,6 +50,7 @@ def json_text(report: Report) -> str:
     """Return everything: settings, metrics, the value of every image, means, comparisons."""
     scores = report.scores
     means, deviations, ranks = scores.means(), scores.deviations(), scores.ranks()
+    outside = scores.outside
     names = [metric.name for metric in scores.metrics]
 
     def by_metric(values: Any) -> dict[str, float | None]:
@@ -66,6 +67,7 @@ def json_text(report: Report) -> str:
         "methods": {
             label: {
                 "made": report.descriptions[label],
+                "outside_percent": None if math.isnan(outside[i]) else outside[i],
                 "images": dict(zip(names, scores.method_counts[i].tolist(), strict=True)),
                 "mean": by_metric(means[i]),
                 "deviation": by_metric(deviations[i]),
@@ -103,7 +105,10 @@ def _describe_metric(metric: Metric, images: int) -> dict[str, Any]:
 
 
 def _means_csv(report: Report) -> str:
-    """Return a line for each method and metric: mean, deviation, rank, number of images."""
+    """Return a line for each method and metric: number of images, mean, deviation, rank.
+
+    The last column is that of the method: the share of values outside 0..255, in percent.
+    """
     scores = report.scores
     means, deviations, ranks = scores.means(), scores.deviations(), scores.ranks()
     rows = [
@@ -114,11 +119,13 @@ def _means_csv(report: Report) -> str:
             means[i, j],
             deviations[i, j],
             ranks[i, j],
+            scores.outside[i],
         )
         for i, method in enumerate(scores.methods)
         for j, metric in enumerate(scores.metrics)
     ]
-    return _csv(["method", "metric", "images", "mean", "deviation", "rank"], rows)
+    heads = ["method", "metric", "images", "mean", "deviation", "rank", "outside_percent"]
+    return _csv(heads, rows)
 
 
 def _comparisons_csv(report: Report) -> str:

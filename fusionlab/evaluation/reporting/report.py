@@ -110,6 +110,14 @@ class Report:
         }
 
     @property
+    def outside(self) -> dict[str, float]:
+        """Method -> share of the values outside 0..255 before its range policy, in percent.
+
+        The mean over the images; nan for files.
+        """
+        return dict(zip(self.scores.methods, self.scores.outside, strict=True))
+
+    @property
     def values(self) -> dict[str, dict[str, dict[str, float]]]:
         """Method -> name of the image -> metric -> value; nan where there is none."""
         values: list[list[list[float]]] = self.scores.values.tolist()  # noqa: PD011  # an array

@@ -18,6 +18,10 @@ MISSING = "-"
 LARGE = 100
 """Columns with values of this size have two decimals fewer."""
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
+OUTSIDE_NOTE = (
+    "outside %: the share of the fused values outside 0..255 before the range policy, mean over "
+    "the images."
+)
 Mark = Literal["", "best", "second"]
 
 
@@ -50,7 +54,8 @@ def means_table(
     """Return means and deviations, the best and second of each metric marked, and mean ranks.
 
     The last column is the mean of a method's ranks over the metrics that have a direction. Where
-    the range policies of the rows that were fused here differ, the second column shows them.
+    the range policies of the rows that were fused here differ, a column shows them. Where values
+    of a row lie outside 0..255 before its range policy, a column shows their share in percent.
 
     Args:
         scores: the values.
@@ -60,6 +65,8 @@ def means_table(
     """
     policies = range_policies or {}
     differ = len({policy for policy in policies.values() if policy}) > 1
+    overshoots = any(share > 0 for share in scores.outside)
+    facts = (*(["range"] if differ else []), *(["outside %"] if overshoots else []))
     means = scores.means()
     texts = format_columns(means, digits)
     deviations = format_columns(scores.deviations(), digits, decimals_of=means)
@@ -69,6 +76,7 @@ def means_table(
         (
             Cell(label),
             *([Cell(policies[label] or "as is")] if differ else []),
+            *([Cell(_percent(scores.outside[i]))] if overshoots else []),
             *(
                 Cell(text, "" if deviation == MISSING else f"±{deviation}", mark)
                 for text, deviation, mark in zip(texts[i], deviations[i], marks[i], strict=True)
@@ -79,9 +87,14 @@ def means_table(
     ]
     return Table(
         "Means over the images, ± their standard deviation",
-        ("method", *(["range"] if differ else []), *map(head, scores.metrics), "rank ↓"),
+        ("method", *facts, *map(head, scores.metrics), "rank ↓"),
         tuple(rows),
-        (_count_note(scores), *_incomplete_notes(scores), *notes),
+        (
+            _count_note(scores),
+            *([OUTSIDE_NOTE] if overshoots else []),
+            *_incomplete_notes(scores),
+            *notes,
+        ),
     )
 
 
@@ -120,6 +133,13 @@ def differences_table(
 def head(metric: Metric) -> str:
     """Return the head of a column: the name of the metric, and which direction is better."""
     return f"{metric.name}{ARROWS[metric.direction]}"
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent with two decimals; a smaller one is not shown as zero."""
+    if math.isnan(share):
+        return MISSING
+    return "<0.01" if 0 < share < 0.01 else f"{share:.2f}"
 
 
 def _mean_ranks(scores: Scores) -> list[float]:
