@@ -33,6 +33,12 @@ PACKAGES = {
 }
 """Strategy -> the distribution that offers it."""
 
+SIMPLE = ("identity/mean", "identity/max", "laplacian_pyramid")
+"""What anybody has without a network: a table shows at once where a method is worse.
+
+`mertens` belongs to them where sources differ in exposure or focus.
+"""
+
 PAPER = Preset(
     name="paper",
     summary="l1norm without the window of Eq. 6, as the authors' program had it",
@@ -44,7 +50,7 @@ IVIF = Preset(
     summary="infrared and visible: the methods that tables compare with, and their nine metrics",
     settings={"range_policy": "own", "color": "luma"},
     methods=(
-        "laplacian_pyramid",
+        *SIMPLE,
         *INFRARED_CLASSICS,
         "cnn",
         "deepfuse/addition",
@@ -63,6 +69,8 @@ FOCUS = Preset(
     summary="focus stacks: the methods that keep the sharpest source",
     settings={"range_policy": "clip"},
     methods=(
+        *SIMPLE,
+        "mertens",
         "gff",
         "cnn",
         "cbf",
@@ -79,12 +87,12 @@ EXPOSURE = Preset(
     summary="exposure brackets: methods for any number of sources",
     settings={"range_policy": "clip"},
     methods=(
+        *SIMPLE,
         "mertens",
         "gff",
         "identity/entropy_global",
         "laplacian_pyramid,select=consistency",
         "tif",
-        "identity/mean",
     ),
     packages=PACKAGES,
     metrics=("MS_SSIM", "EN", "SD", "MI", "Qabf", "SSIM", "VIF", "Q_CB"),
@@ -95,10 +103,10 @@ MEDICAL = Preset(
     summary="CT, MRI and PET: clipped, because their black background must stay black",
     settings={"range_policy": "clip", "color": "luma"},
     methods=(
+        *SIMPLE,
         "densefuse/choose_max",
         "densefuse/unfusion",
         "densefuse/l1norm",
-        "laplacian_pyramid",
         "gff",
     ),
     packages=PACKAGES,
