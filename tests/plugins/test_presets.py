@@ -96,3 +96,11 @@ def test_an_unknown_preset_is_refused(find):
     with pytest.raises(FusionlabError) as refused:
         find("newspaper", installed())
     assert refused.value.code == "unknown-name"
+
+
+@pytest.mark.parametrize("name", ["ivif", "focus", "exposure", "medical"])
+def test_every_task_is_compared_with_what_needs_no_network(name):
+    methods = preset_methods(name, installed())
+    assert {"identity/mean", "identity/max", "laplacian_pyramid"} <= set(methods)
+    assert ("mertens" in methods) == (name in ("focus", "exposure"))
+    assert len(set(methods)) == len(methods)
