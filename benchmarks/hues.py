@@ -1,14 +1,11 @@
 """What a fusion of gray and color images does to the colors: hues turned over, and chroma kept.
 
-For every image of the sets, over the pixels of its color source with more than 2 gray levels of
-chroma:
+Means over the images of the sets of
 
-* `turned`: the share whose hue turns by more than 90 degrees, where the result has more than 2 gray
-  levels of chroma, too;
+* `turned`: the metric `hue_error`, the share of the colored pixels whose hue turns by more than 90
+  degrees;
 * `kept`: the chroma of the result along the hue of the source, divided by that of the source, both
-  summed over these pixels. A hue that turned over counts as negative.
-
-Both are means over the images. Hue is the angle of (Cb, Cr), BT.601 at full range.
+  summed over the pixels that are colored for that metric. A hue that turned over is negative.
 
     python benchmarks/hues.py path/to/set ... --method densefuse/l1norm
 """
@@ -23,15 +20,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fusionlab import Fusion
 from fusionlab.imaging.arrays import color_modes
 from fusionlab.imaging.color import chroma
 from fusionlab.imaging.reading import read_image
+from fusionlab.metrics.colors import COLORED, hue_error
 from fusionlab.runs.image_sets import find_image_set
-
-MIN_CHROMA = 2.0
-"""In gray levels."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "per-channel, separate weights": {"color": "per-channel", "shared_weights": False},
@@ -40,21 +36,22 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def chroma_of(image: NDArray[Any]) -> NDArray[np.float64]:
-    """Return Cb and Cr `(2, H, W)` of 8-bit RGB, in gray levels."""
-    planes = torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)[None]
-    pairs: NDArray[np.float64] = chroma(planes)[0].numpy()
-    return pairs
+def gray_levels(image: NDArray[Any]) -> Tensor:
+    """Return 8-bit gray or RGB as `(1, 3, H, W)`, float64 in 0..255."""
+    planes = torch.from_numpy(image.astype(np.float64))
+    return planes.expand(3, -1, -1)[None] if image.ndim == 2 else planes.permute(2, 0, 1)[None]
 
 
-def turned_and_kept(color: NDArray[Any], fused: NDArray[Any]) -> tuple[float, float]:
+def turned_and_kept(
+    sources: list[NDArray[Any]], color: NDArray[Any], fused: NDArray[Any]
+) -> tuple[float, float]:
     """Return the share of hues turned over, and the share of chroma kept."""
-    before, after = chroma_of(color), chroma_of(fused)
-    size = np.hypot(*before)
-    colored = size > MIN_CHROMA
-    along = (before * after).sum(0)[colored]
-    turned = (along < 0) & (np.hypot(*after)[colored] > MIN_CHROMA)
-    return float(turned.mean()), float((along / size[colored]).sum() / size[colored].sum())
+    turned = hue_error(gray_levels(fused), torch.stack([gray_levels(image) for image in sources]))
+    before, after = chroma(gray_levels(color)), chroma(gray_levels(fused))
+    size = before.norm(dim=1)
+    colored = size > COLORED
+    along = (before * after).sum(1)[colored] / size[colored]
+    return float(turned), float(along.sum() / size[colored].sum())
 
 
 def pairs_of(folder: Path) -> Iterator[list[NDArray[Any]]]:
@@ -79,11 +76,13 @@ def main() -> None:
             # the color source is the one whose channels differ
             color = max(sources, key=lambda image: np.ptp(image, -1).max() * (image.ndim == 3))
             for name, fusion in fusions.items():
-                rows[name].append(turned_and_kept(color, fusion(sources)))
-        print(f"{folder.name}, {len(rows['auto'])} images, {arguments.method}")
+                rows[name].append(turned_and_kept(sources, color, fusion(sources)))
+        counted = int(np.isfinite(rows["auto"]).all(1).sum())  # others have no colored pixel
+        print(f"{folder.name}, {counted} images, {arguments.method}")
         for name, values in rows.items():
-            turned, kept = np.mean(values, 0)
-            print(f"  {name:<30} turned {turned:7.2%}   kept {kept:7.1%}")
+            turned, kept = np.nanmean(values, 0)
+            most = np.nanmax(values, 0)[0]
+            print(f"  {name:<30} turned {turned:7.2%} (at most {most:.1%})   kept {kept:7.1%}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The law of hues: no gray source turns the color of another one over.
 
 Hue is the angle of (Cb, Cr). It counts where the chroma of the color source and of the result are
-both larger than 2 gray levels: rounding to 8 bits moves either by up to 0.7.
+both larger than 1 gray level: rounding to 8 bits moves that of the result by up to 0.71.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ from fusionlab.strategy import LearnedStrategy
 
 NAMES = [registration.ref.name for registration in load_plugins().strategies.registrations]
 EXAMPLES = Path(__file__).parents[1] / "examples" / "images" / "details"
-MIN_CHROMA = 2.0
+MIN_CHROMA = 1.0
 """In gray levels."""
 
 

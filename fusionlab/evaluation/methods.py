@@ -23,7 +23,7 @@ from fusionlab.imaging.range_policy import RangePolicy
 from fusionlab.imaging.scale import Scale
 from fusionlab.plugins.factory import build_backbone, build_strategy, default_backbone
 from fusionlab.plugins.method_names import method_id, split_method
-from fusionlab.plugins.presets import preset_parameters
+from fusionlab.plugins.presets import preset_parameters, preset_settings
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.record import describe_method
 from fusionlab.storage.hashing import sha256_of_parts
@@ -164,6 +164,12 @@ class MethodBuilder:
                 option="range_policy",
             )
 
+    @property
+    def _shared_weights(self) -> bool:
+        """Whether color channels share their weights: yes, unless the preset says otherwise."""
+        settings = preset_settings(self.preset, self.plugins) if self.preset else {}
+        return bool(settings.get("shared_weights", True))
+
     def build(
         self,
         methods: MethodLike | Mapping[str, MethodLike] | Sequence[Any],
@@ -203,6 +209,7 @@ class MethodBuilder:
                 "tile": method.tile,
                 "engine": method.engine,
                 "precision": method.precision,
+                "shared_weights": method.shared_weights,
             }
             if isinstance(strategy, LearnedStrategy):
                 overrides["networks"] = method.networks
@@ -220,7 +227,7 @@ class MethodBuilder:
             scale=self.scale,
             color=self.color,
             device=self.device,
-            **overrides,
+            **{"shared_weights": self._shared_weights, **overrides},
         )
 
     def _strategy(self, text: str) -> Strategy:
@@ -248,6 +255,7 @@ class MethodBuilder:
             range_policy=fusion.range_policy,
             scale=self.scale,
             color=self.color,
+            shared_weights=fusion.shared_weights,
             device=self.device,
         )
         return FusionMethod(

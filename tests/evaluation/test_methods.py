@@ -51,6 +51,16 @@ def test_a_preset_replaces_defaults_and_explicit_parameters_win():
     assert labels("identity/l1norm,r=3", preset="paper") == [("identity/l1norm,r=3", None)]
 
 
+def test_a_preset_may_keep_the_weights_of_the_color_channels_apart():
+    def shared(methods, **settings):
+        rows = build(methods, color="per-channel", **settings)
+        return [row.fusion.shared_weights for row in rows]
+
+    assert shared("densefuse@1e2/mean") == [True, True]  # with its baseline
+    assert shared("densefuse@1e2/mean", preset="paper") == [False, False]
+    assert shared(Fusion("densefuse@1e2", "mean", shared_weights=False)) == [False, False]
+
+
 def test_baselines_can_be_left_out():
     assert labels("densefuse@1e2/mean", baselines=False) == [("densefuse@1e2/mean", None)]
 
