@@ -85,13 +85,7 @@ def score_sample(
         (key, row) for each method, where the key identifies method, settings and images.
     """
     try:
-        if item.problem:
-            raise FusionlabError(item.problem)  # noqa: TRY301  # ends as other problems do
-        images = [read_image(path, settings.max_pixels) for path in item.sources]
-        sample = Sample.from_images(item.stem, images)
-        scales = scales_for(settings.scale, len(images))
-        sources = MetricInput(sample.sources, sample.source_names, scales, settings.device)
-        _ = sources.gray  # a source that has no gray levels costs the whole sample
+        sample, sources = _load(item, settings)
     except FusionlabError as error:
         problem = item.problem or f"{item.stem}: {error}"
         yield from (("", ScoreRow(item.stem, method.label, {}, problem)) for _, method in methods)
@@ -114,31 +108,37 @@ def score_sample(
             values = known_values(known_row, metrics, truth.sha256)
             missing = [metric for metric in metrics if metric.name not in values]
             saved = saved_images is None or saved_images.has(method.label, sample.name, key)
-            if saved and not missing:
-                outside = known_row.outside
-                row = ScoreRow(
-                    sample.name, method.label, values, truth.problem, reused=True, outside=outside
-                )
-                yield key, row
-                continue
-            image, outside = method.result(sample, feature_cache)
-            if saved_images is not None and not saved:
-                saved_images.save(method.label, sample.name, key, image)
-            name = f"the result of {method.label}"
-            fused = MetricInput([image], [name], [FULL_SCALE], settings.device)
-            failures = _compute(missing, fused, sources, truth.images, values, stopping)
-            problem = "; ".join([*failures, *filter(None, [truth.problem])])
+            reused, outside, problems = saved and not missing, known_row.outside, [truth.problem]
+            if not reused:
+                image, outside = method.result(sample, feature_cache)
+                if saved_images is not None and not saved:
+                    saved_images.save(method.label, sample.name, key, image)
+                name = f"the result of {method.label}"
+                fused = MetricInput([image], [name], [FULL_SCALE], settings.device)
+                problems += _compute(missing, fused, sources, truth.images, values, stopping)
+            problem = "; ".join(filter(None, problems))
             row = ScoreRow(
-                sample.name,
-                method.label,
-                values,
-                problem,
-                truth=truth.sha256,
-                outside=outside,
+                sample.name, method.label, values, problem, reused, truth.sha256, outside
             )
         except FusionlabError as error:
             row = ScoreRow(sample.name, method.label, {}, f"{sample.name}, {method.label}: {error}")
         yield key, row
+
+
+def _load(item: ImageSetItem, settings: ScoringSettings) -> tuple[Sample, MetricInput]:
+    """Read the sources of a sample, also as the metrics see them.
+
+    Raises:
+        FusionlabError: they cannot be read, do not fit together, or have no gray levels.
+    """
+    if item.problem:
+        raise FusionlabError(item.problem)
+    images = [read_image(path, settings.max_pixels) for path in item.sources]
+    sample = Sample.from_images(item.stem, images)
+    scales = scales_for(settings.scale, len(images))
+    sources = MetricInput(sample.sources, sample.source_names, scales, settings.device)
+    _ = sources.gray  # raises here, and not for each metric
+    return sample, sources
 
 
 def _compute(
