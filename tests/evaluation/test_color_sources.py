@@ -127,6 +127,32 @@ def test_an_unknown_color_mode_is_refused(image_set):
     assert "(--color)" in result.stderr
 
 
+@pytest.mark.usefixtures("only_what_ships")
+def test_a_preset_decides_whether_the_channels_share_their_weights(color_set, tmp_path):
+    folder, output = color_set(np.uint8), tmp_path / "out"
+    sources = [iio.imread(folder / letter / "one.png") for letter in "ab"]
+    for preset in (None, "paper"):
+        fusionlab.evaluate(
+            folder,
+            {"row": "identity/l1norm,r=0"},
+            "SD",
+            preset=preset,
+            color="per-channel",
+            range_policy="clip",
+            output=output,
+            overwrite=True,
+            save_images=True,
+        )
+        fusion = fusionlab.Fusion(
+            "identity",
+            "l1norm,r=0",
+            color="per-channel",
+            range_policy="clip",
+            shared_weights=preset is None,
+        )
+        assert np.array_equal(iio.imread(output / "images/row/one.png"), fusion(sources))
+
+
 COLOR_METRIC = """
     from fusionlab import MetricRef, hookimpl
 
