@@ -70,7 +70,13 @@ def main() -> None:
     def time(names: list[str], height: int, width: int) -> float:
         measures = [Metric.find(name, plugins) for name in names]
         pair = images(height, width, args.batch, args.device)
-        return seconds(lambda: [m(*pair) for m in measures], args.device, args.runs) / args.batch
+        in_color = tuple(gray.unsqueeze(-3).expand(*gray.shape[:-2], 3, -1, -1) for gray in pair)
+
+        def compute() -> None:
+            for measure in measures:
+                measure(*(in_color if measure.ref.color else pair))
+
+        return seconds(compute, args.device, args.runs) / args.batch
 
     where = f"{args.threads} threads" if args.device == "cpu" else torch.cuda.get_device_name()
     print(f"{where}, torch {torch.__version__}, batch {args.batch}; seconds per pair\n")
