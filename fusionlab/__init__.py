@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fusionlab.backbone import WHOLE, Backbone, Borders, Features, Level
     from fusionlab.checkpoint import Card
+    from fusionlab.detection import detect_task
     from fusionlab.engine.base import Engine
     from fusionlab.errors import FusionlabError
     from fusionlab.evaluation.comparisons import Comparison
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
         list_methods,
         list_metrics,
         list_strategies,
+        list_tasks,
         load_backbone,
         load_strategy,
     )
     from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.registry import Plugins
+    from fusionlab.plugins.tasks import Task
     from fusionlab.runs.image_sets import ImageSetItem, find_image_set
     from fusionlab.strategy import (
         ActivityStrategy,
@@ -79,10 +82,12 @@ _HOMES = {
     "Statistics": "strategy",
     "Strategy": "strategy",
     "StrategyRef": "plugins.offers",
+    "Task": "plugins.tasks",
     "WHOLE": "backbone",
     "WeightedStrategy": "strategy",
     "box_average": "ops",
     "contact_sheet": "evaluation.reporting.contact_sheet",
+    "detect_task": "detection",
     "evaluate": "evaluation.evaluate",
     "find_image_set": "runs.image_sets",
     "hookimpl": "hookspecs",
@@ -91,6 +96,7 @@ _HOMES = {
     "list_methods": "plugins.listing",
     "list_metrics": "plugins.listing",
     "list_strategies": "plugins.listing",
+    "list_tasks": "plugins.listing",
     "load_backbone": "plugins.listing",
     "load_plugins": "plugins.host",
     "load_strategy": "plugins.listing",
@@ -127,9 +133,11 @@ __all__ = [
     "Statistics",
     "Strategy",
     "StrategyRef",
+    "Task",
     "WeightedStrategy",
     "box_average",
     "contact_sheet",
+    "detect_task",
     "evaluate",
     "find_image_set",
     "hookimpl",
@@ -138,6 +146,7 @@ __all__ = [
     "list_methods",
     "list_metrics",
     "list_strategies",
+    "list_tasks",
     "load_backbone",
     "load_plugins",
     "load_strategy",

@@ -41,7 +41,7 @@ from fusionlab.plugins.factory import (
     default_backbone,
 )
 from fusionlab.plugins.host import installed
-from fusionlab.plugins.method_names import method_id
+from fusionlab.plugins.method_names import method_id, split_method
 from fusionlab.strategy import Law, LearnedStrategy, Strategy
 
 Result = TypeVar("Result")
@@ -97,6 +97,10 @@ class Fusion:
             (CUDA), `bf16` or `fp16`; see `fusionlab.engine.precision`.
         networks: of a learned strategy, one for each level of the backbone, used as they are;
             None loads those that its package offers.
+        task: the name of an installed task, such as `focus`, in place of the defaults: its method
+            (of which an explicit backbone replaces the backbone, and an explicit strategy all), and
+            its color mode and range policy where these are `auto`. `fusionlab.detect_task`
+            returns the name that suits the sources.
 
     Raises:
         FusionlabError: a name or a setting is unknown, the device is not available, or the strategy
@@ -117,8 +121,16 @@ class Fusion:
         engine: str | None = None,
         precision: Precision = "fp32",
         networks: nn.ModuleList | None = None,
+        task: str | None = None,
     ) -> None:
         check_settings(backbone, strategy, range_policy, color)
+        if task is not None:
+            defaults = installed().tasks.find(task).ref
+            range_policy = defaults.range_policy if range_policy == "auto" else range_policy
+            color = defaults.color if color == "auto" else color
+            if strategy is None:
+                default, strategy = split_method(defaults.method, installed())
+                backbone = default if backbone is None else backbone
         if not isinstance(strategy, Strategy):
             plugins = installed()
             strategy = build_strategy(strategy or plugins.default("strategy"), plugins)

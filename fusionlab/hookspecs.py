@@ -33,6 +33,7 @@ from pluggy import HookimplMarker, HookspecMarker
 if TYPE_CHECKING:
     from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
     from fusionlab.plugins.presets import Preset
+    from fusionlab.plugins.tasks import Task
 
 API = 1
 GROUP = f"fusionlab.v{API}"
@@ -56,6 +57,15 @@ def fusionlab_defaults() -> Mapping[str, str]:  # type: ignore[empty-body]
 @hookspec
 def fusionlab_presets() -> Iterable[Preset]:  # type: ignore[empty-body]
     """List the presets that this plugin contributes to."""
+
+
+@hookspec
+def fusionlab_tasks() -> Iterable[Task]:  # type: ignore[empty-body]
+    """List the tasks that this plugin knows a method for, such as focus stacks or exposures.
+
+    Called whenever tasks are listed or one is chosen: the function that recognizes a task is
+    imported only when it is needed.
+    """
 
 
 @hookspec

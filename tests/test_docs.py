@@ -19,7 +19,7 @@ import fusionlab
 from fusionlab import hookspecs
 from fusionlab.cli import main
 from fusionlab.parameters import params_of
-from fusionlab.plugins import offers, presets
+from fusionlab.plugins import offers, presets, tasks
 from fusionlab.plugins.host import installed
 
 ROOT = Path(__file__).parents[1]
@@ -118,10 +118,10 @@ def test_every_hook_has_a_heading_with_its_arguments(site):
 
 
 def test_everything_that_hooks_return_is_beside_them(site):
-    described = [*vars(offers).values(), *vars(presets).values()]
+    described = [*vars(offers).values(), *vars(presets).values(), *vars(tasks).values()]
     classes = [c for c in described if isinstance(c, type) and is_dataclass(c)]
     returned = [c for c in classes if not c.__name__.startswith("_")]
-    assert {fusionlab.StrategyRef, fusionlab.Preset} <= set(returned)
+    assert {fusionlab.StrategyRef, fusionlab.Preset, fusionlab.Task} <= set(returned)
     for cls in returned:
         assert f"{cls.__module__}.{cls.__name__}" in site["hooks.html"].places
 

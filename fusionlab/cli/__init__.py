@@ -15,7 +15,7 @@ from fusionlab.cli.curves import curves
 from fusionlab.cli.evaluate import evaluate
 from fusionlab.cli.explain import explain
 from fusionlab.cli.fuse import fuse
-from fusionlab.cli.listing import backbones, engines, plugins, presets, strategies
+from fusionlab.cli.listing import backbones, engines, plugins, presets, strategies, tasks
 from fusionlab.cli.metrics import metrics
 from fusionlab.cli.new_strategy import new_strategy
 from fusionlab.cli.score import score
@@ -58,6 +58,7 @@ for command in (
     backbones,
     engines,
     metrics,
+    tasks,
     presets,
     plugins,
     train,

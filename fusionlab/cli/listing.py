@@ -1,4 +1,4 @@
-"""`fusionlab strategies | backbones | engines | presets | plugins`: list what is installed."""
+"""`fusionlab strategies | backbones | engines | tasks | presets | plugins`: what is installed."""
 
 from __future__ import annotations
 
@@ -88,6 +88,35 @@ def engines(session: Session, *, as_json: bool) -> None:
                 _origin(registration.plugin, as_json=as_json),
             )
             for registration in session.plugins.engines.registrations
+        ),
+        as_json=as_json,
+    )
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def tasks(session: Session, *, as_json: bool) -> None:
+    r"""List the tasks that can be given to `fuse --task`, with their methods and the evidence.
+
+    \b
+    Example:
+      fusionlab tasks
+      fusionlab fuse --task focus near.png far.png
+    """
+    show_table(
+        ("name", "summary", "method", "color", "range", "plugin", "evidence"),
+        (
+            (
+                registration.ref.name,
+                registration.ref.summary,
+                registration.ref.method,
+                registration.ref.color,
+                registration.ref.range_policy,
+                _origin(registration.plugin, as_json=as_json),
+                registration.ref.evidence,
+            )
+            for registration in session.plugins.tasks.registrations
         ),
         as_json=as_json,
     )

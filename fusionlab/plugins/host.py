@@ -37,6 +37,7 @@ from fusionlab.plugins.registry import (
     Status,
     normalized_name,
 )
+from fusionlab.plugins.tasks import Task
 
 HOOK_ARGUMENTS: dict[str, dict[str, object]] = {}
 """Hook -> the arguments it is called with; no hook takes any so far."""
@@ -145,6 +146,7 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
     backbones = _new(plugins.backbones, call("fusionlab_backbones", BackboneRef), plugin)
     engines = _new(plugins.engines, call("fusionlab_engines", EngineRef), plugin)
     metrics = _new(plugins.metrics, call("fusionlab_metrics", MetricRef), plugin)
+    tasks = _new(plugins.tasks, call("fusionlab_tasks", Task), plugin)
     presets = call("fusionlab_presets", Preset)
     defaults: list[Mapping[str, str]] = call("fusionlab_defaults", Mapping)
     for key, value in (item for values in defaults for item in values.items()):
@@ -155,6 +157,7 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
     plugins.backbones.registrations += backbones
     plugins.engines.registrations += engines
     plugins.metrics.registrations += metrics
+    plugins.tasks.registrations += tasks
     plugins.presets += [(plugin, preset) for preset in presets]
     plugins.defaults += [(plugin, k, v) for values in defaults for k, v in values.items()]
 

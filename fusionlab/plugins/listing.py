@@ -79,6 +79,20 @@ def list_engines(pattern: str = "*") -> list[str]:
     return _matching(sorted(_names(installed().engines)), pattern)
 
 
+def list_tasks(pattern: str = "*") -> list[str]:
+    """Return the names of the installed tasks that match a pattern, sorted.
+
+        >>> fusionlab.list_tasks()
+        ['exposure', 'focus', 'infrared', 'medical']
+
+    `Fusion(task=...)` takes these names.
+
+    Args:
+        pattern: shell-style, with `*`, `?` and `[...]`; case matters.
+    """
+    return _matching(sorted(_names(installed().tasks)), pattern)
+
+
 def list_methods(pattern: str = "*") -> list[str]:
     """Return the names of the installed methods that match a pattern.
 

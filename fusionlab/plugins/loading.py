@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fusionlab.backbone import Backbone
     from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
     from fusionlab.plugins.registry import Registration
+    from fusionlab.plugins.tasks import Task
     from fusionlab.strategy import Strategy
 
 
@@ -48,7 +49,8 @@ def attribute_errors_to(
     registration: Registration[StrategyRef]
     | Registration[BackboneRef]
     | Registration[EngineRef]
-    | Registration[MetricRef],
+    | Registration[MetricRef]
+    | Registration[Task],
 ) -> Iterator[None]:
     """Re-raise whatever the code of a plugin raises as one sentence that names the plugin."""
     try:

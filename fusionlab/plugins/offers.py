@@ -37,8 +37,7 @@ class _Ref:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if not (isinstance(self.target, str) and re.fullmatch(r"[\w.]+:\w+", self.target)):
-            raise ValueError(f"a target is written 'package.module:Class', got {self.target!r}")
+        check_target(self.target)
         if not isinstance(self.summary, str):
             raise TypeError(
                 f"the summary of {self.name!r} must be a line of text, got {self.summary!r}"
@@ -113,7 +112,7 @@ class EngineRef(_Ref):
 
     def load(self) -> Any:
         """Import and return the class."""
-        return _attribute(self.target)
+        return load_attribute(self.target)
 
 
 class MetricFunction(Protocol):
@@ -183,19 +182,26 @@ class MetricRef(_Ref):
 
     def load(self) -> MetricFunction:
         """Import and return the function."""
-        function: MetricFunction = _attribute(self.target)
+        function: MetricFunction = load_attribute(self.target)
         if not callable(function):
             raise TypeError(f"{self.target} is not a function")
         return function
 
 
 def _load_class(target: str, base: type[T]) -> type[T]:
-    cls = _attribute(target)
+    cls = load_attribute(target)
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise TypeError(f"{target} is not a fusionlab.{base.__name__}")
     return cls
 
 
-def _attribute(target: str) -> Any:
+def check_target(target: str) -> None:
+    """Raise ValueError unless a target is written `package.module:name`."""
+    if not (isinstance(target, str) and re.fullmatch(r"[\w.]+:\w+", target)):
+        raise ValueError(f"a target is written 'package.module:Class', got {target!r}")
+
+
+def load_attribute(target: str) -> Any:
+    """Import and return the class or function of a target."""
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)

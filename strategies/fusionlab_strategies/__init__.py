@@ -6,8 +6,9 @@ like any other.
 
 from __future__ import annotations
 
-from fusionlab import Preset, StrategyRef, hookimpl
+from fusionlab import Preset, StrategyRef, Task, hookimpl
 from fusionlab_strategies.presets import PRESETS
+from fusionlab_strategies.tasks import TASKS
 
 
 @hookimpl
@@ -18,6 +19,11 @@ def fusionlab_defaults() -> dict[str, str]:
 @hookimpl
 def fusionlab_presets() -> list[Preset]:
     return PRESETS
+
+
+@hookimpl
+def fusionlab_tasks() -> list[Task]:
+    return TASKS
 
 
 @hookimpl

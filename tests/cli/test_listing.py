@@ -77,6 +77,17 @@ def test_engines_with_their_summaries():
     assert eager.endswith("[fusionlab-imaging]")
 
 
+def test_tasks_with_their_methods_and_the_evidence():
+    result = CliRunner().invoke(main, ["tasks", "--json"])
+    rows = {row["name"]: row for row in json.loads(result.stdout)}
+    assert {"infrared", "focus", "exposure", "medical"} <= rows.keys()
+    for registration in installed().tasks.registrations:
+        task = registration.ref
+        row = rows[task.name]
+        assert (row["method"], row["evidence"]) == (task.method, task.evidence)
+        assert (row["color"], row["range"]) == (task.color, task.range_policy)
+
+
 def test_presets_say_what_they_mean():
     text = "\n".join(lines("presets"))
     assert "range_policy=own" in text
@@ -110,7 +121,9 @@ def test_plugins_say_what_became_of_them(install):
     assert {words[2] for words in shipped} == {"ok"}
 
 
-@pytest.mark.parametrize("command", ["strategies", "backbones", "engines", "presets", "plugins"])
+@pytest.mark.parametrize(
+    "command", ["strategies", "backbones", "engines", "tasks", "presets", "plugins"]
+)
 def test_as_json_it_is_the_same_table(command):
     result = CliRunner().invoke(main, [command, "--json"])
     assert result.exit_code == 0
