@@ -30,8 +30,15 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1] / "tools"))  # for the table that the docs show
 
 from board_tasks import TRUTH, Task, read_tasks, with_candidates
-from board_verdicts import Difference, Verdict, check_conditions, differences_from_best, judge
-from table_of_board import heads_and_rows, verdict_lines
+from board_verdicts import (
+    Difference,
+    Verdict,
+    against_each,
+    check_conditions,
+    differences_from_best,
+    judge,
+)
+from table_of_board import heads_and_rows, images_text, verdict_lines
 from tabulate import tabulate
 
 import fusionlab
@@ -139,8 +146,10 @@ def entry_of(report: Report, scores: Scores, task: Task, name: str) -> dict[str,
     for label in task.candidates:
         if label in report.left_out:
             differences, verdict = [], Verdict([f"it is left out: {report.left_out[label]}"])
+            single: dict[str, dict[str, list[str]]] = {}
         else:
             differences = differences_from_best(scores, report.rows, label, trivial)
+            single = against_each(scores, report.rows, label, trivial)
             conditions = task.conditions_of(name)
             verdict = judge(differences) + check_conditions(label, means, conditions, directions)
         candidates[label] = {
@@ -148,6 +157,7 @@ def entry_of(report: Report, scores: Scores, task: Task, name: str) -> dict[str,
             "failures": verdict.failures,
             "gains": verdict.gains,
             "unchecked": verdict.unchecked,
+            "against": single,
             "metrics": {entry.metric: _difference_entry(entry) for entry in differences},
         }
     return {
@@ -183,7 +193,7 @@ def _digits(value: float) -> float | None:
 def show(task: str, name: str, entry: dict[str, Any]) -> None:
     """Print the table of a set and the verdicts."""
     heads, rows = heads_and_rows(entry)
-    print(f"\n{task}, {name}: {entry['images']} images, color {entry['color']}\n")
+    print(f"\n{task}, {name}: {images_text(entry)}, color {entry['color']}\n")
     print(
         tabulate(rows, heads, disable_numparse=True, colalign=["left", *["right"] * len(rows[0])])
     )
@@ -213,6 +223,8 @@ def chosen_tasks(board: Path, names: Sequence[str], methods: Sequence[str]) -> l
         candidates.setdefault(name, []).append(method)
     if unknown := [name for name in names if name not in tasks]:
         raise FusionlabError(f"there is no task {unknown[0]}; tasks: {', '.join(tasks)}")
+    if unused := [name for name in candidates if names and name not in names]:
+        raise FusionlabError(f"a method of {unused[0]} is given, but that task is not chosen")
     return [
         with_candidates(task, candidates.get(name, []))
         for name, task in tasks.items()

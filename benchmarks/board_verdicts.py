@@ -106,9 +106,31 @@ def judge(differences: Sequence[Difference]) -> Verdict:
     failures = [text for entry in differences if (text := _failure(entry, large=large))]
     gains = [entry.metric for entry in differences if _gains(entry, large=large)]
     if not gains:
-        how = "significantly better" if large else "better on all images but one"
-        failures.append(f"in no metric {how} than the best trivial rule")
+        failures.append(
+            "in no metric significantly better than the best trivial rule"
+            if large
+            else "in no metric better than the best trivial rule on all images but one"
+        )
     return Verdict(failures, gains)
+
+
+def against_each(
+    scores: Scores, rows: Sequence[ScoreRow], candidate: str, trivial: Sequence[str]
+) -> dict[str, dict[str, list[str]]]:
+    """Compare a candidate with each trivial rule alone, by the limits of the verdict.
+
+    Returns:
+        Trivial rule -> `better` and `worse`, names of metrics.
+    """
+    results = {}
+    for rule in trivial:
+        differences = differences_from_best(scores, rows, candidate, [rule])
+        large = is_large(differences)
+        results[rule] = {
+            "better": [entry.metric for entry in differences if _gains(entry, large=large)],
+            "worse": [entry.metric for entry in differences if _failure(entry, large=large)],
+        }
+    return results
 
 
 def is_large(differences: Sequence[Difference]) -> bool:

@@ -29,6 +29,10 @@ def entry():
                 "failures": [],
                 "gains": ["SD"],
                 "unchecked": [],
+                "against": {
+                    "identity/mean": {"better": ["SD"], "worse": []},
+                    "identity/max": {"better": [], "worse": []},
+                },
                 "metrics": {"SD": {**metric, "gain_percent": 5.0, "p": None, "significant": False}},
             },
             "yours": {
@@ -36,6 +40,7 @@ def entry():
                 "failures": ["SD: too low"],
                 "gains": [],
                 "unchecked": ["EN at least gff"],
+                "against": {"identity/max": {"better": ["EN", "AG"], "worse": ["SD"]}},
                 "metrics": {"SD": {**metric, "gain_percent": -5.0, "p": 0.01, "significant": True}},
             },
         },
@@ -73,12 +78,15 @@ def test_values_that_json_cannot_hold_are_shown_as_missing(entry):
     assert (gff, mine, yours) == ("-", "42.00 (-, 5/6)", "-")
 
 
-def test_the_verdicts_say_what_fails_and_what_was_not_checked(entry):
+def test_the_verdicts_name_what_fails_what_was_not_checked_and_each_rule(entry):
     assert table_of_board.verdict_lines(entry) == [
         "mine: pass, better in SD",
+        "  against identity/mean alone: better in SD",
+        "  against identity/max alone: within the limits",
         "yours: FAIL",
         "  fails: SD: too low",
         "  not checked: EN at least gff",
+        "  against identity/max alone: better in EN, AG; worse in SD",
     ]
 
 

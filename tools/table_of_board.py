@@ -43,7 +43,15 @@ def verdict_lines(entry: dict[str, Any]) -> list[str]:
         lines.append(f"{label}: {'pass' if result['passed'] else 'FAIL'}{gains}")
         lines += [f"  fails: {text}" for text in result["failures"]]
         lines += [f"  not checked: {text}" for text in result["unchecked"]]
+        for rule, metrics in result["against"].items():
+            parts = [f"{word} in {', '.join(names)}" for word, names in metrics.items() if names]
+            lines.append(f"  against {rule} alone: {'; '.join(parts) or 'within the limits'}")
     return lines
+
+
+def images_text(entry: dict[str, Any]) -> str:
+    """Return `24 images`, or `1 image`."""
+    return f"{entry['images']} image{'' if entry['images'] == 1 else 's'}"
 
 
 def _number(value: float | None) -> str:
@@ -66,7 +74,7 @@ def table(task: str, name: str, entry: dict[str, Any]) -> str:
     lines = [
         f"### {task.capitalize()}: {name}",
         "",
-        f"{entry['images']} images; fusionlab {entry['version']}; color mode {entry['color']}.",
+        f"{images_text(entry)}; fusionlab {entry['version']}; color mode {entry['color']}.",
         "",
         f"| {' | '.join(methods)} |",
         f"|---|{'---|' * (len(heads) - 1)}",

@@ -4,6 +4,7 @@ import importlib
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio.v3 as iio
 import numpy as np
@@ -188,6 +189,21 @@ def test_each_metric_has_its_own_best_rule_and_p_values_are_corrected(verdicts, 
     assert (sd.p, rmse.p) == pytest.approx((2 * 2 / 2**10,) * 2)
 
 
+def test_each_trivial_rule_is_compared_alone(verdicts, scored):
+    values = {
+        ("low", "SD"): [1, 2, 3.0],
+        ("high", "SD"): [3, 4, 5.0],
+        ("near", "SD"): [2.01, 3, 4.0],
+        ("mine", "SD"): [2, 3, 4.0],
+    }
+    results = verdicts.against_each(*scored(values), "mine", ["low", "high", "near"])
+    assert results == {
+        "low": {"better": ["SD"], "worse": []},
+        "high": {"better": [], "worse": ["SD"]},
+        "near": {"better": [], "worse": []},
+    }
+
+
 def test_ties_count_for_neither_and_small_sets_have_no_p_value(verdicts, scored):
     scores, rows = scored({("one", "SD"): [1, 2, 3.0], ("mine", "SD"): [1, 3, 3.0]})
     (entry,) = verdicts.differences_from_best(scores, rows, "mine", ["one"])
@@ -321,6 +337,15 @@ def test_a_board_passes_if_all_candidates_do(board):
     assert "identity/max FAILS" not in table
 
 
+def test_a_candidate_that_does_not_fit_the_set_fails(load, scored):
+    scores, rows = scored({("one", "SD"): [1, 2, 3.0]})
+    report = SimpleNamespace(rows=rows, left_out={"pair": "it needs 2 sources, the set has 3"})
+    task = load("board_tasks").Task("demo", ("set",), ("SD",), ("one",), ("pair",))
+    result = load("board").entry_of(report, scores, task, "set")["candidates"]["pair"]
+    assert not result["passed"]
+    assert result["failures"] == ["it is left out: it needs 2 sources, the set has 3"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
@@ -328,6 +353,7 @@ def test_a_board_passes_if_all_candidates_do(board):
         (["--only", "nothing"], "no task has a set nothing"),
         (["--only", "elsewhere"], "there is no folder elsewhere"),
         (["--method", "identity/max"], "expected TASK=METHOD"),
+        (["--method", "demo=max", "--task", "other"], "that task is not chosen"),
         (["--method", "demo=identity/nothing", "--only", "small"], "nothing"),
         (["--board", "missing.toml"], "cannot read the board"),
     ],
