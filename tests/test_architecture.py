@@ -65,6 +65,7 @@ def test_the_core_names_no_strategy_and_no_backbone_in_code():
         ["bench", "--engine", "eager", "--help"],
         ["fuse", "--help"],
         ["fuse", "--strategy", "l1norm", "--help"],
+        ["fuse", "--task", "focus", "--help"],
         ["train", "--help"],
         ["explain", "--help"],
         ["evaluate", "--help"],

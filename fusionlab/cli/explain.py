@@ -95,7 +95,9 @@ def _backbone(record: dict[str, Any]) -> str:
 
 def _facts(record: dict[str, Any]) -> dict[str, Any]:
     weights, result = record["weights"], record["result"]
+    task = record.get("task")
     return {
+        "task": task and task["name"] + (" (detected)" if task["detected"] else ""),
         "method": record["method"],
         "weights": f"SHA-256 {weights['sha256'][:16]}..." if weights else None,
         "range": record["range"],

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from fusionlab.cli.options import PRECISIONS, EngineName, OptionWithAliases, StrategyCommand
-from fusionlab.cli.output import json_option, on_terminal, show_facts, warn
+from fusionlab.cli.fuse_files import as_lines, fuse_files, settings_facts
+from fusionlab.cli.fuse_task import detect_in_folders, detect_in_sources, take_defaults
+from fusionlab.cli.options import (
+    PRECISIONS,
+    EngineName,
+    OptionWithAliases,
+    StrategyCommand,
+    TaskName,
+)
+from fusionlab.cli.output import json_option, show_facts
 from fusionlab.cli.session import (
     CommandError,
     Session,
     cli_errors,
     quiet_decoders,
 )
+from fusionlab.plugins.tasks import DETECT
 
 if TYPE_CHECKING:
-    from fusionlab.fusion import Fusion
-    from fusionlab.runs.file_fusion import FileFusion
+    from fusionlab.detection import Detection
+    from fusionlab.imaging.reading import LoadedImage
+    from fusionlab.runs.image_sets import ImageSetItem
     from fusionlab.strategy import Strategy
 
 EXAMPLES = """\b
 Examples:
-  fusionlab fuse infrared.png visible.png
+  fusionlab fuse infrared.png visible.png         detects the task from the sources
+  fusionlab fuse --task focus near.png far.png    see 'fusionlab tasks'
   fusionlab fuse --strategy l1norm --r 1 a.png b.png c.png -o fused.png
   fusionlab fuse --preset paper --strategy addition ir.png vis.png -o table2.png
   fusionlab fuse --strategy l1norm --help         the options of a strategy
@@ -53,6 +65,14 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
     type=click.Path(path_type=Path),
     help="Where to write the image: .png, .jpg, .bmp or .tif; or the folder for the images, if the "
     "sources are folders.  [default: fused.png, or fused/]",
+)
+@click.option(
+    "--task",
+    type=TaskName(),
+    metavar="NAME",
+    help="Kind of the sources, which decides the method, color and range that are not given: see "
+    "'fusionlab tasks'; 'auto' detects it.  [default: auto, unless there is a --strategy, "
+    "--backbone or --preset]",
 )
 @click.option(
     "--strategy",
@@ -185,7 +205,8 @@ def fuse(
     *,
     sources: tuple[Path, ...],
     output: Path | None,
-    strategy: Strategy,
+    task: str | None,
+    strategy: Strategy | None,
     backbone: str | None,
     preset: str | None,
     scale: tuple[str, ...],
@@ -218,9 +239,30 @@ def fuse(
     with cli_errors(), quiet_decoders():
         from fusionlab.fusion import Fusion
         from fusionlab.plugins.factory import build_backbone, default_backbone
-        from fusionlab.runs.file_fusion import FileFusion
+        from fusionlab.runs.destination import Destination
+        from fusionlab.runs.file_fusion import FileFusion, load_sources
+        from fusionlab.runs.image_sets import find_image_set
 
         plugins = session.plugins
+        items: list[ImageSetItem] = []
+        loaded: list[LoadedImage] | None = None
+        detected: Detection | None = None
+        if folders:
+            items = find_image_set(sources)
+        else:
+            destination = Destination.plan(
+                output or Path("fused.png"), sources, record=record, weights_folder=save_weights
+            )
+            destination.check(sources, overwrite=overwrite)
+        if task == DETECT or strategy is None:
+            load = partial(load_sources, resize=resize, max_pixels=max_pixels or None)
+            if folders:
+                detected = detect_in_folders(items, load, scale, plugins)
+            else:
+                loaded = load(sources)
+                detected = detect_in_sources(loaded, scale, plugins)
+            task = detected and detected.task
+            strategy, backbone, color, range_policy = take_defaults(ctx, task, plugins)
         fusion = Fusion(
             build_backbone(backbone or default_backbone(strategy, plugins), plugins),
             strategy,
@@ -241,14 +283,14 @@ def fuse(
             record=record,
             weights_folder=save_weights,
             max_pixels=max_pixels or None,
+            task=task,
+            detected=detected is not None,
         )
-        facts = _facts(fusion, session, preset)
-        if folders and not as_json:
-            facts = _as_lines(facts)
+        facts = settings_facts(fusion, session, preset, task, detected)
         if not folders:
-            facts |= _fuse_files(file_fusion, sources, output or Path("fused.png"), overwrite)
+            facts |= fuse_files(file_fusion, loaded or file_fusion.load(sources), destination)
             if not as_json:
-                facts = _as_lines(facts)
+                facts = as_lines(facts)
                 size = f"{facts.pop('width')}x{facts.pop('height')}"
                 facts |= {"sources": f"{len(sources)} of {size}", "warnings": None}
             show_facts(facts, as_json=as_json)
@@ -258,7 +300,7 @@ def fuse(
 
         folder = output_folder(output)
         run = FolderRun(file_fusion, folder, f".{suffix}", resume=resume, overwrite=overwrite)
-        counts = fuse_folders(run, sources, facts, as_json=as_json)
+        counts = fuse_folders(run, items, facts if as_json else as_lines(facts), as_json=as_json)
         done = counts["fused"] + counts["skipped"]
         ctx.exit(0 if not counts["failed"] else 1 if done else 2)
 
@@ -282,57 +324,3 @@ def _check_options(ctx: click.Context, *, folders: bool, resume: bool) -> None:
         raise CommandError("--resume is for folders; give folders as sources, or omit it")
     if ctx.get_parameter_source("suffix") is ParameterSource.COMMANDLINE:
         raise CommandError("--format is for folders; a single image has the format of its -o name")
-
-
-def _facts(fusion: Fusion, session: Session, preset: str | None) -> dict[str, Any]:
-    """Return the settings to print."""
-    from fusionlab.plugins.method_names import method_id
-
-    return {
-        "method": method_id(fusion.backbone, fusion.strategy, session.plugins),
-        "preset": preset,
-        "range": fusion.range_policy,
-        "color": fusion.color,
-        "shared_weights": fusion.shared_weights,
-        "scale": " ".join(map(str, fusion.scale)),
-        "device": str(fusion.device),
-    }
-
-
-def _as_lines(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings as they are printed for people: one line says all about color."""
-    color, shared = facts["color"], facts["shared_weights"]
-    separate = ", separate weights" if color in ("auto", "per-channel") and not shared else ""
-    return {**facts, "color": f"{color}{separate}", "shared_weights": None}
-
-
-def _fuse_files(
-    file_fusion: FileFusion, paths: tuple[Path, ...], output: Path, overwrite: bool
-) -> dict[str, Any]:
-    """Fuse files to a file, and return the facts to print."""
-    from fusionlab.storage.atomic import atomic_write_all, make_folder
-
-    destination = file_fusion.plan(output, paths)
-    destination.check(paths, overwrite=overwrite)
-    sources = file_fusion.load(paths)
-    with on_terminal("fusing") as progress:
-        product = file_fusion.fuse(sources, destination, progress)
-    files = file_fusion.encode(product)
-    if file_fusion.weights_folder is not None:
-        make_folder(file_fusion.weights_folder)
-    with atomic_write_all(files):
-        pass
-    for note in product.notes:
-        warn(note)
-    height, width = product.fused.image.shape[:2]
-    return {
-        "color": product.fused.colors[0],
-        "depth": 8 * product.fused.image.dtype.itemsize,
-        "width": width,
-        "height": height,
-        "sources": [str(path) for path in paths],
-        "weights": [str(path) for path in destination.weight_maps],
-        "record": str(destination.record) if destination.record else None,
-        "output": str(output),
-        "warnings": product.notes,
-    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from fusionlab.cli.session import CommandError, CommandInterrupted
 
 if TYPE_CHECKING:
     from fusionlab.runs.folder_run import FolderRun, ItemOutcome
+    from fusionlab.runs.image_sets import ImageSetItem
 
 
 def output_folder(output: Path | None) -> Path:
@@ -32,14 +34,11 @@ def output_folder(output: Path | None) -> Path:
 
 
 def fuse_folders(
-    run: FolderRun, folders: tuple[Path, ...], facts: dict[str, Any], *, as_json: bool
+    run: FolderRun, items: Sequence[ImageSetItem], facts: dict[str, Any], *, as_json: bool
 ) -> dict[str, int]:
     """Fuse an image set, print the outcome of each item, and return how many there are of each."""
     from time import perf_counter
 
-    from fusionlab.runs.image_sets import find_image_set
-
-    items = find_image_set(folders)
     if not as_json:
         show_facts(facts, as_json=False)
     started = perf_counter()

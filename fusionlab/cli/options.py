@@ -1,9 +1,9 @@
-"""Options that the chosen strategy adds to a command, and defaults that a preset sets."""
+"""Options that the chosen strategy adds to a command, and defaults that a preset or task sets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -11,31 +11,36 @@ from click.shell_completion import CompletionItem
 from fusionlab.cli.session import CommandError, Session, cli_errors
 from fusionlab.errors import FusionlabError
 from fusionlab.plugins.presets import preset_values
+from fusionlab.plugins.tasks import DETECT
 
 if TYPE_CHECKING:
     from fusionlab.parameters import Param
     from fusionlab.plugins.offers import StrategyRef
-    from fusionlab.plugins.registry import Plugins, Registration
+    from fusionlab.plugins.registry import Plugins, Registration, Registry
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """The names in `fusionlab.engine.precision`, which imports torch; a test compares them."""
 
 _CHOSEN = "fusionlab.chosen-strategy"
 _PRESETTABLE = {"backbone", "color", "range_policy", "scale", "shared_weights"}
-"""The options of a command that a preset may set, besides those of the strategy."""
+"""The options of a command that a preset or task may set, besides those of the strategy."""
 
 
-class EngineName(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on only
-    """The name of an engine that an installed plugin offers."""
+class _InstalledName(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on only
+    """A name that an installed plugin offers."""
 
-    name = "engine"
+    registry: ClassVar[str]
+    """The attribute of `Plugins`, and the command that lists the names."""
+    others: ClassVar[tuple[str, ...]] = ()
+    """Words that are accepted, too."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name, or fail with the most similar one."""
         try:
-            _session(ctx).plugins.engines.find(value)
+            if value not in self.others:
+                self._registry(ctx).find(value)
         except FusionlabError as error:
-            self.fail(f"{error} (see 'fusionlab engines')", param, ctx)
+            self.fail(f"{error} (see 'fusionlab {self.registry}')", param, ctx)
         return str(value)
 
     def shell_complete(
@@ -45,8 +50,24 @@ class EngineName(click.ParamType):  # type: ignore[type-arg]  # generic from cli
         incomplete: str,
     ) -> list[CompletionItem]:
         """Return the names that begin with `incomplete`."""
-        names = {engine.ref.name for engine in _session(ctx).plugins.engines.registrations}
+        names = {entry.ref.name for entry in self._registry(ctx).registrations} | {*self.others}
         return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+    def _registry(self, ctx: click.Context | None) -> Registry[Any]:
+        registry: Registry[Any] = getattr(_session(ctx).plugins, self.registry)
+        return registry
+
+
+class EngineName(_InstalledName):
+    """The name of an engine that an installed plugin offers."""
+
+    name, registry = "engine", "engines"
+
+
+class TaskName(_InstalledName):
+    """The name of a task that an installed plugin offers, or the word for its detection."""
+
+    name, registry, others = "task", "tasks", (DETECT,)
 
 
 def _session(ctx: click.Context | None) -> Session:
@@ -70,15 +91,20 @@ class StrategyCommand(click.Command):
     """A command whose `--strategy NAME`, or argument STRATEGY, adds the options of NAME.
 
     The command line is parsed twice. The first time, unknown options are ignored, to find the
-    strategy and the preset. The second time, the options of the strategy are added, with the
-    values of the preset as defaults. The callback receives the strategy, built, as `strategy`.
+    strategy, and the preset or task. The second time, the options of the strategy are added, with
+    the values of the preset or task as defaults. The callback receives the strategy, built, as
+    `strategy`; or None if the command has an option `--task`, and the task is to be detected.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line and build the strategy."""
         registration = self._peek(ctx, list(args))
-        if registration is None:  # --help works without any plugin installed
-            return super().parse_args(ctx, args)
+        if registration is None:  # the task is detected; or --help without any plugin installed
+            try:
+                return super().parse_args(ctx, args)
+            except click.NoSuchOption as error:
+                text = f"{error.format_message()} Options of a strategy need --strategy or --task."
+                raise click.UsageError(text, ctx) from error
         from fusionlab.parameters import params_of
         from fusionlab.plugins.loading import attribute_errors_to, strategy_class
 
@@ -122,7 +148,10 @@ class StrategyCommand(click.Command):
                 formatter.write_text("none")
 
     def _peek(self, ctx: click.Context, args: list[str]) -> Registration[StrategyRef] | None:
-        """Return the chosen strategy, and set the values of the chosen preset as defaults."""
+        """Return the chosen strategy, and set the values of the preset or task as defaults.
+
+        None if the task is to be detected from the sources, which have not been read yet.
+        """
         parser = self.make_parser(ctx)
         parser.ignore_unknown_options = True
         asking_help = any(arg in ctx.help_option_names for arg in args)
@@ -133,17 +162,30 @@ class StrategyCommand(click.Command):
                 raise
             parsed = {}
         plugins: Plugins = _session(ctx).plugins
-        name = self._chosen("strategy", ctx, parsed)
+        name, task, preset, backbone = (
+            self._chosen(option, ctx, parsed)
+            for option in ("strategy", "task", "preset", "backbone")
+        )
+        if task and preset:
+            raise CommandError("--task and --preset both set the defaults; give only one of them")
+        if not name and (task == DETECT or not (task or preset or backbone)):
+            can_detect = plugins.tasks.registrations and any(p.name == "task" for p in self.params)
+            if can_detect or task:
+                return None
+        values: dict[str, object] = {}
+        if task and task != DETECT:
+            with cli_errors():
+                name, values = _task_values(task, name, plugins)
         try:
             registration = plugins.strategies.find(name or plugins.default("strategy"))
         except FusionlabError as error:
             if asking_help and "strategy" not in parsed:
                 return None
             raise CommandError(f"{error} (see 'fusionlab strategies')") from error
-        if preset := self._chosen("preset", ctx, parsed):
+        if preset:
             with cli_errors():
                 values = preset_values(preset, registration, plugins)
-            ctx.default_map = {**(ctx.default_map or {}), **values}
+        ctx.default_map = {**(ctx.default_map or {}), **values}
         return registration
 
     def _chosen(self, name: str, ctx: click.Context, parsed: Mapping[str, Any]) -> str | None:
@@ -171,13 +213,34 @@ class StrategyCommand(click.Command):
             own_names |= names
 
     def _refuse_foreign_presets(self, ctx: click.Context, options: list[click.Option]) -> None:
-        """Refuse a preset that sets other options than those it may set."""
+        """Refuse a preset or task that sets other options than those it may set."""
         allowed = _PRESETTABLE | {option.name for option in options}
         if foreign := (ctx.default_map or {}).keys() - allowed:
             raise CommandError(
-                f"the preset sets {min(foreign)!r}, which is not an option it may set here; "
-                f"allowed: {', '.join(sorted(map(str, allowed)))}"
+                f"the preset or task sets {min(foreign)!r}, which is not an option it may set "
+                f"here; allowed: {', '.join(sorted(map(str, allowed)))}"
             )
+
+
+def _task_values(
+    task: str, strategy: str | None, plugins: Plugins
+) -> tuple[str, dict[str, object]]:
+    """Return the strategy of a task and its values: option or parameter -> value.
+
+    An explicit strategy replaces the whole method of the task.
+    """
+    from fusionlab.plugins.method_names import NameWithValues, split_method
+
+    try:
+        defaults = plugins.tasks.find(task).ref
+    except FusionlabError as error:
+        raise CommandError(f"{error} (see 'fusionlab tasks')") from error
+    values: dict[str, object] = {"color": defaults.color, "range_policy": defaults.range_policy}
+    if strategy:
+        return strategy, values
+    backbone, text = split_method(defaults.method, plugins)
+    parts = NameWithValues.parse(text)
+    return parts.name, {**values, "backbone": backbone, **parts.values}
 
 
 class _Text(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on only

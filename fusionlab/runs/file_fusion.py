@@ -58,6 +58,8 @@ class FileFusion:
         record: write how each image was made next to it, and into it if the format can store it.
         weights_folder: where to write the weight maps; None: nowhere.
         max_pixels: refuse sources that claim more pixels; None: no limit.
+        task: the task that the method was chosen for, for the record.
+        detected: whether the task was detected from sources.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class FileFusion:
         record: bool = False,
         weights_folder: Path | None = None,
         max_pixels: int | None = MAX_PIXELS,
+        task: str | None = None,
+        detected: bool = False,
     ) -> None:
         self.fusion = fusion
         self.plugins = plugins
@@ -78,11 +82,15 @@ class FileFusion:
         self.record = record
         self.weights_folder = weights_folder
         self.max_pixels = max_pixels
+        self.task = task
+        self.detected = detected
 
     @cached_property
     def settings(self) -> record.Record:
         """The part of a record that is the same for all sources."""
-        return {**record.describe_method(self.fusion, self.plugins), "resize": self.resize}
+        task = {"task": {"name": self.task, "detected": self.detected}} if self.task else {}
+        method = record.describe_method(self.fusion, self.plugins)
+        return {**method, **task, "resize": self.resize}
 
     def plan(self, output: Path, sources: Sequence[Path]) -> Destination:
         """Return the files that fusing `sources` to the image `output` writes.
@@ -100,8 +108,7 @@ class FileFusion:
         Raises:
             FusionlabError: a file cannot be read.
         """
-        images = notes.note_duplicates([read_image(path, self.max_pixels) for path in paths])
-        return resize_to_one_size(images, self.resize) if self.resize and images else images
+        return load_sources(paths, self.resize, self.max_pixels)
 
     def fuse(
         self,
@@ -232,6 +239,18 @@ class FileFusion:
             *notes.note_unused_range(sources, scales, fused),
         ]
         return Product(sources, destination, fused, tuple(texts))
+
+
+def load_sources(
+    paths: Sequence[Path], resize: Resize | None = None, max_pixels: int | None = MAX_PIXELS
+) -> list[LoadedImage]:
+    """Read the sources of one fusion, and resize them if requested; see `FileFusion`.
+
+    Raises:
+        FusionlabError: a file cannot be read.
+    """
+    images = notes.note_duplicates([read_image(path, max_pixels) for path in paths])
+    return resize_to_one_size(images, resize) if resize and images else images
 
 
 def same_layout(first: Sequence[LoadedImage], second: Sequence[LoadedImage]) -> bool:

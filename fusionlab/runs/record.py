@@ -182,6 +182,7 @@ def _parse(text: str | bytes | None) -> Record | None:
             options = [*scales, *parameters.values()]
             if (
                 isinstance(record.get("shared_weights", False), bool)  # older records lack it
+                and _is_task(record.get("task"))
                 and all(isinstance(value, bool | str) for value in options)
                 and all(map(_is_source, sources))
                 and _is_image(result)
@@ -208,6 +209,14 @@ def _is_source(value: object) -> bool:
     match value:
         case {"sha256": str(), "black": float(), "white": float()}:
             return _is_image(value)
+    return False
+
+
+def _is_task(value: object) -> bool:
+    """Return whether a value describes a task; records of runs without one have none."""
+    match value:
+        case None | {"name": str(), "detected": bool()}:
+            return True
     return False
 
 

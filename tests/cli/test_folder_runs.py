@@ -170,6 +170,8 @@ def test_as_json_each_image_is_a_line_in_order_and_the_last_is_the_summary(folde
     assert summary.pop("seconds") > 0
     assert set(summary.pop("spent")) == {"read", "fuse", "write", "waited"}
     assert summary == {
+        "task": None,
+        "detected": None,
         "method": "identity/l1norm,r=1,border=inside",
         "preset": "medical",
         "range": "clip",

@@ -16,6 +16,7 @@ from fusionlab.cli import main
 from fusionlab.runs.file_fusion import FileFusion
 
 RNG = np.random.default_rng(0)
+L1NORM = ("--strategy", "l1norm")
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_own_is_the_range_policy_of_the_authors_program(folder, backbone, policy
 
 
 def test_weight_maps_are_written_one_a_source(folder):
-    result = run("--save-weights", "maps", "a.png", "b.png", "color.png", "-o", "f.png")
+    result = run(*L1NORM, "--save-weights", "maps", "a.png", "b.png", "color.png", "-o", "f.png")
     assert result.exit_code == 0, result.output
     assert [line for line in result.stdout.splitlines() if "weights" in line] == [
         "weights  maps/f-weights-1-a.png",
@@ -136,13 +137,17 @@ def test_weight_maps_are_written_one_a_source(folder):
         (["a.png", "b.png", "--device", "tpu9"], "the device tpu9 is not available"),
         (["a.png", "b.png", "--preset", "papre"], "there is no preset 'papre'; known: "),
         (["a.png", "b.png", "--strategy", "l1nrm"], "did you mean 'l1norm'?"),
-        (["a.png", "b.png", "--r", "99"], "99 is not in the range 0<=x<=64"),
-        (["a.png", "b.png", "--r", "x"], "'x' is not a valid integer"),
-        (["a.png", "b.png", "--border", "wrap"], "'wrap' is not one of"),
+        ([*L1NORM, "a.png", "b.png", "--r", "99"], "99 is not in the range 0<=x<=64"),
+        ([*L1NORM, "a.png", "b.png", "--r", "x"], "'x' is not a valid integer"),
+        ([*L1NORM, "a.png", "b.png", "--border", "wrap"], "'wrap' is not one of"),
         (["--strategy", "max", "a.png", "b.png", "-o"], "Option '-o' requires an argument"),
         (["a.png", "gone.png", "--save-weights", "new/maps"], "gone.png does not exist"),
         (["a.png", "b.png", "--strategy", "addition", "--r", "1"], "Options of addition: none."),
-        (["small.png", "small.png", "--r", "20", "--border", "reflect"], "needs an image larger"),
+        (
+            [*L1NORM, "small.png", "small.png", "--r", "20", "--border", "reflect"],
+            "needs an image larger",
+        ),
+        (["a.png", "b.png", "--r", "1"], "Options of a strategy need --strategy or --task"),
         (["a.png", "b.png", "--scale", "most"], "a scale must be full, minmax, percentile"),
         (["a.png", "b.png", "--scale", "full", "--scale", "full", "--scale", "full"], "got 3"),
         (["a.png", "b.png", "--depth", "12"], "'12' is not one of '8', '16', '32'"),
@@ -199,7 +204,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(folder, monkeypatch, num
 
     before = sorted(folder.iterdir())
     monkeypatch.setattr(Path, "write_bytes", full)
-    result = run("a.png", "b.png", "--record", "--save-weights", ".")
+    result = run(*L1NORM, "a.png", "b.png", "--record", "--save-weights", ".")
     assert result.exit_code == 2
     ends = [".png", ".png.json", "-weights-1-a.png", "-weights-2-b.png"]
     assert (
@@ -315,7 +320,7 @@ def test_a_preset_may_only_set_what_a_preset_may_set(folder, install):
     for preset, key in (("bold", "overwrite"), ("typo", "range")):
         result = run("a.png", "b.png", "--preset", preset)
         assert result.exit_code == 2
-        assert f"the preset sets '{key}', which is not an option it may set here" in result.stderr
+        assert f"the preset or task sets '{key}', which is not an option" in result.stderr
 
 
 def test_weights_from_elsewhere_are_named_with_their_hash(folder):
@@ -361,7 +366,7 @@ def test_ctrl_c_leaves_nothing_behind(folder, monkeypatch, stage):
 
     before = sorted(folder.iterdir())
     monkeypatch.setattr(FileFusion, stage, interrupted)
-    result = run("a.png", "b.png", "--record", "--save-weights", "maps")
+    result = run(*L1NORM, "a.png", "b.png", "--record", "--save-weights", "maps")
     assert result.exit_code == 130
     assert result.stderr == "Error: stopped; nothing has been written\n"
     assert sorted(folder.iterdir()) == before
@@ -374,6 +379,8 @@ def test_as_json_it_is_one_line_for_scripts(folder):
     )
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {
+        "task": None,
+        "detected": None,
         "method": "identity/l1norm,r=0,border=inside",
         "preset": "paper",
         "range": "minmax",

@@ -1,0 +1,84 @@
+"""The part of `fusionlab fuse` for files, and the settings and results that it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fusionlab.cli.output import on_terminal, warn
+from fusionlab.cli.session import Session
+
+if TYPE_CHECKING:
+    from fusionlab.detection import Detection
+    from fusionlab.fusion import Fusion
+    from fusionlab.imaging.reading import LoadedImage
+    from fusionlab.runs.destination import Destination
+    from fusionlab.runs.file_fusion import FileFusion
+
+
+def settings_facts(
+    fusion: Fusion,
+    session: Session,
+    preset: str | None,
+    task: str | None,
+    detected: Detection | None,
+) -> dict[str, Any]:
+    """Return the settings to print."""
+    from fusionlab.plugins.method_names import method_id
+
+    votes = detected and {"votes": detected.votes, "images": detected.images}
+    return {
+        "task": task,
+        "detected": votes,
+        "method": method_id(fusion.backbone, fusion.strategy, session.plugins),
+        "preset": preset,
+        "range": fusion.range_policy,
+        "color": fusion.color,
+        "shared_weights": fusion.shared_weights,
+        "scale": " ".join(map(str, fusion.scale)),
+        "device": str(fusion.device),
+    }
+
+
+def as_lines(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings as they are printed for people: one line says all about the task.
+
+    Another one says all about color.
+    """
+    task, votes = facts["task"], facts["detected"]
+    if votes:
+        several = f" in {votes['votes']} of {votes['images']} images"
+        task += f" (detected{several if votes['images'] > 1 else '; choose with --task'})"
+    color, shared = facts["color"], facts["shared_weights"]
+    separate = ", separate weights" if color in ("auto", "per-channel") and not shared else ""
+    lines = {"task": task, "detected": None, "color": f"{color}{separate}", "shared_weights": None}
+    return {**facts, **lines}
+
+
+def fuse_files(
+    file_fusion: FileFusion, sources: Sequence[LoadedImage], destination: Destination
+) -> dict[str, Any]:
+    """Fuse sources to a file, and return the facts to print."""
+    from fusionlab.storage.atomic import atomic_write_all, make_folder
+
+    with on_terminal("fusing") as progress:
+        product = file_fusion.fuse(sources, destination, progress)
+    files = file_fusion.encode(product)
+    if file_fusion.weights_folder is not None:
+        make_folder(file_fusion.weights_folder)
+    with atomic_write_all(files):
+        pass
+    for note in product.notes:
+        warn(note)
+    height, width = product.fused.image.shape[:2]
+    return {
+        "color": product.fused.colors[0],
+        "depth": 8 * product.fused.image.dtype.itemsize,
+        "width": width,
+        "height": height,
+        "sources": [source.name for source in sources],
+        "weights": [str(path) for path in destination.weight_maps],
+        "record": str(destination.record) if destination.record else None,
+        "output": str(destination.image),
+        "warnings": product.notes,
+    }

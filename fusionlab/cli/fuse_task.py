@@ -1,0 +1,80 @@
+"""The part of `fusionlab fuse` for tasks: detect the task of the sources, and take its method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from fusionlab.cli.output import warn
+
+if TYPE_CHECKING:
+    from fusionlab.detection import Detection
+    from fusionlab.imaging.reading import LoadedImage
+    from fusionlab.plugins.registry import Plugins
+    from fusionlab.runs.image_sets import ImageSetItem
+    from fusionlab.strategy import Strategy
+
+
+def detect_in_sources(
+    sources: Sequence[LoadedImage], scale: Sequence[str], plugins: Plugins
+) -> Detection:
+    """Return the task that is detected in the sources of one image."""
+    from fusionlab.detection import detect
+    from fusionlab.imaging.scale import parse_scales
+    from fusionlab.imaging.thumbnails import thumbnails
+
+    pixels, names = [image.pixels for image in sources], [image.name for image in sources]
+    return _reported(detect(thumbnails(pixels, parse_scales(scale), names), plugins))
+
+
+def detect_in_folders(
+    items: Sequence[ImageSetItem],
+    load: Callable[[Sequence[Path]], list[LoadedImage]],
+    scale: Sequence[str],
+    plugins: Plugins,
+) -> Detection | None:
+    """Return the task that is detected in most items of a set; None if none can be read."""
+    from fusionlab.runs.set_detection import detect_task_of_set
+
+    detection = detect_task_of_set(items, load, scale, plugins)
+    return detection and _reported(detection)
+
+
+def _reported(detection: Detection) -> Detection:
+    """Print the problems of a detection as warnings, and return it."""
+    for problem in detection.problems:
+        warn(problem)
+    return detection
+
+
+def take_defaults(
+    ctx: click.Context, task: str | None, plugins: Plugins
+) -> tuple[Strategy, str | None, Any, Any]:
+    """Return strategy, backbone, color and range policy: what was given, or else those of a task.
+
+    Args:
+        ctx: of the command, which knows what was given.
+        task: the detected task; None if none could be detected: the default strategy is taken.
+        plugins: the plugins that offer the task and its method.
+    """
+    from fusionlab.plugins.factory import build_strategy
+    from fusionlab.plugins.method_names import split_method
+
+    options = ("strategy", "backbone", "color", "range_policy")
+    strategy, backbone, color, range_policy = (ctx.params[name] for name in options)
+    if task is None:
+        method = plugins.default("strategy")
+    else:
+        defaults = plugins.tasks.find(task).ref
+        own_backbone, method = split_method(defaults.method, plugins)
+        if strategy is None:
+            backbone = backbone or own_backbone
+        if ctx.get_parameter_source("color") is ParameterSource.DEFAULT:
+            color = defaults.color
+        if ctx.get_parameter_source("range_policy") is ParameterSource.DEFAULT:
+            range_policy = defaults.range_policy
+    return strategy or build_strategy(method, plugins), backbone, color, range_policy
