@@ -14,17 +14,20 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 from tabulate import tabulate
 
-from fusionlab import FusionlabError, find_image_set, list_tasks, read_image
+from fusionlab import FusionlabError, find_image_set, list_tasks
 from fusionlab.detection import detect
+from fusionlab.imaging.resizing import Resize
 from fusionlab.imaging.scale import parse_scales
 from fusionlab.imaging.thumbnails import thumbnails
 from fusionlab.plugins.host import installed
+from fusionlab.runs.file_fusion import load_sources
 
 
-def detected(folder: Path, scale: str, only: str) -> tuple[Counter[str], list[str], list[float]]:
+def detected(
+    folder: Path, scale: list[str], resize: Resize | None, only: str
+) -> tuple[Counter[str], list[str], list[float]]:
     """Return how often each task was detected, `stem: task` of each, and the CPU time in s."""
     counts: Counter[str] = Counter()
     lines, seconds = [], []
@@ -32,7 +35,7 @@ def detected(folder: Path, scale: str, only: str) -> tuple[Counter[str], list[st
         if item.problem or not _selected(item.stem, only):
             continue
         try:
-            pixels = [np.asarray(read_image(path).pixels) for path in item.sources]
+            pixels = [image.pixels for image in load_sources(item.sources, resize)]
             started = time.process_time()
             task = detect(thumbnails(pixels, parse_scales(scale)), installed()).task
         except FusionlabError as error:
@@ -54,7 +57,8 @@ def main() -> None:
     """Read the arguments and print a row for each set."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sets", nargs="+", metavar="TASK=SET", help="image sets with their task")
-    parser.add_argument("--scale", default="full", help="of the sources, as for `fusionlab fuse`")
+    parser.add_argument("--scale", action="append", help="of the sources, as for `fusionlab fuse`")
+    parser.add_argument("--resize", choices=["first", "smallest"], help="as for `fusionlab fuse`")
     parser.add_argument("--only", choices=["all", "odd", "even"], default="all")
     parser.add_argument("--list", action="store_true", help="also print every wrong item")
     args = parser.parse_args()
@@ -62,7 +66,9 @@ def main() -> None:
     rows, wrong = [], []
     for text in args.sets:
         expected, _, folder = text.partition("=")
-        counts, lines, seconds = detected(Path(folder), args.scale, args.only)
+        counts, lines, seconds = detected(
+            Path(folder), args.scale or ["full"], args.resize, args.only
+        )
         wrong += [f"{folder} {line}" for line in lines if not line.endswith(f": {expected}")]
         right = f"{counts[expected]} of {counts.total()}"
         milliseconds = 1e3 * statistics.median(seconds) if seconds else 0

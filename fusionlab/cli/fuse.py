@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from fusionlab.cli.fuse_files import as_lines, fuse_files, settings_facts
-from fusionlab.cli.fuse_task import detect_in_folders, detect_in_sources, take_defaults
+from fusionlab.cli.fuse_task import detect_from_sources, take_defaults
 from fusionlab.cli.options import (
     PRECISIONS,
     EngineName,
@@ -245,7 +245,7 @@ def fuse(
 
         plugins = session.plugins
         items: list[ImageSetItem] = []
-        loaded: list[LoadedImage] | None = None
+        loaded: list[LoadedImage] = []
         detected: Detection | None = None
         if folders:
             items = find_image_set(sources)
@@ -256,11 +256,7 @@ def fuse(
             destination.check(sources, overwrite=overwrite)
         if task == DETECT or strategy is None:
             load = partial(load_sources, resize=resize, max_pixels=max_pixels or None)
-            if folders:
-                detected = detect_in_folders(items, load, scale, plugins)
-            else:
-                loaded = load(sources)
-                detected = detect_in_sources(loaded, scale, plugins)
+            detected, loaded = detect_from_sources(sources, items, load, scale, plugins)
             task = detected and detected.task
             strategy, backbone, color, range_policy = take_defaults(ctx, task, plugins)
         fusion = Fusion(

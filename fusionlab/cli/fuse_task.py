@@ -19,36 +19,41 @@ if TYPE_CHECKING:
     from fusionlab.strategy import Strategy
 
 
-def detect_in_sources(
-    sources: Sequence[LoadedImage], scale: Sequence[str], plugins: Plugins
-) -> Detection:
-    """Return the task that is detected in the sources of one image."""
-    from fusionlab.detection import detect
-    from fusionlab.imaging.scale import parse_scales
-    from fusionlab.imaging.thumbnails import thumbnails
-
-    pixels, names = [image.pixels for image in sources], [image.name for image in sources]
-    return _reported(detect(thumbnails(pixels, parse_scales(scale), names), plugins))
-
-
-def detect_in_folders(
+def detect_from_sources(
+    paths: Sequence[Path],
     items: Sequence[ImageSetItem],
     load: Callable[[Sequence[Path]], list[LoadedImage]],
     scale: Sequence[str],
     plugins: Plugins,
-) -> Detection | None:
-    """Return the task that is detected in most items of a set; None if none can be read."""
+) -> tuple[Detection | None, list[LoadedImage]]:
+    """Detect the task of files, or of an image set; print what went wrong with a task as warnings.
+
+    Args:
+        paths: the files, where the sources are files.
+        items: the image set, where they are folders; empty otherwise.
+        load: reads the sources of one image.
+        scale: which values of the sources are black and white.
+        plugins: the plugins that offer the tasks.
+
+    Returns:
+        The detection, None if no image of the set can be read; and the files that were read.
+    """
+    from fusionlab.detection import detect
+    from fusionlab.imaging.scale import parse_scales
+    from fusionlab.imaging.thumbnails import thumbnails
     from fusionlab.runs.set_detection import detect_task_of_set
 
-    detection = detect_task_of_set(items, load, scale, plugins)
-    return detection and _reported(detection)
-
-
-def _reported(detection: Detection) -> Detection:
-    """Print the problems of a detection as warnings, and return it."""
-    for problem in detection.problems:
+    sources: list[LoadedImage] = []
+    detection: Detection | None
+    if items:
+        detection = detect_task_of_set(items, load, scale, plugins)
+    else:
+        sources = load(paths)
+        pixels, names = [image.pixels for image in sources], [image.name for image in sources]
+        detection = detect(thumbnails(pixels, parse_scales(scale), names), plugins)
+    for problem in detection.problems if detection else ():
         warn(problem)
-    return detection
+    return detection, sources
 
 
 def take_defaults(

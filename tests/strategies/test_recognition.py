@@ -1,4 +1,4 @@
-"""What every installed task owes, and what the tasks that ship recognize."""
+"""The laws of every installed task, and what the tasks that ship recognize."""
 
 import numpy as np
 import pytest
