@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fusionlab.imaging.rows import OnDiskRows
 from fusionlab.imaging.scale import parse_scales
 from fusionlab.imaging.thumbnails import EDGE, thumbnails
 
@@ -59,3 +60,13 @@ def test_of_large_sources_every_part_counts_the_same():
     (image,) = thumbnails([ramp, ramp.T[:, ::-1].T])
     assert image.images.shape[2:] == (256, 128)
     assert np.allclose(image.images[0, 0, 0], (np.arange(128) + 0.5) / 128, atol=0.01)
+
+
+def test_rows_of_a_file_give_the_same_as_an_array():
+    array = RNG.integers(0, 2**16, (1100, 1200), dtype=np.uint16)
+    with OnDiskRows(array.shape, array.dtype) as rows:
+        rows.append(array)
+        (from_rows,) = thumbnails([rows, rows])
+    (from_array,) = thumbnails([array, array])
+    assert torch.equal(from_rows.images, from_array.images)
+    assert from_rows.gray == (True, True)
