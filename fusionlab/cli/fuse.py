@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from fusionlab.cli.fuse_files import as_lines, fuse_files, settings_facts
+from fusionlab.cli.fuse_files import fuse_files, settings_facts
+from fusionlab.cli.fuse_folders import fuse_folders, output_folder
 from fusionlab.cli.fuse_task import detect_from_sources, take_defaults
 from fusionlab.cli.options import (
     PRECISIONS,
@@ -19,7 +20,7 @@ from fusionlab.cli.options import (
     StrategyCommand,
     TaskName,
 )
-from fusionlab.cli.output import json_option, show_facts
+from fusionlab.cli.output import json_option
 from fusionlab.cli.session import (
     CommandError,
     Session,
@@ -248,6 +249,7 @@ def fuse(
         loaded: list[LoadedImage] = []
         detected: Detection | None = None
         if folders:
+            folder = output_folder(output)
             items = find_image_set(sources)
         else:
             destination = Destination.plan(
@@ -284,19 +286,13 @@ def fuse(
         )
         facts = settings_facts(fusion, session, preset, task, detected)
         if not folders:
-            facts |= fuse_files(file_fusion, loaded or file_fusion.load(sources), destination)
-            if not as_json:
-                facts = as_lines(facts)
-                size = f"{facts.pop('width')}x{facts.pop('height')}"
-                facts |= {"sources": f"{len(sources)} of {size}", "warnings": None}
-            show_facts(facts, as_json=as_json)
+            loaded = loaded or file_fusion.load(sources)
+            fuse_files(file_fusion, loaded, destination, facts, as_json=as_json)
             return
-        from fusionlab.cli.fuse_folders import fuse_folders, output_folder
         from fusionlab.runs.folder_run import FolderRun
 
-        folder = output_folder(output)
         run = FolderRun(file_fusion, folder, f".{suffix}", resume=resume, overwrite=overwrite)
-        counts = fuse_folders(run, items, facts if as_json else as_lines(facts), as_json=as_json)
+        counts = fuse_folders(run, items, facts, as_json=as_json)
         done = counts["fused"] + counts["skipped"]
         ctx.exit(0 if not counts["failed"] else 1 if done else 2)
 

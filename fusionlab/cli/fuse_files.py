@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionlab.cli.output import on_terminal, warn
+from fusionlab.cli.output import on_terminal, show_facts, warn
 from fusionlab.cli.session import Session
 
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ def settings_facts(
 
 
 def as_lines(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings as they are printed for people: one line says all about the task.
-
-    Another one says all about color.
-    """
+    """Return the settings as people read them: one line about the task, and one about color."""
     task, votes = facts["task"], facts["detected"]
     if votes:
         several = f" in {votes['votes']} of {votes['images']} images"
@@ -56,9 +53,14 @@ def as_lines(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def fuse_files(
-    file_fusion: FileFusion, sources: Sequence[LoadedImage], destination: Destination
-) -> dict[str, Any]:
-    """Fuse sources to a file, and return the facts to print."""
+    file_fusion: FileFusion,
+    sources: Sequence[LoadedImage],
+    destination: Destination,
+    settings: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    """Fuse sources to a file, and print the settings and what was written."""
     from fusionlab.storage.atomic import atomic_write_all, make_folder
 
     with on_terminal("fusing") as progress:
@@ -71,7 +73,8 @@ def fuse_files(
     for note in product.notes:
         warn(note)
     height, width = product.fused.image.shape[:2]
-    return {
+    facts = {
+        **settings,
         "color": product.fused.colors[0],
         "depth": 8 * product.fused.image.dtype.itemsize,
         "width": width,
@@ -82,3 +85,7 @@ def fuse_files(
         "output": str(destination.image),
         "warnings": product.notes,
     }
+    if not as_json:
+        size = f"{len(sources)} of {facts.pop('width')}x{facts.pop('height')}"
+        facts = as_lines(facts) | {"sources": size, "warnings": None}
+    show_facts(facts, as_json=as_json)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionlab.cli.fuse_files import as_lines
 from fusionlab.cli.output import on_terminal, show_facts, warn
 from fusionlab.cli.session import CommandError, CommandInterrupted
 
@@ -40,7 +41,7 @@ def fuse_folders(
     from time import perf_counter
 
     if not as_json:
-        show_facts(facts, as_json=False)
+        show_facts(as_lines(facts), as_json=False)
     started = perf_counter()
     counts = dict.fromkeys(("fused", "skipped", "failed"), 0)
     colors: Counter[str] = Counter()

@@ -187,6 +187,14 @@ def test_a_folder_has_the_task_of_most_of_its_images(folder):
     assert (last["task"], last["detected"]) == ("dim", {"votes": 2, "images": 3})
 
 
+def test_a_file_name_for_the_images_of_a_folder_is_refused_before_anything_is_read(folder):
+    image_set("set", "xx")
+    result = run("set", "-o", "x.png")
+    assert result.exit_code == 2
+    assert "the output must be one, too" in result.stderr
+    assert "warning" not in result.stderr
+
+
 def test_resume_detects_the_same_task_again(folder):
     image_set("set", "ddll" + "d" * 16)
     assert run("set", "-o", "out").exit_code == 0
