@@ -354,6 +354,8 @@ CASES = [
     Case("`--format` with files", FAILS, "--format is for folders; a single image has the format of its -o name", "a.png b.png --format tif"),
     # ---------------------------------------------------------------- names of methods, weights
     Case("an unknown strategy", FAILS, "there is no strategy 'l1nrm'; did you mean 'l1norm'?", "a.png b.png --strategy l1nrm"),
+    Case("an unknown task", FAILS, "there is no task 'fokus'; did you mean 'focus'?", "a.png b.png --task fokus"),
+    Case("a task and a preset", FAILS, "--task and --preset both set the defaults; give only one of them", "a.png b.png --task focus --preset paper"),
     Case("an unknown option", FAILS, "No such option '--rr'... Options of l1norm: --r, --border", "a.png b.png --rr 1"),
     Case("an option out of its bounds", FAILS, "99 is not in the range 0<=x<=64", "a.png b.png --r 99"),
     Case("a scale that is none", FAILS, "a scale must be full, minmax, percentile=LOW,HIGH within 0..100, or LO,HI with LO below HI; got '9,1'", "a.png b.png --scale 9,1"),
