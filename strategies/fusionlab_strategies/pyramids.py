@@ -64,7 +64,7 @@ def merge_pyramids(
     from torch.nn.functional import pad
 
     height, width = features.shape[-2:]
-    levels = _possible_levels(levels, scene.height or height, scene.width or width)
+    levels = possible_levels(levels, scene.height or height, scene.width or width)
     # start a tile at a pixel that all levels of the whole image have; what is put there lies
     # within the support
     above, left = scene.top % 2**levels, scene.left % 2**levels
@@ -85,7 +85,7 @@ def merge_pyramids(
     return fused[..., above:, left:]
 
 
-def _possible_levels(wanted: int, height: int, width: int) -> int:
+def possible_levels(wanted: int, height: int, width: int) -> int:
     """Return how often an image can be halved: while both edges have at least 3 pixels."""
     edge = min(height, width)
     for level in range(wanted):
@@ -135,36 +135,75 @@ def consistent(coefficients: Tensor, activity: Tensor | None = None) -> Tensor:
 # ------------------------------------------------- the pyramid of Burt and Adelson
 
 
-def reduce_level(maps: Tensor) -> Tensor:
-    """Halve maps `(..., h, w)` to `(..., ceil(h/2), ceil(w/2))`, with h and w at least 3."""
-    for axis in (-1, -2):
-        size = maps.shape[axis]
-        padded = _extended(maps, (2, 1), (size - 2, size - 3), axis)
-        length = -(-size // 2)
-        far1, near1, middle, near2, far2 = (
-            padded.narrow(axis, first, 2 * length - 1).movedim(axis, 0)[::2].movedim(0, axis)
-            for first in range(5)
-        )
-        maps = CENTER * middle + 0.25 * (near1 + near2) + (0.25 - CENTER / 2) * (far1 + far2)
+def reduce_level(maps: Tensor, axes: tuple[int, int] = (-1, -2)) -> Tensor:
+    """Halve maps `(..., h, w)` to `(..., ceil(h/2), ceil(w/2))`, with h and w at least 3.
+
+    Args:
+        maps: the maps.
+        axes: the dimensions that are halved, one after the other.
+    """
+    for axis in axes:
+        even, odd = _every_second(maps, 0, axis), _every_second(maps, 1, axis)
+        length, size = even.shape[axis], maps.shape[axis]
+        halved = CENTER * even
+        _add(halved, odd, 0.25, axis, 0)  # the pixel behind each on the fine grid
+        _add(halved, odd.narrow(axis, 0, length - 1), 0.25, axis, 1)  # the pixel before
+        _add(halved, odd.narrow(axis, 0, 1), 0.25, axis, 0)  # mirrored
+        if size % 2:
+            _add(halved, odd.narrow(axis, length - 2, 1), 0.25, axis, length - 1)
+        _add_neighbors(halved, even, 0.25 - CENTER / 2, axis, last_on_grid=size % 2 == 1)
+        maps = halved
     return maps
 
 
-def expand_level(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Double maps `(..., ceil(h/2), ceil(w/2))` to `size` (h, w), with h and w at least 3."""
-    import torch
+def expand_level(maps: Tensor, size: Sequence[int], axes: tuple[int, int] = (-2, -1)) -> Tensor:
+    """Double maps `(..., ceil(h/2), ceil(w/2))` to `size` (h, w), with h and w at least 3.
 
-    for axis, length in zip((-2, -1), size, strict=True):
-        count = maps.shape[axis]
-        # on the finer grid the border is mirrored at its last pixel, which lies on this grid if odd
-        beyond = count - 2 if length % 2 else count - 1
-        before, here, after = (
-            _extended(maps, (1,), (beyond,), axis).narrow(axis, first, count) for first in range(3)
-        )
-        even = 2 * CENTER * here + (0.5 - CENTER) * (before + after)
-        odd = 0.5 * (here + after)
-        both = torch.stack((even, odd), dim=maps.ndim + axis + 1)
-        maps = both.flatten(maps.ndim + axis, maps.ndim + axis + 1).narrow(axis, 0, length)
+    Args:
+        maps: the maps.
+        size: the new sizes of the dimensions `axes`.
+        axes: the dimensions that are doubled, one after the other.
+    """
+    for axis, length in zip(axes, size, strict=True):
+        shape = list(maps.shape)
+        shape[axis] = length
+        doubled = maps.new_empty(shape)
+        even = _every_second(doubled, 0, axis)
+        even.copy_(2 * CENTER * maps)
+        _add_neighbors(even, maps, 0.5 - CENTER, axis, last_on_grid=length % 2 == 1)
+        odd = _every_second(doubled, 1, axis)
+        odd.copy_(0.5 * maps.narrow(axis, 0, odd.shape[axis]))
+        _add(odd, maps.narrow(axis, 1, maps.shape[axis] - 1), 0.5, axis, 0)
+        if length % 2 == 0:  # beyond the last pixel of this grid lies the pixel itself, mirrored
+            _add(odd, maps.narrow(axis, odd.shape[axis] - 1, 1), 0.5, axis, odd.shape[axis] - 1)
+        maps = doubled
     return maps
+
+
+def _every_second(maps: Tensor, start: int, axis: int) -> Tensor:
+    """Return every second row or column, as a view."""
+    every_second: Tensor = maps.movedim(axis, 0)[start::2].movedim(0, axis)
+    return every_second
+
+
+def _add(total: Tensor, maps: Tensor, weight: float, axis: int, start: int) -> None:
+    """Add weighted maps in place, from a row or column on."""
+    total.narrow(axis, start, maps.shape[axis]).add_(maps, alpha=weight)
+
+
+def _add_neighbors(
+    total: Tensor, maps: Tensor, weight: float, axis: int, *, last_on_grid: bool
+) -> None:
+    """Add weight (x_(j-1) + x_(j+1)) of maps of at least 2 pixels, with the border mirrored.
+
+    The maps are every second pixel of a finer grid, which is mirrored at its last pixel: that is
+    the last of the maps, or the one behind it.
+    """
+    last = maps.shape[axis] - 1
+    _add(total, maps.narrow(axis, 0, last), weight, axis, 1)
+    _add(total, maps.narrow(axis, 1, last), weight, axis, 0)
+    _add(total, maps.narrow(axis, 1, 1), weight, axis, 0)
+    _add(total, maps.narrow(axis, last - 1 if last_on_grid else last, 1), weight, axis, last)
 
 
 def _extended(maps: Tensor, before: tuple[int, ...], after: tuple[int, ...], axis: int) -> Tensor:
