@@ -86,7 +86,7 @@ def is_installed(method: str) -> bool:
 
 
 def _task(name: str, table: Mapping[str, Any]) -> Task:
-    required, optional = ("sets", "metrics", "trivial", "default"), ("if_installed", "color")
+    required, optional = ("sets", "metrics", "trivial"), ("default", "if_installed", "color")
     if not isinstance(table, Mapping):
         raise TypeError(f"expected a table [{name}] with the keys {', '.join(required)}")
     if missing := [key for key in required if not table.get(key)]:
@@ -102,10 +102,22 @@ def _task(name: str, table: Mapping[str, Any]) -> Task:
         tuple(table["sets"]),
         tuple(table["metrics"]),
         (*table["trivial"], *also),
-        (table["default"],),
+        (table.get("default") or _method_of_task(name),),
         table.get("color", "gray"),
         conditions,
     )
+
+
+def _method_of_task(name: str) -> str:
+    """Return what `fusionlab fuse --task NAME` runs.
+
+    Raises:
+        ValueError: no installed package offers such a task.
+    """
+    try:
+        return installed().tasks.find(name).ref.method
+    except FusionlabError as error:
+        raise ValueError(f"it has no default, and {error}") from error
 
 
 def _condition(entry: Mapping[str, Any]) -> Condition:
