@@ -76,8 +76,8 @@ class Fusion:
         strategy: a strategy, or its name with parameters; None takes the default.
         range_policy: how the decoded image becomes displayable, see
             `fusionlab.imaging.range_policy`. `auto` takes what a pixel strategy declares;
-            otherwise it clips for strategies that declare convexity and normalizes from minimum to
-            maximum for all others. `own` takes what the backbone declares, or else the strategy:
+            otherwise it clips for strategies that declare idempotence and normalizes from minimum
+            to maximum for all others. `own` takes what the backbone declares, or else the strategy:
             how the program of its authors saves. None returns the decoded floats.
         scale: which values of a source are black and white: `full`, `minmax`, `percentile=1,99`
             or `LO,HI`; one for all sources or one for each, see `fusionlab.imaging.scale`.
@@ -175,13 +175,13 @@ class Fusion:
     def _automatic_range(self) -> RangePolicy:
         """Return what the range policy `auto` means for the strategy.
 
-        The result of a pixel strategy is an image in gray levels, and a pixel that overshoots must
-        not change the contrast of all others.
+        The result of a pixel strategy, or of one that gives back what all sources show, has the
+        gray levels of the sources: a pixel that overshoots must not change the contrast of others.
         """
         if self.strategy.domain == "pixels":
             return self.strategy.saves
         with attribute_errors_to(self.strategy):
-            return "clip" if Law.CONVEXITY in self.strategy.laws else "minmax"
+            return "clip" if Law.IDEMPOTENCE in self.strategy.laws else "minmax"
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the engine: it may hold compiled code."""

@@ -9,7 +9,8 @@ Each annotated argument of the `__init__` of a backbone, which is a module, is a
     def __init__(self, width: Annotated[int, Ge(1), "channels of the first level"] = 16) -> None:
 
 The annotation is the single source of the command-line option, the check in Python, the text `r=1`
-in the name of a method, and the values that hypothesis draws.
+in the name of a method, and the values that hypothesis draws. Where not every text is valid, a
+tuple of examples says what to draw: `Annotated[str, ("mean", "l1norm"), "whose weights"]`.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Param:
     gt: float | None = None
     le: float | None = None
     lt: float | None = None
+    examples: tuple[Any, ...] = ()
+    """Valid values for tests, where not every text is one; a tuple among the annotations."""
 
     @property
     def required(self) -> bool:
@@ -106,8 +109,8 @@ class Param:
         """Return a hypothesis strategy of valid values; tuples have `size` elements, or none."""
         from hypothesis import strategies as st
 
-        if self.choices:
-            values: SearchStrategy[Any] = st.sampled_from(self.choices)
+        if self.choices or self.examples:
+            values: SearchStrategy[Any] = st.sampled_from(self.choices or self.examples)
         elif self.kind is float:
             values = st.floats(
                 self.gt if self.ge is None else self.ge,
@@ -293,7 +296,8 @@ def _param(name: str, hint: Any, default: object) -> Param:
         if getattr(extra, key, None) is not None
     }
     text = next((extra for extra in extras if isinstance(extra, str)), "")
-    return Param(name, kind, default, text, choices, optional, many, **bounds)
+    examples = next((extra for extra in extras if isinstance(extra, tuple)), ())
+    return Param(name, kind, default, text, choices, optional, many, **bounds, examples=examples)
 
 
 def _split_annotated(hint: Any) -> tuple[Any, tuple[Any, ...]]:

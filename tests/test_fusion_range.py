@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from fusionlab import Fusion, FusionlabError
+from fusionlab import Fusion, FusionlabError, Law
 from fusionlab.imaging.range_policy import OutsideCount
 from fusionlab_encoders.densefuse import DenseFuse
 from fusionlab_encoders.identity import Identity
 from fusionlab_strategies.addition import Addition
 from fusionlab_strategies.laplacian_pyramid import LaplacianPyramid
 from fusionlab_strategies.mean import Mean
+from fusionlab_strategies.multi_scale import MultiScale
 
 
 class Clipped(Identity):
@@ -38,6 +39,13 @@ def test_auto_is_what_a_pixel_strategy_declares():
     """Although it is not convex: one pixel that overshoots must not change all others."""
     assert Fusion(Identity(), LaplacianPyramid()).range_policy == "clip"
     assert Fusion(Identity(), StretchedPyramid()).range_policy == "minmax"
+
+
+def test_auto_clips_what_gives_back_what_all_sources_show():
+    """A pyramid of features may overshoot, too, and is as bright as the sources."""
+    assert Law.CONVEXITY not in MultiScale().laws
+    assert Fusion(DenseFuse(), MultiScale()).range_policy == "clip"
+    assert Fusion(DenseFuse(), Addition()).range_policy == "minmax"
 
 
 @pytest.mark.parametrize(("base", "role"), [(Identity, "backbone"), (Addition, "strategy")])

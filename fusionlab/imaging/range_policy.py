@@ -7,7 +7,8 @@ number in a table as much as the strategy does, so it is always an explicit choi
 * `minmax` applies min-max normalization to each image, all its channels together: what the
   authors' program did, and with it Table II of the paper;
 * `auto`, resolved by `Fusion`: what a pixel strategy declares that its authors' program does
-  (`Strategy.saves`); for all other strategies `clip` if they declare convexity, else `minmax`;
+  (`Strategy.saves`); for all other strategies `clip` if they declare idempotence, so that the
+  result is as bright as the sources, else `minmax`;
 * `own`, resolved by `Fusion`: what the program of the authors does, as the backbone declares it
   (`Backbone.saves`), or else the strategy.
 """

@@ -70,6 +70,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
         StrategyRef("max", f"{here}.max:Max", "Keep the largest value of every feature."),
         StrategyRef("mean", f"{here}.mean:Mean", "Average the features."),
         StrategyRef(
+            "multi_scale",
+            f"{here}.multi_scale:MultiScale",
+            "Blend the features scale by scale, with the weights of any strategy.",
+        ),
+        StrategyRef(
             "nestfuse",
             f"{here}.nestfuse:NestFuse",
             "Weight each source by the mean of spatial and channel attention.",
@@ -83,6 +88,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "pca_global",
             f"{here}.pca_global:PCAGlobal",
             "Weight each source by its share in the first principal component.",
+        ),
+        StrategyRef(
+            "saliency",
+            f"{here}.saliency:Saliency",
+            "Weight each source by how far its gray levels are from their mean.",
         ),
         StrategyRef(
             "sedrfuse",
@@ -113,5 +123,10 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "weighted",
             f"{here}.weighted:Weighted",
             "Weight each source by a number of your own.",
+        ),
+        StrategyRef(
+            "well_exposed",
+            f"{here}.well_exposed:WellExposed",
+            "Weight each source by contrast, saturation and good exposure.",
         ),
     ]
