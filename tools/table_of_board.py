@@ -68,23 +68,30 @@ def _difference(result: dict[str, Any]) -> str:
 
 
 def table(task: str, name: str, entry: dict[str, Any]) -> str:
-    """Return the section of one set as Markdown."""
+    """Return the section of one set as Markdown; candidates lose their parameters in the table."""
+    full_names = {label.partition(",")[0]: label for label in entry["candidates"]}
+    if len(full_names) < len(entry["candidates"]):  # they differ in their parameters
+        full_names = {}
     heads, rows = heads_and_rows(entry)
     methods = [head if head in ("metric", "best trivial") else f"`{head}`" for head in heads]
     lines = [
-        f"### {task.capitalize()}: {name}",
-        "",
-        f"{images_text(entry)}; fusionlab {entry['version']}; color mode {entry['color']}.",
-        "",
         f"| {' | '.join(methods)} |",
         f"|---|{'---|' * (len(heads) - 1)}",
+        *(f"| {' | '.join(row)} |".replace("*", "\\*") for row in rows),
+        "",
+        *(
+            f"    * {line.strip()}" if line.startswith(" ") else f"* {line}"
+            for line in verdict_lines(entry)
+        ),
     ]
-    lines += [f"| {' | '.join(row)} |".replace("*", "\\*") for row in rows]
-    verdicts = [
-        f"    * {line.strip()}" if line.startswith(" ") else f"* {line}"
-        for line in verdict_lines(entry)
-    ]
-    return "\n".join([*lines, "", *verdicts])
+    body = "\n".join(lines)
+    for short, label in full_names.items():
+        body = body.replace(label, short)
+    about = f"{images_text(entry)}; fusionlab {entry['version']}; color mode {entry['color']}."
+    intro = [f"### {task.capitalize()}: {name}", about]
+    if shortened := [f"* `{s}`: `{label}`" for s, label in full_names.items() if s != label]:
+        intro.append("\n".join(shortened))
+    return "\n\n".join([*intro, body])
 
 
 def tables() -> str:

@@ -97,7 +97,7 @@ def list_methods(pattern: str = "*") -> list[str]:
     """Return the names of the installed methods that match a pattern.
 
         >>> fusionlab.list_methods("densefuse@1e2/m*")
-        ['densefuse@1e2/max', 'densefuse@1e2/mean']
+        ['densefuse@1e2/max', 'densefuse@1e2/mean', 'densefuse@1e2/multi_scale']
 
     A method is a strategy on a backbone with a tag, as `evaluate` and `Fusion.method` name it. Left
     out are pixel strategies on backbones with learned features, learned strategies on backbones

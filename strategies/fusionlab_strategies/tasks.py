@@ -10,42 +10,56 @@ TASKS = [
     Task(
         "infrared",
         "Infrared or other bands beside visible light.",
-        method="densefuse/choose_max",
+        # warm objects by the brightness of the sources; paving and shadows by the activity
+        method=(
+            "densefuse/multi_scale,levels=6,r=2,power=4,base=saliency,detail=saliency;side:bright"
+        ),
         recognizes=f"{_RECOGNITION}:infrared",
         evidence=(
-            "On 25 road pairs of RoadScene, against l1norm: Qabf 0.618 (0.496), VIF 0.880 (0.662) "
-            "and SD 43.9 (36.0), all significant; SSIM is lower, 0.704 (0.752)."
+            "On 20 TNO pairs, against the pixel maximum and a Laplacian pyramid: SCD 1.805 (1.608 "
+            "and 1.720), Qabf 0.599 (0.573 and 0.544), texture 0.657 (0.582 and 0.578), warm "
+            "contrast 70 (74 and 56); VIF 0.831 is below the maximum's 0.884, and SSIM 0.738 below "
+            "the 0.783 of the average, as in all images with contrast."
         ),
     ),
     Task(
         "focus",
         "Photographs of one scene, each in focus at another depth.",
-        method="densefuse/spatial_frequency",
+        method=(
+            "identity/multi_scale,levels=4,r=3,power=4,base=spatial_frequency,"
+            "detail=spatial_frequency"
+        ),
         recognizes=f"{_RECOGNITION}:focus",
         evidence=(
-            "On 10 Lytro pairs, against l1norm: Qabf 0.764 (0.573), MS_SSIM 0.996 (0.956) and Q_CB "
-            "0.774 (0.592)."
+            "On 30 generated pairs with truth that were not used to choose it, against a Laplacian "
+            "pyramid: PSNR 41.0 dB (36.5), Qabf 0.744 (0.718), Q_CB 0.807 (0.760), all "
+            "significant. On densefuse PSNR is 40.7."
         ),
     ),
     Task(
         "exposure",
         "Photographs of one scene with different exposures.",
-        method="identity/entropy_global",
+        method=("identity/multi_scale,levels=6,r=2,power=2,base=well_exposed,detail=well_exposed"),
         recognizes=f"{_RECOGNITION}:exposure",
         evidence=(
-            "On 6 brackets: MS_SSIM 0.873, against 0.753 of l1norm and 0.820 of the average of the "
-            "pixels."
+            "On 6 brackets, which it was chosen on, against mertens: MS_SSIM 0.967 (0.959), Q_CB "
+            "0.524 (0.498), saturation 19.6 (19.3). On 20 generated triples that were not used, "
+            "MS_SSIM 0.972 like a Laplacian pyramid (0.972), but Q_CB 0.659 below the average of "
+            "the pixels (0.728)."
         ),
+        color="luma",  # exposures are all in color; their hues do not differ
     ),
     Task(
         "medical",
         "Scans of one part of the body, such as CT, MRI, PET.",
-        method="densefuse/choose_max",
+        # the coarsest level is one source, so that the background stays black
+        method="densefuse/multi_scale,levels=3,r=1,power=4,base=choose_max,detail=l1norm",
         recognizes=f"{_RECOGNITION}:medical",
         evidence=(
-            "On 24 CT and MRI pairs, against l1norm: Qabf 0.593 (0.508), VIF 0.656 (0.538) and "
-            "Q_CB 0.664 (0.641), all significant; SSIM is lower, 0.727 (0.744)."
+            "On 24 CT and MRI pairs that were not used to choose it: Q_CB 0.685, against 0.654 of "
+            "the pixel maximum and 0.692 of a Laplacian pyramid; SSIM 0.734 (0.734 and 0.726)."
         ),
     ),
 ]
-"""To change the method of a task, change its `method` and its `evidence` here."""
+"""To change the method of a task, change it and its `evidence` here; `benchmarks/board.py`
+judges them."""
