@@ -126,7 +126,7 @@ def test_a_chosen_task_gives_the_options_of_its_strategy(folder):
     [
         (["--task", "dim", "--preset", "paper"], "--task and --preset both set the defaults"),
         (["--task", "auto", "--preset", "paper"], "--task and --preset both set the defaults"),
-        (["--task", "lightt"], "there is no task 'lightt'; did you mean 'light'? (see 'fusionlab t"),
+        (["--task", "lightt"], "there is no task 'lightt'; did you mean 'light'? (see 'fusion"),
         (["--task", "odd"], "the preset or task sets 'parameter'"),
         (["--r", "3"], "Options of a strategy need --strategy or --task"),
         (["-o", "a.png", "--overwrite"], "a.png is the source a.png itself"),
