@@ -10,7 +10,7 @@ R^L = sum_i B_i^L G_i^L,   R^l = D^l + EXPAND(R^(l+1)),    f = R^0
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -177,8 +177,6 @@ class MultiScale(Strategy):
 
     def _weights(self, parameter: str, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights that a parameter names, `(k, N, 1 or C, h, w)`."""
-        from dataclasses import replace
-
         if scene.statistics is not None:
             scene = replace(scene, statistics=_part(scene.statistics, parameter))
         weights = self._rules[parameter].weights(features, scene)

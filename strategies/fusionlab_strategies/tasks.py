@@ -19,7 +19,7 @@ TASKS = [
             "On 20 TNO pairs, against the pixel maximum and a Laplacian pyramid: SCD 1.808 (1.608 "
             "and 1.720), Qabf 0.598 (0.573 and 0.544), texture 0.653 (0.582 and 0.578), warm "
             "contrast 70 (74 and 56); VIF 0.823 is below the maximum's 0.884, and SSIM 0.738 below "
-            "the 0.783 of the average. On densefuse VIF is 0.831, in seventy times the time."
+            "the 0.783 of the average. On densefuse VIF is 0.831, in a hundred times the time."
         ),
     ),
     Task(
