@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.comparisons import Comparison, compare
+from fusionlab.evaluation.factors import factors_of
 from fusionlab.evaluation.methods import Method
 from fusionlab.evaluation.reporting.files import markdown_text, report_files
 from fusionlab.evaluation.reporting.formats import to_text
@@ -59,6 +60,8 @@ class Report:
     ) -> None:
         self.descriptions = {method.label: method.describe() for method in methods}
         """Label -> everything that the images of the method depend on."""
+        self.factors = {label: factors_of(made) for label, made in self.descriptions.items()}
+        """Label -> factor -> value: backbone, tag, strategy, parameters, settings."""
         self.range_policies = {method.label: method.range_policy for method in methods}
         """Label -> range policy of the row; None for files, which are scored as they are."""
         self.scores = scores

@@ -1,0 +1,54 @@
+"""The factors of a row: what distinguishes it from the others, each in a column of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+SETTINGS = ("range", "color", "scale", "shared_weights", "engine", "precision")
+"""Settings of a fusion that are factors."""
+
+
+def factors_of(description: Mapping[str, Any]) -> dict[str, str]:
+    """Return the factors of a row as text, also those that have their default.
+
+    Args:
+        description: what `Method.describe` returns.
+
+    Returns:
+        `backbone`, `tag`, `strategy`, each parameter of the strategy by its name, `range`, `color`,
+        `scale` and so on. Empty for a folder of results, of which nothing is known. A parameter
+        that has the name of a setting is called `strategy.NAME`.
+    """
+    if "strategy" not in description:
+        return {}
+    settings = {name: _text(description[name]) for name in SETTINGS if name in description}
+    factors = {
+        "backbone": description["backbone"],
+        "tag": (description.get("weights") or {}).get("tag", ""),
+        "strategy": description["strategy"],
+    }
+    reserved = {*factors, *settings, "set", "sample", "method", "metric", "value"}
+    for name, value in description["parameters"].items():
+        factors[f"strategy.{name}" if name in reserved else name] = _text(value)
+    return {**factors, **settings}
+
+
+def varying(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return the factors in which rows differ, in the order in which they appear."""
+    values: dict[str, set[str]] = {}
+    known = [row for row in rows if row]
+    for row in known:
+        for name, value in row.items():
+            values.setdefault(name, set()).add(value)
+    return [
+        name
+        for name, seen in values.items()
+        if len(seen) > 1 or any(name not in row for row in known)
+    ]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
