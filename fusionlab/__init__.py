@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fusionlab.fusion import Fusion
     from fusionlab.hookspecs import hookimpl
     from fusionlab.imaging.reading import LoadedImage, read_image
-    from fusionlab.ops import box_average, normalize
+    from fusionlab.ops import box_average, guided_filter, normalize
     from fusionlab.plugins.host import load_plugins
     from fusionlab.plugins.listing import (
         list_backbones,
@@ -90,6 +90,7 @@ _HOMES = {
     "detect_task": "detection",
     "evaluate": "evaluation.evaluate",
     "find_image_set": "runs.image_sets",
+    "guided_filter": "ops",
     "hookimpl": "hookspecs",
     "list_backbones": "plugins.listing",
     "list_engines": "plugins.listing",
@@ -140,6 +141,7 @@ __all__ = [
     "detect_task",
     "evaluate",
     "find_image_set",
+    "guided_filter",
     "hookimpl",
     "list_backbones",
     "list_engines",

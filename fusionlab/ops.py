@@ -1,4 +1,4 @@
-"""Operations that many strategies share: normalizing activities to weights, and box averages."""
+"""Operations that many strategies share: weights that sum to one, box averages, guided filters."""
 
 from __future__ import annotations
 
@@ -80,6 +80,38 @@ def box_average(
         )
         maps = sums / counts
     return maps.view_as(activity).to(activity.dtype)
+
+
+def guided_filter(
+    guide: Tensor, maps: Tensor, radius: int, eps: float, mean_maps: Tensor | None = None
+) -> Tensor:
+    """Smooth maps, but not across the edges of a guide.
+
+    In each window a map is approximated by a linear function of the guide. A pixel of the result is
+    the mean of what the windows that contain it predict (Eq. 5, 6 and 8 of the reference). Windows
+    have (2 radius + 1)^2 pixels; at the border, those that lie inside the image. A pixel depends on
+    no other more than 2 radius away.
+
+    Args:
+        guide: broadcastable to the maps.
+        maps: `(..., h, w)`, in single or double precision.
+        radius: half-width of the window, in pixels.
+        eps: variance of the guide, in its units squared, below which maps are smoothed.
+        mean_maps: the averages of the maps over the windows, if they are known already.
+
+    Returns:
+        The smoothed maps, of their shape. They may leave the range of the maps a little.
+
+    Reference: He, Sun and Tang, Guided image filtering, doi:10.1109/TPAMI.2012.213.
+    """
+    mean_guide = box_average(guide, radius)
+    if mean_maps is None:
+        mean_maps = box_average(maps, radius)
+    covariance = box_average(guide * maps, radius) - mean_guide * mean_maps
+    variance = box_average(guide * guide, radius) - mean_guide * mean_guide
+    slope = covariance / (variance.clamp(min=0) + eps)  # below 0 by rounding only
+    offset = mean_maps - slope * mean_guide
+    return box_average(slope, radius) * guide + box_average(offset, radius)
 
 
 def _sums(maps: Tensor, edge: int, axis: int) -> Tensor:

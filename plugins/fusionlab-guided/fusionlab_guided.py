@@ -27,7 +27,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import Law, StrategyRef, WeightedStrategy, box_average, hookimpl, normalize
+from fusionlab import (
+    Law,
+    StrategyRef,
+    WeightedStrategy,
+    box_average,
+    guided_filter,
+    hookimpl,
+    normalize,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -158,20 +166,12 @@ def _levels(sources: Tensor) -> Tensor:
 
 
 def _along_edges(weights: Tensor, scene: Scene, radius: int, eps: float) -> Tensor:
-    """Smooth weights `(k, N, 1, h, w)` along the edges of their sources, and normalize them.
-
-    Eq. 5, 6 and 8 of He, Sun & Tang.
-    """
-    guide = _pooled(scene.sources, scene.stride).flatten(0, 1).to(weights.dtype)  # (k N, 1, h, w)
+    """Smooth weights `(k, N, 1, h, w)` along the edges of their sources, and normalize them."""
+    guide = _pooled(scene.sources, scene.stride).to(weights.dtype)
     equal = 1 / len(weights)
-    images = weights.flatten(0, 1) - equal  # so that equal weights stay exactly equal
-    mean_g, mean_i = box_average(guide, radius), box_average(images, radius)
-    variance = box_average(guide * guide, radius) - mean_g * mean_g
-    covariance = box_average(guide * images, radius) - mean_g * mean_i
-    slope = covariance / (variance.clamp(min=0) + eps)
-    offset = mean_i - slope * mean_g
-    smooth = box_average(slope, radius) * guide + box_average(offset, radius)
-    return normalize((smooth + equal).clamp(min=0).view_as(weights))
+    # so that equal weights stay exactly equal
+    smooth = guided_filter(guide, weights - equal, radius, eps) + equal
+    return normalize(smooth.clamp(min=0))
 
 
 def _pooled(maps: Tensor, stride: int) -> Tensor:

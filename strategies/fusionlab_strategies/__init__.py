@@ -115,6 +115,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             "Weight each source by a softmax of its mean feature.",
         ),
         StrategyRef(
+            "two_scale",
+            f"{here}.two_scale:TwoScale",
+            "Blend base and details of the features, with the weights of any strategy.",
+        ),
+        StrategyRef(
             "unfusion",
             f"{here}.unfusion:UNFusion",
             "Weight each source by spatial and channel attention, the larger result first.",

@@ -10,41 +10,23 @@ R^L = sum_i B_i^L G_i^L,   R^l = D^l + EXPAND(R^(l+1)),    f = R^0
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property, reduce
-from typing import TYPE_CHECKING, Annotated, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from fusionlab import (
-    FusionlabError,
-    Law,
-    Strategy,
-    WeightedStrategy,
-    box_average,
-    load_strategy,
-    normalize,
-)
+from fusionlab import Law, normalize
+from fusionlab_strategies.base_and_detail import RULES, BaseAndDetail, detail_weights
 from fusionlab_strategies.pyramids import expand_level, possible_levels, reduce_level
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
     from fusionlab import Scene
-    from fusionlab.strategy import Statistics
-
-FLOOR = 1e-3
-"""What is added to the weights of the details: a source without weight still shows what no other
-source has."""
-
-RULES = ("mean", "l1norm", "saliency;side:bright", "well_exposed")
-"""Weights that tests draw."""
 
 
 @dataclass(frozen=True)
-class MultiScale(Strategy):
+class MultiScale(BaseAndDetail):
     """Blend the features scale by scale, with the weights of any strategy.
 
     Details are weighted at each scale by their own activity and by the weights `detail`; what is
@@ -90,59 +72,19 @@ class MultiScale(Strategy):
     base: Annotated[str, RULES, "Strategy whose weights merge the coarsest level."] = "mean"
     detail: Annotated[str, RULES, "Strategy whose weights favor the details of a source."] = "mean"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for parameter, strategy in self._rules.items():
-            if not isinstance(strategy, WeightedStrategy) or strategy.domain == "pixels":
-                raise FusionlabError(
-                    f"{parameter} must name a strategy that weights the features of the sources, "
-                    f"such as l1norm, got {getattr(self, parameter)!r}",
-                    code="not-weights",
-                    option=parameter,
-                )
-
-    @cached_property
-    def _rules(self) -> Mapping[str, WeightedStrategy]:
-        """The strategies that `base` and `detail` name."""
-        return {
-            parameter: cast("WeightedStrategy", load_strategy(name.translate(_GRAMMAR)))
-            for parameter, name in (("base", self.base), ("detail", self.detail))
-        }
-
     @property
     def support(self) -> int | None:
         """Both ways through all levels, the window at the coarsest details, and the weights."""
-        supports = [rule.support for rule in self._rules.values()]
-        if None in supports:
+        supports = self.supports()
+        if supports is None:
             return None
         halvings: int = 2**self.levels
-        return 4 * (halvings - 1) + max(self.r * halvings // 2, *cast("list[int]", supports))
+        return 4 * (halvings - 1) + max(self.r * halvings // 2, *supports)
 
     @property
     def laws(self) -> frozenset[Law]:
         """Those that the weights share with weights by activity; a detail may exceed its range."""
-        shared = reduce(frozenset.__and__, (rule.laws for rule in self._rules.values()))
-        return frozenset({Law.IDEMPOTENCE}) | (shared & {Law.PERMUTATION, Law.SCALE})
-
-    @property
-    def two_pass(self) -> bool:
-        return any(rule.two_pass for rule in self._rules.values())
-
-    def statistics(self, features: Tensor, scene: Scene) -> Statistics:
-        """Return the statistics of both weights, each with the name of its parameter in front."""
-        return {
-            f"{parameter}.{name}": value
-            for parameter, rule in self._rules.items()
-            for name, value in rule.statistics(features, scene).items()
-        }
-
-    def merge(self, one: Statistics, other: Statistics) -> Statistics:
-        """Merge as the strategies of the weights do."""
-        return {
-            f"{parameter}.{name}": value
-            for parameter, rule in self._rules.items()
-            for name, value in rule.merge(_part(one, parameter), _part(other, parameter)).items()
-        }
+        return frozenset({Law.IDEMPOTENCE}) | (self.shared_laws() & {Law.PERMUTATION, Law.SCALE})
 
     def fuse(self, features: Tensor, scene: Scene) -> Tensor:
         import torch
@@ -156,9 +98,9 @@ class MultiScale(Strategy):
         # within the support
         above, left = (scene.top // step) % 2**levels, (scene.left // step) % 2**levels
         precise = torch.promote_types(features.dtype, torch.float32)
-        maps = [features, self._weights("base", features, scene)]
+        maps = [features, self.named_weights("base", features, scene)]
         if self.detail != self.base:
-            maps.append(self._weights("detail", features, scene))
+            maps.append(self.named_weights("detail", features, scene))
         # channels last: all arithmetic along the rows and columns takes a pixel at a time
         maps = [
             pad(values.to(precise), (left, 0, above, 0)).movedim(2, -1).contiguous()
@@ -169,32 +111,12 @@ class MultiScale(Strategy):
             level, favor = maps[0], maps[-1]
             maps = [reduce_level(values, (-2, -3)) for values in maps]
             detail = level - expand_level(maps[0], level.shape[2:4], (-3, -2))
-            details.append(_weighted_sum(self._detail_weights(detail, favor), detail))
+            weights = detail_weights(detail, favor, r=self.r, power=self.power, channels=-1)
+            details.append(_weighted_sum(weights, detail))
         fused = _weighted_sum(normalize(maps[1]), maps[0])
         for merged in reversed(details):
             fused = expand_level(fused, merged.shape[1:3], (-3, -2)) + merged
         return fused[:, above:, left:].movedim(-1, 1).to(features.dtype)
-
-    def _weights(self, parameter: str, features: Tensor, scene: Scene) -> Tensor:
-        """Return the weights that a parameter names, `(k, N, 1 or C, h, w)`."""
-        if scene.statistics is not None:
-            scene = replace(scene, statistics=_part(scene.statistics, parameter))
-        weights = self._rules[parameter].weights(features, scene)
-        return weights.expand(*weights.shape[:3], *features.shape[-2:])
-
-    def _detail_weights(self, detail: Tensor, favor: Tensor) -> Tensor:
-        """Return the weights of details `(k, N, h, w, C)`, which sum to one over the sources."""
-        import torch
-
-        if self.power == 0:
-            return normalize(favor + FLOOR)
-        norms = torch.linalg.vector_norm(detail, 1, dim=-1)
-        activity = box_average(norms, self.r).unsqueeze(-1)
-        # relative to the largest, which does not change the weights and cannot overflow
-        largest = activity.detach().amax(dim=0)
-        active = largest > 0
-        share = (activity / largest.where(active, 1)).where(active, 1)
-        return normalize(share**self.power * (favor + FLOOR))
 
 
 def _weighted_sum(weights: Tensor, maps: Tensor) -> Tensor:
@@ -207,16 +129,3 @@ def _weighted_sum(weights: Tensor, maps: Tensor) -> Tensor:
     for weight, values in pairs:
         total = torch.addcmul(total, weight, values)
     return total
-
-
-def _part(statistics: Statistics, parameter: str) -> Statistics:
-    """Return the statistics of the weights that a parameter names."""
-    start = f"{parameter}."
-    return {
-        name.removeprefix(start): value
-        for name, value in statistics.items()
-        if name.startswith(start)
-    }
-
-
-_GRAMMAR = str.maketrans({";": ",", ":": "="})

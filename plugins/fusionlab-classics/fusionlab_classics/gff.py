@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from fusionlab import Law, Strategy, normalize
+from fusionlab import Law, Strategy, guided_filter, normalize
 from fusionlab_classics.common.filters import (
     correlate,
     gaussian_filter,
-    guided_filter,
     mean_filter,
     round_to_8_bits,
 )

@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fusionlab import Law
-from fusionlab_classics.common.filters import guided_filter
+from fusionlab import Law, guided_filter
 from fusionlab_classics.common.hybrid_scales import BASE_RADIUS, LEVELS, HybridScales, Scales
 from fusionlab_classics.common.perceptual_saliency import saliency_ratio, saliency_sums
 

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from fusionlab import Law, Strategy, box_average
+from fusionlab import Law, Strategy, box_average, guided_filter
 from fusionlab_classics.common.filters import (
     gaussian_filter,
-    guided_filter,
     mean_filter,
     round_to_8_bits,
 )

@@ -109,30 +109,6 @@ def mean_filter(maps: Tensor, half: int, border: Border) -> Tensor:
     return averages[..., half : half + height, half : half + width]
 
 
-def guided_filter(
-    guide: Tensor, maps: Tensor, radius: int, eps: float, mean_maps: Tensor | None = None
-) -> Tensor:
-    """Smooth maps along the edges of a guide (He, Sun and Tang, doi:10.1109/TPAMI.2012.213).
-
-    Windows have (2 radius + 1)^2 pixels; at the border, those that lie inside the image.
-
-    Args:
-        guide: broadcastable to the maps.
-        maps: `(..., h, w)`.
-        radius: half-width of the window, in pixels.
-        eps: what is added to the variance of the guide, in its units squared.
-        mean_maps: the averages of the maps over the windows, where they are known.
-    """
-    mean_guide = box_average(guide, radius)
-    if mean_maps is None:
-        mean_maps = box_average(maps, radius)
-    covariance = box_average(guide * maps, radius) - mean_guide * mean_maps
-    variance = box_average(guide * guide, radius) - mean_guide * mean_guide
-    slope = covariance / (variance + eps)
-    offset = mean_maps - slope * mean_guide
-    return box_average(slope, radius) * guide + box_average(offset, radius)
-
-
 def resize_bicubic(maps: Tensor, size: tuple[int, int], *, eight_bits: bool = False) -> Tensor:
     """Resize maps to `size` (h, w) as MATLAB's `imresize` does.
 
