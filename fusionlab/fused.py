@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fusionlab.errors import FusionlabError
 from fusionlab.imaging.arrays import Image
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.pillow_formats import encode_png
+
+MAX_8_BIT_SOURCES = 256
+"""The index map of more sources has 16 bits."""
 
 PREVIEW_EDGE = 2048
 """Larger images are subsampled for notebooks, to at most this many rows and columns."""
@@ -39,6 +43,32 @@ class Fused(Generic[Image]):
     `(N,)` in 0..1, float64. Rounding errors do not count."""
     tile: int | None = None
     """Edge of the tiles, if memory did not suffice for those that were planned."""
+
+    @property
+    def index(self) -> Image:
+        """Which source each pixel mostly comes from: the number of the largest weight, from 0.
+
+        Of the kind of the weight maps, without color: `(H, W)`, `(1, H, W)` or `(N, 1, H, W)`;
+        uint8, or uint16 for more than 256 sources. The first of several equal weights wins. For a
+        focus stack it is a map of depth. It takes `weights=True`.
+
+        Raises:
+            FusionlabError: the weights were not requested (code `no-weights`).
+        """
+        if not self.weights:
+            raise FusionlabError(
+                "the index map needs the weights of the sources; fuse with weights=True",
+                code="no-weights",
+            )
+        maps: Any = self.weights
+        many = len(maps) > MAX_8_BIT_SOURCES
+        if isinstance(maps[0], Tensor):
+            gray = [m if m.ndim == 2 else m.mean(dim=-3, keepdim=True) for m in maps]
+            numbers: Any = torch.stack(gray).argmax(dim=0)
+            return cast("Image", numbers.to(torch.uint16 if many else torch.uint8))
+        arrays = [m if m.ndim == 2 else m.mean(axis=2) for m in map(np.asarray, maps)]
+        numbers = np.stack(arrays).argmax(axis=0)
+        return cast("Image", numbers.astype(np.uint16 if many else np.uint8))
 
     def _repr_png_(self) -> bytes | None:
         """Return the image as an 8-bit PNG, clipped to 0..1; None for a batch of several."""

@@ -50,6 +50,24 @@ def test_a_weight_map_is_the_mean_over_the_channels(densefuse):
     np.testing.assert_allclose(fused.weights[0], 0.5, rtol=1e-5)
 
 
+def test_the_index_map_is_the_number_of_the_largest_weight():
+    sources = images(3, 40, 60, channels=3)
+    fused = Fusion(Identity(), L1Norm(r=1), shared_weights=False).fuse(sources, weights=True)
+    assert (fused.index.shape, fused.index.dtype) == ((40, 60), np.uint8)
+    largest = np.argmax([weights.mean(axis=2) for weights in fused.weights], axis=0)
+    np.testing.assert_array_equal(fused.index, largest)
+    tensors = [torch.from_numpy(source).movedim(-1, 0)[None] for source in sources]
+    batch = Fusion(Identity(), L1Norm(r=1), shared_weights=False).fuse(tensors, weights=True).index
+    assert batch.dtype == torch.uint8
+    np.testing.assert_array_equal(batch[0, 0].numpy(), largest)
+
+
+def test_without_weights_there_is_no_index_map():
+    with pytest.raises(FusionlabError) as error:
+        _ = Fusion(Identity(), L1Norm()).fuse(images()).index
+    assert error.value.code == "no-weights"
+
+
 def test_building_a_backbone_leaves_the_rng_state_alone():
     state = torch.random.get_rng_state()
     Fusion("densefuse@1e2", "mean")

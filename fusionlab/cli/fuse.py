@@ -42,6 +42,7 @@ Examples:
   fusionlab fuse --strategy l1norm --r 1 a.png b.png c.png -o fused.png
   fusionlab fuse --preset paper --strategy addition ir.png vis.png -o table2.png
   fusionlab fuse --strategy l1norm --help         the options of a strategy
+  fusionlab fuse --strategy sml --r 8 --save-index depth.png near.png far.png
 \b
   fusionlab fuse --scale minmax --scale full counts16.tif visible.png -o fused.tif
   fusionlab fuse --scale 6700,7100 --depth 8 thermal/ visible/ -o fused/
@@ -172,6 +173,13 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
     help="Also write the weight map of each source to this folder, as 8-bit PNG.",
 )
 @click.option(
+    "--save-index",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Also write which source each pixel mostly comes from, numbered from 0, to this PNG; for "
+    "folders, to a folder of them. Of a focus stack it is a depth map.",
+)
+@click.option(
     "--record",
     is_flag=True,
     help="Also write how the image was made: next to it as .json, and into PNG and TIFF. "
@@ -221,6 +229,7 @@ def fuse(
     engine: Any,
     precision: Any,
     save_weights: Path | None,
+    save_index: Path | None,
     record: bool,
     suffix: str,
     resume: bool,
@@ -253,7 +262,11 @@ def fuse(
             items = find_image_set(sources)
         else:
             destination = Destination.plan(
-                output or Path("fused.png"), sources, record=record, weights_folder=save_weights
+                output or Path("fused.png"),
+                sources,
+                record=record,
+                weights_folder=save_weights,
+                index=save_index,
             )
             destination.check(sources, overwrite=overwrite)
         if task == DETECT or strategy is None:
@@ -280,6 +293,7 @@ def fuse(
             resize=resize,
             record=record,
             weights_folder=save_weights,
+            index_folder=save_index if folders else None,
             max_pixels=max_pixels or None,
             task=task,
             detected=detected is not None,

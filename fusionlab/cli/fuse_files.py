@@ -81,6 +81,7 @@ def fuse_files(
         "height": height,
         "sources": [source.name for source in sources],
         "weights": [str(path) for path in destination.weight_maps],
+        "index": str(destination.index) if destination.index else None,
         "record": str(destination.record) if destination.record else None,
         "output": str(destination.image),
         "warnings": product.notes,

@@ -21,6 +21,8 @@ class Destination:
     """The record next to the image, if one is written."""
     weight_maps: tuple[Path, ...] = ()
     """A PNG for each source, in their order, or none; all in one folder."""
+    index: Path | None = None
+    """The PNG of the index map, if one is written."""
 
     @classmethod
     def plan(
@@ -30,6 +32,7 @@ class Destination:
         *,
         record: bool = False,
         weights_folder: Path | None = None,
+        index: Path | None = None,
     ) -> Self:
         """Return the destination of fusing sources into an image.
 
@@ -38,21 +41,36 @@ class Destination:
             sources: the files of the sources, after which the weight maps are named.
             record: whether to write a record next to the image.
             weights_folder: where to write the weight maps; None: nowhere.
+            index: where to write the index map, a .png; None: nowhere.
 
         Raises:
-            FusionlabError: no format with this suffix can be written.
+            FusionlabError: no format with this suffix can be written, or the index map is no PNG
+                (code `output-format`).
         """
+        if index is not None and index.suffix.lower() != ".png":
+            raise FusionlabError(
+                f"cannot write {index}: the name of an index map must end in .png",
+                code="output-format",
+                path=index,
+            )
         maps = [
             weights_folder / f"{image.stem}-weights-{number}-{path.stem}.png"
             for number, path in enumerate(sources, start=1)
             if weights_folder is not None
         ]
-        return cls(image, format_of(image), record_path(image) if record else None, tuple(maps))
+        stored_record = record_path(image) if record else None
+        return cls(image, format_of(image), stored_record, tuple(maps), index)
 
     @property
     def files(self) -> list[Path]:
         """Every file that will be written, the image first."""
-        return [self.image, *([self.record] if self.record else []), *self.weight_maps]
+        single = [path for path in (self.image, self.record, self.index) if path is not None]
+        return [*single, *self.weight_maps]
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether the weights of the sources are written in some form."""
+        return bool(self.weight_maps) or self.index is not None
 
     def check(self, sources: Sequence[Path], *, overwrite: bool) -> None:
         """Check before any work that the files can be written.

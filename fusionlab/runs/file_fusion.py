@@ -24,6 +24,7 @@ from fusionlab.fused import Fused
 from fusionlab.fusion import Fusion
 from fusionlab.imaging.arrays import color_modes
 from fusionlab.imaging.depth import Depth, depth_of_array
+from fusionlab.imaging.pillow_formats import encode_png
 from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, decode_image, read_image
 from fusionlab.imaging.resizing import Resize, resize_to_one_size
 from fusionlab.imaging.rows import Rows
@@ -57,6 +58,7 @@ class FileFusion:
             fewest pixels; None: refuse them.
         record: write how each image was made next to it, and into it if the format can store it.
         weights_folder: where to write the weight maps; None: nowhere.
+        index_folder: where `plan` puts the index maps; None: nowhere.
         max_pixels: refuse sources that claim more pixels; None: no limit.
         task: the task that the method was chosen for, for the record.
         detected: whether the task was detected from sources.
@@ -71,6 +73,7 @@ class FileFusion:
         resize: Resize | None = None,
         record: bool = False,
         weights_folder: Path | None = None,
+        index_folder: Path | None = None,
         max_pixels: int | None = MAX_PIXELS,
         task: str | None = None,
         detected: bool = False,
@@ -81,6 +84,7 @@ class FileFusion:
         self.resize = resize
         self.record = record
         self.weights_folder = weights_folder
+        self.index_folder = index_folder
         self.max_pixels = max_pixels
         self.task = task
         self.detected = detected
@@ -98,8 +102,13 @@ class FileFusion:
         Raises:
             FusionlabError: no format with the suffix of `output` can be written.
         """
+        folder = self.index_folder
         return Destination.plan(
-            output, sources, record=self.record, weights_folder=self.weights_folder
+            output,
+            sources,
+            record=self.record,
+            weights_folder=self.weights_folder,
+            index=None if folder is None else folder / f"{output.stem}-index.png",
         )
 
     def load(self, paths: Sequence[Path]) -> list[LoadedImage]:
@@ -125,7 +134,7 @@ class FileFusion:
         with _memory_errors(destination):
             fused = self.fusion.fuse(
                 [image.pixels for image in sources],
-                weights=self.weights_folder is not None,
+                weights=destination.needs_weights,
                 depth=depth,
                 names=[image.name for image in sources],
                 progress=progress,
@@ -180,7 +189,7 @@ class FileFusion:
         with torch.no_grad(), _memory_errors(destinations[0]):
             fused = self.fusion.fuse(
                 [s.movedim(-1, 1) if s.ndim == 4 else s[:, None] for s in stacks],
-                weights=self.weights_folder is not None,
+                weights=destinations[0].needs_weights,
                 depth=depth,
             )
         return [
@@ -213,8 +222,12 @@ class FileFusion:
             files[destination.record] = f"{record.to_json(run_record, indent=2)}\n".encode()
         if output_format.lossless:
             files = {path: encode_image(fused.image, path, output_format, text), **files}
-        maps = map(encode_weight_map, fused.weights)
-        return files | dict(zip(destination.weight_maps, maps, strict=True))
+        if destination.index is not None:
+            files[destination.index] = encode_png(np.asarray(fused.index))
+        if destination.weight_maps:
+            maps = map(encode_weight_map, fused.weights)
+            files |= dict(zip(destination.weight_maps, maps, strict=True))
+        return files
 
     def _depths(
         self, sources: Sequence[LoadedImage], destination: Destination

@@ -149,8 +149,8 @@ class FolderRun:
 
     @property
     def _folders(self) -> list[Path]:
-        weights_folder = self.file_fusion.weights_folder
-        return [self.folder, *([] if weights_folder is None else [weights_folder])]
+        folders = (self.folder, self.file_fusion.weights_folder, self.file_fusion.index_folder)
+        return [folder for folder in folders if folder is not None]
 
     def _check(self, tasks: Sequence[_Task], manifest: RunManifest) -> None:
         """Refuse to replace sources, and files that earlier runs have not written."""

@@ -237,6 +237,17 @@ def test_weight_maps_and_records_are_made_for_every_image(folder):
     ]
 
 
+def test_index_maps_are_made_for_every_image_and_made_again_when_one_is_gone(folder):
+    args = ("ir", "vis", "-o", "out", "--save-index", "depth")
+    assert fuse(*args).exit_code == 0
+    made = tree("depth")
+    assert sorted(made) == [f"{stem}-index.png" for stem in "01234"]
+    assert set(statuses(*args, "--resume").values()) == {"skipped"}
+    Path("depth/3-index.png").unlink()
+    assert sorted(statuses(*args, "--resume").values()) == ["fused", *["skipped"] * 4]
+    assert tree("depth") == made
+
+
 def test_maps_may_lie_among_the_images(folder):
     args = ("ir", "vis", "-o", "out", "--save-weights", "out")
     assert fuse(*args).exit_code == 0

@@ -118,9 +118,28 @@ def test_weight_maps_are_written_one_a_source(folder):
     assert np.abs(total - 255).max() <= 2  # three roundings
 
 
+def test_the_index_map_has_the_number_of_the_largest_weight(folder):
+    args = ("--save-weights", "maps", "--save-index", "index.png", "a.png", "b.png", "-o", "f.png")
+    result = run(*L1NORM, *args)
+    assert result.exit_code == 0, result.output
+    assert "index    index.png\n" in result.stdout
+    index = iio.imread("index.png")
+    first, second = (iio.imread(f"maps/f-weights-{name}.png") for name in ("1-a", "2-b"))
+    assert index.dtype == np.uint8
+    assert set(np.unique(index)) == {0, 1}
+    assert (index[first > second] == 0).all()  # where the rounded weights differ
+    assert (index[first < second] == 1).all()
+    assert run(*L1NORM, *args).exit_code == 2  # it exists
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (["a.png", "b.png", "--save-index", "x.tif"], "an index map must end in .png"),
+        (
+            ["a.png", "b.png", "--strategy", "max", "--save-index", "x.png"],
+            "Max does not weight the sources",
+        ),
         (["a.png"], "Error: a fusion needs at least two sources, got 1\n"),
         (["a.png", "gone.png"], "Error: gone.png does not exist\n"),
         (["a.png", "small.png"], "Error: the sources must have the same size, got 30x20, 30x10"),
@@ -393,6 +412,7 @@ def test_as_json_it_is_one_line_for_scripts(folder):
         "height": 20,
         "sources": ["a.png", "color.png"],
         "weights": ["maps/f-weights-1-a.png", "maps/f-weights-2-color.png"],
+        "index": None,
         "record": "f.tif.json",
         "output": "f.tif",
         "warnings": [],
