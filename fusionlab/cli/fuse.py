@@ -42,7 +42,7 @@ Examples:
   fusionlab fuse --strategy l1norm --r 1 a.png b.png c.png -o fused.png
   fusionlab fuse --preset paper --strategy addition ir.png vis.png -o table2.png
   fusionlab fuse --strategy l1norm --help         the options of a strategy
-  fusionlab fuse --strategy sml --r 8 --save-index depth.png near.png far.png
+  fusionlab fuse --strategy majority --save-index depth.png near.png far.png
 \b
   fusionlab fuse --scale minmax --scale full counts16.tif visible.png -o fused.tif
   fusionlab fuse --scale 6700,7100 --depth 8 thermal/ visible/ -o fused/

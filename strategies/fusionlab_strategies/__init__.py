@@ -67,6 +67,11 @@ def fusionlab_strategies() -> list[StrategyRef]:
             f"{here}.linf:LInf",
             "Weight each source by its activity, the strongest channel.",
         ),
+        StrategyRef(
+            "majority",
+            f"{here}.majority:Majority",
+            "Keep the source that has the largest weight in most of the pixels around.",
+        ),
         StrategyRef("max", f"{here}.max:Max", "Keep the largest value of every feature."),
         StrategyRef("mean", f"{here}.mean:Mean", "Average the features."),
         StrategyRef(

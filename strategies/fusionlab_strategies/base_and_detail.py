@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC
 from dataclasses import replace
 from functools import cached_property, reduce
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from fusionlab import (
     FusionlabError,
@@ -54,20 +54,13 @@ class BaseAndDetail(Strategy, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for parameter, strategy in self.rules.items():
-            if not isinstance(strategy, WeightedStrategy) or strategy.domain == "pixels":
-                raise FusionlabError(
-                    f"{parameter} must name a strategy that weights the features of the sources, "
-                    f"such as l1norm, got {getattr(self, parameter)!r}",
-                    code="not-weights",
-                    option=parameter,
-                )
+        _ = self.rules  # refuses wrong names
 
     @cached_property
     def rules(self) -> Mapping[str, WeightedStrategy]:
         """The strategies that `base` and `detail` name."""
         return {
-            parameter: cast("WeightedStrategy", load_strategy(name.translate(_GRAMMAR)))
+            parameter: weighting_strategy(parameter, name)
             for parameter, name in (("base", self.base), ("detail", self.detail))
         }
 
@@ -106,6 +99,23 @@ class BaseAndDetail(Strategy, ABC):
             scene = replace(scene, statistics=_part(scene.statistics, parameter))
         weights = self.rules[parameter].weights(features, scene)
         return weights.expand(*weights.shape[:3], *features.shape[-2:])
+
+
+def weighting_strategy(parameter: str, name: str) -> WeightedStrategy:
+    """Return the strategy that a parameter names, see `BaseAndDetail`.
+
+    Raises:
+        FusionlabError: it is unknown, or does not weight the sources (code `not-weights`).
+    """
+    strategy = load_strategy(name.translate(_GRAMMAR))
+    if not isinstance(strategy, WeightedStrategy) or strategy.domain == "pixels":
+        raise FusionlabError(
+            f"{parameter} must name a strategy that weights the features of the sources, such as "
+            f"l1norm, got {name!r}",
+            code="not-weights",
+            option=parameter,
+        )
+    return strategy
 
 
 def detail_weights(detail: Tensor, favor: Tensor, *, r: int, power: float, channels: int) -> Tensor:

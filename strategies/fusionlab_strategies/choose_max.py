@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Interval
 
 from fusionlab import Law, WeightedStrategy, box_average
+from fusionlab_strategies.winners import shared_winners
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,8 +79,4 @@ class ChooseMax(WeightedStrategy):
         precise = torch.promote_types(features.dtype, torch.float32)
         order = {"l1": 1, "l2": 2, "linf": float("inf")}[self.activity]
         activity = norm(features.detach(), order, (2,), precise).unsqueeze(2)
-        activity = box_average(activity, self.r, self.border)
-        # what float32 cannot distinguish is a tie in every dtype
-        threshold = activity.amax(dim=0) * (1 - 64 * torch.finfo(torch.float32).eps)
-        wins = (activity >= threshold).to(precise)
-        return wins / wins.sum(dim=0)
+        return shared_winners(box_average(activity, self.r, self.border))
