@@ -60,17 +60,29 @@ class WellExposed(WeightedStrategy):
         """Return the weights `(k, N, 1, h, w)`, from the sources of the scene."""
         import torch
 
-        color = scene.color_sources
-        images = (scene.sources if color is None else color).double()
-        weights = _contrast(images) ** self.contrast
-        if color is not None and self.saturation:
-            spread = images.var(dim=2, keepdim=True, correction=0)
-            # without the floor, the gradient of the square root would be infinite at 0
-            weights = weights * spread.clamp(min=1e-24).sqrt() ** self.saturation
-        distance = ((images - 0.5) ** 2).sum(dim=2, keepdim=True)
-        weights = weights * (-self.exposure * distance / (2 * SIGMA**2)).exp()
+        weights = exposure_weights(scene, self.contrast, self.saturation, self.exposure)
         precise = torch.promote_types(features.dtype, torch.float32)
-        return normalize(at_level(weights + FLOOR, features)).to(precise)
+        return normalize(at_level(weights, features)).to(precise)
+
+
+def exposure_weights(scene: Scene, contrast: float, saturation: float, exposure: float) -> Tensor:
+    """Return the weights of the sources before they are normalized, `(k, N, 1, H, W)` in float64.
+
+    Args:
+        scene: the sources, in color where any is.
+        contrast: exponent of the contrast.
+        saturation: exponent of the saturation.
+        exposure: exponent of the good exposure.
+    """
+    color = scene.color_sources
+    images = (scene.sources if color is None else color).double()
+    weights = _contrast(images) ** contrast
+    if color is not None and saturation:
+        spread = images.var(dim=2, keepdim=True, correction=0)
+        # without the floor, the gradient of the square root would be infinite at 0
+        weights = weights * spread.clamp(min=1e-24).sqrt() ** saturation
+    distance = ((images - 0.5) ** 2).sum(dim=2, keepdim=True)
+    return weights * (-exposure * distance / (2 * SIGMA**2)).exp() + FLOOR
 
 
 def _contrast(images: Tensor) -> Tensor:

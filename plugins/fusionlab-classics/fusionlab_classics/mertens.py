@@ -15,19 +15,15 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Interval
 
 from fusionlab import Law, Strategy, normalize
-from fusionlab_classics.common.filters import correlate, correlate_separable
+from fusionlab_classics.common.filters import correlate_separable
+from fusionlab_strategies.well_exposed import exposure_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionlab import Scene
 
-SIGMA = 0.2
-LUMINANCE = (0.299, 0.587, 0.114)
-LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
-FLOOR = 1e-12
-"""What is added to the weights, so that they sum to one where all are zero."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +78,10 @@ class Mertens(Strategy):
         # start a tile at a pixel that all levels of the whole image have
         above, left = scene.top % 2**levels, scene.left % 2**levels
         precise = torch.promote_types(features.dtype, torch.float32)
+        exponents = (self.contrast, self.saturation, self.exposure)
+        all_weights = normalize(exposure_weights(scene, *exponents))
         fused: list[Tensor] = []
-        for image, weight in zip(features.to(precise), self._weights(scene), strict=True):
+        for image, weight in zip(features.to(precise), all_weights, strict=True):
             weights = weight.to(precise)
             if above or left:
                 image, weights = (pad(maps, (left, 0, above, 0)) for maps in (image, weights))  # noqa: PLW2901
@@ -102,28 +100,6 @@ class Mertens(Strategy):
         for detail in reversed(fused[:-1]):
             result = _doubled(result, detail.shape[-2:]) + detail
         return result[..., above:, left:].to(features.dtype)
-
-    def _weights(self, scene: Scene) -> Tensor:
-        """Return the weights `(k, N, 1, H, W)`, which sum to one."""
-        import torch
-
-        color = scene.color_sources
-        images = (scene.sources if color is None else color).double()
-        gray = images if color is None else _luminance(images)
-        weights = correlate(gray, LAPLACIAN, "mirror").abs() ** self.contrast
-        if color is not None and self.saturation:
-            spread = images.var(dim=2, keepdim=True, correction=0)
-            # without the floor, the gradient of the square root would be infinite at 0
-            weights = weights * spread.clamp(min=1e-24).sqrt() ** self.saturation
-        distance = ((images - 0.5) ** 2).sum(dim=2, keepdim=True)
-        weights = weights * torch.exp(-self.exposure * distance / (2 * SIGMA**2))
-        return normalize(weights + FLOOR)
-
-
-def _luminance(images: Tensor) -> Tensor:
-    red, green, blue = images.unbind(dim=2)
-    luma: Tensor = LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
-    return luma.unsqueeze(2)
 
 
 def _halved(maps: Tensor) -> Tensor:
