@@ -96,8 +96,8 @@ def list_tasks(pattern: str = "*") -> list[str]:
 def list_methods(pattern: str = "*") -> list[str]:
     """Return the names of the installed methods that match a pattern.
 
-        >>> fusionlab.list_methods("densefuse@1e2/m*")
-        ['densefuse@1e2/max', 'densefuse@1e2/mean', 'densefuse@1e2/multi_scale']
+        >>> fusionlab.list_methods("densefuse@1e2/ma*")
+        ['densefuse@1e2/majority', 'densefuse@1e2/max']
 
     A method is a strategy on a backbone with a tag, as `evaluate` and `Fusion.method` name it. Left
     out are pixel strategies on backbones with learned features, learned strategies on backbones
