@@ -119,7 +119,7 @@ def evaluate(task: Task, name: str, folder: Path, output: Path, jobs: int) -> tu
         baselines=False,
         output=output / task.name / name,
         resume=True,
-        jobs=jobs,
+        executor=f"threads:{jobs}",
         progress=Progress(f"{task.name}, {name}"),
         on_problem=lambda text: print(f"{task.name}, {name}: {text}", file=sys.stderr),
     )

@@ -53,7 +53,7 @@ def evaluate(image_set: Path, folder: Path, rows: list[str], jobs: int) -> None:
     for row in rows:
         command += ["--method", row]
     command += ["--metrics", ",".join(METRICS), "--range", "clip", "--against", AGAINST]
-    command += ["--save-images", "--jobs", str(jobs), "-o", str(folder)]
+    command += ["--save-images", "--executor", f"threads:{jobs}", "-o", str(folder)]
     command += ["--resume"] if (folder / "scores.jsonl").exists() else []
     result = subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # noqa: S603
     if result.returncode not in (0, 1):  # 1: some images have no score

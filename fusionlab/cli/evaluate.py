@@ -119,11 +119,12 @@ Ctrl-C.
     "--digits", type=click.IntRange(0, 10), default=4, show_default=True, help="Decimals shown."
 )
 @click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=2,
-    show_default=True,
-    help="Number of images that are worked on at the same time.",
+    "--executor",
+    default="threads",
+    metavar="KIND[:N]",
+    help="Where to compute: threads, local (processes of this machine) or dask, each with a number "
+    "of workers, or dask://HOST:PORT. The scores are the same.  [default: a thread for each core, "
+    "at most 8]",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 @json_option

@@ -11,9 +11,11 @@ import torch
 
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.executors import ExecutorChoice
 from fusionlab.evaluation.gray_levels import LUMINANCE
-from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike, TablePolicy
+from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike
 from fusionlab.evaluation.metric import choose_metrics
+from fusionlab.evaluation.recipes import TablePolicy
 from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.result_folder import FolderMethod
 from fusionlab.evaluation.rows import (
@@ -22,10 +24,11 @@ from fusionlab.evaluation.rows import (
     published_labels,
     split_by_fit,
 )
+from fusionlab.evaluation.run import ScoringRun
 from fusionlab.evaluation.saved_images import SavedImages
 from fusionlab.evaluation.score_journal import check_output_folder
 from fusionlab.evaluation.scores import ScoreRow, Scores
-from fusionlab.evaluation.scoring import ScoringRun, ScoringSettings
+from fusionlab.evaluation.scoring import ScoringSettings
 from fusionlab.evaluation.truth import TruthFolder, truth_metrics
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.scale import Scale, parse_scales
@@ -56,7 +59,7 @@ def evaluate(
     resume: bool = False,
     overwrite: bool = False,
     save_images: bool = False,
-    jobs: int = 2,
+    executor: str = "threads",
     device: str | torch.device = "cpu",
     digits: int = 4,
     progress: Callable[[int, int], None] | None = None,
@@ -105,11 +108,13 @@ def evaluate(
         resume: reuse the scores of an earlier run in `output` where nothing has changed.
         overwrite: replace an earlier run in `output`.
         save_images: keep the images that are scored, in `output/images/ROW/SAMPLE.png`.
-        jobs: number of images that are processed at the same time.
+        executor: where to compute: `"threads:4"`, `"local:4"` (processes of this machine),
+            `"dask:4"` or `"dask://HOST:PORT"`; without a number as many as the machine has cores,
+            at most 8. Scores do not depend on it. In a script, processes need
+            `if __name__ == "__main__":` around its main part, as always in Python.
         device: where to compute: `"cpu"`, `"cuda"`, ...
         digits: decimals shown.
-        progress: called with (rows done, rows in all) after each method and image, from several
-            threads.
+        progress: called with (rows done, rows in all) after each method and image.
         on_problem: called with each row that is left out and each new problem, a sentence, as
             soon as it is known.
         plugins: the plugins to use; None: all installed ones.
@@ -132,6 +137,7 @@ def evaluate(
         )
     folders = _folders(image_set)
     items = find_image_set(folders)
+    choice = ExecutorChoice.parse(executor)
     builder = MethodBuilder(plugins, preset, policy, scales, color, device, baselines)
     stems = [item.stem for item in items]
     absent: dict[str, str] = {}
@@ -166,9 +172,10 @@ def evaluate(
             folder,
             resume=resume,
             settings=ScoringSettings(scales, available_device(device), truth=truth_folder),
-            jobs=jobs,
+            executor=choice,
             images=images if save_images else None,
             progress=progress or (lambda *_: None),
+            blocked=tuple(plugin.name for plugin in plugins.loaded if plugin.status == "blocked"),
         )
         for label, reason in left_out.items():
             on_problem(f"{label} is left out: {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,22 +15,20 @@ from fusionlab.engine.checks import accepted_sources, takes
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.code_hash import module_sha256
+from fusionlab.evaluation.recipes import Recipe, TablePolicy, shared_backbone, strategy_text
 from fusionlab.evaluation.result_folder import FolderMethod, parse_result_folder
 from fusionlab.evaluation.sample import Result, Sample
 from fusionlab.fusion import Fusion
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.range_policy import RangePolicy
 from fusionlab.imaging.scale import Scale
-from fusionlab.plugins.factory import build_backbone, build_strategy, default_backbone
+from fusionlab.plugins.factory import build_strategy, default_backbone
 from fusionlab.plugins.method_names import method_id, split_method
 from fusionlab.plugins.presets import preset_parameters, preset_settings
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.record import describe_method
 from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.strategy import LearnedStrategy, Strategy
-
-TablePolicy = RangePolicy | Literal["auto", "own"]
-"""The range policy of a table: one for all rows, or what `Fusion` chooses for each row."""
 
 MethodLike = str | Strategy | Fusion | Path
 """What `evaluate` takes for one row: a name, a strategy, a fusion, or a folder of results."""
@@ -76,6 +74,8 @@ class FusionMethod:
     fusion: Fusion
     plugins: Plugins
     baseline: str | None = None
+    recipe: Recipe | None = None
+    """How another process builds the same; None for objects of a script, which cannot be sent."""
 
     @property
     def range_policy(self) -> RangePolicy | None:
@@ -191,16 +191,21 @@ class MethodBuilder:
                 folder = FolderMethod.find(given_label or method.name, method, samples)
                 rows.append((folder, None))
                 continue
-            fusion = self._fusion(method)
+            fusion, recipe = self._fusion(method)
             label = given_label or method_id(
                 fusion.backbone, fusion.strategy, self.plugins, omit_defaults=True
             )
-            row = FusionMethod(label, fusion, self.plugins)
+            row = FusionMethod(label, fusion, self.plugins, recipe=recipe)
             rows.append((row, self._baseline(fusion)))
         return _unique(_with_baselines(rows))
 
-    def _fusion(self, method: str | Strategy | Fusion) -> Fusion:
+    def _fusion(self, method: str | Strategy | Fusion) -> tuple[Fusion, Recipe | None]:
         """Build the fusion of one row with the settings of the table."""
+        if isinstance(method, str):
+            backbone_name, text = split_method(method, self.plugins)
+            strategy = self._strategy(text)
+            recipe = self._recipe(backbone_name, strategy)
+            return recipe.build(self.plugins, self._backbones, strategy), recipe
         overrides: dict[str, Any] = {}
         backbone: str | Backbone
         if isinstance(method, Fusion):
@@ -213,14 +218,11 @@ class MethodBuilder:
             }
             if isinstance(strategy, LearnedStrategy):
                 overrides["networks"] = method.networks
-        elif isinstance(method, Strategy):
-            backbone, strategy = default_backbone(method, self.plugins), method
         else:
-            backbone, text = split_method(method, self.plugins)
-            strategy = self._strategy(text)
+            backbone, strategy = default_backbone(method, self.plugins), method
         if isinstance(backbone, str):
-            backbone = self._shared(backbone)
-        return Fusion(
+            backbone = shared_backbone(backbone, self.plugins, self._backbones)
+        fusion = Fusion(
             backbone,
             strategy,
             range_policy=self.range_policy,
@@ -228,6 +230,19 @@ class MethodBuilder:
             color=self.color,
             device=self.device,
             **{"shared_weights": self._shared_weights, **overrides},
+        )
+        return fusion, None
+
+    def _recipe(self, backbone: str, strategy: Strategy) -> Recipe:
+        """Return the recipe of a strategy on a backbone with the settings of the table."""
+        return Recipe(
+            backbone,
+            strategy_text(strategy, self.plugins),
+            self.range_policy,
+            tuple(self.scale),
+            self.color,
+            self._shared_weights,
+            str(self.device),
         )
 
     def _strategy(self, text: str) -> Strategy:
@@ -248,24 +263,15 @@ class MethodBuilder:
         learned = isinstance(strategy, LearnedStrategy)
         if not self.baselines or fusion.backbone.card is None or learned:
             return None
-        backbone = self._shared(self.plugins.default("baseline"))
-        baseline = Fusion(
-            backbone,
-            strategy,
-            range_policy=fusion.range_policy,
-            scale=self.scale,
-            color=self.color,
+        recipe = replace(
+            self._recipe(self.plugins.default("baseline"), strategy),
+            range_policy=cast("RangePolicy", fusion.range_policy),  # not None: a table has one
             shared_weights=fusion.shared_weights,
-            device=self.device,
         )
-        return FusionMethod(
-            method_id(backbone, strategy, self.plugins, omit_defaults=True), baseline, self.plugins
-        )
-
-    def _shared(self, name: str) -> Backbone:
-        if name not in self._backbones:
-            self._backbones[name] = build_backbone(name, self.plugins)
-        return self._backbones[name]
+        baseline = recipe.build(self.plugins, self._backbones, strategy)
+        label = method_id(baseline.backbone, strategy, self.plugins, omit_defaults=True)
+        registered = self.plugins.strategies.registration_of(type(strategy)) is not None
+        return FusionMethod(label, baseline, self.plugins, recipe=recipe if registered else None)
 
 
 def _labeled(

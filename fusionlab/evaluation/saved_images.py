@@ -7,7 +7,7 @@ file system does not allow are percent-encoded.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, unquote
 
 from numpy.typing import NDArray
@@ -25,13 +25,31 @@ JOURNAL = "images.jsonl"
 """The file that says what each image was made with."""
 
 
+EncodedImage = tuple[str, bytes]
+"""The suffix and the content of the file of an image."""
+
+
+def encoded_image(pixels: NDArray[Any], name: str) -> EncodedImage:
+    """Encode an image without loss, gray or in color: floats as TIFF, all others as PNG.
+
+    Raises:
+        FusionlabError: the format cannot hold it (code `encoding`).
+    """
+    suffix = _suffix(depth_of_array(pixels.dtype))
+    path = Path(f"{name}{suffix}")
+    return suffix, cast("bytes", encode_image(pixels, path, format_of(path)))  # of an array
+
+
 def image_path(output: Path, label: str, sample: str, depth: int = 8) -> Path:
     """Return the file of the scored image of a row and a sample.
 
     Float images are TIFF files, all others PNG.
     """
-    suffix = ".tif" if depth == 32 else ".png"
-    return row_folder(output, label) / f"{sample}{suffix}"
+    return row_folder(output, label) / f"{sample}{_suffix(depth)}"
+
+
+def _suffix(depth: int) -> str:
+    return ".tif" if depth == 32 else ".png"
 
 
 def row_folder(output: Path, label: str) -> Path:
@@ -77,15 +95,16 @@ class SavedImages:
         paths = [image_path(self.output, label, sample, depth) for depth in (8, 32)]
         return any(self._keys.get(self._name(path)) == key and path.is_file() for path in paths)
 
-    def save(self, label: str, sample: str, key: str, image: NDArray[Any]) -> None:
-        """Write the scored image of a row and a sample, gray or in color, without loss.
+    def save(self, label: str, sample: str, key: str, image: EncodedImage) -> None:
+        """Write the scored image of a row and a sample.
 
-        Several threads may do so. If an image cannot be written, `problem` says why.
+        If it cannot be written, `problem` says why.
         """
-        path = image_path(self.output, label, sample, depth_of_array(image.dtype))
+        suffix, content = image
+        path = row_folder(self.output, label) / f"{sample}{suffix}"
         try:
             make_folder(path.parent)
-            with atomic_write_all({path: encode_image(image, path, format_of(path))}):
+            with atomic_write_all({path: content}):
                 pass
             self._journal.append({"file": self._name(path), "key": key})
         except FusionlabError as error:

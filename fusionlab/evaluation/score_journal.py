@@ -7,9 +7,11 @@ if its key belongs to the same method, settings, sources and versions.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.metric import Metric
@@ -18,6 +20,8 @@ from fusionlab.storage.atomic import make_folder
 from fusionlab.storage.journal import Journal
 
 NAME = "scores.jsonl"
+SYNC_SECONDS = 5.0
+"""How much work a power cut may cost."""
 REPORT_FILES = (
     "table.md",
     "table.tex",
@@ -79,6 +83,7 @@ class ScoreJournal:
 
     def __init__(self, folder: Path | None, *, resume: bool = False) -> None:
         self._journal: Journal | None = None
+        self._synced = -math.inf
         self.known: KnownScores = {}
         """The scores of the earlier run."""
         if folder is None:
@@ -92,28 +97,33 @@ class ScoreJournal:
         for name in REPORT_FILES:
             (folder / name).unlink(missing_ok=True)
 
-    def append(self, key: str, row: ScoreRow, metrics: Sequence[Metric]) -> None:
-        """Append the values of a row; several threads may do so.
+    def append(self, rows: Sequence[tuple[str, ScoreRow]], metrics: Sequence[Metric]) -> None:
+        """Append the values of rows, each with its key; they reach the disk every few seconds.
 
         Raises:
             FusionlabError: they cannot be written.
         """
         if self._journal is None:
             return
-        values = {
-            metric.name: [metric.identity_for(row.truth), row.values[metric.name]]
-            for metric in metrics
-            if metric.name in row.values
-        }
-        self._journal.append(
-            {
-                "key": key,
-                "image": row.sample,
-                "method": row.method,
-                "outside": row.outside,
-                "values": values,
-            }
-        )
+        now = time.monotonic()
+        sync = now - self._synced > SYNC_SECONDS
+        self._synced = now if sync else self._synced
+        self._journal.append(*(_line(key, row, metrics) for key, row in rows), sync=sync)
+
+
+def _line(key: str, row: ScoreRow, metrics: Sequence[Metric]) -> dict[str, Any]:
+    values = {
+        metric.name: [metric.identity_for(row.truth), row.values[metric.name]]
+        for metric in metrics
+        if metric.name in row.values
+    }
+    return {
+        "key": key,
+        "image": row.sample,
+        "method": row.method,
+        "outside": row.outside,
+        "values": values,
+    }
 
 
 def known_values(row: KnownRow, metrics: Sequence[Metric], truth: str = "") -> dict[str, float]:

@@ -1,16 +1,12 @@
-"""Score methods on the samples of an image set: fuse or read, compute the metrics, keep the values.
+"""Score methods on one sample: fuse or read, compute the metrics, return the values.
 
-`score_sample` does the work on one sample, with plain data in and out. `ScoringRun` goes through
-the samples with several threads and keeps the scores in a folder.
+`jobs` wraps it for other processes; `run` decides what is scored, and keeps what comes back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Event, Lock
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -19,9 +15,10 @@ from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import FULL_SCALE, LUMINANCE, MetricInput
 from fusionlab.evaluation.methods import Method
 from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.recipes import NamedMethod
 from fusionlab.evaluation.sample import Sample
-from fusionlab.evaluation.saved_images import SavedImages
-from fusionlab.evaluation.score_journal import KnownRow, KnownScores, ScoreJournal, known_values
+from fusionlab.evaluation.saved_images import encoded_image
+from fusionlab.evaluation.score_journal import KnownRow, known_values
 from fusionlab.evaluation.scores import ScoreRow
 from fusionlab.evaluation.truth import Truth, TruthFolder
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
@@ -57,72 +54,137 @@ def method_key(method: Method, settings: ScoringSettings) -> str:
     return sha256_of_json(content)
 
 
+def row_key(method_hash: str, sources: Sequence[str], fingerprint: str) -> str:
+    """Return the SHA-256 that identifies method, settings and images of a row.
+
+    Args:
+        method_hash: see `method_key`.
+        sources: the SHA-256 of each source.
+        fingerprint: see `Method.fingerprint`.
+    """
+    return sha256_of_json({"key": method_hash, "sources": list(sources), "file": fingerprint})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is missing of one method on one sample."""
+
+    method: Method | NamedMethod
+    method_hash: str
+    key: str = ""
+    """Of the row, if the files are what they were when the job was made."""
+    known: KnownRow = field(default_factory=KnownRow)
+    """The values of an earlier run that are not computed again."""
+    save: bool = False
+    """Whether the image is to be returned, too."""
+
+
+@dataclass(frozen=True)
+class ScoredRow:
+    """A row with its key, and its image if it was asked for."""
+
+    row: ScoreRow
+    key: str
+    """Empty if nothing can be kept of the row."""
+    image: tuple[str, bytes] | None = None
+    """Suffix and content of the file of the image."""
+
+
 def score_sample(
     item: ImageSetItem,
-    methods: Sequence[tuple[str, Method]],
+    cells: Sequence[Cell],
     metrics: Sequence[Metric],
     settings: ScoringSettings,
-    known: KnownScores | None = None,
     *,
-    saved_images: SavedImages | None = None,
+    build: Callable[[NamedMethod], Method] | None = None,
     stopping: Callable[[], bool] = lambda: False,
-) -> Iterator[tuple[str, ScoreRow]]:
-    """Score all methods on one sample, whose sources are read and encoded once.
+) -> Iterator[ScoredRow]:
+    """Score methods on one sample, whose sources are read and encoded once.
 
     A source or true image that cannot be read, a result that cannot be made or read, and a metric
     that fails raise nothing: the problem of the row says why values are missing.
 
     Args:
         item: the files of the sample.
-        methods: (key, method) pairs, see `method_key`.
+        cells: the methods.
         metrics: the metrics to compute.
         settings: what is shared by all samples.
-        known: the scores of an earlier run, which are not computed again.
-        saved_images: keeps the images that are scored; None: they are not kept.
+        build: builds the methods that are given by recipes.
         stopping: whether to stop after the current metric.
 
     Yields:
-        (key, row) for each method, where the key identifies method, settings and images.
+        A row for each method.
     """
     try:
         sample, sources = _load(item, settings)
     except FusionlabError as error:
         problem = item.problem or f"{item.stem}: {error}"
-        yield from (("", ScoreRow(item.stem, method.label, {}, problem)) for _, method in methods)
+        for cell in cells:
+            yield ScoredRow(ScoreRow(item.stem, cell.method.label, {}, problem), "")
         return
     truth = Truth()
     if settings.truth is not None:
         truth = settings.truth.load(sample, settings.device, settings.max_pixels)
     metrics = [metric for metric in metrics if truth.images is not None or not metric.of_truth]
     feature_cache = FeatureCache(FEATURE_CACHE_BYTES)
-    for method_hash, method in methods:
+    for cell in cells:
         if stopping():
             return
-        key = ""
+        label = cell.method.label
         try:
-            fingerprint = method.fingerprint(sample.name)
-            key = sha256_of_json(
-                {"key": method_hash, "sources": sample.sha256, "file": fingerprint}
-            )
-            known_row = (known or {}).get((key, sample.name), KnownRow())
-            values = known_values(known_row, metrics, truth.sha256)
-            missing = [metric for metric in metrics if metric.name not in values]
-            saved = saved_images is None or saved_images.has(method.label, sample.name, key)
-            reused, outside, problems = saved and not missing, known_row.outside, [truth.problem]
-            if not reused:
-                image, outside = method.result(sample, feature_cache)
-                if saved_images is not None and not saved:
-                    saved_images.save(method.label, sample.name, key, image)
-                name = f"the result of {method.label}"
-                fused = MetricInput([image], [name], [FULL_SCALE], settings.device)
-                problems += _compute(missing, fused, sources, truth.images, values, stopping)
-            problem = "; ".join(filter(None, problems))
-            row = ScoreRow(
-                sample.name, method.label, values, problem, reused, truth.sha256, outside
+            method = _built(cell.method, build)
+            yield _score(
+                replace(cell, method=method),
+                method,
+                sample,
+                (metrics, sources, truth, settings),
+                feature_cache,
+                stopping,
             )
         except FusionlabError as error:
-            row = ScoreRow(sample.name, method.label, {}, f"{sample.name}, {method.label}: {error}")
-        yield key, row
+            problem = f"{sample.name}, {label}: {error}"
+            yield ScoredRow(ScoreRow(sample.name, label, {}, problem), "")
+
+
+def _built(method: Method | NamedMethod, build: Callable[[NamedMethod], Method] | None) -> Method:
+    if not isinstance(method, NamedMethod):
+        return method
+    if build is None:
+        raise TypeError(f"{method.label} is a recipe, and nothing builds it")
+    return build(method)
+
+
+def _score(
+    cell: Cell,
+    method: Method,
+    sample: Sample,
+    scored_by: tuple[Sequence[Metric], MetricInput, Truth, ScoringSettings],
+    feature_cache: FeatureCache,
+    stopping: Callable[[], bool],
+) -> ScoredRow:
+    """Make the image of one method, and score it.
+
+    Raises:
+        FusionlabError: the image cannot be made or read.
+    """
+    metrics, sources, truth, settings = scored_by
+    key = row_key(cell.method_hash, sample.sha256, method.fingerprint(sample.name))
+    known = cell.known if key == cell.key else KnownRow()
+    values = known_values(known, metrics, truth.sha256)
+    missing = [metric for metric in metrics if metric.name not in values]
+    if not missing and not cell.save:
+        row = ScoreRow(
+            sample.name, method.label, values, truth.problem, True, truth.sha256, known.outside
+        )
+        return ScoredRow(row, key)
+    pixels, outside = method.result(sample, feature_cache)
+    image = encoded_image(pixels, sample.name) if cell.save else None
+    fused = MetricInput([pixels], [f"the result of {method.label}"], [FULL_SCALE], settings.device)
+    problems = [truth.problem]
+    problems += _compute(missing, fused, sources, truth.images, values, stopping)
+    problem = "; ".join(filter(None, problems))
+    row = ScoreRow(sample.name, method.label, values, problem, False, truth.sha256, outside)
+    return ScoredRow(row, key, image)
 
 
 def _load(item: ImageSetItem, settings: ScoringSettings) -> tuple[Sample, MetricInput]:
@@ -161,80 +223,3 @@ def _compute(
         except FusionlabError as error:  # the metric of a plugin; a later run tries it again
             failures.append(str(error))
     return failures
-
-
-@dataclass
-class ScoringRun:
-    """Score methods on all samples with several threads, and keep the scores in a folder.
-
-    Args:
-        methods: the rows, see `fusionlab.evaluation.methods`.
-        metrics: the columns.
-        folder: where scores are kept as they come; None: nowhere.
-        resume: reuse the scores of an earlier run in this folder where nothing has changed.
-        settings: what is shared by all samples.
-        jobs: number of samples that are scored at the same time; each may keep 1 GiB of features.
-        images: keeps the images that are scored; None: they are not kept.
-        progress: called with (rows done, rows in all) after each row, from several threads.
-    """
-
-    methods: Sequence[Method]
-    metrics: Sequence[Metric]
-    folder: Path | None = None
-    resume: bool = False
-    settings: ScoringSettings = field(default_factory=ScoringSettings)
-    jobs: int = 1
-    images: SavedImages | None = None
-    progress: Callable[[int, int], None] = lambda *_: None
-    unsaved: str = field(default="", init=False)
-    """A sentence that says why scores or images could not be kept any more; empty if they could."""
-    _done: int = field(default=0, init=False, repr=False)
-    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
-    _stopping: Event = field(default_factory=Event, init=False, repr=False)
-
-    def run(self, items: Sequence[ImageSetItem]) -> Iterator[ScoreRow]:
-        """Score every method on every sample, samples in their order.
-
-        Raises:
-            FusionlabError: the folder cannot be used. If it cannot be written later on, the run
-                continues, and `unsaved` says so.
-        """
-        journal = ScoreJournal(self.folder, resume=self.resume)
-        methods = [(method_key(method, self.settings), method) for method in self.methods]
-        total = len(items) * len(methods)
-
-        def score(item: ImageSetItem) -> list[ScoreRow]:
-            rows = []
-            for key, row in score_sample(
-                item,
-                methods,
-                self.metrics,
-                self.settings,
-                journal.known,
-                saved_images=self.images,
-                stopping=self._stopping.is_set,
-            ):
-                if row.values and not row.reused:
-                    self._save(journal, key, row)
-                rows.append(row)
-                with self._lock:
-                    self._done += 1
-                    self.progress(self._done, total)
-            return rows
-
-        pool = ThreadPoolExecutor(self.jobs, "evaluate")
-        try:
-            for rows in pool.map(score, items):
-                yield from rows
-        finally:  # also after Ctrl-C: what has been saved stays
-            self._stopping.set()
-            pool.shutdown(cancel_futures=True)
-        if self.images is not None:
-            self.unsaved = self.unsaved or self.images.problem
-
-    def _save(self, journal: ScoreJournal, key: str, row: ScoreRow) -> None:
-        """Append a row to the journal; continue without it if the disk is full."""
-        try:
-            journal.append(key, row, self.metrics)
-        except FusionlabError as error:
-            self.unsaved = str(error)

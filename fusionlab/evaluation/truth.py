@@ -19,6 +19,7 @@ from fusionlab.evaluation.result_folder import files_of_samples
 from fusionlab.evaluation.sample import Sample
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
 from fusionlab.plugins.registry import Plugins
+from fusionlab.storage.hashing import sha256_of_file
 
 METRICS = ("fusionlab-imaging:PSNR", "fusionlab-imaging:SSIM")
 """The metrics that also compare with the true image, as if it were the only source."""
@@ -70,6 +71,15 @@ class TruthFolder:
                 path=folder,
             )
         return cls(pattern, files)
+
+    def sha256(self, sample: str) -> str:
+        """Return the SHA-256 of the true image of a sample; empty if there is not one file.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        files = self.files.get(sample, ())
+        return sha256_of_file(files[0]) if len(files) == 1 else ""
 
     def load(
         self,

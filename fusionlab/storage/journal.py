@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import Lock
@@ -44,11 +45,15 @@ class Journal:
         values = map(_parsed, content.split(b"\n"))
         return [value for value in values if isinstance(value, dict)]
 
-    def append(self, line: Mapping[str, Any]) -> None:
-        """Append an object. A last line that a crash cut off is completed by a line break first.
+    def append(self, *lines: Mapping[str, Any], sync: bool = False) -> None:
+        """Append objects. A last line that a crash cut off is completed by a line break first.
+
+        Args:
+            lines: the objects.
+            sync: wait until they are on the disk, so that they survive a power cut, too.
 
         Raises:
-            FusionlabError: the file cannot be written.
+            FusionlabError: they cannot be written.
         """
         try:
             with self._lock, self.path.open("a+b") as file:
@@ -56,7 +61,10 @@ class Journal:
                     file.seek(-1, 2)
                     if file.read(1) != b"\n":
                         file.write(b"\n")
-                file.write(_encoded(line))
+                file.write(b"".join(map(_encoded, lines)))
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
         except OSError as error:
             raise FusionlabError(
                 f"cannot write {self.path}: {error.strerror}", code="unwritable", path=self.path

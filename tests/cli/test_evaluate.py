@@ -206,7 +206,7 @@ def test_a_second_metric_of_a_default_name_does_not_break_the_defaults(image_set
 
 
 def test_ctrl_c_says_how_to_resume(image_set, monkeypatch):
-    from fusionlab.evaluation.scoring import ScoringRun
+    from fusionlab.evaluation.run import ScoringRun
 
     run_all = ScoringRun.run
 
@@ -217,7 +217,16 @@ def test_ctrl_c_says_how_to_resume(image_set, monkeypatch):
             yield row
 
     monkeypatch.setattr(ScoringRun, "run", stopped)
-    command = ["evaluate", "set", "--method", "identity/mean", "--metrics", "EN", "--jobs", "1"]
+    command = [
+        "evaluate",
+        "set",
+        "--method",
+        "identity/mean",
+        "--metrics",
+        "EN",
+        "--executor",
+        "threads:1",
+    ]
     result = run(*command, "-o", "out")
     assert result.exit_code == 130
     assert "rows of scores; continue with --resume" in result.stderr

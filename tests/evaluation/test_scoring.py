@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from fusionlab import FusionlabError
+from fusionlab.evaluation.executors import ExecutorChoice
 from fusionlab.evaluation.methods import MethodBuilder
 from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.run import ScoringRun
 from fusionlab.evaluation.score_journal import NAME, ScoreJournal, check_output_folder
 from fusionlab.evaluation.scores import Scores
-from fusionlab.evaluation.scoring import ScoringRun, ScoringSettings
+from fusionlab.evaluation.scoring import ScoringSettings
 from fusionlab.imaging.scale import parse_scales
 from fusionlab.plugins.host import installed
 from fusionlab.runs.image_sets import find_image_set
@@ -19,13 +21,21 @@ from fusionlab.runs.image_sets import find_image_set
 SAMPLES = ["one", "three", "two"]
 
 
-def scoring_run(*names, methods=("identity/mean",), range_policy="minmax", scale="full", **more):
+def scoring_run(
+    *names, methods=("identity/mean",), range_policy="minmax", scale="full", jobs=1, **more
+):
     plugins = installed()
     metrics = [Metric.find(name, plugins) for name in names or ("brightness",)]
     scales = parse_scales(scale)
     builder = MethodBuilder(plugins, range_policy=range_policy, scale=scales)
     settings = ScoringSettings(scales)
-    return ScoringRun(builder.build(methods, SAMPLES), metrics, settings=settings, **more)
+    return ScoringRun(
+        builder.build(methods, SAMPLES),
+        metrics,
+        settings=settings,
+        executor=ExecutorChoice("threads", jobs),
+        **more,
+    )
 
 
 def test_every_image_is_scored_in_order(image_set, metrics):
