@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -26,7 +26,7 @@ from fusionlab.evaluation.rows import (
 )
 from fusionlab.evaluation.run import ScoringRun
 from fusionlab.evaluation.saved_images import SavedImages
-from fusionlab.evaluation.score_journal import check_output_folder
+from fusionlab.evaluation.score_journal import ScoreJournal, check_output_folder
 from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.evaluation.scoring import ScoringSettings
 from fusionlab.evaluation.truth import TruthFolder, truth_metrics
@@ -169,17 +169,16 @@ def evaluate(
         run = ScoringRun(
             rows,
             columns,
-            folder,
-            resume=resume,
+            ScoreJournal(folder, resume=resume),
             settings=ScoringSettings(scales, available_device(device), truth=truth_folder),
-            executor=choice,
             images=images if save_images else None,
             progress=progress or (lambda *_: None),
-            blocked=tuple(plugin.name for plugin in plugins.loaded if plugin.status == "blocked"),
+            blocked=plugins.blocked,
         )
         for label, reason in left_out.items():
             on_problem(f"{label} is left out: {reason}")
-        score_rows = _reported(run, items, on_problem)
+        with choice.open(device) as workers:
+            score_rows = _reported(run.run(items, workers), on_problem)
         published = published_table(preset, plugins) if preset else PublishedTable()
         labels = [row.label for row in rows]
         report = Report(
@@ -230,13 +229,11 @@ def _folders(image_set: ImageSet | Mapping[str, ImageSet]) -> list[Path]:
     return folders
 
 
-def _reported(
-    run: ScoringRun, items: Sequence[Any], on_problem: Callable[[str], None]
-) -> list[ScoreRow]:
-    """Score everything, and report each problem once."""
+def _reported(scored: Iterator[ScoreRow], on_problem: Callable[[str], None]) -> list[ScoreRow]:
+    """Return the rows, and report each problem once."""
     rows: list[ScoreRow] = []
     problems: set[str] = set()
-    for row in run.run(items):
+    for row in scored:
         rows.append(row)
         if row.problem and row.problem not in problems:
             problems.add(row.problem)

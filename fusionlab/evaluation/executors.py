@@ -18,9 +18,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fusionlab.errors import FusionlabError
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_JOBS = 8
 """Default limit of jobs at the same time: each may take a gigabyte."""
@@ -58,13 +61,8 @@ class ExecutorChoice:
             option="executor",
         )
 
-    @property
-    def in_process(self) -> bool:
-        """Whether jobs may hold objects that cannot be sent to another process."""
-        return self.kind == "threads"
-
     @contextmanager
-    def open(self, device: str = "cpu") -> Iterator[RunningExecutor]:
+    def open(self, device: str | torch.device = "cpu") -> Iterator[RunningExecutor]:
         """Start the executor for the length of the block; jobs that still run are abandoned.
 
         Args:
@@ -76,11 +74,11 @@ class ExecutorChoice:
         """
         if self.kind == "threads":
             with _one_thread_of_torch(), _shut_down(ThreadPoolExecutor(self.count)) as threads:
-                yield RunningExecutor(threads, self.count)
+                yield RunningExecutor(threads, self.count, in_process=True)
         elif self.kind == "local":
             from fusionlab.evaluation.processes import LocalProcesses
 
-            with _shut_down(LocalProcesses(self.count, device)) as processes:
+            with _shut_down(LocalProcesses(self.count, str(device))) as processes:
                 yield RunningExecutor(processes, self.count)
         else:
             with _dask(self) as running:
@@ -96,6 +94,8 @@ class RunningExecutor:
     """How many jobs are computed at the same time."""
     deaths: tuple[type[BaseException], ...] = (BrokenExecutor,)
     """The errors that say that the worker of a job died."""
+    in_process: bool = False
+    """Whether jobs may hold objects that cannot be sent to another process."""
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Compute `function(*args)` in a worker."""

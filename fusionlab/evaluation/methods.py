@@ -15,7 +15,13 @@ from fusionlab.engine.checks import accepted_sources, takes
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.code_hash import module_sha256
-from fusionlab.evaluation.recipes import Recipe, TablePolicy, shared_backbone, strategy_text
+from fusionlab.evaluation.recipes import (
+    Backbones,
+    Recipe,
+    TablePolicy,
+    shared_backbone,
+    strategy_text,
+)
 from fusionlab.evaluation.result_folder import FolderMethod, parse_result_folder
 from fusionlab.evaluation.sample import Result, Sample
 from fusionlab.fusion import Fusion
@@ -151,7 +157,7 @@ class MethodBuilder:
     color: Color | Literal["auto"] = "gray"
     device: str | torch.device = "cpu"
     baselines: bool = True
-    _backbones: dict[str, Backbone] = field(default_factory=dict, init=False, repr=False)
+    backbones: Backbones = field(default_factory=dict, repr=False)
     """By name: all rows share them, and with them the feature cache."""
 
     def __post_init__(self) -> None:
@@ -205,7 +211,7 @@ class MethodBuilder:
             backbone_name, text = split_method(method, self.plugins)
             strategy = self._strategy(text)
             recipe = self._recipe(backbone_name, strategy)
-            return recipe.build(self.plugins, self._backbones, strategy), recipe
+            return recipe.build(self.plugins, self.backbones, strategy), recipe
         overrides: dict[str, Any] = {}
         backbone: str | Backbone
         if isinstance(method, Fusion):
@@ -221,7 +227,7 @@ class MethodBuilder:
         else:
             backbone, strategy = default_backbone(method, self.plugins), method
         if isinstance(backbone, str):
-            backbone = shared_backbone(backbone, self.plugins, self._backbones)
+            backbone = shared_backbone(backbone, self.plugins, self.backbones)
         fusion = Fusion(
             backbone,
             strategy,
@@ -268,7 +274,7 @@ class MethodBuilder:
             range_policy=cast("RangePolicy", fusion.range_policy),  # not None: a table has one
             shared_weights=fusion.shared_weights,
         )
-        baseline = recipe.build(self.plugins, self._backbones, strategy)
+        baseline = recipe.build(self.plugins, self.backbones, strategy)
         label = method_id(baseline.backbone, strategy, self.plugins, omit_defaults=True)
         registered = self.plugins.strategies.registration_of(type(strategy)) is not None
         return FusionMethod(label, baseline, self.plugins, recipe=recipe if registered else None)

@@ -11,11 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from threading import Event
 
 from fusionlab.errors import FusionlabError, one_line
-from fusionlab.evaluation.executors import ExecutorChoice, RunningExecutor
+from fusionlab.evaluation.executors import RunningExecutor
 from fusionlab.evaluation.jobs import Job, run_job
 from fusionlab.evaluation.methods import Method
 from fusionlab.evaluation.metric import Metric
@@ -40,58 +39,63 @@ JOB_SECONDS = 10.0
 
 @dataclass
 class ScoringRun:
-    """Score methods on all samples of an image set, and keep the scores in a folder.
+    """Score methods on all samples of an image set.
 
     Args:
         methods: the rows, see `fusionlab.evaluation.methods`.
         metrics: the columns.
-        folder: where scores are kept as they come; None: nowhere.
-        resume: reuse the scores of an earlier run in this folder where nothing has changed.
+        journal: has the scores of an earlier run, which are reused where nothing has changed, and
+            keeps those of this run as they come.
         settings: what is shared by all samples.
-        executor: where jobs are computed.
         images: keeps the images that are scored; None: they are not kept.
+        image_set: name of the folder of these images, if there is one for each set.
         progress: called with (rows done, rows in all) after each row.
         blocked: plugins that workers must not load.
     """
 
     methods: Sequence[Method]
     metrics: Sequence[Metric]
-    folder: Path | None = None
-    resume: bool = False
+    journal: ScoreJournal = field(default_factory=lambda: ScoreJournal(None))
     settings: ScoringSettings = field(default_factory=ScoringSettings)
-    executor: ExecutorChoice = field(default_factory=lambda: ExecutorChoice("threads", 1))
     images: SavedImages | None = None
+    image_set: str = ""
     progress: Callable[[int, int], None] = lambda *_: None
     blocked: tuple[str, ...] = ()
     unsaved: str = field(default="", init=False)
     """A sentence that says why scores or images could not be kept any more; empty if they could."""
     _stopping: Event = field(default_factory=Event, init=False, repr=False)
 
-    def run(self, items: Sequence[ImageSetItem]) -> Iterator[ScoreRow]:
+    def run(self, items: Sequence[ImageSetItem], workers: RunningExecutor) -> Iterator[ScoreRow]:
         """Score every method on every sample, samples in their order.
 
-        Raises:
-            FusionlabError: the folder or the executor cannot be used. If the folder cannot be
-                written later on, the run continues, and `unsaved` says so.
+        If the folder of the journal cannot be written, the run continues, and `unsaved` says so.
+
+        Args:
+            items: the samples.
+            workers: compute the jobs.
         """
-        journal = ScoreJournal(self.folder, resume=self.resume)
         done = 0
         samples = _InOrder(items, [method.label for method in self.methods])
-        with self.executor.open(str(self.settings.device)) as workers:
-            try:
-                for rows in self._rows(items, journal, workers):
-                    self._keep(rows, journal)
-                    for _ in rows:
-                        done += 1
-                        self.progress(done, len(items) * len(self.methods))
-                    yield from samples.add([scored.row for scored in rows])
-            finally:  # also after Ctrl-C: what has been saved stays
-                self._stopping.set()
-        if self.images is not None:
-            self.unsaved = self.unsaved or self.images.problem
+        try:
+            for rows in self._rows(items, workers):
+                self._keep(rows)
+                for _ in rows:
+                    done += 1
+                    self.progress(done, len(items) * len(self.methods))
+                yield from samples.add([scored.row for scored in rows])
+        finally:  # also after Ctrl-C: what has been saved stays
+            self._stopping.set()
+            if self.images is not None:
+                self.unsaved = self.unsaved or self.images.problem
+
+    def known_rows(self, items: Sequence[ImageSetItem]) -> Iterator[ScoreRow]:
+        """Return the rows that the journal has already; nothing is computed."""
+        hashes = [method_key(method, self.settings) for method in self.methods]
+        for item in items:
+            yield from (scored.row for scored in self._missing(item, hashes, images=False)[0])
 
     def _rows(
-        self, items: Sequence[ImageSetItem], journal: ScoreJournal, workers: RunningExecutor
+        self, items: Sequence[ImageSetItem], workers: RunningExecutor
     ) -> Iterator[list[ScoredRow]]:
         """Yield the rows of the earlier run, and those that jobs return, as they come."""
         hashes = [method_key(method, self.settings) for method in self.methods]
@@ -105,7 +109,7 @@ class ScoringRun:
                     item = next(samples, None)
                     if item is None:
                         break
-                    known, cells = self._missing(item, hashes, journal)
+                    known, cells = self._missing(item, hashes, images=True)
                     if known:
                         yield known
                     waiting.extend(self._jobs(item, cells, parts))
@@ -123,9 +127,12 @@ class ScoringRun:
                     yield rows
 
     def _missing(
-        self, item: ImageSetItem, hashes: Sequence[str], journal: ScoreJournal
+        self, item: ImageSetItem, hashes: Sequence[str], *, images: bool
     ) -> tuple[list[ScoredRow], list[Cell]]:
-        """Split the methods into the rows that an earlier run has for a sample, and the others."""
+        """Split the methods into the rows that an earlier run has for a sample, and the others.
+
+        With `images`, a row whose image is to be kept and is not there is missing, too.
+        """
         known_rows: list[ScoredRow] = []
         cells: list[Cell] = []
         try:
@@ -138,10 +145,10 @@ class ScoringRun:
             key, known = "", KnownRow()
             try:
                 key = row_key(method_hash, sources, method.fingerprint(item.stem))
-                known = journal.known.get((key, item.stem), known)
+                known = self.journal.known.get((key, item.stem), known)
             except FusionlabError:  # there is no such result; the job says why
                 pass
-            save = self.images is not None and not self.images.has(method.label, item.stem, key)
+            save = images and not self._has_image(method.label, item.stem, key)
             values = known_values(known, self.metrics, truth)
             if len(values) == len(self.metrics) and not save:
                 row = ScoreRow(item.stem, method.label, values, "", True, truth, known.outside)
@@ -164,7 +171,7 @@ class ScoringRun:
             )
 
     def _submit(self, job: Job, workers: RunningExecutor) -> Future[list[ScoredRow]]:
-        if self.executor.in_process:
+        if workers.in_process:
             return workers.submit(run_job, job, self._stopping.is_set)
         return workers.submit(run_job, job.portable)
 
@@ -189,17 +196,26 @@ class ScoringRun:
         reason = f"{MAX_DEATHS} worker processes died over it; the last: {one_line(error)}"
         return [_failed(job, cell, reason) for cell in job.cells], []
 
-    def _keep(self, rows: Sequence[ScoredRow], journal: ScoreJournal) -> None:
+    def _keep(self, rows: Sequence[ScoredRow]) -> None:
         """Write rows and images into the folder; continue without it if the disk is full."""
         for scored in rows:
             if scored.image is not None and self.images is not None:
-                label, sample = scored.row.method, scored.row.sample
-                self.images.save(label, sample, scored.key, scored.image)
+                label = self._image_label(scored.row.method)
+                self.images.save(label, scored.row.sample, scored.key, scored.image)
         new = [(scored.key, scored.row) for scored in rows if not scored.row.reused]
         try:
-            journal.append([(key, row) for key, row in new if key and row.values], self.metrics)
+            self.journal.append(
+                [(key, row) for key, row in new if key and row.values], self.metrics
+            )
         except FusionlabError as error:
             self.unsaved = str(error)
+
+    def _has_image(self, label: str, sample: str, key: str) -> bool:
+        """Return whether the image of a row is there, or is not to be kept."""
+        return self.images is None or self.images.has(self._image_label(label), sample, key)
+
+    def _image_label(self, label: str) -> str:
+        return f"{self.image_set}/{label}" if self.image_set else label
 
 
 class _InOrder:

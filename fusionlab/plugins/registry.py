@@ -121,6 +121,11 @@ class Plugins:
         """One sentence for each plugin that was ignored."""
         return [plugin.warning for plugin in self.loaded if plugin.warning]
 
+    @property
+    def blocked(self) -> tuple[str, ...]:
+        """The names of the plugins that were not loaded on request."""
+        return tuple(plugin.name for plugin in self.loaded if plugin.status == "blocked")
+
     def default(self, key: str) -> str:
         """Return the name that is used when the user does not choose a `key`.
 

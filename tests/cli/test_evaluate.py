@@ -210,8 +210,8 @@ def test_ctrl_c_says_how_to_resume(image_set, monkeypatch):
 
     run_all = ScoringRun.run
 
-    def stopped(self, items):
-        for number, row in enumerate(run_all(self, items)):
+    def stopped(self, *args):
+        for number, row in enumerate(run_all(self, *args)):
             if number == 2:
                 raise KeyboardInterrupt
             yield row

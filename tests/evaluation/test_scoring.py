@@ -21,21 +21,35 @@ from fusionlab.runs.image_sets import find_image_set
 SAMPLES = ["one", "three", "two"]
 
 
+class Run(ScoringRun):
+    """A run with threads."""
+
+    jobs = 1
+
+    def run(self, items):
+        with ExecutorChoice("threads", self.jobs).open() as workers:
+            yield from super().run(items, workers)
+
+
 def scoring_run(
-    *names, methods=("identity/mean",), range_policy="minmax", scale="full", jobs=1, **more
+    *names,
+    methods=("identity/mean",),
+    range_policy="minmax",
+    scale="full",
+    folder=None,
+    resume=False,
+    jobs=1,
+    **more,
 ):
     plugins = installed()
     metrics = [Metric.find(name, plugins) for name in names or ("brightness",)]
     scales = parse_scales(scale)
     builder = MethodBuilder(plugins, range_policy=range_policy, scale=scales)
     settings = ScoringSettings(scales)
-    return ScoringRun(
-        builder.build(methods, SAMPLES),
-        metrics,
-        settings=settings,
-        executor=ExecutorChoice("threads", jobs),
-        **more,
-    )
+    journal = ScoreJournal(folder, resume=resume)
+    run = Run(builder.build(methods, SAMPLES), metrics, journal, settings, **more)
+    run.jobs = jobs
+    return run
 
 
 def test_every_image_is_scored_in_order(image_set, metrics):

@@ -1,0 +1,264 @@
+"""The plan of a study: its file with every name looked up and every row built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fusionlab.engine.device import available_device
+from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.factors import factors_of, varying
+from fusionlab.evaluation.methods import FusionMethod, Method, MethodBuilder
+from fusionlab.evaluation.metric import Metric, choose_metrics
+from fusionlab.evaluation.recipes import Backbones
+from fusionlab.evaluation.result_folder import FolderMethod
+from fusionlab.evaluation.rows import split_by_fit
+from fusionlab.evaluation.scoring import ScoringSettings
+from fusionlab.evaluation.studies.file import ResultsEntry, SetEntry, StudyFile
+from fusionlab.evaluation.truth import TruthFolder, truth_metrics
+from fusionlab.imaging.scale import parse_scales
+from fusionlab.plugins.registry import Plugins
+from fusionlab.runs.image_sets import ImageSetItem, find_image_set
+
+
+@dataclass(frozen=True)
+class SetPlan:
+    """One image set of a study: its samples, rows and columns."""
+
+    entry: SetEntry
+    items: tuple[ImageSetItem, ...]
+    methods: tuple[Method, ...]
+    metrics: tuple[Metric, ...]
+    settings: ScoringSettings
+    left_out: Mapping[str, str]
+    """Label -> why this method has no row in this set."""
+    pairs: Mapping[str, tuple[tuple[str, str], ...]]
+    """Kind of comparison -> (label, label of the row that it is compared with)."""
+
+    @property
+    def name(self) -> str:
+        """Of the set."""
+        return self.entry.name
+
+    @property
+    def cells(self) -> int:
+        """How many rows of scores there will be: methods times samples."""
+        return len(self.items) * len(self.methods)
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study will compute."""
+
+    file: StudyFile
+    sets: tuple[SetPlan, ...]
+    blocked: tuple[str, ...] = ()
+    """Plugins that workers must not load."""
+
+    @property
+    def cells(self) -> int:
+        """How many rows of scores there will be, over all sets."""
+        return sum(entry.cells for entry in self.sets)
+
+
+def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
+    """Look up the sets, methods and metrics of a study.
+
+    Raises:
+        FusionlabError: a set, method or metric is not there, two different rows have one label
+            (code `duplicate-label`), no method fits a set (code `no-row-fits`), or there is no row
+            to compare with (code `no-such-row`).
+    """
+    metrics = choose_metrics(list(file.metrics) or None, file.preset, plugins)
+    device = available_device(file.device)
+    backbones: Backbones = {}
+    sets = []
+    for entry in file.sets:
+        with _in_place(f"the set {entry.name}"):
+            folders = list(entry.folders)
+            items = find_image_set(folders)[: entry.limit]
+        stems = [item.stem for item in items]
+        scales = parse_scales(entry.scale or file.scale)
+        truth = None if entry.truth is None else TruthFolder.find(entry.truth, stems)
+
+        def builder(settings: Mapping[str, str], scales: Sequence[Any] = scales) -> MethodBuilder:
+            return MethodBuilder(
+                plugins,
+                file.preset,
+                settings.get("range", "auto"),  # type: ignore[arg-type]  # checked there
+                scales,
+                settings.get("color", "gray"),  # type: ignore[arg-type]  # by the fusion
+                file.device,
+                file.baselines,
+                backbones,
+            )
+
+        rows = [
+            *_fused_rows(file, builder),
+            *_result_rows(file.results, entry.name, stems),
+        ]
+        rows, left_out = split_by_fit(_unique(rows), items)
+        if not rows:
+            reasons = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
+            raise FusionlabError(
+                f"no method fits the set {entry.name}: {reasons or 'none is named'}",
+                code="no-row-fits",
+            )
+        sets.append(
+            SetPlan(
+                entry,
+                tuple(items),
+                tuple(rows),
+                (*metrics, *(truth_metrics(plugins) if truth is not None else ())),
+                ScoringSettings(scales, device, truth=truth),
+                left_out,
+                _pairs(file, rows, builder),
+            )
+        )
+    return StudyPlan(file, tuple(sets), plugins.blocked)
+
+
+Builder = Callable[[Mapping[str, str]], MethodBuilder]
+"""The settings of a combination -> builds its rows."""
+
+
+def _fused_rows(file: StudyFile, builder: Builder) -> Iterator[Method]:
+    """Yield every method with every combination of the settings.
+
+    Where settings vary, they are part of the label: `densefuse/l1norm [minmax]`.
+    """
+    for settings in file.combinations:
+        suffix = _suffix(file, settings)
+        build = builder(settings).build
+        for entry in file.methods:
+            with _in_place(entry.text):
+                rows = build({entry.label: entry.text} if entry.label else entry.text)
+            for row in rows:
+                if not isinstance(row, FusionMethod):
+                    raise FusionlabError(
+                        f"{entry.text} is not a method; results go into [[results]]",
+                        code="not-a-method",
+                    )
+                baseline = f"{row.baseline}{suffix}" if row.baseline else None
+                yield replace(row, label=f"{row.label}{suffix}", baseline=baseline)
+
+
+def _result_rows(
+    results: Sequence[ResultsEntry], image_set: str, stems: Sequence[str]
+) -> Iterator[Method]:
+    """Yield the rows of results that were made elsewhere for a set."""
+    for entry in results:
+        if image_set in entry.folders:
+            yield FolderMethod.find(entry.label, entry.folders[image_set], stems)
+
+
+def _suffix(file: StudyFile, settings: Mapping[str, str]) -> str:
+    """Return what tells the settings of a row from those of others."""
+    values = [settings[name] for name, entries in file.settings.items() if len(entries) > 1]
+    return f" [{', '.join(values)}]" if values else ""
+
+
+def _unique(rows: Sequence[Method]) -> list[Method]:
+    """Return each row once; refuse two different rows of one label."""
+    by_label: dict[str, Method] = {}
+    for row in rows:
+        first = by_label.setdefault(row.label, row)
+        if first is not row and first.describe() != row.describe():
+            raise FusionlabError(
+                f"two rows are called {row.label!r}; give them names that differ, such as "
+                'name = "l1 r={r}"',
+                code="duplicate-label",
+            )
+    # a baseline may come before the row that is named explicitly
+    return list(by_label.values())
+
+
+def _pairs(
+    file: StudyFile, rows: Sequence[Method], builder: Builder
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return what is compared with what, by kind of comparison."""
+    labels = [row.label for row in rows]
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    pairs["gain"] = [(row.label, row.baseline) for row in rows if row.baseline in labels]
+    if file.against is not None:
+        pairs["against"] = _against(file, rows, builder)
+    factors = {row.label: factors_of(row.describe()) for row in rows}
+    for factor in file.compare:
+        pairs[factor] = pairs_along(factors, factor)
+    return {kind: tuple(entries) for kind, entries in pairs.items() if entries}
+
+
+def _against(file: StudyFile, rows: Sequence[Method], builder: Builder) -> list[tuple[str, str]]:
+    """Return each row with the row that all are compared with, of the same settings.
+
+    Raises:
+        FusionlabError: there is no such row (code `no-such-row`).
+    """
+    labels = [row.label for row in rows]
+    against = file.against or ""
+    if against in labels:
+        return [(label, against) for label in labels if label != against]
+    label = against
+    with suppress(FusionlabError):  # spelled in another way, with a default value perhaps
+        label = builder(file.combinations[0]).build(against)[0].label
+    pairs = []
+    for settings in file.combinations:
+        suffix = _suffix(file, settings)
+        name = next((n for n in (f"{against}{suffix}", f"{label}{suffix}") if n in labels), None)
+        if name is None:
+            raise FusionlabError(
+                f"there is no row {against!r} to compare with; rows: {', '.join(labels)}",
+                code="no-such-row",
+                option="against",
+            )
+        pairs += [(row, name) for row in labels if row.endswith(suffix) and row != name]
+    return pairs
+
+
+def pairs_along(factors: Mapping[str, Mapping[str, str]], factor: str) -> list[tuple[str, str]]:
+    """Return each row with the row that differs from it in one factor only.
+
+    The reference is the first value of the factor among the rows that agree in all others.
+
+    Args:
+        factors: label -> factor -> value.
+        factor: the name of a factor.
+
+    Raises:
+        FusionlabError: no row has this factor (code `no-such-factor`).
+    """
+    if not any(factor in row for row in factors.values()):
+        names = ", ".join(varying(factors.values()))
+        raise FusionlabError(
+            f"no row has a factor {factor!r} to compare along; factors that vary: {names}",
+            code="no-such-factor",
+            option="compare",
+        )
+    references: dict[frozenset[tuple[str, str]], str] = {}
+    pairs = []
+    for label, row in factors.items():
+        if factor not in row:
+            continue
+        others = frozenset((name, value) for name, value in row.items() if name != factor)
+        reference = references.setdefault(others, label)
+        if reference != label:
+            pairs.append((label, reference))
+    return pairs
+
+
+class _in_place:  # noqa: N801  # a context manager, used like a function
+    """Put what an error is about in front of its message."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, FusionlabError):
+            raise FusionlabError(
+                f"{self.place}: {error}", code=error.code, option=error.option, path=error.path
+            ) from error
