@@ -54,7 +54,7 @@ def evaluate(image_set: Path, folder: Path, rows: list[str], jobs: int) -> None:
         command += ["--method", row]
     command += ["--metrics", ",".join(METRICS), "--range", "clip", "--against", AGAINST]
     command += ["--save-images", "--executor", f"threads:{jobs}", "-o", str(folder)]
-    command += ["--resume"] if (folder / "scores.jsonl").exists() else []
+    command += ["--resume"] if (folder / "rows.jsonl").exists() else []
     result = subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # noqa: S603
     if result.returncode not in (0, 1):  # 1: some images have no score
         raise SystemExit(f"{image_set.name}: evaluate ended with {result.returncode}")

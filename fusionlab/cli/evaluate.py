@@ -102,8 +102,8 @@ Ctrl-C.
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for table.md, table.tex, means.csv, comparisons.csv, images.csv, published.csv, "
-    "evaluation.json; and for the scores as they come, to resume from.  [default: only print the "
+    help="Folder for table.md, table.tex, rows.csv, means.csv, comparisons.csv, published.csv, "
+    "study.json; and for the scores as they come, to resume from.  [default: only print the "
     "tables]",
 )
 @click.option("--resume", is_flag=True, help="Resume an earlier run in --output.")

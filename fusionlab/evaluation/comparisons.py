@@ -48,9 +48,13 @@ class Comparison:
     high: float
     """The 95 % interval of the mean difference; nan for fewer than six images."""
     p: float
-    """The p-value of the Wilcoxon test, after Holm's correction for all tests of the table."""
+    """The p-value of the Wilcoxon test, after Holm's correction for all tests of its family."""
     better: int
     """1 if the method has the better mean, -1 if the worse, 0 if equal or without a direction."""
+    raw_p: float = math.nan
+    """The p-value before the correction."""
+    tests: int = 0
+    """How many tests the correction is for."""
 
     @property
     def significant(self) -> bool:
@@ -58,39 +62,64 @@ class Comparison:
         return self.p < ALPHA
 
 
-def compare(scores: Scores, pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
+Pairs = Sequence[tuple[str, str]]
+"""(method, the one that it is compared with), labels."""
+
+
+def compare(scores: Scores, pairs: Pairs) -> list[Comparison]:
     """Compare methods by every metric, over the images that both have values for.
 
     Args:
         scores: the values.
-        pairs: (method, the one that it is compared with), labels.
+        pairs: what is compared with what.
 
     Returns:
         A comparison for each pair and metric, p-values corrected for all of them together.
     """
+    return corrected([_uncorrected(scores, pairs)])[0]
+
+
+def compare_families(
+    families: Sequence[Sequence[tuple[Scores, Pairs]]],
+) -> list[list[list[Comparison]]]:
+    """Compare methods in several tables, each p-value corrected for all tests of its family.
+
+    Args:
+        families: for each family, the values and pairs of each of its tables.
+    """
+    return [corrected([_uncorrected(*table) for table in family]) for family in families]
+
+
+def corrected(tables: Sequence[Sequence[Comparison]]) -> list[list[Comparison]]:
+    """Return comparisons of several tables with their p-values corrected for all of them."""
+    flat = [comparison for table in tables for comparison in table]
+    p_values = iter(holm([comparison.raw_p for comparison in flat]))
+    tests = sum(not math.isnan(comparison.raw_p) for comparison in flat)
+    return [
+        [replace(comparison, p=next(p_values), tests=tests) for comparison in table]
+        for table in tables
+    ]
+
+
+def _uncorrected(scores: Scores, pairs: Pairs) -> list[Comparison]:
+    """Return a comparison for each pair and metric, with its raw p-value only."""
     comparisons = []
+    rows = {label: number for number, label in enumerate(scores.methods)}
+    columns = [scores.column(number) for number in range(len(scores.metrics))]
     for method, against in pairs:
-        first, second = scores.methods.index(method), scores.methods.index(against)
-        for number, metric in enumerate(scores.metrics):
-            column = scores.column(number)
-            differences = column[first] - column[second]
+        for metric, column in zip(scores.metrics, columns, strict=True):
+            differences = column[rows[method]] - column[rows[against]]
             differences = differences[np.isfinite(differences)]
             mean = float(differences.mean()) if len(differences) else math.nan
             better = int(np.sign(mean)) * metric.direction if len(differences) else 0
+            low, high = _interval(differences)
+            p = _wilcoxon(differences)
             comparisons.append(
                 Comparison(
-                    method,
-                    against,
-                    metric.name,
-                    len(differences),
-                    mean,
-                    *_interval(differences),
-                    _wilcoxon(differences),
-                    better,
+                    method, against, metric.name, len(differences), mean, low, high, p, better, p
                 )
             )
-    corrected = holm([comparison.p for comparison in comparisons])
-    return [replace(comparison, p=p) for comparison, p in zip(comparisons, corrected, strict=True)]
+    return comparisons
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -202,6 +202,7 @@ def evaluate(
             against=against,
             digits=digits,
             unsaved=run.unsaved,
+            name=_name(image_set, folders),
         )
         if folder is not None:
             _write(report, folder)
@@ -227,6 +228,13 @@ def _folders(image_set: ImageSet | Mapping[str, ImageSet]) -> list[Path]:
     if not folders:
         raise FusionlabError("no image set is given; name a folder", code="no-set")
     return folders
+
+
+def _name(image_set: ImageSet | Mapping[str, ImageSet], folders: Sequence[Path]) -> str:
+    """Return the name of an image set: the one that is given, or those of its folders."""
+    if isinstance(image_set, Mapping):
+        return next(iter(image_set))
+    return "+".join(folder.resolve().name for folder in folders)
 
 
 def _reported(scored: Iterator[ScoreRow], on_problem: Callable[[str], None]) -> list[ScoreRow]:

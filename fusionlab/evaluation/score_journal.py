@@ -15,23 +15,14 @@ from typing import Any
 
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.reporting.files import REPORT_FILES
 from fusionlab.evaluation.scores import ScoreRow
 from fusionlab.storage.atomic import make_folder
 from fusionlab.storage.journal import Journal
 
-NAME = "scores.jsonl"
+NAME = "rows.jsonl"
 SYNC_SECONDS = 5.0
 """How much work a power cut may cost."""
-REPORT_FILES = (
-    "table.md",
-    "table.tex",
-    "means.csv",
-    "comparisons.csv",
-    "images.csv",
-    "published.csv",
-    "evaluation.json",
-)
-"""The files that are written next to the scores at the end."""
 
 
 @dataclass

@@ -302,7 +302,7 @@ def board(load, tmp_path, capsys):
 
 
 def test_a_board_is_printed_written_and_resumed(board, tmp_path):
-    path, scores = tmp_path / "board.json", tmp_path / "out" / "demo" / "small" / "scores.jsonl"
+    path, scores = tmp_path / "board.json", tmp_path / "out" / "demo" / "small" / "rows.jsonl"
     code, table, messages = board("--task", "demo", "--json", path)
     # of random images, the larger pixel has more contrast than the average, and a larger error
     assert "identity/choose_max: FAIL, better in SD" in table

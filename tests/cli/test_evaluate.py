@@ -66,21 +66,21 @@ def test_the_files_are_written_and_a_second_run_is_refused(image_set):
         "table.tex",
         "means.csv",
         "comparisons.csv",
-        "images.csv",
-        "evaluation.json",
-        "scores.jsonl",
+        "rows.csv",
+        "study.json",
+        "rows.jsonl",
         ".fusionlab-lock",
     }
     second = run(*args)
     assert second.exit_code == 2
     assert "(--resume)" in second.stderr
-    first = (image_set.parent / "out" / "evaluation.json").read_bytes()
+    first = (image_set.parent / "out" / "study.json").read_bytes()
     resumed = run(*args, "--resume")
     assert resumed.exit_code == 0
     assert "6 of 6 rows of scores come from the earlier run" in resumed.stderr
-    assert (image_set.parent / "out" / "evaluation.json").read_bytes() == first
+    assert (image_set.parent / "out" / "study.json").read_bytes() == first
     assert run(*args, "--overwrite").exit_code == 0
-    assert (image_set.parent / "out" / "evaluation.json").read_bytes() == first
+    assert (image_set.parent / "out" / "study.json").read_bytes() == first
 
 
 def test_json_is_all_there_is_on_stdout(image_set):

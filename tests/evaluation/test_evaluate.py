@@ -1,5 +1,6 @@
 """`fusionlab.evaluate`: the function behind the command, and the report that it returns."""
 
+import csv
 import json
 import math
 import pickle
@@ -220,7 +221,7 @@ def test_a_row_says_how_many_values_lay_outside_the_range(image_set, tmp_path):
         assert table.heads[:3] == ("method", "range", "outside %")
         assert [row[2].text for row in table.rows] == ["0.00", f"{expected:.2f}", "-"]
         assert any(note.startswith("outside %") for note in table.notes)
-    content = json.loads((output / "evaluation.json").read_text())["methods"]
+    content = json.loads((output / "study.json").read_text())["sets"]["set"]["methods"]
     assert content["identity/addition"]["outside_percent"] == pytest.approx(expected)
     assert content["Theirs"]["outside_percent"] is None
     lines = (output / "means.csv").read_text().splitlines()
@@ -246,7 +247,7 @@ def test_a_report_describes_the_weights_that_were_evaluated(image_set, tmp_path)
     descriptions = []
     for _ in range(2):
         report.write(tmp_path)
-        content = json.loads((tmp_path / "evaluation.json").read_text())
+        content = json.loads((tmp_path / "study.json").read_text())["sets"]["set"]
         descriptions.append(content["methods"][label]["made"])
         next(fusion.backbone.parameters()).data += 1
     assert descriptions[0]["states"] == descriptions[1]["states"]
@@ -256,8 +257,10 @@ def test_a_report_is_written_and_replaced(image_set, tmp_path):
     report = fusionlab.evaluate(image_set, "identity/mean", "brightness")
     for _ in range(2):
         report.write(tmp_path / "deep" / "out")
-    content = json.loads((tmp_path / "deep" / "out" / "evaluation.json").read_text())
-    assert content["methods"]["identity/mean"]["values"] == report.values["identity/mean"]
+    with (tmp_path / "deep" / "out" / "rows.csv").open(newline="") as file:
+        values = {row["sample"]: float(row["value"]) for row in csv.DictReader(file)}
+    expected = {name: row["brightness"] for name, row in report.values["identity/mean"].items()}
+    assert values == pytest.approx(expected, rel=1e-9)  # ten digits
 
 
 def test_a_report_that_cannot_be_written_is_returned_all_the_same(image_set, tmp_path, monkeypatch):

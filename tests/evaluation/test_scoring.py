@@ -223,7 +223,7 @@ def test_two_metrics_of_one_name_are_kept_apart(image_set, install, metrics, tmp
 
 def test_a_full_disk_keeps_the_values(image_set, metrics, tmp_path, monkeypatch):
     def full(*args):
-        raise FusionlabError("cannot write scores.jsonl: No space left on device")
+        raise FusionlabError("cannot write rows.jsonl: No space left on device")
 
     monkeypatch.setattr(ScoreJournal, "append", full)
     run = scoring_run(folder=tmp_path / "out")

@@ -1,4 +1,7 @@
-"""The files of a report: Markdown and LaTeX for reading, CSV and JSON for programs."""
+"""The files of a report: Markdown and LaTeX for reading, CSV and JSON for programs.
+
+All of them hold one or several image sets: an evaluation has one, a study may have more.
+"""
 
 from __future__ import annotations
 
@@ -6,48 +9,120 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
 
 from fusionlab.evaluation.code_hash import metric_libraries, module_sha256
 from fusionlab.evaluation.comparisons import Comparison
+from fusionlab.evaluation.factors import varying
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.reporting.formats import to_latex, to_markdown
 from fusionlab.evaluation.reporting.published import published_distances
 from fusionlab.evaluation.scores import json_values
+from fusionlab.storage.atomic import Content
 
 if TYPE_CHECKING:
     from fusionlab.evaluation.reporting.report import Report
 
+REPORT_FILES = (
+    "table.md",
+    "table.tex",
+    "rows.csv",
+    "means.csv",
+    "marginals.csv",
+    "comparisons.csv",
+    "problems.csv",
+    "published.csv",
+    "study.json",
+)
+"""The files that are written at the end of an evaluation or study; some only where they apply."""
 
-def report_files(report: Report, folder: Path) -> dict[Path, bytes]:
-    """Return the files of a report and their content."""
-    texts = {
-        "table.md": markdown_text(report),
-        "table.tex": "\n\n".join(map(to_latex, report.tables)) + "\n",
-        "means.csv": _means_csv(report),
-        "comparisons.csv": _comparisons_csv(report),
-        "images.csv": _images_csv(report),
-        "evaluation.json": json_text(report),
+
+def report_files(
+    reports: Mapping[str, Report], folder: Path, facts: Mapping[str, str]
+) -> dict[Path, Content]:
+    """Return the files of reports and their content.
+
+    * `table.md`, `table.tex`: the tables as printed.
+    * `rows.csv`: a line for each set, sample, method and metric, with each factor in a column.
+    * `means.csv`: mean, deviation and rank of each set, method and metric.
+    * `marginals.csv`, where a factor varies: the mean of all rows that have one of its values.
+    * `comparisons.csv`: differences with their intervals, raw and corrected p-values.
+    * `problems.csv`, where values are missing: why.
+    * `published.csv`, where there are published rows.
+    * `study.json`: everything that is needed to repeat it, and what the tables show.
+
+    Args:
+        reports: name of an image set -> its report.
+        folder: where they will be written.
+        facts: what belongs to all sets.
+    """
+    several = len(reports) > 1
+    tables = [
+        markdown_text(report, f"# {name}" if several else "# Evaluation")
+        for name, report in reports.items()
+    ]
+    latex = [to_latex(table) for report in reports.values() for table in report.tables]
+    contents: dict[str, Iterable[str]] = {
+        "table.md": ["\n".join(tables)],
+        "table.tex": ["\n\n".join(latex) + "\n"],
+        "rows.csv": _rows_csv(reports),
+        "means.csv": _means_csv(reports),
+        "comparisons.csv": _comparisons_csv(reports),
+        "study.json": [_study_json(reports, facts)],
     }
-    if report.published:
-        texts["published.csv"] = _published_csv(report)
-    # file names may hold bytes that are not text
-    return {folder / name: text.encode(errors="backslashreplace") for name, text in texts.items()}
+    if _factor_names(reports, varying_only=True):
+        contents["marginals.csv"] = _marginals_csv(reports)
+    if any(report.problems for report in reports.values()):
+        contents["problems.csv"] = _problems_csv(reports)
+    if any(report.published for report in reports.values()):
+        contents["published.csv"] = _published_csv(reports)
+    return {folder / name: _writer(parts) for name, parts in contents.items()}
 
 
-def markdown_text(report: Report) -> str:
+def _writer(parts: Iterable[str]) -> Content:
+    """Return what writes text piece by piece: the rows of a study need not fit into memory."""
+
+    def write(file: BinaryIO) -> None:
+        # names of files may hold bytes that are not text
+        file.writelines(part.encode(errors="backslashreplace") for part in parts)
+
+    return write
+
+
+def markdown_text(report: Report, title: str = "# Evaluation") -> str:
     """Return the tables under their settings."""
     facts = [f"* {name}: {value}" for name, value in report.settings.items()]
     problems = [f"* no score: {problem}" for problem in report.problems]
-    head = "\n".join(["# Evaluation", "", *facts, *problems])
+    head = "\n".join([title, "", *facts, *problems])
     return "\n\n".join([head, *map(to_markdown, report.tables)]) + "\n"
 
 
 def json_text(report: Report) -> str:
     """Return everything: settings, metrics, the value of every image, means, comparisons."""
+    scores = report.scores
+    names = [metric.name for metric in scores.metrics]
+    content = _content(report)
+    for i, label in enumerate(scores.methods):
+        content["methods"][label]["values"] = {
+            sample: json_values(dict(zip(names, scores.values[i, j].tolist(), strict=True)))
+            for j, sample in enumerate(scores.samples)
+        }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def _study_json(reports: Mapping[str, Report], facts: Mapping[str, str]) -> str:
+    """Return everything but the values of single images, which are in `rows.csv`."""
+    sets = {name: _content(report) for name, report in reports.items()}
+    return json.dumps({**facts, "sets": sets}, indent=1, allow_nan=False) + "\n"
+
+
+def _content(report: Report) -> dict[str, Any]:
+    """Return settings, metrics, methods with their means, and comparisons."""
     scores = report.scores
     means, deviations, ranks = scores.means(), scores.deviations(), scores.ranks()
     outside = scores.outside
@@ -56,7 +131,7 @@ def json_text(report: Report) -> str:
     def by_metric(values: Any) -> dict[str, float | None]:
         return json_values(dict(zip(names, values.tolist(), strict=True)))
 
-    content = {
+    return {
         "settings": dict(report.settings),
         "libraries": metric_libraries(),
         "metrics": {
@@ -67,18 +142,20 @@ def json_text(report: Report) -> str:
         "methods": {
             label: {
                 "made": report.descriptions[label],
+                "factors": report.factors[label],
                 "outside_percent": None if math.isnan(outside[i]) else outside[i],
                 "images": dict(zip(names, scores.method_counts[i].tolist(), strict=True)),
                 "mean": by_metric(means[i]),
                 "deviation": by_metric(deviations[i]),
                 "rank": by_metric(ranks[i]),
-                "values": {
-                    name: by_metric(scores.values[i, j]) for j, name in enumerate(scores.samples)
-                },
             }
             for i, label in enumerate(scores.methods)
         },
-        "comparisons": [json_values(asdict(comparison)) for comparison in report.comparisons],
+        "comparisons": [
+            {"kind": kind, **json_values(asdict(comparison))}
+            for kind, comparisons in report.comparisons_by_kind.items()
+            for comparison in comparisons
+        ],
         "published": {name: dict(values) for name, values in report.published.items()},
         "published_labels": dict(report.published_labels),
         "published_notes": dict(report.explanations),
@@ -86,7 +163,6 @@ def json_text(report: Report) -> str:
         "left_out": dict(report.left_out),
         "problems": report.problems,
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _describe_metric(metric: Metric, images: int) -> dict[str, Any]:
@@ -104,81 +180,129 @@ def _describe_metric(metric: Metric, images: int) -> dict[str, Any]:
     }
 
 
-def _means_csv(report: Report) -> str:
-    """Return a line for each method and metric: number of images, mean, deviation, rank.
+def _factor_names(reports: Mapping[str, Report], *, varying_only: bool = False) -> list[str]:
+    """Return the factors of all rows, in the order in which they appear."""
+    rows = [row for report in reports.values() for row in report.factors.values()]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return varying(rows) if varying_only else list(names)
+
+
+def _rows_csv(reports: Mapping[str, Report]) -> Iterator[str]:
+    """Yield a line for each set, sample, method and metric, with each factor in a column."""
+    factors = _factor_names(reports)
+    yield _csv_line(["set", "sample", "method", *factors, "metric", "value"])
+    for name, report in reports.items():
+        scores = report.scores
+        metrics = [metric.name for metric in scores.metrics]
+        for i, label in enumerate(scores.methods):
+            row = report.factors[label]
+            middle = [label, *(row.get(factor, "") for factor in factors)]
+            for j, sample in enumerate(scores.samples):
+                values = zip(metrics, scores.values[i, j].tolist(), strict=True)
+                yield "".join(
+                    _csv_line([name, sample, *middle, metric, value]) for metric, value in values
+                )
+
+
+def _means_csv(reports: Mapping[str, Report]) -> Iterator[str]:
+    """Yield a line for each set, method and metric: number of images, mean, deviation, rank.
 
     The last column is that of the method: the share of values outside 0..255, in percent.
     """
-    scores = report.scores
-    means, deviations, ranks = scores.means(), scores.deviations(), scores.ranks()
-    rows = [
-        (
-            method,
-            metric.name,
-            scores.method_counts[i, j],
-            means[i, j],
-            deviations[i, j],
-            ranks[i, j],
-            scores.outside[i],
+    factors = _factor_names(reports)
+    numbers = ["images", "mean", "deviation", "rank", "outside_percent"]
+    yield _csv_line(["set", "method", *factors, "metric", *numbers])
+    for name, report in reports.items():
+        scores = report.scores
+        means, deviations, ranks = scores.means(), scores.deviations(), scores.ranks()
+        for i, label in enumerate(scores.methods):
+            row = report.factors[label]
+            for j, metric in enumerate(scores.metrics):
+                yield _csv_line(
+                    [
+                        name,
+                        label,
+                        *(row.get(factor, "") for factor in factors),
+                        metric.name,
+                        scores.method_counts[i, j],
+                        float(means[i, j]),
+                        float(deviations[i, j]),
+                        float(ranks[i, j]),
+                        scores.outside[i],
+                    ]
+                )
+
+
+def _marginals_csv(reports: Mapping[str, Report]) -> Iterator[str]:
+    """Yield a line for each set, factor that varies, value of it and metric.
+
+    The mean is that over the means of all rows that have this value of the factor. It compares the
+    values fairly if each of them has the same values of the other factors, as in a full grid.
+    """
+    yield _csv_line(["set", "factor", "value", "metric", "rows", "mean"])
+    for name, report in reports.items():
+        means = report.scores.means()
+        for factor in varying(report.factors.values()):
+            values = [report.factors[label].get(factor) for label in report.scores.methods]
+            for value in dict.fromkeys(entry for entry in values if entry is not None):
+                rows = means[[entry == value for entry in values]]
+                for j, metric in enumerate(report.scores.metrics):
+                    known = rows[np.isfinite(rows[:, j]), j]
+                    mean = float(known.mean()) if known.size else math.nan
+                    yield _csv_line([name, factor, value, metric.name, known.size, mean])
+
+
+def _comparisons_csv(reports: Mapping[str, Report]) -> Iterator[str]:
+    """Yield a line for each comparison and metric; `kind` is gain, against or a factor."""
+    names = [field.name for field in fields(Comparison)]
+    yield _csv_line(["set", "kind", *names])
+    for name, report in reports.items():
+        for kind, comparisons in report.comparisons_by_kind.items():
+            for comparison in comparisons:
+                yield _csv_line([name, kind, *(getattr(comparison, field) for field in names)])
+
+
+def _problems_csv(reports: Mapping[str, Report]) -> Iterator[str]:
+    """Yield a line for each sample and method that lacks values."""
+    yield _csv_line(["set", "sample", "method", "problem"])
+    for name, report in reports.items():
+        for row in report.rows:
+            if row.problem:
+                yield _csv_line([name, row.sample, row.method, row.problem])
+
+
+def _published_csv(reports: Mapping[str, Report]) -> Iterator[str]:
+    """Yield a line for each published row and metric: its mean, and how far ours is from it."""
+    yield _csv_line(["set", "published", "method", "metric", "mean", "distance", "note"])
+    for image_set, report in reports.items():
+        labels = {} if report.published_note else report.published_labels
+        distances = dict(
+            zip(labels, published_distances(report.scores, report.published, labels), strict=True)
         )
-        for i, method in enumerate(scores.methods)
-        for j, metric in enumerate(scores.metrics)
-    ]
-    heads = ["method", "metric", "images", "mean", "deviation", "rank", "outside_percent"]
-    return _csv(heads, rows)
+        for name, values in report.published.items():
+            for j, metric in enumerate(report.scores.metrics):
+                if metric.name in values:
+                    yield _csv_line(
+                        [
+                            image_set,
+                            name,
+                            labels.get(name, ""),
+                            metric.name,
+                            values[metric.name],
+                            distances[name][j] if name in distances else math.nan,
+                            report.explanations.get(name, ""),
+                        ]
+                    )
 
 
-def _comparisons_csv(report: Report) -> str:
-    """Return a line for each comparison and metric."""
-    heads = [field.name for field in fields(Comparison)]
-    rows = [[getattr(comparison, head) for head in heads] for comparison in report.comparisons]
-    return _csv(heads, rows)
-
-
-def _published_csv(report: Report) -> str:
-    """Return a line for each published row and metric: its mean, the distance of ours, a note."""
-    labels = {} if report.published_note else report.published_labels
-    distances = dict(
-        zip(labels, published_distances(report.scores, report.published, labels), strict=True)
-    )
-    rows = [
-        (
-            name,
-            labels.get(name, ""),
-            metric.name,
-            values[metric.name],
-            distances[name][j] if name in distances else math.nan,
-            report.explanations.get(name, ""),
-        )
-        for name, values in report.published.items()
-        for j, metric in enumerate(report.scores.metrics)
-        if metric.name in values
-    ]
-    return _csv(["published", "method", "metric", "mean", "distance", "note"], rows)
-
-
-def _images_csv(report: Report) -> str:
-    """Return a line for each method and image, a column for each metric."""
-    scores = report.scores
-    rows = [
-        (method, sample, *scores.values[i, j])
-        for i, method in enumerate(scores.methods)
-        for j, sample in enumerate(scores.samples)
-    ]
-    return _csv(["method", "image", *(metric.name for metric in scores.metrics)], rows)
-
-
-def _csv(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return CSV with ten significant digits; nan stays empty."""
+def _csv_line(cells: Sequence[object]) -> str:
+    """Return a line of CSV with ten significant digits; nan and infinity stay empty."""
 
     def show(value: object) -> object:
         if not isinstance(value, float):
             return value
-        return "" if math.isnan(value) else f"{value:.10g}"
+        return f"{value:.10g}" if math.isfinite(value) else ""
 
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(heads)
-    for row in rows:
-        writer.writerow([show(value) for value in row])
+    csv.writer(file, lineterminator="\n").writerow([show(value) for value in cells])
     return file.getvalue()

@@ -38,8 +38,11 @@ class Report:
         explanations: name of a published row -> how and why ours differs from it.
         left_out: label -> why this method has no row, `it needs exactly 2 sources, the set has 3`.
         against: label of a row that every other row is compared with.
+        comparisons: kind -> comparisons, if they belong to a family that is larger than this
+            report: `gain`, `against`, or the name of a factor; None: they are made here.
         digits: decimals shown.
         unsaved: a sentence that says what could not be written into the output folder.
+        name: of the image set.
     """
 
     def __init__(
@@ -55,9 +58,13 @@ class Report:
         explanations: Mapping[str, str] | None = None,
         left_out: Mapping[str, str] | None = None,
         against: str | None = None,
+        comparisons: Mapping[str, Sequence[Comparison]] | None = None,
         digits: int = 4,
         unsaved: str = "",
+        name: str = "",
     ) -> None:
+        self.name = name
+        """Of the image set."""
         self.descriptions = {method.label: method.describe() for method in methods}
         """Label -> everything that the images of the method depend on."""
         self.factors = {label: factors_of(made) for label, made in self.descriptions.items()}
@@ -84,19 +91,29 @@ class Report:
         self.digits = digits
         self.unsaved = unsaved
         """What could not be written into the output folder, one sentence; empty if all was."""
-        self.gains: list[Comparison] = compare(
-            scores, [(row.label, row.baseline) for row in methods if row.baseline is not None]
-        )
+        if comparisons is None:
+            gains = [(row.label, row.baseline) for row in methods if row.baseline is not None]
+            others = [(label, against) for label in scores.methods if against and label != against]
+            comparisons = {"gain": compare(scores, gains), "against": compare(scores, others)}
+        self.comparisons_by_kind = {
+            kind: list(entries) for kind, entries in comparisons.items() if entries
+        }
+        """Kind -> comparisons: `gain`, `against`, or a factor along which rows differ."""
+
+    @property
+    def gains(self) -> list[Comparison]:
         """The gain of each learned backbone: its rows against the same strategies on pixels."""
-        self.differences: list[Comparison] = compare(
-            scores, [(label, against) for label in scores.methods if against and label != against]
-        )
+        return self.comparisons_by_kind.get("gain", [])
+
+    @property
+    def differences(self) -> list[Comparison]:
         """Every row against the row `against`."""
+        return self.comparisons_by_kind.get("against", [])
 
     @property
     def comparisons(self) -> list[Comparison]:
-        """All comparisons: the gains over the baseline, and the differences from `against`."""
-        return [*self.gains, *self.differences]
+        """All comparisons, of every kind."""
+        return [entry for entries in self.comparisons_by_kind.values() for entry in entries]
 
     @property
     def problems(self) -> list[str]:
@@ -141,12 +158,10 @@ class Report:
             for label, reason in self.left_out.items()
         ]
         tables = [means_table(self.scores, digits, self.range_policies, notes)]
-        if self.gains:
-            title = "Gain over the baseline"
-            tables.append(differences_table(title, self.gains, metrics, digits))
-        if self.differences:
-            title = f"Against {self.against}"
-            tables.append(differences_table(title, self.differences, metrics, digits))
+        titles = {"gain": "Gain over the baseline", "against": f"Against {self.against}"}
+        for kind, comparisons in self.comparisons_by_kind.items():
+            title = titles.get(kind, f"Along the factor {kind}")
+            tables.append(differences_table(title, comparisons, metrics, digits))
         if self.published:
             tables += self._published_tables()
         return tables
@@ -167,21 +182,22 @@ class Report:
         ]
 
     def write(self, folder: str | Path) -> None:
-        """Write table.md, table.tex, means.csv, comparisons.csv, images.csv and evaluation.json.
+        """Write the tables and every value, see `files.report_files`.
 
-        Where there are published rows, also published.csv. Existing files of these names are
-        replaced, all of them or none.
+        Existing files of these names are replaced, all of them or none.
 
         Raises:
             FusionlabError: the folder cannot be written.
         """
         folder = Path(folder)
         make_folder(folder)
-        with atomic_write_all(report_files(self, folder)):
+        with atomic_write_all(report_files({self.name: self}, folder, {"name": self.name})):
             pass
 
     def to_pandas(self) -> DataFrame:
         """Return a pandas data frame with the columns method, image, metric and value.
+
+        `rows.csv` of `write` has the factors of the methods, too.
 
         Raises:
             FusionlabError: pandas is not installed (code `no-pandas`).

@@ -203,7 +203,7 @@ def _incomplete_notes(scores: Scores) -> list[str]:
 
 def _difference_notes(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     """Return how the differences were tested, and whether any could be significant."""
-    tests = sum(not math.isnan(comparison.p) for comparison in comparisons)
+    tests = max((comparison.tests for comparison in comparisons), default=0)
     note = (
         "Mean differences over the same images with their 95 % bootstrap interval; * p < 0.05 "
         f"(Wilcoxon signed-rank, Holm's correction for {tests} tests)."

@@ -155,33 +155,50 @@ def test_every_format_has_every_number(report):
     assert "2.5000 (1)" in to_text(result.tables[0])
 
 
+def contents(result):
+    """Return name -> text of the files of a report."""
+    texts = {}
+    for path, content in report_files({"set": result}, Path("out"), {"name": "set"}).items():
+        file = io.BytesIO()
+        content(file)
+        texts[path.name] = file.getvalue().decode()
+    return texts
+
+
+def table(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
 def test_the_files_hold_the_values_of_every_image(report):
-    files = report(TWO, {"net_a/rule": "pixels/rule"}, [("net_a/rule", "why")])
-    files = report_files(files, Path("out"))
-    assert {path.name for path in files} == {
+    files = contents(report(TWO, {"net_a/rule": "pixels/rule"}, [("net_a/rule", "why")]))
+    assert set(files) == {
         "table.md",
         "table.tex",
+        "rows.csv",
         "means.csv",
         "comparisons.csv",
-        "images.csv",
-        "evaluation.json",
+        "problems.csv",
+        "study.json",
     }
-    rows = list(csv.DictReader(io.StringIO(files[Path("out/images.csv")].decode())))
-    assert [float(row["brightness"]) for row in rows] == [1, 3, 2, 3]
-    means = list(csv.DictReader(io.StringIO(files[Path("out/means.csv")].decode())))
-    assert [float(row["mean"]) for row in means] == [2, 300, 2.5, 150]
-    gains = list(csv.DictReader(io.StringIO(files[Path("out/comparisons.csv")].decode())))
-    assert (gains[0]["against"], gains[0]["difference"], gains[0]["low"]) == (
+    rows = table(files["rows.csv"])
+    assert [float(row["value"]) for row in rows if row["metric"] == "brightness"] == [1, 3, 2, 3]
+    assert {row["set"] for row in rows} == {"set"}
+    assert [float(row["mean"]) for row in table(files["means.csv"])] == [2, 300, 2.5, 150]
+    gain = table(files["comparisons.csv"])[0]
+    assert (gain["kind"], gain["against"], gain["difference"], gain["low"]) == (
+        "gain",
         "pixels/rule",
         "-0.5",
         "",
     )
-    content = json.loads(files[Path("out/evaluation.json")])
-    assert content["methods"]["pixels/rule"]["values"]["b"] == {"brightness": 3, "darkness": 200}
+    assert gain["tests"] == "2"
+    assert float(gain["p"]) == min(1, 2 * float(gain["raw_p"]))
+    content = json.loads(files["study.json"])["sets"]["set"]
     assert content["methods"]["pixels/rule"]["made"] == {"method": "pixels/rule"}
     assert content["problems"] == ["why"]
     assert len(content["comparisons"]) == 2
-    assert b"no score: why" in files[Path("out/table.md")]
+    assert "no score: why" in files["table.md"]
+    assert table(files["problems.csv"])[0]["problem"] == "why"
 
 
 def test_json_has_null_instead_of_nan(report):
