@@ -21,6 +21,7 @@ from fusionlab.cli.new_strategy import new_strategy
 from fusionlab.cli.score import score
 from fusionlab.cli.session import Session
 from fusionlab.cli.sheet import sheet
+from fusionlab.cli.study import study
 from fusionlab.cli.train import train
 from fusionlab.cli.train_strategy import train_strategy
 from fusionlab.plugins import NO_PLUGIN
@@ -49,6 +50,7 @@ for command in (
     fuse,
     explain,
     evaluate,
+    study,
     score,
     sheet,
     check,

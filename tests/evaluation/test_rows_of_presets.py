@@ -86,8 +86,8 @@ def test_published_rows_stand_beside_the_rows_of_their_methods(image_set, tmp_pa
     assert rows[0] == ["identity/mean", "Mean", f"{distances[0]:+.4f}"]
     assert table.notes == ("Nowhere: it is nowhere.",)
     lines = (tmp_path / "out" / "published.csv").read_text().splitlines()
-    assert lines[1] == f"Mean,identity/mean,brightness,100,{distances[0]:.10g},"
-    assert lines[3] == "Nowhere,,brightness,80,,it is nowhere."
+    assert lines[1] == f"set,Mean,identity/mean,brightness,100,{distances[0]:.10g},"
+    assert lines[3] == "set,Nowhere,,brightness,80,,it is nowhere."
 
 
 def test_a_published_row_finds_the_method_however_it_was_asked_for(image_set):

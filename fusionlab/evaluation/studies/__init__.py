@@ -1,4 +1,5 @@
 """Studies: a grid of methods, settings and image sets in a file, run to tables and a page.
 
-Read `results` (what a study has found), which the tables and the page are made from.
+Read `file` (what a study says), `plan` (its rows, built), `study` (run it, write its tables) and
+`results` (what it has found).
 """

@@ -1,0 +1,307 @@
+"""`fusionlab study`: a grid of methods, settings and image sets from a file, to tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fusionlab.cli.output import json_option, on_terminal, show_facts, warn
+from fusionlab.cli.session import CommandInterrupted, Session, cli_errors, quiet_decoders
+
+if TYPE_CHECKING:
+    from fusionlab.evaluation.studies.file import StudyFile
+    from fusionlab.evaluation.studies.plan import StudyPlan
+    from fusionlab.evaluation.studies.study import Progress
+
+LINE_SECONDS = 10.0
+"""How often a line of progress is printed where there is no terminal."""
+
+EXAMPLES = """\b
+A study file:
+  [study]
+  metrics = ["EN", "Qabf", "VIF"]
+  range = { grid = ["clip", "minmax"] }
+  against = "identity/l1norm"
+\b
+  [sets]
+  tno = "data/tno"                  a folder with a/ b/ ..., relative to the file
+\b
+  [[methods]]
+  backbone = { grid = ["densefuse@1e0", "densefuse@1e2"] }
+  strategy = "l1norm"
+  r = { grid = [0, 1, 2, 4] }
+\b
+Examples:
+  fusionlab study validate radius.toml
+  fusionlab study run radius.toml -o radius/
+  fusionlab study run radius.toml -o radius/ --executor local:8
+  fusionlab study run radius.toml -o radius/ --executor dask://10.0.0.1:8786
+  fusionlab study status radius/
+  fusionlab study report radius.toml -o radius/       tables of what is there so far
+\b
+Exit codes: 0 success, 1 some rows have no values, 2 nothing could be done, 130 stopped by Ctrl-C.
+"""
+
+file_argument = click.argument(
+    "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE"
+)
+output_option = click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the study: its scores as they come, and its tables.",
+)
+
+
+def _overrides(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that replace what the file says."""
+    options = (
+        click.option("--metrics", metavar="NAME[@CONVENTION],...", help="Instead of the file's."),
+        click.option(
+            "--range", "range_policy", metavar="POLICY,...", help="Instead of the file's."
+        ),
+        click.option("--color", metavar="MODE,...", help="Instead of the file's."),
+        click.option("--against", metavar="ROW", help="Instead of the file's."),
+        click.option("--device", metavar="DEVICE", help="Instead of the file's."),
+        click.option(
+            "--only", multiple=True, metavar="SET", help="Only this image set; repeatable."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(epilog=EXAMPLES)
+def study() -> None:
+    """Run a grid of methods, settings and image sets from a file.
+
+    Every value that may vary takes { grid = [...] }. What is computed stays computed: run again,
+    after an interruption or with a larger grid, only what is missing is computed.
+    """
+
+
+@study.command(epilog="Example:  fusionlab study validate radius.toml")
+@file_argument
+@_overrides
+@json_option
+@click.pass_obj
+def validate(session: Session, /, *, file: Path, as_json: bool, **options: Any) -> None:
+    """Print what a study would compute, and find mistakes before it runs."""
+    with cli_errors():
+        plan = _plan(file, options, session)
+    problems = [item.problem for entry in plan.sets for item in entry.items if item.problem]
+    show_facts(
+        {
+            "study": plan.file.name,
+            "sets": [f"{e.name}: {len(e.items)} samples, {len(e.methods)} rows" for e in plan.sets],
+            "metrics": ", ".join(dict.fromkeys(m.name for e in plan.sets for m in e.metrics)),
+            "left out": [
+                f"{entry.name}: {label}: {reason}"
+                for entry in plan.sets
+                for label, reason in entry.left_out.items()
+            ],
+            "problems": problems,
+            "rows of scores": plan.cells if as_json else f"{plan.cells:,}",
+            "rows": [row.label for row in plan.sets[0].methods],
+        },
+        as_json=as_json,
+    )
+
+
+@study.command(epilog="Example:  fusionlab study run radius.toml -o radius/ --executor local:4")
+@file_argument
+@output_option
+@_overrides
+@click.option(
+    "--executor",
+    metavar="KIND[:N]",
+    help="Where to compute: threads, local (processes of this machine) or dask, each with a number "
+    "of workers, or dask://HOST:PORT. The scores are the same.  [default: as in the file, or a "
+    "process for each core, at most 8]",
+)
+@click.option("--overwrite", is_flag=True, help="Compute everything anew.")
+@click.option("--json", "as_json", is_flag=True, help="Print events as lines of JSON, for scripts.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    *,
+    file: Path,
+    output: Path,
+    executor: str | None,
+    overwrite: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Compute what is missing of a study, and write its tables."""
+    session: Session = ctx.obj
+    with cli_errors(), quiet_decoders():
+        from fusionlab.evaluation.studies.study import run_study
+
+        plan = _plan(file, options, session)
+        last: Progress | None = None
+
+        def problem(text: str) -> None:
+            if as_json:
+                click.echo(json.dumps({"event": "problem", "problem": text}))
+            else:
+                warn(f"no score: {text}")
+
+        try:
+            with _shown(as_json=as_json) as show:
+
+                def progress(counts: Progress) -> None:
+                    nonlocal last
+                    last = counts
+                    show(counts)
+
+                results = run_study(
+                    plan,
+                    output,
+                    executor=executor,
+                    overwrite=overwrite,
+                    progress=progress,
+                    on_problem=problem,
+                    facts={"file": file.read_text(encoding="utf-8")},
+                )
+        except KeyboardInterrupt:
+            done = last.done if last else 0
+            raise CommandInterrupted(
+                f"stopped after {done} of {plan.cells} rows of scores; the same command continues"
+            ) from None
+    failed = last.failed if last else 0
+    values = any(row.values for report in results.reports.values() for row in report.rows)
+    if as_json:
+        counts = last.as_json("complete") if last else {}
+        click.echo(json.dumps({"event": "complete", **counts, "output": str(output)}))
+    else:
+        reused = last.reused if last else 0
+        click.echo(f"{plan.cells} rows of scores: {reused} from earlier runs, {failed} failed")
+        click.echo(f"written to {output}/")
+    ctx.exit(0 if not failed else 1 if values else 2)
+
+
+@study.command(epilog="Example:  fusionlab study status radius/")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@json_option
+def status(*, folder: Path, as_json: bool) -> None:
+    """Print how far a study is, also while it runs."""
+    with cli_errors():
+        from fusionlab.evaluation.studies.study import read_status
+
+        content = read_status(folder)
+    if as_json:
+        show_facts(content, as_json=True)
+        return
+    show_facts(
+        {
+            "state": content["state"],
+            "rows of scores": f"{content['done']} of {content['total']}",
+            "from earlier runs": content["reused"],
+            "failed": content["failed"],
+            "rate": f"{content['rows_per_second']:.1f} rows per second",
+            "time left": _duration(content["seconds_left"])
+            if content["state"] == "running"
+            else None,
+        },
+        as_json=False,
+    )
+
+
+@study.command(epilog="Example:  fusionlab study report radius.toml -o radius/")
+@file_argument
+@output_option
+@_overrides
+@click.pass_obj
+def report(session: Session, /, *, file: Path, output: Path, **options: Any) -> None:
+    """Write the tables of what a study has computed so far; nothing is computed."""
+    with cli_errors():
+        from fusionlab.evaluation.studies.study import known_results, read_status, write_results
+
+        read_status(output)
+        plan = _plan(file, options, session)
+        results = known_results(plan, output, {"file": file.read_text(encoding="utf-8")})
+        write_results(results, output)
+    known = sum(len(report.rows) for report in results.reports.values())
+    click.echo(f"{known} of {plan.cells} rows of scores; written to {output}/")
+
+
+def _plan(path: Path, options: dict[str, Any], session: Session) -> StudyPlan:
+    """Read a study, replace what options say, and plan it."""
+    from fusionlab.evaluation.studies.file import read_study
+    from fusionlab.evaluation.studies.plan import plan_study
+
+    return plan_study(_overridden(read_study(path), options), session.plugins)
+
+
+def _overridden(file: StudyFile, options: dict[str, Any]) -> StudyFile:
+    """Return a study with the options that are given in place of what the file says."""
+    from fusionlab.errors import FusionlabError
+
+    settings = dict(file.settings)
+    for name, option in (("range", "range_policy"), ("color", "color")):
+        if options[option]:
+            settings[name] = tuple(options[option].split(","))
+    only = options["only"]
+    names = [entry.name for entry in file.sets]
+    if unknown := [name for name in only if name not in names]:
+        raise FusionlabError(
+            f"the study has no set {unknown[0]!r}; sets: {', '.join(names)}",
+            code="no-such-set",
+            option="only",
+        )
+    return replace(
+        file,
+        settings=settings,
+        sets=tuple(entry for entry in file.sets if not only or entry.name in only),
+        metrics=tuple((options["metrics"] or "").replace(",", " ").split()) or file.metrics,
+        against=options["against"] or file.against,
+        device=options["device"] or file.device,
+    )
+
+
+@contextmanager
+def _shown(*, as_json: bool) -> Iterator[Callable[[Progress], None]]:
+    """Yield what shows progress: events, a bar on a terminal, or a line every ten seconds."""
+    if as_json or not sys.stderr.isatty():
+        printed = time.monotonic()
+
+        def line(counts: Progress) -> None:
+            nonlocal printed
+            if time.monotonic() - printed < LINE_SECONDS:
+                return
+            printed = time.monotonic()
+            if as_json:
+                event = {"event": "progress", **counts.as_json("running")}
+                click.echo(json.dumps(event))
+            else:
+                failed = f", {counts.failed} failed" if counts.failed else ""
+                click.echo(
+                    f"{counts.done} of {counts.total} rows of scores, {counts.rate:.1f} per "
+                    f"second, {_duration(counts.left)} left{failed}",
+                    err=True,
+                )
+
+        yield line
+        return
+    with on_terminal("computing") as show:
+        yield lambda counts: show(counts.done, counts.total)
+
+
+def _duration(seconds: float | None) -> str:
+    """Return a duration as `1:02:03`."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

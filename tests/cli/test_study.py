@@ -1,0 +1,193 @@
+"""`fusionlab study`: validate, run, status, report."""
+
+import csv
+import json
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fusionlab.cli import main
+
+STUDY = """
+[study]
+metrics = ["EN", "SD"]
+range = { grid = ["clip", "minmax"] }
+against = "identity/mean"
+compare = ["range"]
+executor = "threads:2"
+
+[sets]
+all = "set"
+two = { folders = ["set/a", "set/b"], limit = 2 }
+
+[[methods]]
+method = { grid = ["identity/mean", "identity/max"] }
+
+[[methods]]
+backbone = "identity"
+strategy = "l1norm"
+r = { grid = [0, 1] }
+name = "l1 r={r}"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a study and a set of three pairs."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for letter in "ab":
+        (tmp_path / "set" / letter).mkdir(parents=True)
+        for stem in ("one", "two", "three"):
+            pixels = rng.integers(0, 256, (24, 30), dtype=np.uint8)
+            iio.imwrite(tmp_path / "set" / letter / f"{stem}.png", pixels)
+    (tmp_path / "grid.toml").write_text(STUDY)
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["study", *map(str, arguments)])
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_validate_says_what_would_run(folder):
+    result = run("validate", "grid.toml", "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["rows of scores"] == (3 + 2) * 8
+    assert content["rows"][:4] == [
+        "identity/mean [clip]",
+        "identity/max [clip]",
+        "l1 r=0 [clip]",
+        "l1 r=1 [clip]",
+    ]
+    assert not (folder / "out").exists()
+
+
+def test_a_study_runs_and_is_not_computed_twice(folder):
+    result = run("run", "grid.toml", "-o", "out")
+    assert result.exit_code == 0, result.output
+    assert "40 rows of scores: 0 from earlier runs, 0 failed" in result.stdout
+    names = {path.name for path in (folder / "out").iterdir()}
+    assert names == {
+        "table.md",
+        "table.tex",
+        "rows.csv",
+        "means.csv",
+        "marginals.csv",
+        "comparisons.csv",
+        "study.json",
+        "rows.jsonl",
+        "status.json",
+        ".fusionlab-lock",
+    }
+    rows = read(folder / "out" / "rows.csv")
+    assert len(rows) == 40 * 2
+    assert {row["range"] for row in rows} == {"clip", "minmax"}
+    assert {row["r"] for row in rows if row["strategy"] == "l1norm"} == {"0", "1"}
+    comparisons = read(folder / "out" / "comparisons.csv")
+    against = [row for row in comparisons if row["kind"] == "against" and row["set"] == "all"]
+    assert {row["method"].partition(" [")[2] for row in against} == {"clip]", "minmax]"}
+    assert all(
+        row["against"].partition(" [")[2] == row["method"].partition(" [")[2] for row in against
+    )
+    along = [row for row in comparisons if row["kind"] == "range"]
+    assert {row["against"].replace("clip", "minmax") for row in along} == {
+        row["method"] for row in along
+    }
+    again = run("run", "grid.toml", "-o", "out")
+    assert "40 from earlier runs" in again.stdout
+    assert read(folder / "out" / "rows.csv") == rows
+
+
+def test_a_larger_grid_computes_what_is_missing(folder):
+    run("run", "grid.toml", "-o", "out")
+    (folder / "grid.toml").write_text(STUDY.replace("[0, 1]", "[0, 1, 2]"))
+    result = run("run", "grid.toml", "-o", "out")
+    assert "50 rows of scores: 40 from earlier runs" in result.stdout
+
+
+def test_options_replace_what_the_file_says(folder):
+    result = run(
+        "run", "grid.toml", "-o", "out", "--only", "two", "--range", "clip", "--metrics", "SD"
+    )
+    assert result.exit_code == 0, result.output
+    rows = read(folder / "out" / "rows.csv")
+    assert {(row["set"], row["range"], row["metric"]) for row in rows} == {("two", "clip", "SD")}
+    assert {row["method"] for row in rows} == {"identity/mean", "identity/max", "l1 r=0", "l1 r=1"}
+
+
+def test_status_and_report_of_a_study_that_was_stopped(folder):
+    run("run", "grid.toml", "-o", "out", "--only", "two")
+    result = run("status", "out", "--json")
+    assert json.loads(result.stdout)["state"] == "complete"
+    state = json.loads((folder / "out" / "status.json").read_text())
+    (folder / "out" / "status.json").write_text(json.dumps({**state, "state": "running"}))
+    assert json.loads(run("status", "out", "--json").stdout)["state"] == "stopped"
+    assert "stopped" in run("status", "out").stdout
+    result = run("report", "grid.toml", "-o", "out")
+    # two of the three pairs of `all` are those of `two`, and have been scored there
+    assert "32 of 40 rows of scores" in result.stdout
+    assert {row["set"] for row in read(folder / "out" / "rows.csv")} == {"all", "two"}
+
+
+def test_a_damaged_sample_costs_its_rows_and_is_counted(folder):
+    (folder / "set" / "b" / "two.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = run("run", "grid.toml", "-o", "out")
+    assert result.exit_code == 1
+    assert "8 failed" in result.stdout  # `two` has only the first two samples
+    problems = read(folder / "out" / "problems.csv")
+    assert len(problems) == 8
+    assert {row["sample"] for row in problems} == {"two"}
+
+
+def test_events_are_lines_of_json(folder):
+    (folder / "set" / "b" / "two.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = run("run", "grid.toml", "-o", "out", "--json")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {event["event"] for event in events} == {"problem", "complete"}
+    assert events[-1]["done"] == events[-1]["total"] == 40
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("identity/max", "identity/maxx", "did you mean"),
+        ('"set"', '"sett"', "the set all"),
+        ("EN", "ENN", "did you mean 'EN'"),
+        ('"identity/mean"\ncompare', '"identity/min"\ncompare', "no row 'identity/min'"),
+        ('["range"]', '["rang"]', "no row has a factor 'rang'"),
+        ("l1 r={r}", "l1", "two rows are called"),
+        ("threads:2", "threads:0", "expected threads, local or dask"),
+        ('["clip", "minmax"]', '["clip", "maxmin"]', "range policy"),
+    ],
+)
+def test_mistakes_end_with_a_sentence_and_exit_code_2(folder, old, new, text):
+    assert old in STUDY
+    (folder / "grid.toml").write_text(STUDY.replace(old, new, 1))
+    result = run("run", "grid.toml", "-o", "out")
+    assert result.exit_code == 2, result.output
+    assert text in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_two_runs_in_one_folder_are_refused(folder):
+    from fusionlab.storage.locking import exclusive_lock
+
+    (folder / "out").mkdir()
+    with exclusive_lock(folder / "out"):
+        result = run("run", "grid.toml", "-o", "out")
+    assert result.exit_code == 2
+    assert "another process is using" in result.stderr
+
+
+def test_a_folder_without_a_study_has_no_status(folder):
+    result = run("status", "set")
+    assert result.exit_code == 2
+    assert "no study" in result.stderr
