@@ -14,7 +14,7 @@ from fusionlab.backbone import Backbone
 from fusionlab.engine.checks import accepted_sources, takes
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.code_hash import module_sha256
+from fusionlab.evaluation.code_hash import code_sha256, core_sha256
 from fusionlab.evaluation.recipes import (
     Backbones,
     Recipe,
@@ -105,7 +105,7 @@ class FusionMethod:
         Weights that have no card, as in a network that a script has just trained, are hashed.
         """
         fusion = self.fusion
-        parts = type(fusion.backbone), type(fusion.strategy)
+        parts = [fusion.backbone, *_with_named(fusion.strategy)]
         without_card = [
             *([fusion.backbone] if fusion.backbone.card is None else []),
             *([fusion.networks] if fusion.card is None else []),
@@ -114,7 +114,7 @@ class FusionMethod:
         return {
             **describe_method(fusion, self.plugins),
             **({"states": states} if states else {}),
-            "code": [module_sha256(part.__module__) for part in parts],
+            "code": [*(code_sha256(type(part).__module__) for part in parts), core_sha256()],
         }
 
     def fingerprint(self, sample: str) -> str:  # noqa: ARG002  # `describe` says it all
@@ -278,6 +278,17 @@ class MethodBuilder:
         label = method_id(baseline.backbone, strategy, self.plugins, omit_defaults=True)
         registered = self.plugins.strategies.registration_of(type(strategy)) is not None
         return FusionMethod(label, baseline, self.plugins, recipe=recipe if registered else None)
+
+
+def _with_named(strategy: Strategy) -> list[Strategy]:
+    """Return a strategy and the strategies that it is made of, such as the weights it names."""
+    values = [
+        part
+        for value in vars(strategy).values()
+        for part in (value.values() if isinstance(value, Mapping) else [value])
+    ]
+    named = [part for value in values if isinstance(value, Strategy) for part in _with_named(value)]
+    return [strategy, *named]
 
 
 def _labeled(

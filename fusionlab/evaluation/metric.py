@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.code_hash import metric_libraries, module_sha256
+from fusionlab.evaluation.code_hash import code_sha256, metric_libraries
 from fusionlab.evaluation.gray_levels import MetricInput
 from fusionlab.metrics.inputs import check_images
 from fusionlab.plugins.loading import attribute_errors_to
@@ -81,7 +81,7 @@ class Metric:
         return sha256_of_json(
             {
                 "metric": f"{self.registration.qualified}@{self.convention}",
-                "code": module_sha256(module),
+                "code": code_sha256(module),
                 "libraries": metric_libraries(),
             }
         )

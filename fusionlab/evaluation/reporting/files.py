@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from fusionlab.evaluation.code_hash import metric_libraries, module_sha256
+from fusionlab.evaluation.code_hash import code_sha256, metric_libraries
 from fusionlab.evaluation.comparisons import Comparison
 from fusionlab.evaluation.factors import varying
 from fusionlab.evaluation.metric import Metric
@@ -175,7 +175,7 @@ def _describe_metric(metric: Metric, images: int) -> dict[str, Any]:
         "color": metric.ref.color,
         "reference": metric.ref.reference,
         "plugin": metric.registration.plugin,
-        "code": module_sha256(metric.ref.target.partition(":")[0]),
+        "code": code_sha256(metric.ref.target.partition(":")[0]),
         "images": images,
     }
 
