@@ -23,6 +23,7 @@ from fusionlab.plugins.offers import MetricFunction, MetricRef
 from fusionlab.plugins.presets import preset_metrics
 from fusionlab.plugins.registry import Plugins, Registration
 from fusionlab.storage.hashing import sha256_of_json
+from fusionlab.storage.versions import library_versions
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Metric:
             {
                 "metric": f"{self.registration.qualified}@{self.convention}",
                 "code": code_sha256(module),
+                "plugin": library_versions([self.registration.plugin]),
                 "libraries": metric_libraries(),
             }
         )

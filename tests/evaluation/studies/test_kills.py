@@ -1,0 +1,88 @@
+"""A study whose processes are killed again and again ends with the rows of an undisturbed one."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+KILLS = 20
+
+STUDY = """
+[study]
+metrics = ["EN", "Qabf", "SSIM", "VIF"]
+executor = "local:2"
+[sets]
+s = "set"
+[[methods]]
+backbone = { grid = ["densefuse@1e0", "identity"] }
+strategy = { grid = ["l1norm", "max", "mean", "sml", "multi_scale"] }
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    rng = np.random.default_rng(0)
+    for letter in "ab":
+        (tmp_path / "set" / letter).mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(0, 256, (240, 320), dtype=np.uint8)
+            iio.imwrite(tmp_path / "set" / letter / f"{number:02}.png", pixels)
+    (tmp_path / "kills.toml").write_text(STUDY)
+    return tmp_path
+
+
+def start(folder, name):
+    command = [sys.executable, "-m", "fusionlab", "study", "run", "kills.toml", "-o", name]
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def children(pid):
+    """Return the processes that a process has started."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for file in lists for child in file.read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers in /proc")
+def test_twenty_kills_change_no_row(study):
+    calm = start(study, "calm")
+    calm.communicate()
+    assert calm.returncode == 0
+    randomly = random.Random(1)
+    kills = {"coordinator": 0, "worker": 0}
+    process = start(study, "killed")
+    while sum(kills.values()) < KILLS:
+        time.sleep(randomly.uniform(1.5, 4))
+        if process.poll() is not None:  # it was done before the next kill: begin again
+            _, errors = process.communicate()
+            assert process.returncode == 0, errors
+            (study / "killed" / "rows.jsonl").unlink()
+            process = start(study, "killed")
+            continue
+        workers = children(process.pid)
+        if workers and randomly.random() < 0.6:
+            victim, kind = randomly.choice(workers), "worker"
+        else:
+            victim, kind = process.pid, "coordinator"
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        kills[kind] += 1
+        if kind == "coordinator":
+            process.communicate()
+            process = start(study, "killed")
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    for name in ("rows.csv", "means.csv"):
+        assert (study / "killed" / name).read_bytes() == (study / "calm" / name).read_bytes()
+    assert min(kills.values()) > 0, kills
