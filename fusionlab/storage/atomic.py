@@ -100,6 +100,38 @@ def atomic_write_folder(folder: Path, files: Mapping[str, str]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder in the same parent; rename it to `folder` after the block succeeds.
+
+    An existing folder is replaced as a whole. If the block fails, it stays as it was.
+
+    Raises:
+        FusionlabError: the folder cannot be written (code `unwritable`).
+    """
+    folder = Path(os.path.realpath(folder))
+    temporary = folder.with_name(f"{_PARTIAL}{secrets.token_hex(8)}")
+    previous = folder.with_name(f"{_PARTIAL}{secrets.token_hex(8)}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if folder.exists():
+            folder.rename(previous)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if previous.exists():
+                previous.rename(folder)
+            raise
+        shutil.rmtree(previous, ignore_errors=True)
+    except OSError as error:
+        raise FusionlabError(
+            f"cannot write {folder}: {error.strerror or error}", code="unwritable", path=folder
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents, unless it exists.
 

@@ -71,7 +71,7 @@ def means_table(
     texts = format_columns(means, digits)
     deviations = format_columns(scores.deviations(), digits, decimals_of=means)
     marks = _marks(np.where(scores.complete, means, np.nan), texts, scores.metrics)
-    ranks = _mean_ranks(scores)
+    ranks = mean_ranks(scores)
     rows = [
         (
             Cell(label),
@@ -142,7 +142,7 @@ def _percent(share: float) -> str:
     return "<0.01" if 0 < share < 0.01 else f"{share:.2f}"
 
 
-def _mean_ranks(scores: Scores) -> list[float]:
+def mean_ranks(scores: Scores) -> list[float]:
     """Return the mean of a method's ranks over the metrics that have a direction.
 
     nan for methods that are not ranked by all of them.
