@@ -42,7 +42,7 @@ class Difference:
     """The difference of a mean from that of another row, as a detail of a cell."""
 
     kind: str
-    """Key of the comparisons it belongs to."""
+    """Kind of the comparison."""
     text: str
     better: int
     help: str
@@ -88,7 +88,7 @@ class SetContent:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     comparisons: Mapping[str, str]
-    """Key of comparisons -> their title."""
+    """Kind of comparison -> title."""
     filters: Mapping[str, Sequence[str]]
     """Factor that varies -> its values."""
     tables: Sequence[Table]
@@ -178,12 +178,12 @@ def set_content(
 
 
 def comparison_groups(report: Report) -> dict[str, tuple[str, Sequence[Comparison]]]:
-    """Return key -> the title and the comparisons of each kind that there is."""
-    groups: dict[str, tuple[str, Sequence[Comparison]]] = {
-        "gain": ("gain over the baseline", report.gains),
-        "against": (f"difference from {report.against}", report.differences),
+    """Return kind -> the title and the comparisons of each kind that there is."""
+    titles = {"gain": "gain over the baseline", "against": f"difference from {report.against}"}
+    return {
+        kind: (titles.get(kind, f"difference along {kind}"), comparisons)
+        for kind, comparisons in report.comparisons_by_kind.items()
     }
-    return {key: group for key, group in groups.items() if group[1]}
 
 
 def decimals(report: Report) -> list[int]:

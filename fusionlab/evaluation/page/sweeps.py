@@ -119,7 +119,7 @@ def draw_sweep(factor: str, series: Sequence[Series], scores: Scores) -> bytes:
     rows = sorted({row for entry in series for row in entry.rows})
     for number in metrics:
         halves[rows, number] = _half_interval(scores.values[rows, :, number])
-    style = {
+    style: Any = {
         "svg.fonttype": "none",  # text stays text
         "svg.hashsalt": "fusionlab",
         "font.size": 9,

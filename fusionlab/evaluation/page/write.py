@@ -81,9 +81,7 @@ def write_page(
     orders = [_order_by(report, order_by) for report in results.reports.values()]
     _check_order(results, order_by)
     with replace_folder(folder) as target:
-        sets, data, chunks = _write_sets(
-            results, target, choice, orders, weight_maps, progress
-        )
+        sets, data, chunks = _write_sets(results, target, choice, orders, weight_maps, progress)
         inlined: dict[str, Any] = {}
         if single_file:
             inlined = chunks | _inlined_images(target)
@@ -212,12 +210,10 @@ def _set_data(report: Report, name: str, order: int) -> dict[str, Any]:
     }
 
 
-def _write_sweeps(
-    report: Report, number: int, name: str, target: Path
-) -> list[Mapping[str, str]]:
+def _write_sweeps(report: Report, number: int, name: str, target: Path) -> list[Mapping[str, str]]:
     """Write the plots of a set as SVG, if matplotlib is installed."""
     factors = [report.factors.get(label, {}) for label in report.scores.methods]
-    plots = []
+    plots: list[Mapping[str, str]] = []
     for index, (factor, series) in enumerate(sweeps(factors).items()):
         path = f"{PLOTS}/{number}-{index}.svg"
         if can_draw():
@@ -229,7 +225,7 @@ def _write_sweeps(
 
 
 def _inlined_images(target: Path) -> dict[str, Any]:
-    """Return chunk -> path -> data URI: a chunk for each sample, one for the thumbnails of a set."""
+    """Return chunk -> path -> data URI: one for each sample, one for the thumbnails of a set."""
     chunks: dict[str, dict[str, str]] = {}
     for folder in (IMAGES, THUMBNAILS):
         for path in sorted((target / folder).rglob("*.*")):

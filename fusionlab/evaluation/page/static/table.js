@@ -89,8 +89,13 @@
     const table = document.getElementById(controls.dataset.table);
     addColumnMenu(controls.querySelector("[data-columns]"), table);
     addFilters(controls, table);
-    controls.querySelector("select[data-detail]").addEventListener("change", (event) => {
-      table.dataset.detail = event.target.value;
-    });
+    const detail = controls.querySelector("select[data-detail]");
+    const update = () => {
+      for (const part of table.querySelectorAll(".detail")) {
+        part.hidden = part.dataset.kind !== detail.value;
+      }
+    };
+    detail.addEventListener("change", update);
+    update(); // browsers keep selections when a page is loaded again
   }
 })();

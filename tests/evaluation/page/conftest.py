@@ -1,0 +1,96 @@
+"""A browser for the tests of the page, started once, and a small study."""
+
+import shutil
+
+import numpy as np
+import pytest
+from made_up_study import MadeUpMethod, made_up_report, made_up_study, made_with
+
+from fusionlab.evaluation.page.write import write_page
+
+VALUES = {
+    "l1norm": [3.0, 1.0, 2.0],
+    "l1norm,r=2": [6.0, 5.0, 1.5],
+    "l1norm,r=4": [4.0, 7.0, np.nan],
+    "Theirs": [2.0, 2.5, 3.0],
+}
+"""Label -> EN of the three samples; Qabf is a tenth of it."""
+
+
+def small_report(**options):
+    """Return a report of four rows, three samples and two metrics."""
+    methods = [
+        MadeUpMethod("l1norm", made_with(r=1)),
+        MadeUpMethod("l1norm,r=2", made_with(r=2)),
+        MadeUpMethod("l1norm,r=4", made_with(r=4)),
+        MadeUpMethod("Theirs", range_policy=None),
+    ]
+    values = [[[value, value / 10] for value in row] for row in VALUES.values()]
+    return made_up_report(methods, ["one", "two", "three"], values, **options)
+
+
+@pytest.fixture(scope="session")
+def small_page(made_once):
+    """Return the page of a small study with images and weight maps."""
+
+    def fill(folder):
+        study = made_up_study(
+            folder,
+            {"street": small_report(against="Theirs")},
+            name="Windows",
+            facts={"command": "fusionlab study run windows.toml"},
+        )
+
+        def weight_maps(_, label, sample):
+            height_and_width = (30, 40)
+            return [np.full(height_and_width, w) for w in (0.25, 0.75)] if "r=2" in label else []
+
+        write_page(study, folder / "page", weight_maps=weight_maps)
+
+    return made_once("small-page", fill) / "page" / "index.html"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Return headless Chromium; skip where it or Playwright is not installed."""
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def shared_context(browser):
+    """Return one browser context: its pages share processes, which saves most of the time."""
+    context = browser.new_context(viewport={"width": 1100, "height": 800})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def open_page(browser, shared_context):
+    """Return a function that opens a page; at the end nothing may have gone wrong in it."""
+    errors, requests, opened = [], [], []
+
+    def open_file(path, **options):
+        context = browser.new_context(**options) if options else shared_context
+        page = context.new_page()
+        opened.append(context if options else page)
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: errors.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", lambda dialog: (errors.append(dialog.message), dialog.dismiss()))
+        page.on("requestfailed", lambda request: errors.append(f"failed: {request.url}"))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_file
+    for page_or_context in opened:
+        page_or_context.close()
+    assert not errors
+    assert all(url.startswith(("file:", "data:")) for url in requests), requests
