@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionlab.cli.options import PRECISIONS, EngineName
-from fusionlab.cli.output import json_option, on_terminal, show_facts
+from fusionlab.cli.output import json_option, show_facts, show_progress
 from fusionlab.cli.session import CommandInterrupted, Session, cli_errors
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def bench(
             report = Report(describe_machine(place), rows := [])
             stopped = False
             try:
-                with on_terminal("measuring") as progress:
+                with show_progress("measuring") as progress:
                     progress(0, len(cases))
                     for row in runner.run(cases):
                         rows.append(row)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionlab.cli.output import json_option, on_terminal, show_table
+from fusionlab.cli.output import json_option, show_progress, show_table
 from fusionlab.cli.session import CommandError, CommandInterrupted, Session, cli_errors
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _verdicts(strategy: Strategy | type[Strategy], laws: list[Law], profile: str
 
     verdicts: list[Verdict] = []
     try:
-        with _temporary_hypothesis_folder(), on_terminal("checking") as progress:
+        with _temporary_hypothesis_folder(), show_progress("checking") as progress:
             for verdict in examine(strategy, laws, profile):
                 verdicts.append(verdict)
                 progress(len(verdicts), len(laws))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionlab.cli.options import OptionWithAliases
-from fusionlab.cli.output import json_option, on_terminal, show_facts, warn
+from fusionlab.cli.options import OptionWithAliases, TableCommand
+from fusionlab.cli.output import json_option, show_facts, show_progress, warn
 from fusionlab.cli.score import metrics_option
 from fusionlab.cli.session import (
     CommandError,
@@ -28,6 +28,7 @@ Examples:
   fusionlab evaluate set/ --method densefuse/l1norm --method densefuse/addition
   fusionlab evaluate set/ --preset paper -o table2/          Table II of the paper
   fusionlab evaluate ir/ vis/ --method densefuse@1e2/l1norm,r=0 --metrics EN,Qabf,VIF
+  fusionlab evaluate set/ --row "no window" densefuse/l1norm,r=0 --row 3x3 densefuse/l1norm
   fusionlab evaluate set/ --fused Theirs=results/ --fused CBF=old/fused_{}_cbf.png
   fusionlab evaluate set/ --method densefuse/l1norm --fused Theirs=results/ --against Theirs
   fusionlab evaluate set/ --method mertens --color luma --metrics MS_SSIM,saturation,hue_error
@@ -39,7 +40,7 @@ Ctrl-C.
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=TableCommand, epilog=EXAMPLES)
 @click.argument("sets", nargs=-1, required=True, metavar="SET...", type=click.Path(path_type=Path))
 @click.option(
     "--method",
@@ -47,7 +48,15 @@ Ctrl-C.
     multiple=True,
     metavar="[BACKBONE[@TAG]/]STRATEGY[,name=value]",
     help="A row: fuse the set with this method; repeatable.  [default: those of the preset, unless "
-    "--fused is given]",
+    "--row or --fused is given]",
+)
+@click.option(
+    "--row",
+    "named",
+    multiple=True,
+    nargs=2,
+    metavar="NAME METHOD",
+    help="A row with a name of your own; repeatable.",
 )
 @click.option(
     "--fused",
@@ -94,6 +103,13 @@ Ctrl-C.
     "PSNR_truth and SSIM_truth, which compare the results with them.",
 )
 @click.option(
+    "--baselines/--no-baselines",
+    default=True,
+    show_default=True,
+    help="Also fuse with the strategies of learned backbones on pixels, and test the gain of the "
+    "network. Without, there are fewer tests, and smaller differences become significant.",
+)
+@click.option(
     "--against",
     metavar="ROW",
     help="Also compare every row with this one: differences, intervals, significance.",
@@ -119,6 +135,12 @@ Ctrl-C.
     "--digits", type=click.IntRange(0, 10), default=4, show_default=True, help="Decimals shown."
 )
 @click.option(
+    "--deviations/--no-deviations",
+    default=True,
+    show_default=True,
+    help="Whether table.tex has deviations and intervals.",
+)
+@click.option(
     "--executor",
     default="threads",
     metavar="KIND[:N]",
@@ -135,6 +157,7 @@ def evaluate(
     *,
     sets: tuple[Path, ...],
     methods: tuple[str, ...],
+    named: tuple[tuple[str, str], ...],
     fused: tuple[str, ...],
     as_json: bool,
     **options: Any,
@@ -151,7 +174,8 @@ def evaluate(
     with cli_errors(), quiet_decoders():
         from fusionlab.evaluation.result_folder import parse_result_folder
 
-        rows = [*methods, *(dict([parse_result_folder(text)]) for text in fused)]
+        folders = (dict([parse_result_folder(text)]) for text in fused)
+        rows = [*methods, *([dict(named)] if named else []), *folders]
         report = _evaluate(sets, rows, options, session)
         _show(report, as_json=as_json)
     if options["output"] is not None and not (report.unsaved or as_json):
@@ -174,7 +198,7 @@ def _evaluate(
 
     done = 0
     try:
-        with on_terminal("evaluating") as show:
+        with show_progress("evaluating") as show:
 
             def progress(finished: int, total: int) -> None:
                 nonlocal done

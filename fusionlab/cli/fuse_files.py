@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionlab.cli.output import on_terminal, show_facts, warn
+from fusionlab.cli.output import show_facts, show_progress, warn
 from fusionlab.cli.session import Session
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def fuse_files(
     """Fuse sources to a file, and print the settings and what was written."""
     from fusionlab.storage.atomic import atomic_write_all, make_folder
 
-    with on_terminal("fusing") as progress:
+    with show_progress("fusing") as progress:
         product = file_fusion.fuse(sources, destination, progress)
     files = file_fusion.encode(product)
     if file_fusion.weights_folder is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionlab.cli.fuse_files import as_lines
-from fusionlab.cli.output import on_terminal, show_facts, warn
+from fusionlab.cli.output import show_facts, show_progress, warn
 from fusionlab.cli.session import CommandError, CommandInterrupted
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def fuse_folders(
     colors: Counter[str] = Counter()
     stopped = False
     try:
-        with on_terminal("fusing") as progress:
+        with show_progress("fusing") as progress:
             for outcome in run.run(items):
                 counts[outcome.status] += 1
                 colors.update([outcome.color] if outcome.color else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -85,6 +86,33 @@ class OptionWithAliases(click.Option):
             return super().get_help_record(ctx)
         finally:
             self.opts = names
+
+
+class TableCommand(click.Command):
+    """A command that refuses an option that is given twice, instead of forgetting the first.
+
+    Where a command makes a table, two values are meant as two rows or columns; elsewhere the last
+    value wins, as in other programs.
+    """
+
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Return the parser of the command line."""
+        parser: Any = super().make_parser(ctx)
+        parse = parser.parse_args
+
+        def parse_once(args: list[str]) -> Any:
+            parsed = parse(args)
+            for param, count in Counter(parsed[2]).items():
+                single = isinstance(param, click.Option) and not (
+                    param.multiple or param.is_flag or param.count
+                )
+                if single and count > 1:
+                    name = param.opts[0]
+                    raise click.UsageError(f"{name} is given {count} times; give it once", ctx)
+            return parsed
+
+        parser.parse_args = parse_once
+        return parser
 
 
 class StrategyCommand(click.Command):

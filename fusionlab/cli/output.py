@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
+
+LINE_SECONDS = 10.0
+"""How often a line of progress is printed where there is no terminal."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -42,29 +46,58 @@ def warn(text: str) -> None:
 
 
 @contextmanager
-def on_terminal(description: str) -> Iterator[Any]:
-    """Yield `show(done, total)`, which draws a progress bar on a terminal and nothing in a pipe."""
+def show_progress(description: str) -> Iterator[Callable[..., None]]:
+    """Yield `show(done, total, note="")`: a bar on a terminal, a line every ten seconds in a pipe.
+
+    The first line comes after ten seconds, so that short commands print none.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
     console = Console(stderr=True)
     if not console.is_terminal:  # a disabled bar of rich 13 still prints an empty line
-        yield lambda _done, _total: None
+        yield _Lines(description)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
     with Progress(
         *columns,
+        TextColumn("{task.fields[note]}"),
         console=console,
         transient=True,
         redirect_stdout=False,  # it may be a pipe
     ) as bars:
-        task = bars.add_task(description, total=None, visible=False)
+        task = bars.add_task(description, total=None, visible=False, note="")
 
-        def show(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total, visible=total > 1)
+        def show(done: int, total: int, note: str = "") -> None:
+            bars.update(task, completed=done, total=total, visible=total > 1, note=note)
 
         yield show
+
+
+class _Lines:
+    """Prints how far a command is, on stderr, not more often than every ten seconds."""
+
+    def __init__(self, description: str) -> None:
+        self._description = description
+        self._start = self._printed = time.monotonic()
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        if now - self._printed < LINE_SECONDS or not done:
+            return
+        self._printed = now
+        rate = done / (now - self._start)
+        left = duration((total - done) / rate)
+        text = f"{self._description}: {done} of {total}, {rate:.3g} per second, {left} left"
+        click.echo(f"{text}, {note}" if note else text, file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 def _columns(rows: list[tuple[str, ...]], names: Sequence[str] = ()) -> None:

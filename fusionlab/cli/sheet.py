@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fusionlab.cli.output import json_option, on_terminal, show_facts
+from fusionlab.cli.output import json_option, show_facts, show_progress
 from fusionlab.cli.session import cli_errors, quiet_decoders
 
 EXAMPLES = """\b
@@ -93,7 +93,7 @@ def sheet(
         check_writable(output, overwrite=overwrite)
         columns = saved_rows(evaluation) if evaluation is not None else {}
         columns |= dict(parse_result_folder(text) for text in fused)
-        with on_terminal("drawing") as progress:
+        with show_progress("drawing") as progress:
             image = contact_sheet(
                 sets,
                 columns,

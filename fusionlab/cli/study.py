@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,16 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionlab.cli.output import json_option, on_terminal, show_facts, warn
+from fusionlab.cli.options import TableCommand
+from fusionlab.cli.output import (
+    LINE_SECONDS,
+    duration,
+    json_option,
+    show_facts,
+    show_progress,
+    warn,
+)
 from fusionlab.cli.session import CommandInterrupted, Session, cli_errors, quiet_decoders
 
 if TYPE_CHECKING:
     from fusionlab.evaluation.studies.file import StudyFile
     from fusionlab.evaluation.studies.plan import StudyPlan
     from fusionlab.evaluation.studies.study import Progress
-
-LINE_SECONDS = 10.0
-"""How often a line of progress is printed where there is no terminal."""
 
 EXAMPLES = """\b
 A study file:
@@ -90,7 +94,7 @@ def study() -> None:
     """
 
 
-@study.command(epilog="Example:  fusionlab study validate radius.toml")
+@study.command(cls=TableCommand, epilog="Example:  fusionlab study validate radius.toml")
 @file_argument
 @_overrides
 @json_option
@@ -118,7 +122,10 @@ def validate(session: Session, /, *, file: Path, as_json: bool, **options: Any) 
     )
 
 
-@study.command(epilog="Example:  fusionlab study run radius.toml -o radius/ --executor local:4")
+@study.command(
+    cls=TableCommand,
+    epilog="Example:  fusionlab study run radius.toml -o radius/ --executor local:4",
+)
 @file_argument
 @output_option
 @_overrides
@@ -191,7 +198,7 @@ def run(
     ctx.exit(0 if not failed else 1 if values else 2)
 
 
-@study.command(epilog="Example:  fusionlab study status radius/")
+@study.command(cls=TableCommand, epilog="Example:  fusionlab study status radius/")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @json_option
 def status(*, folder: Path, as_json: bool) -> None:
@@ -210,15 +217,15 @@ def status(*, folder: Path, as_json: bool) -> None:
             "from earlier runs": content["reused"],
             "failed": content["failed"],
             "rate": f"{content['rows_per_second']:.1f} rows per second",
-            "time left": _duration(content["seconds_left"])
-            if content["state"] == "running"
+            "time left": duration(content["seconds_left"])
+            if content["state"] == "running" and content["seconds_left"] is not None
             else None,
         },
         as_json=False,
     )
 
 
-@study.command(epilog="Example:  fusionlab study report radius.toml -o radius/")
+@study.command(cls=TableCommand, epilog="Example:  fusionlab study report radius.toml -o radius/")
 @file_argument
 @output_option
 @_overrides
@@ -272,36 +279,22 @@ def _overridden(file: StudyFile, options: dict[str, Any]) -> StudyFile:
 
 @contextmanager
 def _shown(*, as_json: bool) -> Iterator[Callable[[Progress], None]]:
-    """Yield what shows progress: events, a bar on a terminal, or a line every ten seconds."""
-    if as_json or not sys.stderr.isatty():
-        printed = time.monotonic()
+    """Yield what shows progress: as events, or as every command does."""
+    if not as_json:
+        with show_progress("rows of scores") as show:
 
-        def line(counts: Progress) -> None:
-            nonlocal printed
-            if time.monotonic() - printed < LINE_SECONDS:
-                return
-            printed = time.monotonic()
-            if as_json:
-                event = {"event": "progress", **counts.as_json("running")}
-                click.echo(json.dumps(event))
-            else:
-                failed = f", {counts.failed} failed" if counts.failed else ""
-                click.echo(
-                    f"{counts.done} of {counts.total} rows of scores, {counts.rate:.1f} per "
-                    f"second, {_duration(counts.left)} left{failed}",
-                    err=True,
-                )
+            def counted(counts: Progress) -> None:
+                note = f"{counts.failed} failed" if counts.failed else ""
+                show(counts.done - counts.reused, counts.total - counts.reused, note)
 
-        yield line
+            yield counted
         return
-    with on_terminal("computing") as show:
-        yield lambda counts: show(counts.done, counts.total)
+    printed = time.monotonic()
 
+    def event(counts: Progress) -> None:
+        nonlocal printed
+        if time.monotonic() - printed >= LINE_SECONDS:
+            printed = time.monotonic()
+            click.echo(json.dumps({"event": "progress", **counts.as_json("running")}))
 
-def _duration(seconds: float | None) -> str:
-    """Return a duration as `1:02:03`."""
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+    yield event

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionlab.cli.options import OptionWithAliases
-from fusionlab.cli.output import on_terminal
+from fusionlab.cli.output import show_progress
 from fusionlab.cli.session import CommandError, Session, cli_errors, quiet_decoders
 from fusionlab.cli.training import (
     given_options,
@@ -222,7 +222,7 @@ def train(
             stages=_stages(size, iterations, epochs, precision, per_epoch),
             **_pop_fields(others, AutoencoderSettings),
         )
-        with on_terminal("reading images") as reading:  # the options left are its arguments
+        with show_progress("reading images") as reading:  # the options left are its arguments
             run = backbone_run(
                 files, folder, settings, plugins=ctx.obj.plugins, reading=reading, **others
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionlab.cli.options import StrategyCommand
-from fusionlab.cli.output import on_terminal
+from fusionlab.cli.output import show_progress
 from fusionlab.cli.session import Session, cli_errors, quiet_decoders
 from fusionlab.cli.training import (
     given_options,
@@ -110,7 +110,7 @@ def train_strategy(
 
         folder = RunFolder(output, tag or "", resume)
         settings = StrategySettings(**others)  # the options left are its fields
-        with on_terminal("reading images") as reading:
+        with show_progress("reading images") as reading:
             run = strategy_run(
                 strategy,
                 data,

@@ -62,6 +62,7 @@ def evaluate(
     executor: str = "threads",
     device: str | torch.device = "cpu",
     digits: int = 4,
+    deviations: bool = True,
     progress: Callable[[int, int], None] | None = None,
     on_problem: Callable[[str], None] | None = None,
     plugins: Plugins | None = None,
@@ -114,6 +115,7 @@ def evaluate(
             `if __name__ == "__main__":` around its main part, as always in Python.
         device: where to compute: `"cpu"`, `"cuda"`, ...
         digits: decimals shown.
+        deviations: whether `table.tex` has deviations and intervals.
         progress: called with (rows done, rows in all) after each method and image.
         on_problem: called with each row that is left out and each new problem, a sentence, as
             soon as it is known.
@@ -203,6 +205,7 @@ def evaluate(
             digits=digits,
             unsaved=run.unsaved,
             name=_name(image_set, folders),
+            deviations=deviations,
         )
         if folder is not None:
             _write(report, folder)

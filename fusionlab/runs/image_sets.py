@@ -39,7 +39,8 @@ def find_image_set(folders: str | Path | Sequence[str | Path]) -> list[ImageSetI
 
     Raises:
         FusionlabError: a folder cannot be read (code `unreadable`), is not an image set (code
-            `not-an-image-set`), or there are no images (code `no-images`).
+            `not-an-image-set`), the folders are several sets (code `several-sets`), or there are
+            no images (code `no-images`).
     """
     paths = [Path(folders)] if isinstance(folders, str | Path) else [Path(f) for f in folders]
     try:
@@ -50,6 +51,13 @@ def find_image_set(folders: str | Path | Sequence[str | Path]) -> list[ImageSetI
             f"cannot read {error.filename}: {error.strerror}", code="unreadable"
         ) from error
     stems = sorted(set().union(*files_by_stem))
+    if not stems and len(paths) > 1 and all(map(_is_image_set, paths)):
+        raise FusionlabError(
+            f"{paths[0]} and {paths[1]} are image sets of their own, with a/ b/ ...; several "
+            "folders are the sources of one set: give one set at a time, or write a study",
+            code="several-sets",
+            path=paths[0],
+        )
     if not stems:
         raise FusionlabError(
             f"no images in {', '.join(map(str, source_folders))}; expected files that end in one "
@@ -58,6 +66,10 @@ def find_image_set(folders: str | Path | Sequence[str | Path]) -> list[ImageSetI
         )
     same_k = len(paths) > 1  # otherwise k may differ from stem to stem
     return [_item(stem, source_folders, files_by_stem, same_k=same_k) for stem in stems]
+
+
+def _is_image_set(folder: Path) -> bool:
+    return all((folder / letter).is_dir() for letter in "ab")
 
 
 def _letter_folders(folder: Path) -> list[Path]:

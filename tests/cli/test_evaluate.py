@@ -304,3 +304,31 @@ def test_an_unknown_metric_is_refused():
     result = run("metrics", "Qbaf")
     assert result.exit_code == 2
     assert "did you mean 'Qabf'" in result.stderr
+
+
+def test_rows_have_names_of_the_user_also_with_an_equals_sign(image_set):
+    rows = ["--row", "no window, r=0", "identity/l1norm,r=0", "--row", "3x3", "identity/l1norm"]
+    result = run("evaluate", "set", *rows, "--metrics", "EN", "--json")
+    assert result.exit_code == 0, result.output
+    assert list(json.loads(result.stdout)["methods"]) == ["no window, r=0", "3x3"]
+
+
+def test_without_baselines_there_are_no_rows_on_pixels(image_set):
+    command = ["evaluate", "set", "--method", "densefuse@1e2/max", "--metrics", "EN", "--json"]
+    assert len(json.loads(run(*command).stdout)["methods"]) == 2
+    content = json.loads(run(*command, "--no-baselines").stdout)
+    assert list(content["methods"]) == ["densefuse@1e2/max"]
+    assert content["comparisons"] == []
+
+
+def test_an_option_that_is_given_twice_is_refused(image_set):
+    twice = ["--range", "clip", "--range", "minmax"]
+    result = run("evaluate", "set", "--method", "identity/max", *twice)
+    assert result.exit_code == 2
+    assert "--range is given 2 times" in result.stderr
+
+
+def test_two_image_sets_are_told_from_two_sources(image_set):
+    result = run("evaluate", "set", "set", "--method", "identity/max")
+    assert result.exit_code == 2
+    assert "image sets of their own" in result.stderr

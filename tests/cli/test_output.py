@@ -15,7 +15,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from fusionlab.cli.output import on_terminal, show_facts, show_table, warn
+from fusionlab.cli.output import show_facts, show_progress, show_table, warn
 
 pty = pytest.importorskip("pty")
 
@@ -113,12 +113,24 @@ def test_a_warning_is_a_line_on_stderr(capsys):
 
 
 def test_there_is_no_bar_in_a_pipe(capsys):
-    with on_terminal("fusing") as show:
+    with show_progress("fusing") as show:
         for done in range(1, 4):
             show(done, 3)
             print(done)  # noqa: T201
         warn("late")
     assert capsys.readouterr() == ("1\n2\n3\n", "warning: late\n")
+
+
+def test_long_work_in_a_pipe_prints_a_line_now_and_then(capsys, monkeypatch):
+    clock = iter([0.0, 5.0, 12.0, 15.0, 24.0])
+    monkeypatch.setattr("fusionlab.cli.output.time.monotonic", lambda: next(clock))
+    with show_progress("fusing") as show:
+        for done in (1, 2, 3, 4):
+            show(done, 40, "1 failed")
+    assert capsys.readouterr().err.splitlines() == [
+        "fusing: 2 of 40, 0.167 per second, 0:03:48 left, 1 failed",
+        "fusing: 4 of 40, 0.167 per second, 0:03:36 left, 1 failed",
+    ]
 
 
 # --- on a terminal
@@ -158,9 +170,9 @@ def test_json_on_a_terminal_is_json(shown):
 BAR = """
     import sys, time
     import click
-    from fusionlab.cli.output import on_terminal, warn
+    from fusionlab.cli.output import show_progress, warn
 
-    with on_terminal("fusing") as show:
+    with show_progress("fusing") as show:
         show(1, 3)
         time.sleep(0.3)  # the bar is drawn ten times a second
         click.echo("by click")

@@ -66,7 +66,11 @@ def report_files(
         markdown_text(report, f"# {name}" if several else "# Evaluation")
         for name, report in reports.items()
     ]
-    latex = [to_latex(table) for report in reports.values() for table in report.tables]
+    latex = [
+        to_latex(table, f"{table.title}: {name}" if several else "", details=report.deviations)
+        for name, report in reports.items()
+        for table in report.tables
+    ]
     contents: dict[str, Iterable[str]] = {
         "table.md": ["\n".join(tables)],
         "table.tex": ["\n\n".join(latex) + "\n"],

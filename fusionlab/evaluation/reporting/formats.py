@@ -51,8 +51,14 @@ def to_markdown(table: Table) -> str:
     return "\n\n".join([f"## {table.title}", grid, *table.notes])
 
 
-def to_latex(table: Table) -> str:
-    """Return a table as a LaTeX tabular: the best in bold, the second underlined."""
+def to_latex(table: Table, caption: str = "", *, details: bool = True) -> str:
+    """Return a table for LaTeX with booktabs: the best in bold, the second underlined.
+
+    Args:
+        table: the table.
+        caption: of the table; empty: its title.
+        details: whether to show deviations and intervals.
+    """
 
     def show(cell: Cell, is_name: bool) -> str:
         if is_name:
@@ -60,15 +66,26 @@ def to_latex(table: Table) -> str:
         text, detail = (
             _escape_latex(part).replace("-", "$-$") for part in (cell.text, cell.detail)
         )
-        detail = rf"{{\small {detail}}}" if detail else ""
+        detail = rf"{{\small {detail}}}" if detail and details else ""
         return f"{LATEX_MARKS[cell.mark].format(text)} {detail}".rstrip()
 
     names = sum(head in ("method", "against", "range", "published as") for head in table.heads)
     rows = [[show(cell, i < names) for i, cell in enumerate(row)] for row in table.rows]
     heads = [_escape_latex(head) for head in table.heads]
     grid = tabulate(rows, heads, tablefmt="latex_raw", disable_numparse=True)
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        grid = grid.replace(r"\hline", rule, 1)
     notes = [f"% {note}" for note in table.notes]
-    return "\n".join([f"% {table.title}", grid, *notes])
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_escape_latex(caption or table.title)}.}}",
+            grid,
+            r"\end{table}",
+            *notes,
+        ]
+    )
 
 
 def _escape_latex(text: str) -> str:

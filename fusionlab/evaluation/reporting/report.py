@@ -43,6 +43,7 @@ class Report:
         digits: decimals shown.
         unsaved: a sentence that says what could not be written into the output folder.
         name: of the image set.
+        deviations: whether the tables for LaTeX have deviations and intervals.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Report:
         digits: int = 4,
         unsaved: str = "",
         name: str = "",
+        deviations: bool = True,
     ) -> None:
+        self.deviations = deviations
         self.name = name
         """Of the image set."""
         self.descriptions = {method.label: method.describe() for method in methods}

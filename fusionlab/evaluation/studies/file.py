@@ -53,6 +53,7 @@ STUDY_KEYS = (
     "device",
     "executor",
     "digits",
+    "deviations",
     "save_images",
 )
 SET_KEYS = ("folder", "folders", "scale", "limit", "truth")
@@ -112,6 +113,7 @@ class StudyFile:
     device: str = "cpu"
     executor: str = "local"
     digits: int = 4
+    deviations: bool = True
     save_images: bool = False
 
     @property
@@ -175,6 +177,7 @@ def parse_study(text: str, folder: Path, name: str) -> StudyFile:
         device=reader.typed("[study] device", study.get("device", "cpu"), str),
         executor=reader.typed("[study] executor", study.get("executor", "local"), str),
         digits=reader.typed("[study] digits", study.get("digits", 4), int),
+        deviations=reader.typed("[study] deviations", study.get("deviations", True), bool),
         save_images=reader.typed("[study] save_images", study.get("save_images", False), bool),
     )
 

@@ -259,6 +259,7 @@ def _results(
             digits=plan.file.digits,
             unsaved=unsaved,
             name=entry.name,
+            deviations=plan.file.deviations,
         )
         for entry in plan.sets
     }

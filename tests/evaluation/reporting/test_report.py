@@ -208,12 +208,26 @@ def test_json_has_null_instead_of_nan(report):
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
 def test_latex_compiles(report, tmp_path):
-    table = to_latex(report(TWO).tables[0])
-    text = f"\\documentclass{{article}}\\begin{{document}}{table}\n\\end{{document}}"
+    tables = report(TWO, {"net_a/rule": "pixels/rule"}).tables
+    table = "\n".join([*map(to_latex, tables), to_latex(tables[0], "A_b & c", details=False)])
+    text = (
+        "\\documentclass{article}\\usepackage{booktabs}"
+        f"\\begin{{document}}{table}\n\\end{{document}}"
+    )
     (tmp_path / "x.tex").write_text(text)
     subprocess.run(
         ["pdflatex", "-halt-on-error", "x.tex"], cwd=tmp_path, check=True, capture_output=True
     )
+
+
+def test_latex_has_the_rules_of_booktabs_a_caption_and_deviations_on_request(report):
+    (table, *_) = report(TWO).tables
+    text = to_latex(table, "Ours & theirs")
+    rules = [line for line in text.splitlines() if line.endswith("rule")]
+    assert rules == [r"\toprule", r"\midrule", r"\bottomrule"]
+    assert r"\caption{Ours \& theirs.}" in text
+    assert r"\pm" in text
+    assert r"\pm" not in to_latex(table, "Ours", details=False)
 
 
 def test_values_that_are_printed_alike_are_marked_alike(report):
