@@ -49,7 +49,7 @@ Examples:
   fusionlab study run radius.toml -o radius/ --executor local:8
   fusionlab study run radius.toml -o radius/ --executor dask://10.0.0.1:8786
   fusionlab study status radius/
-  fusionlab study report radius.toml -o radius/       tables of what is there so far
+  fusionlab study report radius.toml -o radius/       tables and page of what is there so far
 \b
 Exit codes: 0 success, 1 some rows have no values, 2 nothing could be done, 130 stopped by Ctrl-C.
 """
@@ -225,22 +225,63 @@ def status(*, folder: Path, as_json: bool) -> None:
     )
 
 
-@study.command(cls=TableCommand, epilog="Example:  fusionlab study report radius.toml -o radius/")
+@study.command(
+    cls=TableCommand,
+    epilog="Example:  fusionlab study report radius.toml -o radius/ --images worst:20",
+)
 @file_argument
 @output_option
 @_overrides
+@click.option(
+    "--images",
+    default="all",
+    show_default=True,
+    metavar="all|none|worst:N",
+    help="Which samples the page shows with their images, where the study has kept them "
+    "(save_images = true).",
+)
+@click.option("--order-by", metavar="METRIC", help="Metric by which samples are the worst.")
+@click.option("--weight-maps", is_flag=True, help="Show the weights of the strategies, too.")
+@click.option("--single-file", is_flag=True, help="Put the whole page into one file.")
 @click.pass_obj
-def report(session: Session, /, *, file: Path, output: Path, **options: Any) -> None:
-    """Write the tables of what a study has computed so far; nothing is computed."""
-    with cli_errors():
+def report(
+    session: Session,
+    /,
+    *,
+    file: Path,
+    output: Path,
+    images: str,
+    order_by: str | None,
+    weight_maps: bool,
+    single_file: bool,
+    **options: Any,
+) -> None:
+    """Write the tables and the page of what a study has computed so far; nothing is computed.
+
+    The page, report/index.html in the folder of the study, needs no server and no network.
+    """
+    with cli_errors(), quiet_decoders():
+        from fusionlab.evaluation.page.weight_maps import ComputedWeightMaps
+        from fusionlab.evaluation.page.write import write_page
         from fusionlab.evaluation.studies.study import known_results, read_status, write_results
 
         read_status(output)
         plan = _plan(file, options, session)
         results = known_results(plan, output, {"file": file.read_text(encoding="utf-8")})
         write_results(results, output)
+        with show_progress("samples of the page") as show:
+            page = write_page(
+                results,
+                output / "report",
+                images=images,
+                single_file=single_file,
+                order_by=order_by,
+                weight_maps=ComputedWeightMaps(results) if weight_maps else None,
+                progress=show,
+            )
     known = sum(len(report.rows) for report in results.reports.values())
     click.echo(f"{known} of {plan.cells} rows of scores; written to {output}/")
+    click.echo(f"open {page}")
 
 
 def _plan(path: Path, options: dict[str, Any], session: Session) -> StudyPlan:

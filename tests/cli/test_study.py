@@ -135,6 +135,9 @@ def test_status_and_report_of_a_study_that_was_stopped(folder):
     # two of the three pairs of `all` are those of `two`, and have been scored there
     assert "32 of 40 rows of scores" in result.stdout
     assert {row["set"] for row in read(folder / "out" / "rows.csv")} == {"all", "two"}
+    page = folder / "out" / "report" / "index.html"
+    assert f"open {page.relative_to(folder)}" in result.stdout
+    assert "l1 r=0 [minmax]" in page.read_text(encoding="utf-8")
 
 
 def test_a_damaged_sample_costs_its_rows_and_is_counted(folder):
