@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ Examples:
   fusionlab evaluate set/ --method mertens --color luma --metrics MS_SSIM,saturation,hue_error
   fusionlab evaluate focus/ --method densefuse/l1norm --truth focus/truth
   fusionlab evaluate set/ --preset paper -o table2/ --resume
+  fusionlab evaluate set/ --preset paper -o table2/ --report      and a page with the images
 \b
 Exit codes: 0 success, 1 some images have no score, 2 nothing could be done, 130 stopped by
 Ctrl-C.
@@ -132,6 +134,13 @@ Ctrl-C.
     help="Keep exactly the images that are scored, in --output: images/ROW/SAMPLE.png.",
 )
 @click.option(
+    "--report",
+    "with_page",
+    is_flag=True,
+    help="Also write a page to look at, report/index.html in --output: the tables, plots, and "
+    "every sample with its images, which are kept.",
+)
+@click.option(
     "--digits", type=click.IntRange(0, 10), default=4, show_default=True, help="Decimals shown."
 )
 @click.option(
@@ -159,6 +168,7 @@ def evaluate(
     methods: tuple[str, ...],
     named: tuple[tuple[str, str], ...],
     fused: tuple[str, ...],
+    with_page: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -176,10 +186,14 @@ def evaluate(
 
         folders = (dict([parse_result_folder(text)]) for text in fused)
         rows = [*methods, *([dict(named)] if named else []), *folders]
+        options["save_images"] |= with_page
         report = _evaluate(sets, rows, options, session)
         _show(report, as_json=as_json)
+        page = _write_page(report, sets, options["output"]) if with_page else None
     if options["output"] is not None and not (report.unsaved or as_json):
         click.echo(f"\nwritten to {options['output']}/")
+        if page is not None:
+            click.echo(f"open {page}")
     if reused := sum(row.reused for row in report.rows):
         click.echo(
             f"{reused} of {len(report.rows)} rows of scores come from the earlier run", err=True
@@ -216,6 +230,25 @@ def _evaluate(
     except KeyboardInterrupt:
         hint = "continue with --resume" if options["output"] else "with -o FOLDER it can be resumed"
         raise CommandInterrupted(f"stopped after {done} rows of scores; {hint}") from None
+
+
+def _write_page(report: Report, sets: Sequence[Path], output: Path) -> Path:
+    """Write the page of an evaluation into its folder."""
+    from fusionlab.evaluation.page.write import write_page
+    from fusionlab.evaluation.studies.results import StudyResults
+    from fusionlab.runs.image_sets import find_image_set
+    from fusionlab.runs.record import LIBRARIES
+    from fusionlab.storage.versions import library_versions
+
+    versions = library_versions(LIBRARIES)
+    facts = {
+        "command": shlex.join(["fusionlab", *sys.argv[1:]]),
+        "versions": " ".join(f"{name}={number}" for name, number in versions.items()),
+    }
+    name = report.name or output.name
+    results = StudyResults(name, {name: report}, {name: find_image_set(sets)}, output, facts)
+    with show_progress("samples of the page") as show:
+        return write_page(results, output / "report", progress=show)
 
 
 def _show(report: Report, *, as_json: bool) -> None:

@@ -332,3 +332,17 @@ def test_two_image_sets_are_told_from_two_sources(image_set):
     result = run("evaluate", "set", "set", "--method", "identity/max")
     assert result.exit_code == 2
     assert "image sets of their own" in result.stderr
+
+
+def test_report_writes_a_page_with_the_images(image_set, tmp_path):
+    output = tmp_path / "out"
+    args = ["evaluate", str(image_set), "--method", "identity/mean", "--metrics", "EN"]
+    result = CliRunner().invoke(main, [*args, "-o", str(output), "--report"])
+    assert result.exit_code == 0, result.output
+    index = output / "report" / "index.html"
+    assert f"open {index}" in result.output
+    assert (output / "report/images/0/0-r0.png").stat().st_nlink == 2  # it is kept in images/, too
+    assert "identity/mean" in index.read_text("utf-8")
+    without = CliRunner().invoke(main, [*args, "--report"])
+    assert without.exit_code == 2
+    assert "--output" in without.stderr

@@ -97,3 +97,24 @@ def made_up_study(folder, reports, name="study", facts=None, images=True):
         items[image_set] = [ImageSetItem(stem, tuple(files)) for stem, files in paths.items()]
     output = folder / "out" if images else None
     return StudyResults(name, reports, items, output, facts or {})
+
+
+VALUES = {
+    "l1norm": [3.0, 1.0, 2.0],
+    "l1norm,r=2": [6.0, 5.0, 1.5],
+    "l1norm,r=4": [4.0, 7.0, np.nan],
+    "Theirs": [2.0, 2.5, 3.0],
+}
+"""Label -> EN of the three samples; Qabf is a tenth of it."""
+
+
+def small_report(**options):
+    """Return a report of four rows, three samples and two metrics."""
+    methods = [
+        MadeUpMethod("l1norm", made_with(r=1)),
+        MadeUpMethod("l1norm,r=2", made_with(r=2)),
+        MadeUpMethod("l1norm,r=4", made_with(r=4)),
+        MadeUpMethod("Theirs", range_policy=None),
+    ]
+    values = [[[value, value / 10] for value in row] for row in VALUES.values()]
+    return made_up_report(methods, ["one", "two", "three"], values, **options)

@@ -4,29 +4,9 @@ import shutil
 
 import numpy as np
 import pytest
-from made_up_study import MadeUpMethod, made_up_report, made_up_study, made_with
+from made_up_study import made_up_study, small_report
 
 from fusionlab.evaluation.page.write import write_page
-
-VALUES = {
-    "l1norm": [3.0, 1.0, 2.0],
-    "l1norm,r=2": [6.0, 5.0, 1.5],
-    "l1norm,r=4": [4.0, 7.0, np.nan],
-    "Theirs": [2.0, 2.5, 3.0],
-}
-"""Label -> EN of the three samples; Qabf is a tenth of it."""
-
-
-def small_report(**options):
-    """Return a report of four rows, three samples and two metrics."""
-    methods = [
-        MadeUpMethod("l1norm", made_with(r=1)),
-        MadeUpMethod("l1norm,r=2", made_with(r=2)),
-        MadeUpMethod("l1norm,r=4", made_with(r=4)),
-        MadeUpMethod("Theirs", range_policy=None),
-    ]
-    values = [[[value, value / 10] for value in row] for row in VALUES.values()]
-    return made_up_report(methods, ["one", "two", "three"], values, **options)
 
 
 @pytest.fixture(scope="session")
