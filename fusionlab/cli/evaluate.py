@@ -65,7 +65,8 @@ Ctrl-C.
     multiple=True,
     metavar="NAME=DIR",
     help="A row: the results in DIR, one image for each stem, made by any program; if their names "
-    "hold more than the stem, write {} for it: NAME=DIR/fused_{}_x.png; repeatable.",
+    "hold more than the stem, write {} for it: NAME=DIR/fused_{}_x.png. The first = before an "
+    "existing folder ends the name, which may be r=2; repeatable.",
 )
 @click.option(
     "--preset",

@@ -20,11 +20,17 @@ from fusionlab.storage.hashing import sha256_of_file
 def parse_result_folder(text: str) -> tuple[str, Path]:
     """Split `NAME=DIR` into the label of the row and the folder.
 
+    A name such as `r=2` and a folder such as `out/r=2` may hold equals signs themselves: the first
+    one that has an existing folder behind it separates them; without any, the first one.
+
     Raises:
         FusionlabError: it is something else (code `not-name-and-folder`).
     """
-    label, equals, folder = text.partition("=")
-    if not (equals and folder and label.isprintable() and label.strip()):
+    parts = text.split("=")
+    splits = [("=".join(parts[:i]), "=".join(parts[i:])) for i in range(1, len(parts))]
+    existing = (pair for pair in splits if pair[1] and _split_pattern(Path(pair[1]))[0].is_dir())
+    label, folder = next(existing, splits[0] if splits else ("", ""))
+    if not (folder and label.isprintable() and label.strip()):
         raise FusionlabError(
             "expected NAME=DIR, or NAME=DIR/fused_{}_x with {} for the name of the sample; "
             f"got {text!r}",
@@ -51,9 +57,7 @@ def files_of_samples(
     Raises:
         FusionlabError: the folder does not exist (code `no-folder`).
     """
-    pattern = "{}"
-    if "{}" in folder.name:
-        folder, pattern = folder.parent, folder.name
+    folder, pattern = _split_pattern(folder)
     suffix = next((suffix for suffix in SUFFIXES if pattern.lower().endswith(suffix)), "")
     before, _, after = pattern[: len(pattern) - len(suffix)].partition("{}")
     if not folder.is_dir():
@@ -70,6 +74,11 @@ def files_of_samples(
         for sample in samples
     }
     return str(folder / (pattern if suffix else f"{pattern}.*")), files
+
+
+def _split_pattern(path: Path) -> tuple[Path, str]:
+    """Split `DIR` or `DIR/before{}after` into the folder and the pattern of the file names."""
+    return (path.parent, path.name) if "{}" in path.name else (path, "{}")
 
 
 @dataclass(frozen=True)

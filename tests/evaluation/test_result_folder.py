@@ -79,6 +79,26 @@ def test_a_result_of_another_size_is_refused(image_set, tmp_path):
     assert refused.value.code == "size-mismatch"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("r=2=theirs", ("r=2", "theirs")),
+        ("l1,r=2,t=0.5=theirs/x_{}.png", ("l1,r=2,t=0.5", "theirs/x_{}.png")),
+        ("x=out/r=2", ("x", "out/r=2")),
+        ("r=2=out/r=2/{}_fused", ("r=2", "out/r=2/{}_fused")),
+        ("r=theirs=theirs", ("r=theirs", "theirs")),
+        ("x=a=theirs", ("x", "a=theirs")),  # both exist: the name ends early
+        ("x=gone=away", ("x", "gone=away")),
+    ],
+)
+def test_names_and_folders_may_hold_equals_signs(tmp_path, monkeypatch, text, expected):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("theirs", "out/r=2", "a=theirs"):
+        (tmp_path / folder).mkdir(parents=True)
+    label, folder = parse_result_folder(text)
+    assert (label, str(folder)) == expected
+
+
 @pytest.mark.parametrize("text", ["results", "=results", "x=", "x\ny=."])
 def test_a_folder_needs_a_name(text):
     with pytest.raises(FusionlabError) as refused:
