@@ -1,4 +1,4 @@
-"""`fusionlab score`: score a fused image by its sources."""
+"""`fusionlab score`: score a fused image by its sources, and by the true image if there is one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ EXAMPLES = """\b
 Examples:
   fusionlab score fused.png infrared.png visible.png
   fusionlab score --metrics EN,Qabf,Qabf@paper fused.png a.png b.png c.png
+  fusionlab score --truth sharp.png fused.png near.png far.png
   fusionlab score --preset paper fused.png ir.png vis.png --json | jq .values
 """
 
@@ -32,6 +33,13 @@ DIRECTIONS = {1: "higher is better", -1: "lower is better", 0: ""}
 @click.argument("fused", type=click.Path(path_type=Path))
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @metrics_option
+@click.option(
+    "--truth",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The true image, what FUSED should be: adds PSNR_truth and SSIM_truth, which compare with "
+    "it alone.",
+)
 @click.option("--preset", metavar="NAME", help="Take the metrics from a preset, such as 'paper'.")
 @click.option(
     "--scale",
@@ -50,6 +58,7 @@ def score(
     fused: Path,
     sources: tuple[Path, ...],
     metrics: str | None,
+    truth: Path | None,
     preset: str | None,
     scale: tuple[str, ...],
     device: str,
@@ -66,23 +75,25 @@ def score(
         from fusionlab.evaluation.metric import choose_metrics
         from fusionlab.evaluation.score import score_by
         from fusionlab.evaluation.scores import json_values
+        from fusionlab.evaluation.truth import truth_metrics
 
         columns = choose_metrics(metrics, preset, session.plugins)
-        values = score_by(columns, fused, sources, scale=scale, device=device)
+        if truth is not None:
+            columns += truth_metrics(session.plugins)
+        values = score_by(columns, fused, sources, truth=truth, scale=scale, device=device)
+    facts = {"gray": LUMINANCE, "truth": None if truth is None else str(truth)}
     if as_json:
         paths = [str(path) for path in sources]
         scores = json_values(values)
-        click.echo(
-            json.dumps({"fused": str(fused), "sources": paths, "gray": LUMINANCE, "values": scores})
-        )
+        click.echo(json.dumps({"fused": str(fused), "sources": paths, **facts, "values": scores}))
         return
-    show_facts({"gray": LUMINANCE, "sources": f"{len(sources)}"}, as_json=False)
+    show_facts({**facts, "sources": f"{len(sources)}"}, as_json=False)
     rows = (
         (
             metric.name,
             "-" if math.isnan(value := values[metric.name]) else f"{value:.6g}",
             DIRECTIONS[metric.direction],
-            metric.ref.summary,
+            metric.summary,
         )
         for metric in columns
     )

@@ -71,6 +71,13 @@ class Metric:
         return f"{self.registration.qualified if self.ambiguous else self.ref.name}{suffix}"
 
     @property
+    def summary(self) -> str:
+        """One line: what it measures."""
+        if self.of_truth:
+            return f"{self.ref.name} with the true image as the only source"
+        return self.ref.summary
+
+    @property
     def direction(self) -> int:
         """1 if higher values are better, -1 if lower values are, 0 if neither."""
         return {True: 1, False: -1, None: 0}[self.ref.higher_is_better]

@@ -16,6 +16,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import MetricInput
 from fusionlab.evaluation.metric import Metric, choose_metrics
 from fusionlab.evaluation.sample import check_same_size
+from fusionlab.evaluation.truth import truth_metrics
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for
 from fusionlab.plugins.host import installed
@@ -30,6 +31,7 @@ def score(
     sources: Sequence[ImageLike],
     metrics: str | Sequence[str] | None = None,
     *,
+    truth: ImageLike | None = None,
     preset: str | None = None,
     scale: str | Scale | Sequence[str | Scale] = "full",
     device: str | torch.device = "cpu",
@@ -48,6 +50,9 @@ def score(
         sources: its sources, in any of these forms.
         metrics: names of metrics, `NAME[@CONVENTION]`, also separated by commas, or `"all"`; None
             uses those of the preset, or else one metric of each family.
+        truth: the true image, what the fused one should be, in any of these forms. Adds
+            `PSNR_truth` (dB) and `SSIM_truth`: PSNR and SSIM with the true image as the only
+            source.
         preset: name of a preset, such as `"paper"`, that chooses the metrics.
         scale: which values of the sources are black and white.
         device: where to compute: `"cpu"`, `"cuda"`, ...
@@ -61,8 +66,11 @@ def score(
         FusionlabError: a file cannot be read, the sizes differ (code `size-mismatch`), an image is
             of another kind (code `not-an-image`), or a metric is unknown.
     """
-    columns = choose_metrics(metrics, preset, plugins or installed())
-    return score_by(columns, fused, sources, scale=scale, device=device)
+    plugins = plugins or installed()
+    columns = choose_metrics(metrics, preset, plugins)
+    if truth is not None:
+        columns += truth_metrics(plugins)
+    return score_by(columns, fused, sources, truth=truth, scale=scale, device=device)
 
 
 def score_by(
@@ -70,10 +78,14 @@ def score_by(
     fused: ImageLike,
     sources: Sequence[ImageLike],
     *,
+    truth: ImageLike | None = None,
     scale: str | Scale | Sequence[str | Scale] = "full",
     device: str | torch.device = "cpu",
 ) -> dict[str, float]:
-    """Score a fused image by metrics that are known already; like `score`."""
+    """Score a fused image by metrics that are known already; like `score`.
+
+    Metrics that compare with the true image need one.
+    """
     place = available_device(device)
     if isinstance(sources, str | Path):
         raise FusionlabError(
@@ -88,7 +100,30 @@ def score_by(
     names, pixels = zip(*images, strict=True)
     fused_input = MetricInput(pixels[:1], names[:1], [Scale()], place)
     source_input = MetricInput(pixels[1:], names[1:], scales, place)
-    return {metric.name: metric.value(fused_input, source_input) for metric in metrics}
+    inputs = {False: source_input}
+    if truth is not None:
+        inputs[True] = _load_truth(truth, images[0], place)
+    return {metric.name: metric.value(fused_input, inputs[metric.of_truth]) for metric in metrics}
+
+
+def _load_truth(
+    truth: ImageLike, fused: tuple[str, NDArray[Any]], device: str | torch.device
+) -> MetricInput:
+    """Return the true image of a fused one.
+
+    Raises:
+        FusionlabError: it cannot be read, or has another size (code `size-mismatch`).
+    """
+    (name, pixels), (fused_name, fused_pixels) = _load(truth, "the true image"), fused
+    (height, width), (rows, columns) = pixels.shape[:2], fused_pixels.shape[:2]
+    if (height, width) != (rows, columns):
+        raise FusionlabError(
+            f"the true image must have the size of the fused one: {name} has {width}x{height} "
+            f"pixels, {fused_name} {columns}x{rows}",
+            code="size-mismatch",
+            option="truth",
+        )
+    return MetricInput([pixels], [name], [Scale()], device)
 
 
 def _load(image: ImageLike, name: str) -> tuple[str, NDArray[Any]]:

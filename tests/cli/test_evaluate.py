@@ -268,6 +268,39 @@ def test_score_takes_the_metrics_of_a_preset(image_set):
     assert len(json.loads(result.stdout)["values"]) == 7
 
 
+def test_score_compares_with_a_true_image(image_set):
+    files = ["set/a/0.png", "set/a/0.png", "set/b/0.png"]
+    args = ["score", "--metrics", "EN", "--truth", "set/b/0.png", *files]
+    result = run(*args)
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["truth", "set/b/0.png"] in lines
+    assert [line[0] for line in lines[-3:]] == ["EN", "PSNR_truth", "SSIM_truth"]
+    assert "with the true image as the only source" in result.stdout
+    content = json.loads(run(*args, "--json").stdout)
+    assert content["truth"] == "set/b/0.png"
+    expected = json.loads(run("score", "--metrics", "PSNR", "--json", files[0], files[2]).stdout)
+    assert content["values"]["PSNR_truth"] == expected["values"]["PSNR"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone.png", "gone.png does not exist"),
+        ("small.png", "small.png has 5x5 pixels, set/a/0.png 52x48 (--truth)"),
+        ("text.png", "cannot read text.png"),
+        ("set", "expected an image file, got a folder"),
+    ],
+)
+def test_a_true_image_that_cannot_be_used_costs_a_sentence(image_set, name, message):
+    iio.imwrite("small.png", np.zeros((5, 5), dtype=np.uint8))
+    (image_set.parent / "text.png").write_text("text")
+    result = run("score", "--truth", name, "set/a/0.png", "set/b/0.png")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

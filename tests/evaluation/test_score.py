@@ -5,6 +5,7 @@ import math
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import skimage.metrics
 import torch
 
 import fusionlab
@@ -86,3 +87,26 @@ def test_bfloat16_scores_like_the_same_values_in_float32(images):
     half = [torch.from_numpy(image / 255).bfloat16() for image in images]
     single = [image.float() for image in half]
     assert fusionlab.score(half[0], half[1:], "EN") == fusionlab.score(single[0], single[1:], "EN")
+
+
+def test_a_true_image_adds_what_compares_with_it_alone(images, tmp_path):
+    fused, first, second = images
+    iio.imwrite(tmp_path / "truth.png", second)
+    for truth in (second, tmp_path / "truth.png", torch.from_numpy(second)):
+        values = fusionlab.score(fused, [first, second], "EN,PSNR", truth=truth)
+        assert list(values) == ["EN", "PSNR", "PSNR_truth", "SSIM_truth"]
+        expected = skimage.metrics.peak_signal_noise_ratio(second, fused)
+        assert values["PSNR_truth"] == pytest.approx(expected, rel=1e-12)
+        alone = fusionlab.score(fused, [second], "PSNR,SSIM")
+        assert [values["PSNR_truth"], values["SSIM_truth"]] == list(alone.values())
+        assert values["PSNR"] != values["PSNR_truth"]
+    assert fusionlab.score(fused, [first], "EN", truth=fused)["PSNR_truth"] == math.inf
+
+
+def test_a_true_image_of_another_size_or_kind_is_refused(images, tmp_path):
+    with pytest.raises(FusionlabError, match="has 30x20 pixels, the fused image 30x24") as refused:
+        fusionlab.score(images[0], images[1:], "EN", truth=images[2][:20])
+    assert (refused.value.code, refused.value.option) == ("size-mismatch", "truth")
+    with pytest.raises(FusionlabError, match="gone.png") as refused:
+        fusionlab.score(images[0], images[1:], "EN", truth=tmp_path / "gone.png")
+    assert refused.value.code == "missing-file"

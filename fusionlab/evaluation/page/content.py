@@ -231,7 +231,7 @@ def _table(
 
 def _metric_column(metric: Metric) -> Column:
     better = {1: "higher is better", -1: "lower is better", 0: "neither is better"}
-    text = f"{metric.ref.summary} ({better[metric.direction]})"
+    text = f"{metric.summary} ({better[metric.direction]})"
     return Column(metric.name, "metric", metric.direction, text)
 
 
@@ -275,7 +275,7 @@ def _metric_facts(metric: Metric) -> dict[str, str]:
     better = {1: "higher", -1: "lower", 0: "neither"}
     return {
         "name": metric.name,
-        "summary": metric.ref.summary,
+        "summary": metric.summary,
         "better": better[metric.direction],
         "compared with": "the true image" if metric.of_truth else "the sources",
         "reference": metric.ref.reference,

@@ -172,7 +172,7 @@ def _content(report: Report) -> dict[str, Any]:
 def _describe_metric(metric: Metric, images: int) -> dict[str, Any]:
     """Return the facts of a metric, and how many images its means are over."""
     return {
-        "summary": metric.ref.summary,
+        "summary": metric.summary,
         "better": {1: "higher", -1: "lower", 0: "neither"}[metric.direction],
         "sources": metric.ref.sources,
         "against": "the true image" if metric.of_truth else "the sources",
