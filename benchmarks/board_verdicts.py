@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from board_tasks import Condition
 
-from fusionlab.evaluation.comparisons import ALPHA, compare, holm
+from fusionlab.evaluation.comparisons import compare, holm
+from fusionlab.evaluation.paired_tests import ALPHA
 from fusionlab.evaluation.scores import ScoreRow, Scores
 
 LARGE_SET = 10

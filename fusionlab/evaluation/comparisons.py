@@ -18,19 +18,13 @@ mean ranks over several data sets: Demsar 2006, Journal of Machine Learning Rese
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fusionlab.evaluation.paired_tests import ALPHA, mean_intervals, signed_rank_p_values
 from fusionlab.evaluation.scores import Scores
-
-ALPHA = 0.05
-RESAMPLES = 9999
-MIN_IMAGES = 6
-"""Images that an interval needs; with fewer, no test can reach 5 % either."""
 
 
 @dataclass(frozen=True)
@@ -103,22 +97,24 @@ def corrected(tables: Sequence[Sequence[Comparison]]) -> list[list[Comparison]]:
 
 def _uncorrected(scores: Scores, pairs: Pairs) -> list[Comparison]:
     """Return a comparison for each pair and metric, with its raw p-value only."""
-    comparisons = []
     rows = {label: number for number, label in enumerate(scores.methods)}
     columns = [scores.column(number) for number in range(len(scores.metrics))]
+    names = [(*pair, metric) for pair in pairs for metric in scores.metrics]
+    tests = []
     for method, against in pairs:
-        for metric, column in zip(scores.metrics, columns, strict=True):
+        for column in columns:
             differences = column[rows[method]] - column[rows[against]]
-            differences = differences[np.isfinite(differences)]
-            mean = float(differences.mean()) if len(differences) else math.nan
-            better = int(np.sign(mean)) * metric.direction if len(differences) else 0
-            low, high = _interval(differences)
-            p = _wilcoxon(differences)
-            comparisons.append(
-                Comparison(
-                    method, against, metric.name, len(differences), mean, low, high, p, better, p
-                )
-            )
+            tests.append(differences[np.isfinite(differences)])
+    comparisons = []
+    for (method, against, metric), differences, (low, high), p in zip(
+        names, tests, mean_intervals(tests), signed_rank_p_values(tests), strict=True
+    ):
+        images = len(differences)
+        mean = float(differences.mean()) if images else math.nan
+        better = int(np.sign(mean)) * metric.direction if images else 0
+        comparisons.append(
+            Comparison(method, against, metric.name, images, mean, low, high, p, better, p)
+        )
     return comparisons
 
 
@@ -138,35 +134,3 @@ def holm(values: Sequence[float]) -> list[float]:
 def smallest_p(images: int) -> float:
     """Return the p-value of the signed-rank test if all of so many images agree."""
     return float(2 ** (1 - images))
-
-
-def _interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the bootstrap interval of the mean, nan for too few; one point if nothing varies."""
-    from scipy.stats import bootstrap
-
-    if len(differences) < MIN_IMAGES:  # it would look like evidence
-        return math.nan, math.nan
-    if np.ptp(differences) == 0:
-        return float(differences[0]), float(differences[0])
-    interval = bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=1 - ALPHA,
-        method="BCa",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
-
-
-def _wilcoxon(differences: NDArray[np.float64]) -> float:
-    """Return the p-value of the signed-rank test; 1 if no image differs, nan without images."""
-    from scipy.stats import wilcoxon
-
-    if len(differences) == 0:
-        return math.nan
-    if not differences.any():
-        return 1.0
-    with warnings.catch_warnings():  # of a sample too small for the normal approximation
-        warnings.simplefilter("ignore")
-        return float(wilcoxon(differences).pvalue)

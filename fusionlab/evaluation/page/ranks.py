@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusionlab.evaluation.comparisons import ALPHA
+from fusionlab.evaluation.paired_tests import ALPHA
 from fusionlab.evaluation.scores import Scores
 
 

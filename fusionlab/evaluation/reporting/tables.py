@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionlab.evaluation.comparisons import ALPHA, Comparison, smallest_p
+from fusionlab.evaluation.comparisons import Comparison, smallest_p
 from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.paired_tests import ALPHA
 from fusionlab.evaluation.scores import Scores
 
 MISSING = "-"
