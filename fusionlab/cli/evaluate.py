@@ -12,7 +12,7 @@ import click
 
 from fusionlab.cli.options import OptionWithAliases, TableCommand
 from fusionlab.cli.output import json_option, show_facts, show_progress, warn
-from fusionlab.cli.score import metrics_option
+from fusionlab.cli.score import metrics_option, score_color_option
 from fusionlab.cli.session import (
     CommandError,
     CommandInterrupted,
@@ -33,6 +33,7 @@ Examples:
   fusionlab evaluate set/ --fused Theirs=results/ --fused CBF=old/fused_{}_cbf.png
   fusionlab evaluate set/ --method densefuse/l1norm --fused Theirs=results/ --against Theirs
   fusionlab evaluate set/ --method mertens --color luma --metrics MS_SSIM,saturation,hue_error
+  fusionlab evaluate ir/ vis/ --fused GTF=gtf/ --metrics Qabf@vifb --score-color per-channel
   fusionlab evaluate focus/ --method densefuse/l1norm --truth focus/truth
   fusionlab evaluate set/ --preset paper -o table2/ --resume
   fusionlab evaluate set/ --preset paper -o table2/ --report      and a page with the images
@@ -95,9 +96,9 @@ Ctrl-C.
     default="gray",
     show_default=True,
     metavar="MODE",
-    help="How color images are fused, as for 'fuse': gray, luma, per-channel or auto. Metrics "
-    "score the luminance of the results, except those that take color, such as 'saturation'.",
+    help="How color images are fused, as for 'fuse': gray, luma, per-channel or auto.",
 )
+@score_color_option
 @click.option(
     "--truth",
     type=click.Path(path_type=Path),

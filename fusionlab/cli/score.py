@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fusionlab.cli.output import json_option, show_facts, show_table
 from fusionlab.cli.session import Session, cli_errors, quiet_decoders
+
+if TYPE_CHECKING:
+    from fusionlab.evaluation.gray_levels import ScoreColor
 
 EXAMPLES = """\b
 Examples:
@@ -25,6 +29,14 @@ metrics_option = click.option(
     help="Which metrics, see 'fusionlab metrics'; or 'all'.  [default: a metric of each family]",
 )
 
+score_color_option = click.option(
+    "--score-color",
+    type=click.Choice(["luma", "per-channel"]),
+    default="luma",
+    show_default=True,
+    help="How color images are scored: their luminance, or red, green and blue one by one and the "
+    "mean of the three values, as VIFB does. Metrics that take color get the color images.",
+)
 
 DIRECTIONS = {1: "higher is better", -1: "lower is better", 0: ""}
 
@@ -49,6 +61,7 @@ DIRECTIONS = {1: "higher is better", -1: "lower is better", 0: ""}
     metavar="SCALE",
     help="Which values of the sources are black and white, as for 'fuse'.",
 )
+@score_color_option
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 @json_option
 @click.pass_obj
@@ -61,17 +74,17 @@ def score(
     truth: Path | None,
     preset: str | None,
     scale: tuple[str, ...],
+    score_color: ScoreColor,
     device: str,
     as_json: bool,
 ) -> None:
     """Score the image FUSED against its SOURCES: image files of one size.
 
-    Color images are scored by their luminance, except by metrics that take color. A dash means that
-    a metric is not defined: for this number of sources, for so small an image, or for an image of a
-    single value.
+    A dash means that a metric is not defined: for this number of sources, for so small an image, or
+    for an image of a single value.
     """
     with cli_errors(), quiet_decoders():
-        from fusionlab.evaluation.gray_levels import LUMINANCE
+        from fusionlab.evaluation.gray_levels import SCORED_BY
         from fusionlab.evaluation.metric import choose_metrics
         from fusionlab.evaluation.score import score_by
         from fusionlab.evaluation.scores import json_values
@@ -80,8 +93,16 @@ def score(
         columns = choose_metrics(metrics, preset, session.plugins)
         if truth is not None:
             columns += truth_metrics(session.plugins)
-        values = score_by(columns, fused, sources, truth=truth, scale=scale, device=device)
-    facts = {"gray": LUMINANCE, "truth": None if truth is None else str(truth)}
+        values = score_by(
+            columns,
+            fused,
+            sources,
+            truth=truth,
+            scale=scale,
+            score_color=score_color,
+            device=device,
+        )
+    facts = {"color": SCORED_BY[score_color], "truth": None if truth is None else str(truth)}
     if as_json:
         paths = [str(path) for path in sources]
         scores = json_values(values)

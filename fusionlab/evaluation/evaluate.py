@@ -12,7 +12,12 @@ import torch
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.executors import ExecutorChoice
-from fusionlab.evaluation.gray_levels import LUMINANCE
+from fusionlab.evaluation.gray_levels import (
+    LUMINANCE,
+    SCORED_BY,
+    ScoreColor,
+    checked_score_color,
+)
 from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike
 from fusionlab.evaluation.metric import choose_metrics
 from fusionlab.evaluation.recipes import TablePolicy
@@ -53,6 +58,7 @@ def evaluate(
     range_policy: TablePolicy | None = None,
     scale: str | Scale | Sequence[str | Scale] | None = None,
     color: Color | Literal["auto"] = "gray",
+    score_color: ScoreColor = "luma",
     truth: str | Path | None = None,
     baselines: bool = True,
     output: str | Path | None = None,
@@ -97,8 +103,10 @@ def evaluate(
         scale: which values of the sources are black and white, for the fusion and the metrics;
             None: `full`, or what the preset says.
         color: how color images are fused, as for a `Fusion`: by default their luminance, in gray.
-            Metrics score the luminance of the results, except those that take color. Results in
-            folders stay as they are.
+            Results in folders stay as they are.
+        score_color: how color images are scored by metrics that do not take color: `"luma"`, or
+            `"per-channel"`, each metric is the mean of its values for red, green and blue. So
+            scores VIFB, whose values the convention `vifb` reproduces.
         truth: a folder with true images, what the results should be, one for each sample as for
             folders of results. Adds the columns `PSNR_truth` (dB) and `SSIM_truth`: PSNR and SSIM
             with the true image as the only source. A sample without a true image of its size has
@@ -137,6 +145,7 @@ def evaluate(
             code="color-mode",
             option="color",
         )
+    score_color = checked_score_color(score_color)
     folders = _folders(image_set)
     items = find_image_set(folders)
     choice = ExecutorChoice.parse(executor)
@@ -172,7 +181,9 @@ def evaluate(
             rows,
             columns,
             ScoreJournal(folder, resume=resume),
-            settings=ScoringSettings(scales, available_device(device), truth=truth_folder),
+            settings=ScoringSettings(
+                scales, available_device(device), truth=truth_folder, score_color=score_color
+            ),
             images=images if save_images else None,
             progress=progress or (lambda *_: None),
             blocked=plugins.blocked,
@@ -192,7 +203,7 @@ def evaluate(
                 "preset": preset or "none",
                 "range": _describe_range(policy, rows),
                 "scale": " ".join(map(str, scales)),
-                "color": LUMINANCE if color == "gray" else f"{color}, scored by {LUMINANCE}",
+                "color": _describe_color(color, score_color),
                 "scored": "the images as written, in gray levels 0..255",
                 **({} if truth_folder is None else {"truth": truth_folder.pattern}),
             },
@@ -261,6 +272,13 @@ def _describe_range(policy: str, rows: Sequence[Method]) -> str:
     }
     text = explained.get(policy, policy)
     return f"{text}; files as they are" if has_files else text
+
+
+def _describe_color(color: str, score_color: ScoreColor) -> str:
+    """Return how color is fused and scored."""
+    if (color, score_color) == ("gray", "luma"):
+        return LUMINANCE
+    return f"{color}, scored by {SCORED_BY[score_color]}"
 
 
 def _published_note(policy: str, settings: Mapping[str, object], items: int, images: int) -> str:

@@ -4,21 +4,23 @@ Fusion metrics are defined on gray images. Of a color image the luminance is sco
 whole levels of its depth, as a gray file would hold it. If red, green and blue are equal, the
 luminance equals them. Only the metrics see rounded sources: a fusion takes the luminance of a color
 source without rounding it, so that its result is the file that `Fusion` makes. Metrics that declare
-that they take color (`MetricRef.color`) get red, green and blue.
+that they take color (`MetricRef.color`) get red, green and blue. For comparison with programs that
+score channel by channel, all metrics can do so, see `ScoreColor`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fusionlab.errors import FusionlabError
 from fusionlab.imaging.color import luminance
 from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
 from fusionlab.imaging.scale import Scale, full_range
@@ -26,6 +28,28 @@ from fusionlab.imaging.scale import Scale, full_range
 FULL_SCALE = Scale()
 LUMINANCE = "luminance 0.299 R + 0.587 G + 0.114 B, rounded"
 """How color becomes gray, as the head of a table says it."""
+ScoreColor = Literal["luma", "per-channel"]
+"""What the metrics get of color images: the luminance, or the channels one by one."""
+SCORED_BY: Mapping[ScoreColor, str] = {
+    "luma": LUMINANCE,
+    "per-channel": "red, green and blue one by one, the mean of the three values",
+}
+"""How color images are scored, as the head of a table says it."""
+
+
+def checked_score_color(value: str) -> ScoreColor:
+    """Return a way of scoring color images that there is.
+
+    Raises:
+        FusionlabError: it is another one (code `score-color`).
+    """
+    if value not in get_args(ScoreColor):
+        raise FusionlabError(
+            f"color images are scored by {' or '.join(get_args(ScoreColor))}, got {value!r}",
+            code="score-color",
+            option="score_color",
+        )
+    return cast("ScoreColor", value)
 
 
 def to_gray(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -91,6 +115,11 @@ class MetricInput:
     names: Sequence[str]
     scales: Sequence[Scale]
     device: str | torch.device = "cpu"
+
+    @property
+    def is_gray(self) -> bool:
+        """Whether none of them has channels."""
+        return all(image.ndim == 2 for image in self.images)
 
     @cached_property
     def gray(self) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.code_hash import code_sha256, metric_libraries
-from fusionlab.evaluation.gray_levels import MetricInput
+from fusionlab.evaluation.gray_levels import MetricInput, ScoreColor
 from fusionlab.metrics.inputs import check_images
 from fusionlab.plugins.loading import attribute_errors_to
 from fusionlab.plugins.offers import MetricFunction, MetricRef
@@ -118,11 +118,20 @@ class Metric:
                 raise TypeError(f"expected {len(fused)} values, got {values!r}")
         return values.to(torch.float64)
 
-    def value(self, fused: MetricInput, sources: MetricInput) -> float:
+    def value(
+        self, fused: MetricInput, sources: MetricInput, score_color: ScoreColor = "luma"
+    ) -> float:
         """Score one image, gray or in color; nan if the metric is not defined for these sources.
 
         The images of a table have many sizes and numbers of sources; where a metric cannot be
         computed, the value is missing, not the row.
+
+        Args:
+            fused: the one image.
+            sources: what it is compared with.
+            score_color: how color images are scored. `per-channel`: the mean of the values of red,
+                green and blue; gray images have three equal channels. Metrics that take color are
+                not concerned.
 
         Raises:
             FusionlabError: as for a call, or an image has no gray levels, see
@@ -133,12 +142,22 @@ class Metric:
             return math.nan
         if self.ref.color:
             return float(self(fused.color[0], sources.color))
-        return float(self(fused.gray[0], sources.gray))
+        if score_color == "luma" or (fused.is_gray and sources.is_gray):
+            return float(self(fused.gray[0], sources.gray))
+        images = fused.color[0, 0], sources.color[:, 0]
+        if self.convention in self.ref.joined_channels and not fused.is_gray:
+            images = _side_by_side(images[0])[None], _side_by_side(images[1])[:, None]
+        return float(self(*images).mean())
 
     @cached_property
     def _function(self) -> MetricFunction:
         with attribute_errors_to(self.registration):
             return self.ref.load()
+
+
+def _side_by_side(channels: Tensor) -> Tensor:
+    """Return channels `(..., 3, H, W)` as one image `(..., H, 3 W)`."""
+    return channels.movedim(-3, -2).flatten(-2)
 
 
 def choose_metrics(

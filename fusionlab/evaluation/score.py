@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.gray_levels import MetricInput
+from fusionlab.evaluation.gray_levels import MetricInput, ScoreColor, checked_score_color
 from fusionlab.evaluation.metric import Metric, choose_metrics
 from fusionlab.evaluation.sample import check_same_size
 from fusionlab.evaluation.truth import truth_metrics
@@ -34,6 +34,7 @@ def score(
     truth: ImageLike | None = None,
     preset: str | None = None,
     scale: str | Scale | Sequence[str | Scale] = "full",
+    score_color: ScoreColor = "luma",
     device: str | torch.device = "cpu",
     plugins: Plugins | None = None,
 ) -> dict[str, float]:
@@ -41,8 +42,8 @@ def score(
 
         fusionlab.score("fused.png", ["infrared.png", "visible.png"], "EN,Qabf")
 
-    Color images are scored by their luminance, except by metrics that take color. 16-bit values are
-    divided by 257, floats (0..1) are multiplied by 255.
+    Color images are scored by their luminance, unless `score_color` says otherwise, except by
+    metrics that take color. 16-bit values are divided by 257, floats (0..1) are multiplied by 255.
 
     Args:
         fused: the fused image: path, array `(H, W)` or `(H, W, 3)`, or tensor `(H, W)` or
@@ -55,6 +56,8 @@ def score(
             source.
         preset: name of a preset, such as `"paper"`, that chooses the metrics.
         scale: which values of the sources are black and white.
+        score_color: `"luma"`, or `"per-channel"`: each metric is the mean of its values for red,
+            green and blue.
         device: where to compute: `"cpu"`, `"cuda"`, ...
         plugins: the plugins to use; None: all installed ones.
 
@@ -70,7 +73,9 @@ def score(
     columns = choose_metrics(metrics, preset, plugins)
     if truth is not None:
         columns += truth_metrics(plugins)
-    return score_by(columns, fused, sources, truth=truth, scale=scale, device=device)
+    return score_by(
+        columns, fused, sources, truth=truth, scale=scale, score_color=score_color, device=device
+    )
 
 
 def score_by(
@@ -80,6 +85,7 @@ def score_by(
     *,
     truth: ImageLike | None = None,
     scale: str | Scale | Sequence[str | Scale] = "full",
+    score_color: ScoreColor = "luma",
     device: str | torch.device = "cpu",
 ) -> dict[str, float]:
     """Score a fused image by metrics that are known already; like `score`.
@@ -87,6 +93,7 @@ def score_by(
     Metrics that compare with the true image need one.
     """
     place = available_device(device)
+    score_color = checked_score_color(score_color)
     if isinstance(sources, str | Path):
         raise FusionlabError(
             f"expected a list of sources, got the single path {sources}", code="no-sources"
@@ -103,7 +110,10 @@ def score_by(
     inputs = {False: source_input}
     if truth is not None:
         inputs[True] = _load_truth(truth, images[0], place)
-    return {metric.name: metric.value(fused_input, inputs[metric.of_truth]) for metric in metrics}
+    return {
+        metric.name: metric.value(fused_input, inputs[metric.of_truth], score_color)
+        for metric in metrics
+    }
 
 
 def _load_truth(
@@ -143,7 +153,7 @@ def _load(image: ImageLike, name: str) -> tuple[str, NDArray[Any]]:
             f"{name} must be a gray or RGB image, got {_described(image)}",
             code="not-an-image",
         )
-    return name, pixels
+    return name, np.ascontiguousarray(pixels)  # torch takes no view with negative strides
 
 
 def _described(image: object) -> str:

@@ -12,7 +12,7 @@ import torch
 
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.gray_levels import FULL_SCALE, LUMINANCE, MetricInput
+from fusionlab.evaluation.gray_levels import FULL_SCALE, SCORED_BY, MetricInput, ScoreColor
 from fusionlab.evaluation.methods import Method
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.recipes import NamedMethod
@@ -39,19 +39,21 @@ class ScoringSettings:
         device: where the metrics are computed.
         max_pixels: refuse sources that claim more; None: no limit.
         truth: has the true images for the metrics that compare with them.
+        score_color: how color images are scored.
     """
 
     scale: Sequence[Scale] = (Scale(),)
     device: str | torch.device = "cpu"
     max_pixels: int | None = MAX_PIXELS
     truth: TruthFolder | None = None
+    score_color: ScoreColor = "luma"
 
 
 def method_key(method: Method, settings: ScoringSettings) -> str:
     """Return the SHA-256 of all that the scores of a method depend on, for any sample."""
     scales = [str(scale) for scale in settings.scale]
-    content = {"method": method.describe(), "scored": LUMINANCE, "scale": scales}
-    return sha256_of_json(content)
+    scored = SCORED_BY[settings.score_color]
+    return sha256_of_json({"method": method.describe(), "scored": scored, "scale": scales})
 
 
 def row_key(method_hash: str, sources: Sequence[str], fingerprint: str) -> str:
@@ -181,7 +183,8 @@ def _score(
     image = encoded_image(pixels, sample.name) if cell.save else None
     fused = MetricInput([pixels], [f"the result of {method.label}"], [FULL_SCALE], settings.device)
     problems = [truth.problem]
-    problems += _compute(missing, fused, sources, truth.images, values, stopping)
+    against = sources, truth.images
+    problems += _compute(missing, fused, against, settings.score_color, values, stopping)
     problem = "; ".join(filter(None, problems))
     row = ScoreRow(sample.name, method.label, values, problem, False, truth.sha256, outside)
     return ScoredRow(row, key, image)
@@ -206,20 +209,23 @@ def _load(item: ImageSetItem, settings: ScoringSettings) -> tuple[Sample, Metric
 def _compute(
     metrics: Sequence[Metric],
     fused: MetricInput,
-    sources: MetricInput,
-    truth: MetricInput | None,
+    against: tuple[MetricInput, MetricInput | None],
+    score_color: ScoreColor,
     values: dict[str, float],
     stopping: Callable[[], bool],
 ) -> list[str]:
-    """Add the values of metrics to `values`; return the problems of those that fail."""
+    """Add the values of metrics to `values`; return the problems of those that fail.
+
+    `against` are the sources, and the true image if there is one.
+    """
+    sources, truth = against
     failures = []
     for metric in metrics:
         if stopping():
             break
         try:
-            values[metric.name] = metric.value(
-                fused, truth if truth is not None and metric.of_truth else sources
-            )
+            reference = truth if truth is not None and metric.of_truth else sources
+            values[metric.name] = metric.value(fused, reference, score_color)
         except FusionlabError as error:  # the metric of a plugin; a later run tries it again
             failures.append(str(error))
     return failures

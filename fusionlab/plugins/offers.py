@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -151,6 +151,8 @@ class MetricRef(_Ref):
         reference: DOI or another reference to its definition.
         conventions: name of a program whose values it can reproduce -> how that program differs
             from the definition; empty where it does not differ.
+        joined_channels: those of the conventions whose program takes the channels of a color image
+            side by side, as one image three times as wide, where others go channel by channel.
     """
 
     higher_is_better: bool | None = True
@@ -162,11 +164,17 @@ class MetricRef(_Ref):
     reference: str = ""
     conventions: Mapping[str, str] = field(default_factory=dict)
     color: bool = False
+    joined_channels: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for convention in self.conventions:
             check_name(convention)
+        if unknown := set(self.joined_channels) - self.conventions.keys():
+            raise ValueError(
+                f"joined_channels of {self.name} must name some of its conventions, got "
+                f"{min(unknown)!r}"
+            )
         if self.higher_is_better not in (True, False, None):
             raise ValueError(
                 f"higher_is_better of {self.name} must be True, False or None, got "

@@ -1,18 +1,24 @@
-"""Sources in color: `evaluate` fuses them as `fuse` does, and scores their luminance."""
+"""Sources in color: `evaluate` fuses them as `fuse` does, and scores luminance or each channel."""
 
+import json
 from typing import get_args
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from skimage.metrics import peak_signal_noise_ratio
 
 import fusionlab
 from fusionlab import FusionlabError
 from fusionlab.cli import main
-from fusionlab.evaluation.gray_levels import to_gray, to_gray_levels
+from fusionlab.evaluation.gray_levels import ScoreColor, to_gray, to_gray_levels
+from fusionlab.evaluation.studies.file import parse_study
+from fusionlab.evaluation.studies.plan import plan_study
+from fusionlab.evaluation.studies.study import run_study
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.scale import Scale
+from fusionlab.plugins.host import installed
 
 
 @pytest.fixture
@@ -174,3 +180,126 @@ def test_the_metric_of_a_plugin_may_take_color(color_set, install):
     assert fusionlab.score(files[0], files, "redness") == {"redness": pytest.approx(red)}
     gray = iio.imread(files[1]).mean()
     assert fusionlab.score(files[1], files, "redness") == {"redness": pytest.approx(gray)}
+
+
+# ------------------------------------------------------------------ channel by channel
+@pytest.fixture
+def colors():
+    """A fused image and a source in color, and a gray source."""
+    rng = np.random.default_rng(3)
+    shapes = ((48, 52, 3), (48, 52, 3), (48, 52))
+    return [rng.integers(0, 256, shape, dtype=np.uint8) for shape in shapes]
+
+
+METRICS = ["EN", "SSIM", "Qabf", "MI", "VIF", "SF", "Qabf@vifb"]
+
+
+def test_channel_by_channel_a_metric_is_the_mean_of_its_values_for_each(colors):
+    fused, color, gray = colors
+    scored = fusionlab.score(fused, [color, gray], METRICS, score_color="per-channel")
+    by_channel = [fusionlab.score(fused[..., c], [color[..., c], gray], METRICS) for c in range(3)]
+    for name in METRICS:
+        mean = np.mean([values[name] for values in by_channel])
+        assert scored[name] == pytest.approx(mean, rel=1e-12)  # summation order
+    luma = fusionlab.score(fused, [color, gray], METRICS)
+    assert all(abs(scored[name] - luma[name]) > 1e-4 for name in METRICS)
+
+
+def test_a_gray_result_is_compared_with_each_channel_of_a_source(colors):
+    _, color, gray = colors
+    scored = fusionlab.score(gray, [color], ["MSE", "EN"], score_color="per-channel")
+    errors = np.square(color.astype(float) - gray[..., None])
+    assert scored["MSE"] == pytest.approx(errors.mean(), rel=1e-12)
+    assert scored["EN"] == pytest.approx(fusionlab.score(gray, [color], "EN")["EN"], rel=1e-12)
+
+
+def test_gray_images_score_alike_in_both_ways(colors):
+    _, _, gray = colors
+    other = gray[::-1]
+    scored = [
+        fusionlab.score(gray, [other], METRICS, score_color=way) for way in get_args(ScoreColor)
+    ]
+    assert scored[0] == scored[1]
+
+
+def test_the_spatial_frequency_of_vifb_counts_the_seams_of_channels_side_by_side(colors):
+    fused, color, gray = colors
+    wide = np.concatenate([fused[..., c] for c in range(3)], axis=1)
+    names = ["SF", "SF@vifb"]
+    scored = fusionlab.score(fused, [color, gray], names, score_color="per-channel")
+    assert scored["SF@vifb"] == fusionlab.score(wide, [wide], "SF")["SF"]
+    assert scored["SF@vifb"] != scored["SF"]
+    gray_result = fusionlab.score(gray, [color, gray], names, score_color="per-channel")
+    assert gray_result["SF@vifb"] == pytest.approx(gray_result["SF"], rel=1e-12)
+
+
+def test_metrics_that_take_color_are_not_concerned(colors):
+    fused, color, gray = colors
+    scored = [
+        fusionlab.score(fused, [color, gray], "saturation,hue_error", score_color=way)
+        for way in get_args(ScoreColor)
+    ]
+    assert scored[0] == scored[1]
+
+
+def test_true_images_are_compared_channel_by_channel_too(colors):
+    fused, color, gray = colors
+    scored = fusionlab.score(fused, [gray], "EN", truth=color, score_color="per-channel")
+    psnr = [peak_signal_noise_ratio(color[..., c], fused[..., c]) for c in range(3)]
+    assert scored["PSNR_truth"] == pytest.approx(np.mean(psnr), rel=1e-12)
+
+
+def test_a_table_scores_channel_by_channel_and_says_so(color_set, tmp_path):
+    folder, output = color_set(np.uint8), tmp_path / "out"
+    more = {"color": "luma", "output": output}
+    luma = fusionlab.evaluate(folder, "identity/mean", "SD,MI", **more, save_images=True)
+    report = fusionlab.evaluate(
+        folder, "identity/mean", "SD,MI", **more, resume=True, score_color="per-channel"
+    )
+    assert not any(row.reused for row in report.rows)
+    sources = [folder / letter / "one.png" for letter in "ab"]
+    image = output / "images/identity/mean/one.png"
+    expected = fusionlab.score(image, sources, "SD,MI", score_color="per-channel")
+    assert report.values["identity/mean"]["one"] == expected
+    settings = json.loads((output / "study.json").read_text())["sets"]["set"]["settings"]
+    assert (
+        settings["color"]
+        == "luma, scored by red, green and blue one by one, the mean of the three values"
+    )
+    again = fusionlab.evaluate(folder, "identity/mean", "SD,MI", **more, resume=True)
+    assert all(row.reused for row in again.rows)
+    assert again.values == luma.values
+
+
+@pytest.mark.parametrize("call", ["score", "evaluate"])
+def test_an_unknown_way_of_scoring_color_is_refused(color_set, call):
+    folder = color_set(np.uint8)
+    args = (folder, "identity/mean") if call == "evaluate" else (folder / "a/one.png", [])
+    with pytest.raises(FusionlabError) as refused:
+        getattr(fusionlab, call)(*args, score_color="hsv")
+    assert (refused.value.code, refused.value.option) == ("score-color", "score_color")
+
+
+def test_a_study_scores_channel_by_channel(color_set):
+    folder = color_set(np.uint8)
+    text = f"""
+        [study]
+        metrics = ["SD"]
+        color = "luma"
+        score_color = "per-channel"
+        executor = "local:1"
+        [sets]
+        x = '{folder}'
+        [[methods]]
+        method = "identity/mean"
+    """
+    plan = plan_study(parse_study(text, folder, "x.toml"), installed())
+    report = run_study(plan, folder / "out").reports["x"]
+    evaluated = fusionlab.evaluate(
+        folder, "identity/mean", "SD", color="luma", score_color="per-channel"
+    )
+    assert report.values == evaluated.values
+    assert report.settings["scored"].endswith("one by one, the mean of the three values")
+    with pytest.raises(FusionlabError, match="score_color: color images") as refused:
+        parse_study(text.replace("per-channel", "hsv"), folder, "x.toml")
+    assert refused.value.code == "wrong-type"

@@ -1,7 +1,8 @@
 """The convention `vifb` against values that the authors of VIFB computed in MATLAB.
 
-Color is judged as VIFB does: each channel of the fused and the visible image against the gray
-infrared one, and the mean of the three values; for SF, see `images`.
+Color is judged as VIFB does, by `score_color="per-channel"`: each channel of the fused and the
+visible image against the gray infrared one, and the mean of the three values. Its SF alone takes
+the channels for one image, three times as wide, and counts two seams as edges.
 
 There are no exceptions. Two causes of them were to be expected. JPEG decoders may differ by a gray
 level, but the ten digits of Octave, counts of levels among them, leave no room for a single pixel.
@@ -10,15 +11,12 @@ Conversions to gray differ by rounding, but VIFB never converts: it goes channel
 
 import csv
 import math
-from functools import cache
+import shutil
 from pathlib import Path
 
-import imageio.v3 as iio
 import pytest
-import torch
 
-from fusionlab.evaluation.metric import Metric
-from fusionlab.plugins.host import installed
+import fusionlab
 
 FOLDER = Path(__file__).parents[3] / "shared" / "oracle" / "metrics" / "vifb_matlab"
 
@@ -53,31 +51,12 @@ RELATIVE = 1e-9
 """Relative tolerance of values with ten digits: half of the last one, and summation order."""
 
 
-def channels(name):
-    """Return the channels `(3, H, W)` of an image; those of a gray one are equal."""
-    image = torch.from_numpy(iio.imread(FOLDER / f"{name}.jpg"))
-    return image.expand(3, *image.shape) if image.ndim == 2 else image.movedim(-1, 0)
-
-
-def images(triple, column):
-    """Return the images as VIFB passes them to a metric: fused `(N, H, W)`, sources `(2, N, H, W)`.
-
-    N is 3, the channels. Its SF alone takes the channels for one image, three times as wide, and
-    counts two seams as edges.
-    """
-    pair, _, _ = triple.partition("_")
-    fused = channels(triple)
-    sources = torch.stack([channels(f"{pair}_VI"), channels(f"{pair}_IR")])
-    if column == "Spatial_frequency":
-        fused, sources = (x.movedim(-3, -2).flatten(-2).unsqueeze(-3) for x in (fused, sources))
-    return fused, sources
-
-
-@cache
 def judge(triple, column):
-    """Return the value of VIFB's convention: the mean over the channels."""
-    measure = Metric.find(METRICS[column], installed())
-    return measure(*images(triple, column)).mean().item()
+    """Return the value of VIFB's convention, as a user gets it."""
+    pair, _, _ = triple.partition("_")
+    fused, *sources = (FOLDER / f"{name}.jpg" for name in (triple, f"{pair}_VI", f"{pair}_IR"))
+    (value,) = fusionlab.score(fused, sources, METRICS[column], score_color="per-channel").values()
+    return value
 
 
 def last_digit(value):
@@ -113,3 +92,23 @@ def test_every_metric_of_vifb_is_covered(shared):
     with (FOLDER / "vifb_matlab_values.csv").open(newline="") as file:
         assert {row["metric"] for row in csv.DictReader(file)} == METRICS.keys()
     assert {path.stem for path in FOLDER.glob("*.jpg")} >= set(TRIPLES)
+
+
+def test_a_table_of_vifb_is_one_evaluation(tmp_path, shared):
+    """Images of three methods, with the infrared images in gray and in three channels."""
+    methods = {"manWalking": "DLF", "walking2": "MSVD", "labMan": "GTF"}
+    for pair, method in methods.items():
+        for folder, name in (("vi", f"{pair}_VI"), ("ir", f"{pair}_IR"), ("x", f"{pair}_{method}")):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            shutil.copyfile(FOLDER / f"{name}.jpg", tmp_path / folder / f"{pair}.jpg")
+    report = fusionlab.evaluate(
+        [tmp_path / "vi", tmp_path / "ir"],
+        {"x": tmp_path / "x"},
+        ["EN@vifb", "SF@vifb", "SSIM@vifb"],
+        score_color="per-channel",
+    )
+    for pair, method in methods.items():
+        expected = [
+            judge(f"{pair}_{method}", name) for name in ("Entropy", "Spatial_frequency", "Ssim")
+        ]
+        assert list(report.values["x"][pair].values()) == expected

@@ -70,6 +70,11 @@ BROKEN = {
         "def fusionlab_metrics():\n    return [MetricRef('a', 'x:y', '', higher_is_better='up')]",
         "higher_is_better of a must be True, False or None, got 'up'",
     ),
+    "joined": (
+        "from fusionlab import hookimpl\nfrom fusionlab import MetricRef\n@hookimpl\n"
+        "def fusionlab_metrics():\n    return [MetricRef('a', 'x:y', '', joined_channels=['b'])]",
+        "joined_channels of a must name some of its conventions, got 'b'",
+    ),
     "twice": (
         "from fusionlab import StrategyRef, hookimpl\n@hookimpl\ndef fusionlab_strategies():\n"
         "    return [StrategyRef('same', 'x:Y', '')] * 2",

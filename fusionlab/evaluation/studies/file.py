@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.gray_levels import ScoreColor, checked_score_color
 
 GRID = "grid"
 SETTINGS = ("range", "color")
@@ -46,6 +47,7 @@ STUDY_KEYS = (
     "metrics",
     *SETTINGS,
     "scale",
+    "score_color",
     "against",
     "compare",
     "preset",
@@ -105,6 +107,7 @@ class StudyFile:
     settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """`range` and `color`, if given -> values."""
     scale: tuple[str, ...] = ("full",)
+    score_color: ScoreColor = "luma"
     against: str | None = None
     compare: tuple[str, ...] = ()
     """Factors along which rows are compared, too."""
@@ -170,6 +173,7 @@ def parse_study(text: str, folder: Path, name: str) -> StudyFile:
         metrics=reader.texts("[study] metrics", study.get("metrics", [])),
         settings=settings,
         scale=reader.texts("[study] scale", study.get("scale", "full")),
+        score_color=reader.score_color(study.get("score_color", "luma")),
         against=reader.typed("[study] against", study.get("against"), str, optional=True),
         compare=reader.texts("[study] compare", study.get("compare", [])),
         preset=reader.typed("[study] preset", study.get("preset"), str, optional=True),
@@ -238,6 +242,15 @@ class _Reader:
     def path(self, place: str, value: Any) -> Path:
         """Return a path, relative to the file."""
         return self.folder / str(self.typed(place, value, str))
+
+    def score_color(self, value: Any) -> ScoreColor:
+        """Return how color images are scored."""
+        try:
+            return checked_score_color(value)
+        except FusionlabError as error:
+            raise FusionlabError(
+                f"{self.name}: [study] score_color: {error}", code="wrong-type"
+            ) from error
 
     def sets(self, value: Any) -> tuple[SetEntry, ...]:
         """Return the image sets; a grid of scales makes a set of each."""

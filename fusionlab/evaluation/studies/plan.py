@@ -112,7 +112,7 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
                 tuple(items),
                 tuple(rows),
                 (*metrics, *(truth_metrics(plugins) if truth is not None else ())),
-                ScoringSettings(scales, device, truth=truth),
+                ScoringSettings(scales, device, truth=truth, score_color=file.score_color),
                 left_out,
                 _pairs(file, rows, builder),
             )

@@ -13,7 +13,7 @@ from typing import Any
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.comparisons import Comparison, compare_families
 from fusionlab.evaluation.executors import ExecutorChoice
-from fusionlab.evaluation.gray_levels import LUMINANCE
+from fusionlab.evaluation.gray_levels import SCORED_BY
 from fusionlab.evaluation.reporting.files import report_files
 from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.run import ScoringRun
@@ -251,7 +251,8 @@ def _results(
                 "samples": str(len(entry.items)),
                 "preset": plan.file.preset or "none",
                 "scale": " ".join(map(str, entry.settings.scale)),
-                "scored": f"the images as written, in gray levels 0..255, by {LUMINANCE}",
+                "scored": "the images as written, in gray levels 0..255, by "
+                f"{SCORED_BY[entry.settings.score_color]}",
             },
             left_out=entry.left_out,
             against=plan.file.against,
