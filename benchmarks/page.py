@@ -1,7 +1,8 @@
 """How long the page of a large study takes to open, to sort, and to order its samples.
 
     python benchmarks/page.py                    # 100 methods x 1,000 samples x 10 metrics
-    python benchmarks/page.py --methods 40 --samples 200 -o page/
+    python benchmarks/page.py --samples 10000    # a million rows of scores
+    python benchmarks/page.py --methods 1000 --samples 100 -o page/
 
 The values are random numbers, without images; the browser is Debian's chromium, without a window.
 """

@@ -36,6 +36,11 @@ class Column:
     """1 if higher values are better, -1 if lower values are."""
     help: str = ""
 
+    @property
+    def number(self) -> bool:
+        """Whether its cells are numbers, which stand below one another."""
+        return self.kind == "metric" or self.direction != 0 or self.text.endswith("%")
+
 
 @dataclass(frozen=True)
 class Difference:

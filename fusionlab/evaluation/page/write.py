@@ -36,6 +36,9 @@ from fusionlab.storage.atomic import replace_folder
 
 INDEX = "index.html"
 DATA, PLOTS = "data", "plots"
+ROWS_SHOWN = 200
+"""Tables have more rows at the press of a button: the layout of a thousand takes seconds."""
+RANKS_SHOWN = 50
 TYPES = {".png": "image/png", ".webp": "image/webp", ".svg": "image/svg+xml"}
 
 
@@ -103,6 +106,8 @@ def write_page(
             "made": made,
             "plots": plots,
             "can_draw": can_draw(),
+            "rows_shown": ROWS_SHOWN,
+            "ranks_shown": RANKS_SHOWN,
             "version": fusionlab.__version__,
         }
         html = page_html(content, data | {"single": single_file}, inlined)

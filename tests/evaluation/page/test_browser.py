@@ -5,7 +5,7 @@ import io
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from made_up_study import MadeUpMethod, made_up_report, made_up_study, made_with
+from made_up_study import MadeUpMethod, made_up_report, made_up_study, made_with, small_report
 
 from fusionlab.evaluation.page.write import write_page
 
@@ -87,6 +87,34 @@ def test_rows_are_filtered_by_factor_and_by_name(small_page, open_page):
     assert page.locator("[data-table] [data-status]").inner_text() == "1 of 4 methods"
 
 
+def test_of_a_long_table_the_first_rows_are_shown_and_all_at_the_press_of_a_button(
+    tmp_path, open_page, monkeypatch
+):
+    monkeypatch.setattr("fusionlab.evaluation.page.write.ROWS_SHOWN", 2)
+    study = made_up_study(tmp_path, {"street": small_report()}, images=False)
+    page = open_page(write_page(study, tmp_path / "page"))
+    assert column(page, 0) == ["l1norm", "l1norm,r=2"]
+    head_button(page, "EN ↑").click()
+    assert column(page, 0) == ["l1norm,r=4", "l1norm,r=2"]
+    page.get_by_placeholder("name of a method").fill("Theirs")
+    assert column(page, 0) == ["Theirs"]
+    assert not page.get_by_text("more rows").is_visible()
+    page.get_by_placeholder("name of a method").fill("")
+    page.get_by_role("button", name="Show 2 more rows").click()
+    assert column(page, 0) == ["l1norm,r=4", "l1norm,r=2", "Theirs", "l1norm"]
+
+
+def test_the_letters_of_a_selection_choose_in_it_and_not_the_view(small_page, open_page):
+    page = open_page(small_page)
+    viewer = open_sample(page)
+    page.keyboard.press("w")
+    select = page.get_by_label("First image", exact=True)
+    select.select_option("l1norm")
+    select.press("s")  # source 1
+    expect(select).to_have_value("s1")
+    assert viewer.get_by_role("slider").is_visible()
+
+
 def test_below_a_mean_is_a_difference_or_a_deviation(small_page, open_page):
     page = open_page(small_page)
     cell = page.locator("#scores-0 tbody tr").nth(1).locator("td.metric").first
@@ -120,7 +148,7 @@ def test_a_sample_shows_all_of_its_images_with_their_values(small_page, open_pag
     assert viewer.locator("figure.chosen .pane-title").inner_text() == "l1norm"
     values = viewer.locator("figure", has_text="l1norm,r=4").locator(".values")
     assert values.inner_text().split() == ["EN", "7.0000", "Qabf", "0.7000"]
-    assert values.locator(".ordered").all_inner_texts() == ["EN", "7.0000"]
+    assert values.locator(".ordered").all_inner_texts() == ["EN 7.0000"]
     viewer.get_by_label("weight maps").check()
     maps = viewer.locator("figure", has_text="weights of source")
     assert maps.locator("img").count() == 2

@@ -37,11 +37,19 @@ window.fusionlabPage = (() => {
     return loads.get(name);
   }
 
+  function fromBase64(text) {
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+    const characters = atob(text);
+    const bytes = new Uint8Array(characters.length);
+    for (let i = 0; i < bytes.length; i += 1) bytes[i] = characters.charCodeAt(i);
+    return bytes;
+  }
+
   // The values of a metric in a set: a function of the numbers of row and sample; NaN for none.
   async function values(set, metric) {
     const text = await load(`values-${set}-${metric}`);
     const count = data.sets[set].rows.length * data.sets[set].samples;
-    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    const bytes = fromBase64(text);
     const Numbers = bytes.length === 4 * count ? Float32Array : Float64Array;
     const numbers = new Numbers(bytes.buffer);
     return (row, sample) => numbers[row * data.sets[set].samples + sample];

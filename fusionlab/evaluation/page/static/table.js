@@ -16,6 +16,32 @@
     return missing || sign * (first.number - second.number);
   }
 
+  // Of a long table, the first rows that fit the filters, in the order in which they are sorted.
+  function showFirst(table) {
+    let room = Number(table.dataset.shown ?? Infinity);
+    for (const row of table.tBodies[0].rows) {
+      row.classList.toggle("beyond", !row.hidden && room <= 0);
+      room -= !row.hidden;
+    }
+    const rest = -room;
+    const button = table.closest(".scroll")?.parentElement.querySelector(`[data-all-of="${table.id}"]`);
+    if (button) {
+      button.hidden = rest <= 0;
+      button.textContent = `Show ${rest} more rows`;
+    }
+  }
+
+  function addButtonForAll(table) {
+    if (!(table.tBodies[0].rows.length > table.dataset.shown)) return;
+    const button = make("button", { type: "button", class: "plain all", "data-all-of": table.id });
+    button.addEventListener("click", () => {
+      delete table.dataset.shown;
+      showFirst(table);
+    });
+    table.closest(".scroll").after(button);
+    showFirst(table);
+  }
+
   function makeSortable(table) {
     const body = table.tBodies[0];
     const original = [...body.rows];
@@ -31,6 +57,7 @@
         for (const other of heads) other.removeAttribute("aria-sort");
         if (next === null) {
           body.append(...original);
+          showFirst(table);
           return;
         }
         head.setAttribute("aria-sort", next);
@@ -40,6 +67,7 @@
         const sign = next === "ascending" ? 1 : -1;
         rows.sort((a, b) => compare(a.key, b.key, numeric, sign));
         body.append(...rows.map(({ row }) => row));
+        showFirst(table);
       });
     });
   }
@@ -79,12 +107,16 @@
         row.hidden = !(fits && name.includes(words));
         shown += !row.hidden;
       }
+      showFirst(table);
       status.textContent = shown < rows.length ? `${shown} of ${rows.length} methods` : "";
     };
     controls.addEventListener("input", update);
   }
 
-  for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
+  for (const table of document.querySelectorAll("table.sortable")) {
+    makeSortable(table);
+    addButtonForAll(table);
+  }
   for (const controls of document.querySelectorAll("[data-table]")) {
     const table = document.getElementById(controls.dataset.table);
     addColumnMenu(controls.querySelector("[data-columns]"), table);

@@ -48,10 +48,13 @@
   }
 
   function valueList(values) {
-    return make("dl", { class: "values" }, ...set().metrics.flatMap((metric, m) => [
-      make("dt", { class: m === state.samples.metric ? "ordered" : false }, metric.name),
-      make("dd", { class: m === state.samples.metric ? "ordered" : false }, format(state.samples.set, m, values[m])),
-    ]));
+    return make("dl", { class: "values" }, ...set().metrics.map((metric, m) => make(
+      "div",
+      { class: m === state.samples.metric ? "ordered" : false },
+      make("dt", {}, metric.name),
+      " ",
+      make("dd", {}, format(state.samples.set, m, values[m])),
+    )));
   }
 
   function isShown(image) {
@@ -84,14 +87,16 @@
   }
 
   function valueTable(values) {
-    const heads = ["method", ...set().metrics.map((metric) => `${metric.name}${["↓", "", "↑"][metric.direction + 1]}`)];
+    const heads = [make("th", { scope: "col" }, "method"), ...set().metrics.map((metric) => make(
+      "th", { scope: "col", class: "number" }, `${metric.name}${[" ↓", "", " ↑"][metric.direction + 1]}`,
+    ))];
     const rows = set().rows.map((label, row) => make(
       "tr",
       { class: row === place().row ? "chosen" : false },
       make("th", { scope: "row" }, label),
       ...values(row).map((value, m) => make("td", { class: "number" }, format(state.samples.set, m, value))),
     ));
-    const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)));
+    const head = make("tr", {}, ...heads);
     return make("div", { class: "scroll" }, make("table", { class: "scores" }, make("thead", {}, head), make("tbody", {}, ...rows)));
   }
 
@@ -173,8 +178,9 @@
 
   document.addEventListener("keydown", (event) => {
     if (!dialog.open) return; // a button that is disabled loses the focus to the page
-    const isText = event.target.matches("select, input:not([type=checkbox])");
-    if (event.ctrlKey || event.metaKey || event.altKey || (isText && event.key.startsWith("Arrow"))) return;
+    const { target } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select")) return;
+    if (target.matches("[type=radio]") && event.key.startsWith("Arrow")) return;
     if (event.shiftKey && event.key in pans) zoom.pan(...pans[event.key]);
     else if (event.key in keys) keys[event.key]();
     else return;
