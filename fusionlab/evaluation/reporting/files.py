@@ -197,15 +197,17 @@ def _rows_csv(reports: Mapping[str, Report]) -> Iterator[str]:
     yield _csv_line(["set", "sample", "method", *factors, "metric", "value"])
     for name, report in reports.items():
         scores = report.scores
-        metrics = [metric.name for metric in scores.metrics]
-        for i, label in enumerate(scores.methods):
+        # there may be millions of lines: what they share is quoted once
+        starts = [_csv_line([name, sample, ""])[:-1] for sample in scores.samples]
+        for label, samples in zip(scores.methods, scores.values.tolist(), strict=True):
             row = report.factors[label]
-            middle = [label, *(row.get(factor, "") for factor in factors)]
-            for j, sample in enumerate(scores.samples):
-                values = zip(metrics, scores.values[i, j].tolist(), strict=True)
-                yield "".join(
-                    _csv_line([name, sample, *middle, metric, value]) for metric, value in values
-                )
+            cells = [label, *(row.get(factor, "") for factor in factors)]
+            ends = [_csv_line([*cells, metric.name, ""])[:-1] for metric in scores.metrics]
+            yield "".join(
+                f"{start}{end}{_number(value)}\n"
+                for start, values in zip(starts, samples, strict=True)
+                for end, value in zip(ends, values, strict=True)
+            )
 
 
 def _means_csv(reports: Mapping[str, Report]) -> Iterator[str]:
@@ -300,13 +302,14 @@ def _published_csv(reports: Mapping[str, Report]) -> Iterator[str]:
 
 
 def _csv_line(cells: Sequence[object]) -> str:
-    """Return a line of CSV with ten significant digits; nan and infinity stay empty."""
-
-    def show(value: object) -> object:
-        if not isinstance(value, float):
-            return value
-        return f"{value:.10g}" if math.isfinite(value) else ""
-
+    """Return a line of CSV; see `_number` for floats."""
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerow([show(value) for value in cells])
+    csv.writer(file, lineterminator="\n").writerow(
+        [_number(value) if isinstance(value, float) else value for value in cells]
+    )
     return file.getvalue()
+
+
+def _number(value: float) -> str:
+    """Return a number with ten significant digits; nan and infinity stay empty."""
+    return f"{value:.10g}" if math.isfinite(value) else ""
