@@ -19,6 +19,7 @@ from fusionlab.evaluation.sample import check_same_size
 from fusionlab.evaluation.truth import truth_metrics
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for
+from fusionlab.imaging.sources import native_pixels
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.registry import Plugins
 
@@ -153,7 +154,7 @@ def _load(image: ImageLike, name: str) -> tuple[str, NDArray[Any]]:
             f"{name} must be a gray or RGB image, got {_described(image)}",
             code="not-an-image",
         )
-    return name, np.ascontiguousarray(pixels)  # torch takes no view with negative strides
+    return name, native_pixels(pixels, name)
 
 
 def _described(image: object) -> str:

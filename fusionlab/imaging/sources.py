@@ -45,18 +45,14 @@ class ArraySource:
 
     def __init__(self, source: Rows, name: str) -> None:
         axes = "an array is (H, W) or (H, W, 3)"
-        native = source.dtype.newbyteorder("=")
-        try:
-            self.dtype = torch.from_numpy(np.empty(0, native)).dtype
-        except TypeError:
-            raise _not_an_image(name, f"dtype {source.dtype}") from None
+        self.dtype = _torch_dtype(source.dtype, name)
         if source.ndim not in (2, 3) or source.shape[2:] not in ((), (1,), (3,)):
             raise _not_an_image(name, f"shape {source.shape}; {axes}")
         _check_pixels(self.dtype, source.shape, name)
         self.name = name
         self.axes, self.channels = source.ndim, 1 if source.ndim == 2 else source.shape[2]
         self.size = source.shape[:2]
-        self._rows, self._native = source, native
+        self._rows = source
         self._last_rows: tuple[tuple[int, int], NDArray[Any]] | None = None
 
     def cut(self, rows: slice, columns: slice) -> Tensor:
@@ -76,8 +72,23 @@ class ArraySource:
         return self._last_rows[1]
 
     def _tensor(self, rows: NDArray[Any]) -> Tensor:
-        pixels = torch.from_numpy(np.array(rows, self._native, order="C"))
+        pixels = torch.from_numpy(native_copy(rows))
         return (pixels.movedim(-1, 0) if pixels.ndim == 3 else pixels[None])[None]
+
+
+def native_copy(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy that torch takes: not flipped, of the byte order of this machine, writable."""
+    return np.array(array, array.dtype.newbyteorder("="), order="C")
+
+
+def native_pixels(pixels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return a copy of pixels of any layout, see `native_copy`.
+
+    Raises:
+        FusionlabError: torch has no such type, or it is not one of pixels (code `not-an-image`).
+    """
+    _check_pixels(_torch_dtype(pixels.dtype, name), pixels.shape, name)
+    return native_copy(pixels)
 
 
 Source = TensorSource | ArraySource
@@ -143,6 +154,13 @@ def open_sources(sources: Sequence[object], names: Sequence[str] = ()) -> list[S
 def bit_depth_order(dtype: torch.dtype) -> tuple[bool, int]:
     """Return a sort key of dtypes by bit depth: any float is deeper than any integer."""
     return dtype.is_floating_point, dtype.itemsize
+
+
+def _torch_dtype(dtype: np.dtype[Any], name: str) -> torch.dtype:
+    try:
+        return torch.from_numpy(np.empty(0, dtype.newbyteorder("="))).dtype
+    except TypeError:
+        raise _not_an_image(name, f"dtype {dtype}") from None
 
 
 def _check_pixels(dtype: torch.dtype, shape: Sequence[int], name: str) -> None:

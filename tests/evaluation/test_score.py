@@ -48,11 +48,33 @@ def test_a_scale_applies_to_the_sources(images):
 
 
 @pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param(lambda image: image[::-1, ::-1].copy()[::-1, ::-1], id="flipped"),
+        pytest.param(lambda image: image.astype(">f4"), id="big-endian"),
+        pytest.param(np.asfortranarray, id="by columns"),
+        pytest.param(lambda image: np.broadcast_to(image, image.shape), id="read-only"),
+    ],
+)
+def test_the_layout_of_an_array_does_not_matter(images, layout):
+    color = [np.stack([image] * 3, axis=-1) for image in images]
+    for given in (images, color):
+        floats = [(image / 255).astype(np.float32) for image in given]
+        arrays = [layout(image) for image in floats]
+        for scale in ("full", "minmax"):
+            expected = fusionlab.score(floats[0], floats[1:], "EN,MSE,saturation", scale=scale)
+            found = fusionlab.score(arrays[0], arrays[1:], "EN,MSE,saturation", scale=scale)
+            assert found == expected
+
+
+@pytest.mark.parametrize(
     ("change", "code"),
     [
         (lambda image: image[:5], "size-mismatch"),
         (lambda image: np.stack([image] * 2, axis=-1), "not-an-image"),
         (lambda image: image.astype(np.int32), "no-white"),
+        (lambda image: image.astype(object), "not-an-image"),
+        (lambda image: image > 0, "not-an-image"),
         (lambda image: image.astype(float), "out-of-range"),
     ],
 )
