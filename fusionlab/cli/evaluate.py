@@ -72,8 +72,8 @@ Ctrl-C.
 @click.option(
     "--preset",
     metavar="NAME",
-    help="Take methods, metrics, scale and range policy from a preset, such as 'paper', and print "
-    "its published rows next to ours; explicit options win.",
+    help="Take methods, metrics, scale, color and range policy from a preset, such as 'paper', and "
+    "print its published rows next to ours; explicit options win.",
 )
 @metrics_option
 @click.option(
@@ -93,10 +93,9 @@ Ctrl-C.
 )
 @click.option(
     "--color",
-    default="gray",
-    show_default=True,
     metavar="MODE",
-    help="How color images are fused, as for 'fuse': gray, luma, per-channel or auto.",
+    help="How color images are fused, as for 'fuse': gray, luma, per-channel or auto.  [default: "
+    "that of the preset, or gray]",
 )
 @score_color_option
 @click.option(

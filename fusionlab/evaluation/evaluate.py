@@ -27,6 +27,7 @@ from fusionlab.evaluation.rows import (
     build_preset_rows,
     check_rows,
     published_labels,
+    published_note,
     split_by_fit,
 )
 from fusionlab.evaluation.run import ScoringRun
@@ -57,7 +58,7 @@ def evaluate(
     preset: str | None = None,
     range_policy: TablePolicy | None = None,
     scale: str | Scale | Sequence[str | Scale] | None = None,
-    color: Color | Literal["auto"] = "gray",
+    color: Color | Literal["auto"] | None = None,
     score_color: ScoreColor = "luma",
     truth: str | Path | None = None,
     baselines: bool = True,
@@ -93,17 +94,17 @@ def evaluate(
         metrics: names of metrics, `NAME[@CONVENTION]`, also separated by commas, or `"all"`; None
             uses those of the preset, or else one metric of each family.
         against: label or name of a row that every other row is compared with.
-        preset: name of a preset, such as `"paper"`, that sets methods, metrics, parameters, scale
-            and range policy, and adds its published rows; other arguments take precedence. Methods
-            of the preset that are not installed are left out.
+        preset: name of a preset, such as `"paper"`, that sets methods, metrics, parameters, scale,
+            color and range policy, and adds its published rows; other arguments take precedence.
+            Methods of the preset that are not installed are left out.
         range_policy: how results become displayable. `"auto"` (default): for each row as a `Fusion`
             does it by default, so that the image that users get is scored; `"clip"` or `"minmax"`:
             for all rows; `"own"`: for each row as the program of its authors saves, which its
             backbone or strategy declares. Where the rows differ, the table has a column for it.
         scale: which values of the sources are black and white, for the fusion and the metrics;
             None: `full`, or what the preset says.
-        color: how color images are fused, as for a `Fusion`: by default their luminance, in gray.
-            Results in folders stay as they are.
+        color: how color images are fused, as for a `Fusion`; None: as the preset says, or else
+            their luminance, in gray. Results in folders stay as they are.
         score_color: how color images are scored by metrics that do not take color: `"luma"`, or
             `"per-channel"`, each metric is the mean of its values for red, green and blue. So
             scores VIFB, whose values the convention `vifb` reproduces.
@@ -138,6 +139,7 @@ def evaluate(
     settings = preset_settings(preset, plugins) if preset else {}
     policy: Any = range_policy or settings.get("range_policy", "auto")
     scales = parse_scales(scale or cast("Any", settings.get("scale", "full")))
+    color = cast("Any", color or settings.get("color", "gray"))
     modes = ("auto", *get_args(Color))
     if color not in modes:
         raise FusionlabError(
@@ -209,7 +211,7 @@ def evaluate(
             },
             published=published.rows,
             published_labels=published_labels(published, labels, builder),
-            published_note=_published_note(policy, settings, len(items), published.images),
+            published_note=published_note([policy], settings, len(items), published.images),
             explanations=published.notes,
             left_out=left_out,
             against=against,
@@ -279,16 +281,6 @@ def _describe_color(color: str, score_color: ScoreColor) -> str:
     if (color, score_color) == ("gray", "luma"):
         return LUMINANCE
     return f"{color}, scored by {SCORED_BY[score_color]}"
-
-
-def _published_note(policy: str, settings: Mapping[str, object], items: int, images: int) -> str:
-    """Return why published rows do not compare with ours; empty if they may."""
-    if items != images:
-        return f"These are means over {images} images, ours over {items}: they do not compare."
-    published_policy = settings.get("range_policy", policy)
-    if policy != published_policy:
-        return f"These were made with the range policy {published_policy}, ours with {policy}."
-    return ""
 
 
 def _write(report: Report, folder: Path) -> None:

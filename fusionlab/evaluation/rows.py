@@ -145,6 +145,26 @@ def published_labels(
     return matches
 
 
+def published_note(
+    policies: Sequence[str], settings: Mapping[str, object], items: int, images: int
+) -> str:
+    """Return why published rows do not compare with ours; empty if they may.
+
+    Args:
+        policies: the range policies of our rows.
+        settings: those of the preset.
+        items: the number of samples that ours are means over.
+        images: the number of images that the published rows are means over.
+    """
+    if items != images:
+        return f"These are means over {images} images, ours over {items}: they do not compare."
+    published_policy = settings.get("range_policy", policies[0])
+    if any(policy != published_policy for policy in policies):
+        ours = ", ".join(policies)
+        return f"These were made with the range policy {published_policy}, ours with {ours}."
+    return ""
+
+
 def _advice(package: str, plugins: Plugins) -> str:
     """Return what to do where a package does not offer a method of a preset."""
     if any(plugin.name == normalized_name(package) for plugin in plugins.loaded):

@@ -31,8 +31,7 @@ class Preset:
         summary: one line: what this part reproduces.
         settings: options of the pipeline, for example `{"range_policy": "own", "scale": ["full"]}`;
             `fusionlab fuse` takes `backbone`, `color`, `shared_weights`, `range_policy` and
-            `scale`, `fusionlab evaluate` the last three (it fuses the luminance unless told
-            otherwise).
+            `scale`, `fusionlab evaluate` and studies all but the backbone.
         strategies: name of one of this plugin's strategies -> its parameters, for example
             `{"l1norm": {"r": 0}}`. `fusionlab evaluate` compares these strategies.
         backbones: this plugin's backbones, with tags, that `fusionlab evaluate` compares.

@@ -2,13 +2,20 @@
 
 import csv
 import json
+import re
+from pathlib import Path
 
+import click
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from fusionlab.cli import main
+from fusionlab.cli.evaluate import evaluate
+from fusionlab.evaluation.studies.file import SET_KEYS, STUDY_KEYS
+
+PAGE = Path(__file__).parents[2] / "docs" / "studies.md"
 
 STUDY = """
 [study]
@@ -194,3 +201,18 @@ def test_a_folder_without_a_study_has_no_status(folder):
     result = run("status", "set")
     assert result.exit_code == 2
     assert "no study" in result.stderr
+
+
+def test_every_option_of_evaluate_is_a_key_or_the_page_says_where_it_is():
+    page = PAGE.read_text(encoding="utf-8")
+    elsewhere = set(re.findall(r"^\| `--([a-z-]+)` \| .+ \|$", page, re.MULTILINE))
+    options = {
+        next(name for name in param.opts if name.startswith("--"))[2:]
+        for param in evaluate.params
+        if isinstance(param, click.Option)
+    }
+    keys = {name.replace("_", "-") for name in (*STUDY_KEYS, *SET_KEYS)}
+    assert options - keys == elsewhere
+    table = page.partition("| `[study]` |")[2].partition("Every option")[0]
+    for key in (*STUDY_KEYS, *SET_KEYS):
+        assert f"`{key}`" in table

@@ -159,6 +159,48 @@ def test_a_preset_decides_whether_the_channels_share_their_weights(color_set, tm
         assert np.array_equal(iio.imread(output / "images/row/one.png"), fusion(sources))
 
 
+@pytest.mark.usefixtures("only_what_ships")
+def test_a_preset_decides_how_color_is_fused_as_it_does_for_fuse(color_set, tmp_path):
+    folder, output = color_set(np.uint8), tmp_path / "out"
+    args = ["fuse", str(folder), "--preset", "ivif", "--backbone", "identity", "--strategy", "mean"]
+    result = CliRunner().invoke(main, [*args, "-o", str(tmp_path / "fused")])
+    assert result.exit_code == 0, result.output
+    args = ["evaluate", str(folder), "--preset", "ivif", "--method", "identity/mean"]
+    args += ["--metrics", "SD,saturation", "--json", "-o", str(output), "--save-images"]
+    result = CliRunner().invoke(main, args)
+    assert result.exit_code == 0, result.output
+    scored = iio.imread(output / "images/identity/mean/one.png")
+    assert scored.shape == (24, 30, 3)
+    assert np.array_equal(scored, iio.imread(tmp_path / "fused/one.png"))
+    content = json.loads(result.stdout)
+    assert content["settings"]["color"].startswith("luma")
+    gray = CliRunner().invoke(main, [*args, "--color", "gray", "--overwrite"])
+    assert json.loads(gray.stdout)["methods"]["identity/mean"]["mean"]["saturation"] == 0
+
+
+@pytest.mark.usefixtures("only_what_ships")
+def test_a_study_takes_color_and_range_from_its_preset(color_set):
+    folder = color_set(np.uint8)
+    text = f"""
+        [study]
+        preset = "ivif"
+        metrics = ["SD", "saturation"]
+        executor = "threads:1"
+        [sets]
+        x = '{folder}'
+        [[methods]]
+        method = "identity/mean"
+    """
+    plan = plan_study(parse_study(text, folder, "x.toml"), installed())
+    described = plan.sets[0].methods[0].describe()
+    assert (described["color"], described["range"]) == ("luma", "clip")
+    report = run_study(plan, folder / "out").reports["x"]
+    evaluated = fusionlab.evaluate(folder, "identity/mean", "SD,saturation", preset="ivif")
+    assert report.values == evaluated.values
+    gray = parse_study(text.replace("[sets]", 'color = "gray"\n[sets]'), folder, "x.toml")
+    assert plan_study(gray, installed()).sets[0].methods[0].describe()["color"] == "gray"
+
+
 COLOR_METRIC = """
     from fusionlab import MetricRef, hookimpl
 

@@ -3,6 +3,10 @@
 import pytest
 
 import fusionlab
+from fusionlab.evaluation.studies.file import parse_study
+from fusionlab.evaluation.studies.plan import plan_study
+from fusionlab.evaluation.studies.study import run_study
+from fusionlab.plugins.host import installed
 
 PRESET = """
     from fusionlab import Preset, hookimpl
@@ -101,3 +105,33 @@ def test_rows_that_do_not_compare_are_not_explained(image_set, tmp_path):
     report = fusionlab.evaluate(image_set, preset="small", output=tmp_path / "out")
     assert report.tables[-1].notes == (report.published_note,)
     assert "identity/mean,brightness" not in (tmp_path / "out" / "published.csv").read_text()
+
+
+def test_a_study_of_a_preset_is_its_evaluation(image_set, tmp_path):
+    text = f"[study]\npreset = 'small'\nexecutor = 'threads:1'\n[sets]\nset = '{image_set}'"
+    plan = plan_study(parse_study(text, tmp_path, "x.toml"), installed())
+    report = run_study(plan, tmp_path / "out").reports["set"]
+    evaluated = fusionlab.evaluate(image_set, preset="small")
+    assert report.values == evaluated.values
+    assert report.range_policies == evaluated.range_policies
+    for name in ("left_out", "published", "published_labels", "published_note", "explanations"):
+        assert getattr(report, name) == getattr(evaluated, name)
+    assert (tmp_path / "out" / "published.csv").is_file()
+
+
+def test_a_study_that_names_methods_or_settings_has_these(image_set, tmp_path):
+    text = f"""
+        [study]
+        preset = "small"
+        range = {{ grid = ["clip", "minmax"] }}
+        scale = "full"
+        [sets]
+        set = '{image_set}'
+        [[methods]]
+        method = "identity/max"
+    """
+    (plan,) = plan_study(parse_study(text, tmp_path, "x.toml"), installed()).sets
+    assert [row.label for row in plan.methods] == ["identity/max [clip]", "identity/max [minmax]"]
+    assert [str(scale) for scale in plan.settings.scale] == ["full"]
+    assert not plan.left_out
+    assert plan.published_note.endswith("the range policy own, ours with clip, minmax.")

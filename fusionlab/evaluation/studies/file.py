@@ -101,12 +101,14 @@ class StudyFile:
     name: str
     sets: tuple[SetEntry, ...]
     methods: tuple[MethodEntry, ...]
+    """Empty, and no results: those of the preset."""
     results: tuple[ResultsEntry, ...] = ()
     metrics: tuple[str, ...] = ()
     """Empty: those of the preset, or the default ones."""
     settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """`range` and `color`, if given -> values."""
-    scale: tuple[str, ...] = ("full",)
+    """`range` and `color`, if given -> values; otherwise those of the preset, or the defaults."""
+    scale: tuple[str, ...] = ()
+    """Empty: that of the preset, or `full`."""
     score_color: ScoreColor = "luma"
     against: str | None = None
     compare: tuple[str, ...] = ()
@@ -172,7 +174,7 @@ def parse_study(text: str, folder: Path, name: str) -> StudyFile:
         results=reader.results(document.get("results", []), [entry.name for entry in sets]),
         metrics=reader.texts("[study] metrics", study.get("metrics", [])),
         settings=settings,
-        scale=reader.texts("[study] scale", study.get("scale", "full")),
+        scale=reader.texts("[study] scale", study.get("scale", [])),
         score_color=reader.score_color(study.get("score_color", "luma")),
         against=reader.typed("[study] against", study.get("against"), str, optional=True),
         compare=reader.texts("[study] compare", study.get("compare", [])),

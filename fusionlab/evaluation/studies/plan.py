@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
@@ -14,11 +14,17 @@ from fusionlab.evaluation.methods import FusionMethod, Method, MethodBuilder
 from fusionlab.evaluation.metric import Metric, choose_metrics
 from fusionlab.evaluation.recipes import Backbones
 from fusionlab.evaluation.result_folder import FolderMethod
-from fusionlab.evaluation.rows import split_by_fit
+from fusionlab.evaluation.rows import (
+    build_preset_rows,
+    published_labels,
+    published_note,
+    split_by_fit,
+)
 from fusionlab.evaluation.scoring import ScoringSettings
-from fusionlab.evaluation.studies.file import ResultsEntry, SetEntry, StudyFile
+from fusionlab.evaluation.studies.file import MethodEntry, ResultsEntry, SetEntry, StudyFile
 from fusionlab.evaluation.truth import TruthFolder, truth_metrics
 from fusionlab.imaging.scale import parse_scales
+from fusionlab.plugins.presets import PublishedTable, preset_settings, published_table
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.image_sets import ImageSetItem, find_image_set
 
@@ -36,6 +42,12 @@ class SetPlan:
     """Label -> why this method has no row in this set."""
     pairs: Mapping[str, tuple[tuple[str, str], ...]]
     """Kind of comparison -> (label, label of the row that it is compared with)."""
+    published: PublishedTable
+    """The published rows of the preset."""
+    published_labels: Mapping[str, str]
+    """Name of a published row -> label of ours, if there is one."""
+    published_note: str
+    """Why published rows do not compare with ours; empty if they may."""
 
     @property
     def name(self) -> str:
@@ -73,6 +85,12 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
     """
     metrics = choose_metrics(list(file.metrics) or None, file.preset, plugins)
     device = available_device(file.device)
+    preset = preset_settings(file.preset, plugins) if file.preset else {}
+    defaults = {
+        "range": str(preset.get("range_policy", "auto")),
+        "color": str(preset.get("color", "gray")),
+    }
+    published = published_table(file.preset, plugins) if file.preset else PublishedTable()
     backbones: Backbones = {}
     sets = []
     for entry in file.sets:
@@ -80,26 +98,25 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
             folders = list(entry.folders)
             items = find_image_set(folders)[: entry.limit]
         stems = [item.stem for item in items]
-        scales = parse_scales(entry.scale or file.scale)
+        scales = parse_scales(entry.scale or file.scale or cast("Any", preset.get("scale", "full")))
         truth = None if entry.truth is None else TruthFolder.find(entry.truth, stems)
 
         def builder(settings: Mapping[str, str], scales: Sequence[Any] = scales) -> MethodBuilder:
             return MethodBuilder(
                 plugins,
                 file.preset,
-                settings.get("range", "auto"),  # type: ignore[arg-type]  # checked there
+                settings.get("range", defaults["range"]),  # type: ignore[arg-type]  # checked there
                 scales,
-                settings.get("color", "gray"),  # type: ignore[arg-type]  # by the fusion
+                settings.get("color", defaults["color"]),  # type: ignore[arg-type]  # by the fusion
                 file.device,
                 file.baselines,
                 backbones,
             )
 
-        rows = [
-            *_fused_rows(file, builder),
-            *_result_rows(file.results, entry.name, stems),
-        ]
-        rows, left_out = split_by_fit(_unique(rows), items)
+        fused, absent = _fused_rows(file, builder, stems)
+        rows = [*fused, *_result_rows(file.results, entry.name, stems)]
+        rows, misfits = split_by_fit(_unique(rows), items)
+        left_out = misfits | absent
         if not rows:
             reasons = "; ".join(f"{label}: {reason}" for label, reason in left_out.items())
             raise FusionlabError(
@@ -115,6 +132,16 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
                 ScoringSettings(scales, device, truth=truth, score_color=file.score_color),
                 left_out,
                 _pairs(file, rows, builder),
+                published,
+                published_labels(
+                    published, [row.label for row in rows], builder(file.combinations[0])
+                ),
+                published_note(
+                    file.settings.get("range", (defaults["range"],)),
+                    preset,
+                    len(items),
+                    published.images,
+                ),
             )
         )
     return StudyPlan(file, tuple(sets), plugins.blocked)
@@ -124,25 +151,40 @@ Builder = Callable[[Mapping[str, str]], MethodBuilder]
 """The settings of a combination -> builds its rows."""
 
 
-def _fused_rows(file: StudyFile, builder: Builder) -> Iterator[Method]:
-    """Yield every method with every combination of the settings.
+def _fused_rows(
+    file: StudyFile, builder: Builder, stems: Sequence[str]
+) -> tuple[list[Method], dict[str, str]]:
+    """Build every method with every combination of the settings.
 
-    Where settings vary, they are part of the label: `densefuse/l1norm [minmax]`.
+    Where settings vary, they are part of the label: `densefuse/l1norm [minmax]`. A study that names
+    no methods and no results has those of its preset.
+
+    Returns:
+        The rows, and method of the preset -> why it has none.
     """
+    fused: list[Method] = []
+    left_out: dict[str, str] = {}
     for settings in file.combinations:
         suffix = _suffix(file, settings)
-        build = builder(settings).build
-        for entry in file.methods:
-            with _in_place(entry.text):
-                rows = build({entry.label: entry.text} if entry.label else entry.text)
-            for row in rows:
-                if not isinstance(row, FusionMethod):
-                    raise FusionlabError(
-                        f"{entry.text} is not a method; results go into [[results]]",
-                        code="not-a-method",
-                    )
-                baseline = f"{row.baseline}{suffix}" if row.baseline else None
-                yield replace(row, label=f"{row.label}{suffix}", baseline=baseline)
+        if file.preset and not (file.methods or file.results):
+            rows, left_out = build_preset_rows(file.preset, builder(settings), stems)
+        else:
+            rows = [row for entry in file.methods for row in _built(entry, builder(settings))]
+        for row in rows:
+            if not isinstance(row, FusionMethod):
+                raise FusionlabError(
+                    f"{row.label} is not a method; results go into [[results]]",
+                    code="not-a-method",
+                )
+            baseline = f"{row.baseline}{suffix}" if row.baseline else None
+            fused.append(replace(row, label=f"{row.label}{suffix}", baseline=baseline))
+    return fused, left_out
+
+
+def _built(entry: MethodEntry, builder: MethodBuilder) -> list[Method]:
+    """Build the row of a method, and that of its baseline."""
+    with _in_place(entry.text):
+        return builder.build({entry.label: entry.text} if entry.label else entry.text)
 
 
 def _result_rows(

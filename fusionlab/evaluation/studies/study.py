@@ -254,6 +254,10 @@ def _results(
                 "scored": "the images as written, in gray levels 0..255, by "
                 f"{SCORED_BY[entry.settings.score_color]}",
             },
+            published=entry.published.rows,
+            published_labels=entry.published_labels,
+            published_note=entry.published_note,
+            explanations=entry.published.notes,
             left_out=entry.left_out,
             against=plan.file.against,
             comparisons=comparisons[entry.name],
