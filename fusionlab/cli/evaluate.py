@@ -82,14 +82,14 @@ Ctrl-C.
     type=click.Choice(["auto", "clip", "minmax", "own"]),
     help="How results become displayable: for each row as 'fuse' does it (auto), the same for all "
     "rows that are fused here, or for each row as the program of its authors saves ('own').  "
-    "[default: auto]",
+    "[default: that of the preset, or auto]",
 )
 @click.option(
     "--scale",
     multiple=True,
     metavar="SCALE",
     help="Which values of the sources are black and white, as for 'fuse'; fused and scored alike.  "
-    "[default: full]",
+    "[default: that of the preset, or full]",
 )
 @click.option(
     "--color",
