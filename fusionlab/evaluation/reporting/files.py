@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -20,7 +21,8 @@ from fusionlab.evaluation.code_hash import code_sha256, metric_libraries
 from fusionlab.evaluation.comparisons import Comparison
 from fusionlab.evaluation.factors import varying
 from fusionlab.evaluation.metric import Metric
-from fusionlab.evaluation.reporting.formats import to_latex, to_markdown
+from fusionlab.evaluation.reporting.formats import to_markdown
+from fusionlab.evaluation.reporting.latex import HEAD, table_label, to_latex
 from fusionlab.evaluation.reporting.published import published_distances
 from fusionlab.evaluation.scores import json_values
 from fusionlab.storage.atomic import Content
@@ -66,14 +68,9 @@ def report_files(
         markdown_text(report, f"# {name}" if several else "# Evaluation")
         for name, report in reports.items()
     ]
-    latex = [
-        to_latex(table, f"{table.title}: {name}" if several else "", details=report.deviations)
-        for name, report in reports.items()
-        for table in report.tables
-    ]
     contents: dict[str, Iterable[str]] = {
         "table.md": ["\n".join(tables)],
-        "table.tex": ["\n\n".join(latex) + "\n"],
+        "table.tex": [_latex_text(reports, facts.get("name", ""))],
         "rows.csv": _rows_csv(reports),
         "means.csv": _means_csv(reports),
         "comparisons.csv": _comparisons_csv(reports),
@@ -104,6 +101,20 @@ def markdown_text(report: Report, title: str = "# Evaluation") -> str:
     problems = [f"* no score: {problem}" for problem in report.problems]
     head = "\n".join([title, "", *facts, *problems])
     return "\n\n".join([head, *map(to_markdown, report.tables)]) + "\n"
+
+
+def _latex_text(reports: Mapping[str, Report], study: str) -> str:
+    """Return the tables with captions and labels that name the study and the set."""
+    parts, labels = [HEAD], Counter[str]()
+    for image_set, report in reports.items():
+        names = [name for name in dict.fromkeys([study, image_set]) if name]
+        for table in report.tables:
+            label = table_label(table, names)
+            labels[label] += 1
+            if labels[label] > 1:  # two names may have the same letters
+                label += f"-{labels[label]}"
+            parts.append(to_latex(table, names, label, details=report.deviations))
+    return "\n\n".join(parts) + "\n"
 
 
 def json_text(report: Report) -> str:

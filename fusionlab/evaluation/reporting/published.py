@@ -29,6 +29,7 @@ def published_table(
         ("method", *map(head, metrics)),
         tuple((Cell(name), *map(Cell, texts[i])) for i, name in enumerate(rows)),
         tuple(notes),
+        "published",
     )
 
 
@@ -82,4 +83,5 @@ def distances_table(
             for i, (name, label) in enumerate(labels.items())
         ),
         tuple(notes),
+        "distances",
     )

@@ -164,7 +164,7 @@ class Report:
         titles = {"gain": "Gain over the baseline", "against": f"Against {self.against}"}
         for kind, comparisons in self.comparisons_by_kind.items():
             title = titles.get(kind, f"Along the factor {kind}")
-            tables.append(differences_table(title, comparisons, metrics, digits))
+            tables.append(differences_table(title, comparisons, metrics, digits, kind))
         if self.published:
             tables += self._published_tables()
         return tables

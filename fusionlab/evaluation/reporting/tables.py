@@ -44,6 +44,8 @@ class Table:
     heads: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    key: str = ""
+    """A short name, for references."""
 
 
 def means_table(
@@ -96,11 +98,12 @@ def means_table(
             *_incomplete_notes(scores),
             *notes,
         ),
+        "means",
     )
 
 
 def differences_table(
-    title: str, comparisons: Sequence[Comparison], metrics: Sequence[Metric], digits: int
+    title: str, comparisons: Sequence[Comparison], metrics: Sequence[Metric], digits: int, key: str
 ) -> Table:
     """Return mean differences with their intervals; `*` marks those that are significant.
 
@@ -109,6 +112,7 @@ def differences_table(
         comparisons: as `compare` returns them: pair after pair, the metrics of each in order.
         metrics: the columns.
         digits: decimals shown.
+        key: a short name of the table.
     """
     count = len(metrics)
     pairs = [(comparison.method, comparison.against) for comparison in comparisons[::count]]
@@ -128,7 +132,7 @@ def differences_table(
         ]
         rows.append((Cell(method), Cell(against), *cells))
     heads = ("method", "against", *map(head, metrics))
-    return Table(title, heads, tuple(rows), _difference_notes(comparisons))
+    return Table(title, heads, tuple(rows), _difference_notes(comparisons), key)
 
 
 def head(metric: Metric) -> str:

@@ -1,0 +1,102 @@
+"""Tables for LaTeX: what they say, and that pdflatex sets them."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from made_up_study import made_up_report
+
+from fusionlab.evaluation.reporting.files import report_files
+from fusionlab.evaluation.reporting.latex import table_label, to_latex
+from fusionlab.evaluation.reporting.tables import Cell, Table
+
+SPECIAL = r"a_b & 50% #1 $x$ ~y ^z \w {k} <i> p|q"
+WIDE = ("EN", "SD", "AG", "SF", "MI", "SCD", "Qabf", "SSIM", "VIF", "CC", "PSNR", "MSE", "CE")
+TABLE = Table(
+    "Ours & theirs",
+    ("method", "against", "EN ↑", "MSE ↓"),
+    (
+        (Cell("a_b"), Cell("c"), Cell("1.25", "±0.5", "best"), Cell("-0.5")),
+        (Cell("c"), Cell("d"), Cell("1.00", "±0.5", "second"), Cell("-1.5")),
+    ),
+    ("2 images.",),
+    "gain",
+)
+
+
+def test_a_table_has_rules_a_caption_a_label_marks_and_minus_signs():
+    lines = to_latex(TABLE, ["my_study", "tno"]).splitlines()
+    assert [line for line in lines if line.endswith("rule")] == [
+        r"\toprule",
+        r"\midrule",
+        r"\bottomrule",
+    ]
+    assert r"\caption{Ours \& theirs (my\_study, tno).}" in lines
+    assert r"\label{tab:my-study-tno-gain}" in lines
+    assert r"\begin{tabular}{llrr}" in lines
+    cells = [re.split(r"\s*(?<!\\)[&]\s*", line.removesuffix(r"\\").strip()) for line in lines]
+    assert [r"\texttt{a\_b}", r"\texttt{c}", r"\textbf{1.25}", "$-$0.5"] in cells
+    assert ["", "", r"\footnotesize $\pm$0.5", ""] in cells
+    assert [r"\addlinespace \texttt{c}", r"\texttt{d}", r"\underline{1.00}", "$-$1.5"] in cells
+    assert lines[-1] == "% 2 images."
+
+
+def test_deviations_can_be_left_out():
+    text = to_latex(TABLE, details=False)
+    assert r"\pm" not in text
+    assert r"\underline{1.00}" in text
+    assert r"\addlinespace" not in text
+
+
+def test_a_label_has_only_letters_that_every_program_takes():
+    assert table_label(TABLE, [r"Ä_b %#\{}", "Set 2"]) == "tab:a-b-set-2-gain"
+
+
+@pytest.fixture
+def typeset(tmp_path):
+    """Write `table.tex` of reports, set it, and return the log and the words of the PDF."""
+    if shutil.which("pdflatex") is None:
+        pytest.skip("needs LaTeX")
+
+    def build(reports, study):
+        with (tmp_path / "table.tex").open("wb") as file:
+            report_files(reports, tmp_path, {"name": study})[tmp_path / "table.tex"](file)
+        (tmp_path / "paper.tex").write_text(
+            r"\documentclass{article}\usepackage{booktabs,graphicx}"
+            r"\begin{document}\input{table}\end{document}"
+        )
+        subprocess.run(
+            ["pdflatex", "-halt-on-error", "paper.tex"],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+        )
+        if shutil.which("pdftotext"):
+            subprocess.run(["pdftotext", "-raw", "paper.pdf"], cwd=tmp_path, check=True)
+        words = tmp_path / "paper.txt"
+        return (
+            (tmp_path / "paper.log").read_text(errors="replace"),
+            words.read_text().replace("\n", " ") if words.exists() else None,
+        )
+
+    return build
+
+
+def test_a_wide_table_is_scaled_to_the_text_and_special_characters_are_printed(typeset):
+    values = np.random.default_rng(0).normal(100, 10, (4, 7, len(WIDE)))
+    methods = [SPECIAL, "densefuse@1e2/l1norm,r=1", "identity/max", "identity/mean"]
+    samples = [f"{number}" for number in range(7)]
+    reports = {
+        image_set: made_up_report(methods, samples, values, WIDE, against=methods[1])
+        for image_set in (SPECIAL, SPECIAL.replace("_", "-"))
+    }
+    log, words = typeset(reports, "radius_study")
+    assert not re.findall(r"Overfull.*|.*multiply defined.*", log)
+    if words is not None:
+        # the fonts of TeX have accents for ~ and ^, and draw a line for _
+        accents = {"\N{SMALL TILDE}": "~", "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}": "^"}
+        plain = words.translate(str.maketrans(accents))
+        assert plain.count(SPECIAL.replace("_", " ")) == 2 + 4  # captions, rows
+        assert "Table 4" in words
