@@ -30,9 +30,9 @@ def load_yaml(path):
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def ci(*arguments, check=True):
+def ci(*arguments, check=True, **options):
     command = [ROOT / ".ci" / "run", *arguments]
-    return subprocess.run(command, check=check, capture_output=True, text=True)
+    return subprocess.run(command, check=check, capture_output=True, text=True, **options)
 
 
 def run_steps(workflow):
@@ -69,6 +69,19 @@ def test_ci_refuses_a_step_that_it_does_not_have():
     refused = ci("nonsense", check=False)
     assert refused.returncode == 2
     assert "nonsense" in refused.stderr
+
+
+def test_ci_says_which_tests_are_skipped_because_a_program_is_not_installed(tmp_path):
+    for program in ("bash", "dirname", "grep"):
+        (tmp_path / program).symlink_to(shutil.which(program))
+    environment = {"PATH": str(tmp_path)}
+    browser, latex = ci("--dry-run", "tests", env=environment).stderr.splitlines()
+    assert "apt-get install chromium" in browser
+    assert "apt-get install texlive-latex-recommended" in latex
+    for program in ("chromium", "pdflatex"):
+        (tmp_path / program).write_text("#!/bin/sh")
+        (tmp_path / program).chmod(0o755)
+    assert ci("--dry-run", "tests", env=environment).stderr == ""
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
