@@ -22,7 +22,7 @@ STUDY = """
 metrics = ["EN", "SD"]
 range = { grid = ["clip", "minmax"] }
 against = "identity/mean"
-compare = ["range"]
+compare = ["range", "r=1"]
 executor = "threads:2"
 
 [sets]
@@ -108,6 +108,10 @@ def test_a_study_runs_and_is_not_computed_twice(folder):
     assert {row["against"].replace("clip", "minmax") for row in along} == {
         row["method"] for row in along
     }
+    along = [row for row in comparisons if row["kind"] == "r"]
+    assert {(row["method"], row["against"]) for row in along} == {
+        (f"l1 r=0 [{policy}]", f"l1 r=1 [{policy}]") for policy in ("clip", "minmax")
+    }
     again = run("run", "grid.toml", "-o", "out")
     assert "40 from earlier runs" in again.stdout
     assert read(folder / "out" / "rows.csv") == rows
@@ -172,7 +176,8 @@ def test_events_are_lines_of_json(folder):
         ('"set"', '"sett"', "the set all"),
         ("EN", "ENN", "did you mean 'EN'"),
         ('"identity/mean"\ncompare', '"identity/min"\ncompare', "no row 'identity/min'"),
-        ('["range"]', '["rang"]', "no row has a factor 'rang'"),
+        ('["range"', '["rang"', "no row has a factor 'rang'"),
+        ('"r=1"]', '"r=7"]', "values of r: 0, 1"),
         ("l1 r={r}", "l1", "two rows are called"),
         ("threads:2", "threads:0", "expected threads, local or dask"),
         ('["clip", "minmax"]', '["clip", "maxmin"]', "range policy"),

@@ -255,18 +255,21 @@ def _marginals_csv(reports: Mapping[str, Report]) -> Iterator[str]:
 
     The mean is that over the means of all rows that have this value of the factor. It compares the
     values fairly if each of them has the same values of the other factors, as in a full grid.
+    `images` are those for which any of the rows has a value.
     """
-    yield _csv_line(["set", "factor", "value", "metric", "rows", "mean"])
+    yield _csv_line(["set", "factor", "value", "metric", "rows", "images", "mean"])
     for name, report in reports.items():
         means = report.scores.means()
         for factor in varying(report.factors.values()):
             values = [report.factors[label].get(factor) for label in report.scores.methods]
             for value in dict.fromkeys(entry for entry in values if entry is not None):
-                rows = means[[entry == value for entry in values]]
+                chosen = [entry == value for entry in values]
+                rows = means[chosen]
+                images = np.isfinite(report.scores.values[chosen]).any(axis=0).sum(axis=0)
                 for j, metric in enumerate(report.scores.metrics):
                     known = rows[np.isfinite(rows[:, j]), j]
                     mean = float(known.mean()) if known.size else math.nan
-                    yield _csv_line([name, factor, value, metric.name, known.size, mean])
+                    yield _csv_line([name, factor, value, metric.name, known.size, images[j], mean])
 
 
 def _comparisons_csv(reports: Mapping[str, Report]) -> Iterator[str]:

@@ -112,7 +112,7 @@ class StudyFile:
     score_color: ScoreColor = "luma"
     against: str | None = None
     compare: tuple[str, ...] = ()
-    """Factors along which rows are compared, too."""
+    """Factors along which rows are compared, too: `FACTOR`, or `FACTOR=REFERENCE`."""
     preset: str | None = None
     baselines: bool = False
     device: str = "cpu"

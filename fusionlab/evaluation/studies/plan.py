@@ -227,8 +227,9 @@ def _pairs(
     if file.against is not None:
         pairs["against"] = _against(file, rows, builder)
     factors = {row.label: factors_of(row.describe()) for row in rows}
-    for factor in file.compare:
-        pairs[factor] = pairs_along(factors, factor)
+    for entry in file.compare:
+        factor, _, reference = entry.partition("=")
+        pairs.setdefault(factor, []).extend(pairs_along(factors, factor, reference or None))
     return {kind: tuple(entries) for kind, entries in pairs.items() if entries}
 
 
@@ -259,35 +260,49 @@ def _against(file: StudyFile, rows: Sequence[Method], builder: Builder) -> list[
     return pairs
 
 
-def pairs_along(factors: Mapping[str, Mapping[str, str]], factor: str) -> list[tuple[str, str]]:
+def pairs_along(
+    factors: Mapping[str, Mapping[str, str]], factor: str, reference: str | None = None
+) -> list[tuple[str, str]]:
     """Return each row with the row that differs from it in one factor only.
 
-    The reference is the first value of the factor among the rows that agree in all others.
+    Rows without such a partner are in no pair.
 
     Args:
         factors: label -> factor -> value.
         factor: the name of a factor.
+        reference: the value of the factor in the row that the others are compared with; None: the
+            first one among the rows that agree in all other factors.
 
     Raises:
-        FusionlabError: no row has this factor (code `no-such-factor`).
+        FusionlabError: no row has this factor (code `no-such-factor`), or this value of it (code
+            `no-such-value`).
     """
-    if not any(factor in row for row in factors.values()):
+    values = list(dict.fromkeys(row[factor] for row in factors.values() if factor in row))
+    if not values:
         names = ", ".join(varying(factors.values()))
         raise FusionlabError(
             f"no row has a factor {factor!r} to compare along; factors that vary: {names}",
             code="no-such-factor",
             option="compare",
         )
-    references: dict[frozenset[tuple[str, str]], str] = {}
-    pairs = []
+    if reference is not None and reference not in values:
+        raise FusionlabError(
+            f"no row has {factor}={reference} to compare with; values of {factor}: "
+            f"{', '.join(values)}",
+            code="no-such-value",
+            option="compare",
+        )
+    groups: dict[frozenset[tuple[str, str]], list[str]] = {}
     for label, row in factors.items():
-        if factor not in row:
-            continue
-        others = frozenset((name, value) for name, value in row.items() if name != factor)
-        reference = references.setdefault(others, label)
-        if reference != label:
-            pairs.append((label, reference))
-    return pairs
+        if factor in row:
+            others = frozenset((name, value) for name, value in row.items() if name != factor)
+            groups.setdefault(others, []).append(label)
+    against = {
+        label: next((n for n in labels if reference in (None, factors[n][factor])), label)
+        for labels in groups.values()
+        for label in labels
+    }
+    return [(label, against[label]) for label in factors if against.get(label, label) != label]
 
 
 class _in_place:  # noqa: N801  # a context manager, used like a function

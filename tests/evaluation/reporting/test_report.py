@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_study import MadeUpMethod, made_up_report, made_with
 
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.reporting.files import json_text, report_files
@@ -239,3 +240,18 @@ def test_ranks_are_averaged_over_the_metrics(report):
     # brightness: 2, 1.5 and 1, 1.5; darkness: 2, 2 and 1, 1
     expected = [np.mean([1.75, 2]), np.mean([1.25, 1])]
     assert [row[-1].text for row in table.rows] == [f"{value:.2f}" for value in expected]
+
+
+def test_marginal_means_are_over_the_rows_of_a_value_and_say_how_many_images_they_have():
+    methods = [
+        MadeUpMethod(f"r={r} t={t}", made_with(r=r, t=t)) for r, t in ((1, 1), (1, 2), (2, 1))
+    ]
+    values = [[[1.0], [3], [math.nan]], [[5], [5], [math.nan]], [[7], [math.nan], [math.nan]]]
+    result = made_up_report(methods, ["a", "b", "c"], values, ["EN"])
+    rows = [list(row.values()) for row in table(contents(result)["marginals.csv"])]
+    assert rows == [
+        ["set", "r", "1", "EN", "2", "2", "3.5"],
+        ["set", "r", "2", "EN", "1", "1", "7"],
+        ["set", "t", "1", "EN", "2", "2", "4.5"],
+        ["set", "t", "2", "EN", "1", "2", "5"],
+    ]

@@ -1,0 +1,37 @@
+"""What is compared with what in a study."""
+
+import pytest
+
+from fusionlab import FusionlabError
+from fusionlab.evaluation.studies.plan import pairs_along
+
+ROWS = {
+    "a0": {"strategy": "a", "r": "0"},
+    "b1": {"strategy": "b", "r": "1"},
+    "a1": {"strategy": "a", "r": "1"},
+    "a2": {"strategy": "a", "r": "2"},
+    "b0": {"strategy": "b", "r": "0"},
+    "c0": {"strategy": "c", "r": "0"},
+    "max": {"strategy": "max"},
+    "Theirs": {},
+}
+
+
+def test_rows_are_compared_with_the_first_value_of_a_factor_in_their_order():
+    assert pairs_along(ROWS, "r") == [("a1", "a0"), ("a2", "a0"), ("b0", "b1")]
+
+
+def test_a_chosen_value_is_the_reference_wherever_a_row_has_it():
+    assert pairs_along(ROWS, "r", "1") == [("a0", "a1"), ("a2", "a1"), ("b0", "b1")]
+    assert pairs_along(ROWS, "r", "2") == [("a0", "a2"), ("a1", "a2")]
+
+
+@pytest.mark.parametrize(
+    ("factor", "reference", "code", "part"),
+    [("q", None, "no-such-factor", "strategy, r"), ("r", "1.0", "no-such-value", "0, 1, 2")],
+)
+def test_what_no_row_has_is_refused_with_what_there_is(factor, reference, code, part):
+    with pytest.raises(FusionlabError) as refused:
+        pairs_along(ROWS, factor, reference)
+    assert refused.value.code == code
+    assert part in str(refused.value)
