@@ -73,12 +73,14 @@ def box_average(
     precise = torch.promote_types(activity.dtype, torch.float32)
     maps = activity.reshape(-1, height, width).to(precise)
     for axis, padding in ((-2, (0, 0, r, r)), (-1, (r, r, 0, 0))):
-        # how many pixels of the window lie inside depends on the place along this axis alone
-        ones = maps.new_ones((1, height, 1) if axis == -2 else (1, 1, width))
-        sums, counts = (
-            _sums(pad(values, padding, mode=mode), 2 * r + 1, axis) for values in (maps, ones)
-        )
-        maps = sums / counts
+        sums = _sums(pad(maps, padding, mode=mode), 2 * r + 1, axis)
+        if border == "inside":
+            # how many pixels of the window lie inside depends on the place along this axis alone
+            before = torch.arange(sums.shape[axis], dtype=precise, device=maps.device).clamp(max=r)
+            counts = before + before.flip(0) + 1
+            maps = sums / (counts[:, None] if axis == -2 else counts)
+        else:
+            maps = sums / (2 * r + 1)
     return maps.view_as(activity).to(activity.dtype)
 
 
