@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from hypothesis import Phase, given
@@ -24,6 +24,16 @@ from fusionlab.testing.search import (
 PROFILES = {"quick": 25, "thorough": 500}
 """How many inputs each law is tested with."""
 
+FIRST = (Law.SHAPE, Law.UNTOUCHED, Law.DETERMINISM)
+"""A strategy that breaks one of these may break any other law as a consequence."""
+RESTS_ON: dict[Law, tuple[Law, ...]] = {
+    **{law: FIRST for law in Law if law not in FIRST},
+    Law.TRANSLATION: (*FIRST, Law.SUPPORT),
+    Law.TILES: (*FIRST, Law.SUPPORT),
+}
+"""Law -> the laws that it rests on: those to correct first. The others rest on none."""
+_CAUSES = set().union(*RESTS_ON.values())
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -37,7 +47,10 @@ class Verdict:
     """Whether it held for all inputs, at least one of which was not refused; None: it does not
     apply."""
     counterexample: str = ""
-    """The simplest input that was found to break it, and what happens there."""
+    """The simplest input that was found to break it, and what happens there; the first one found if
+    the law is not declared, or has a cause."""
+    cause: Law | None = None
+    """A broken law that it rests on, if it does not hold: correct that one first."""
 
     @property
     def passed(self) -> bool:
@@ -60,17 +73,23 @@ def examine(
     breaks, or that these inputs seldom suit, gets inputs of its own. Three laws that need larger
     images are tested only with parameters whose support is at most 24 pixels.
 
+    Laws that others rest on come first. Where one of them breaks, the others that break name it as
+    their cause.
+
     Args:
         strategy: a class, whose parameters are drawn, or an instance, which is tested as it is.
         laws: the laws to test.
         profile: `quick` (25 inputs per law) or `thorough` (500).
-        simplify: search for the simplest input that breaks a law; without it the first one is
-            reported, which takes less time.
+        simplify: search for the simplest input that breaks a law that must hold; without it the
+            first one is reported, which takes less time.
 
     Yields:
-        One verdict per law, in their order.
+        One verdict per law, in their order but for those that others rest on.
     """
     examples = PROFILES[profile]
+    asked = list(laws)
+    causes = [law for law in asked if law in _CAUSES]
+    laws = [*causes, *(law for law in asked if law not in causes)]
     declared = _declared_laws(strategy)
     declarations = {law: _declaration(law, declared) for law in laws}
     together = {
@@ -79,18 +98,26 @@ def examine(
         if law not in OWN_DRAWS and _applies(law, strategy)
     }
     outcomes = search_together(strategy, together, examples) if len(together) > 1 else {}
+    broken: list[Law] = []
     for law, declaration in declarations.items():
         if not _applies(law, strategy):
             yield Verdict(law, declaration, None)
             continue
         outcome = outcomes.get(law, Outcome())
-        if outcome.counterexample:
-            if simplify:  # the same law breaks, or this input remains
-                alone = search(law, strategy, declaration, examples)
-                outcome = alone if alone.counterexample else outcome
-        elif outcome.inputs < examples:
-            outcome = search(law, strategy, declaration, examples)
-        yield _verdict(law, declaration, outcome)
+        cause = next((cause for cause in RESTS_ON.get(law, ()) if cause in broken), None)
+        worth_simplifying = simplify and declaration != "no" and cause is None
+        if not outcome.counterexample and outcome.inputs < examples:
+            outcome = search(law, strategy, declaration, examples, simplify=worth_simplifying)
+        elif outcome.counterexample and worth_simplifying:
+            # the same law breaks, or this input remains
+            alone = search(law, strategy, declaration, examples)
+            outcome = alone if alone.counterexample else outcome
+        verdict = _verdict(law, declaration, outcome)
+        if verdict.held is False and cause:
+            verdict = replace(verdict, cause=cause)
+        if not verdict.passed:
+            broken.append(law)
+        yield verdict
 
 
 def _verdict(law: Law, declaration: Declaration, outcome: Outcome) -> Verdict:

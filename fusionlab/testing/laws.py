@@ -193,8 +193,7 @@ def gradients(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa
 def derivative(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:
     """By `torch.autograd.gradcheck` in float64, at features that all differ.
 
-    In its fast mode, a random projection of all derivatives, for more than 16 features. Sources and
-    statistics are constants.
+    In its fast mode: a random projection of all derivatives. Sources and statistics are constants.
     """
     largest = max(3, tested.strategy.min_size)
     small = (len(x), 1, min(2, x.shape[2]), *(min(largest, edge) for edge in x.shape[3:]))
@@ -203,7 +202,10 @@ def derivative(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:
     tested.fuse(features, sources=sources)  # refusals and errors are handled here
     try:
         torch.autograd.gradcheck(
-            lambda y: tested.fuse(y, sources=sources), (features,), fast_mode=features.numel() > 16
+            lambda y: tested.fuse(y, sources=sources),
+            (features,),
+            check_undefined_grad=False,  # a matter of functions with several results
+            fast_mode=True,
         )
     except RuntimeError as error:
         text = " ".join(str(error).split())

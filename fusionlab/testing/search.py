@@ -26,6 +26,9 @@ LARGE_IMAGES = {Law.SUPPORT, Law.TILES, Law.TRANSLATION}
 MAX_SUPPORT = 24
 """The largest support, in pixels, with which these laws are tested; more would take too long."""
 
+HUGE = 1e6
+"""Size of a parameter above which a counterexample says that it has no bound there."""
+
 MAX_DRAWS = 4
 """Most inputs that are drawn for laws together, for each that a law must see."""
 
@@ -112,12 +115,18 @@ def search_together(
 
 
 def search(
-    law: Law, strategy: type[Strategy] | Strategy, declaration: Declaration, examples: int
+    law: Law,
+    strategy: type[Strategy] | Strategy,
+    declaration: Declaration,
+    examples: int,
+    *,
+    simplify: bool = True,
 ) -> Outcome:
     """Test one law, and simplify the input that breaks it."""
     outcome = Outcome()
+    phases = [Phase.generate, Phase.shrink] if simplify else [Phase.generate]
 
-    @hypothesis_settings(examples, Phase.generate, Phase.shrink)
+    @hypothesis_settings(examples, *phases)
     @given(instances(strategy), st.data())
     def test(drawn: tuple[Strategy, int], data: st.DataObject) -> None:
         instance, k = drawn
@@ -164,7 +173,7 @@ def _test(
     except BrokenLawError as broken:
         outcome.inputs += 1
         given_input = f"{_describe(tested.strategy)}, {_describe_features(x)}"
-        raise BrokenLawError(f"{given_input}: {broken}") from broken
+        raise BrokenLawError(f"{given_input}: {broken}{_hint(tested.strategy)}") from broken
     finally:
         outcome.refusal = tested.refusal or outcome.refusal
     outcome.inputs += 1
@@ -191,6 +200,23 @@ def hypothesis_settings(examples: int, *phases: Phase) -> settings:
 
 def _describe(strategy: Strategy) -> str:
     return f"{type(strategy).__name__}({parameters.describe(strategy).replace(',', ', ')})"
+
+
+def _hint(strategy: Strategy) -> str:
+    """Return which bound a huge parameter lacks; an empty text if all have bounds or are small."""
+    for param in parameters.params_of(type(strategy)):
+        value = getattr(strategy, param.name)
+        for number in value if param.many else (value,):
+            if param.kind not in (int, float) or number is None or abs(number) <= HUGE:
+                continue
+            upper = number > 0
+            if (param.le is param.lt is None) if upper else (param.ge is param.gt is None):
+                side, bound = ("an upper", "Le") if upper else ("a lower", "Ge")
+                return (
+                    f"; {param.name} = {number:g} is allowed: give {param.name} {side} bound, "
+                    f"Annotated[{param.kind.__name__}, {bound}(...)]"
+                )
+    return ""
 
 
 def _describe_features(x: Tensor) -> str:

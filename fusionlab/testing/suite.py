@@ -9,7 +9,7 @@ from unittest import SkipTest
 
 from fusionlab.errors import FusionlabError
 from fusionlab.strategy import Law, Strategy
-from fusionlab.testing.checking import Verdict, examine
+from fusionlab.testing.checking import RESTS_ON, Verdict, examine
 from fusionlab.testing.search import OWN_DRAWS
 
 
@@ -43,10 +43,11 @@ def _test_of(law: Law) -> Callable[[StrategyLaws], None]:
             )
         verdict = _verdicts(self.strategy, law in OWN_DRAWS, self.profile)[law]
         if not verdict.passed:
-            (simplified,) = examine(self.strategy, [law], self.profile)
+            *_, simplified = examine(self.strategy, [*RESTS_ON.get(law, ()), law], self.profile)
             if not simplified.passed:  # a strategy that is not deterministic may pass now
                 verdict = simplified
-            raise AssertionError(f"{law.name} ({law.value}): {verdict.counterexample}")
+            first = f"first correct {verdict.cause.name}; " if verdict.cause else ""
+            raise AssertionError(f"{law.name} ({law.value}): {first}{verdict.counterexample}")
         if verdict.held is None:
             raise SkipTest(f"{law.name} does not apply")
         if verdict.declared == "no":

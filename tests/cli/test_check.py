@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from fusionlab.cli import main
@@ -17,7 +18,10 @@ from fusionlab import Law, Strategy, StrategyRef, hookimpl
 
 @hookimpl
 def fusionlab_strategies():
-    return [StrategyRef("first", f"{__name__}:First", "The first source.")]
+    return [
+        StrategyRef("first", f"{__name__}:First", "The first source."),
+        StrategyRef("nearsighted", f"{__name__}:Nearsighted", "The pixel to the right."),
+    ]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,15 @@ class First(Strategy):
 
     def fuse(self, features, scene):
         return features[self.number]
+
+
+class Nearsighted(First):
+    '''Says that it looks at no other pixel.'''
+
+    laws = frozenset()
+
+    def fuse(self, features, scene):
+        return features[0].roll(1, -1)
 """
 
 
@@ -69,6 +82,25 @@ def test_a_broken_law_is_shown_with_an_input_and_has_exit_code_1():
     assert result.exit_code == 1
     assert "First(number=1)" in result.stdout
     assert "breaks 1 of its required and declared laws: permutation" in result.stderr
+
+
+def test_what_follows_from_a_wrong_support_comes_after_it_and_says_so():
+    result = run("nearsighted", *laws("tiles", "support"))
+    assert result.exit_code == 1
+    support, tiles = result.stdout.splitlines()
+    assert support.split()[:3] == ["support", "required", "NO"]
+    assert "pixels away: expected" in support
+    assert tiles.split() == ["tiles", "required", "NO", "first", "correct", "support"]
+
+
+def test_the_threads_of_torch_are_given_back():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert run("first", *laws("idempotence")).exit_code == 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_as_json_there_is_an_object_for_every_law():

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import pytest
 import torch
-from annotated_types import Interval
+from annotated_types import Ge, Interval, Le
 
 from fusionlab import FusionlabError, Law, LearnedStrategy, Strategy, WeightedStrategy
 from fusionlab.testing import PROFILES, StrategyLaws, examine
@@ -316,6 +316,76 @@ def test_learned_rules_are_tested_with_random_networks():
     assert {law for law, v in result.items() if not v.passed} == set()
     assert not result[Law.PERMUTATION].held
     assert result[Law.TILES].held
+
+
+class Nearsighted(Sum):
+    """Says that it looks at no other pixel, and looks at the one to the left."""
+
+    laws = frozenset()
+
+    def fuse(self, features, scene):
+        return features[0].roll(1, -1)
+
+
+def test_what_rests_on_a_broken_law_comes_after_it_and_names_it():
+    laws = [Law.TILES, Law.TRANSLATION, Law.FLIPS, Law.SUPPORT]
+    verdicts = list(examine(Nearsighted, laws))
+    assert [v.law for v in verdicts] == [Law.SUPPORT, Law.TILES, Law.TRANSLATION, Law.FLIPS]
+    causes = {v.law: v.cause for v in verdicts if v.held is False}
+    assert causes == {Law.SUPPORT: None, Law.TILES: Law.SUPPORT, Law.FLIPS: None}
+    assert verdict(Nearsighted, Law.TILES).cause is None  # the support was not asked for
+
+    class TestNearsighted(StrategyLaws):
+        strategy = Nearsighted
+
+    with pytest.raises(AssertionError, match=r"TILES .*: first correct SUPPORT; Nearsighted\("):
+        TestNearsighted().test_tiles()
+
+
+@dataclass(frozen=True)
+class Amplified(Sum):
+    """Has a parameter without an upper bound, whose square overflows in float32."""
+
+    gain: Annotated[float, Ge(0), "Square root of the amplification."] = 1.0
+
+    def fuse(self, features, scene):
+        return features.sum(dim=0) * self.gain**2
+
+
+@dataclass(frozen=True)
+class Counted(Sum):
+    """Has a parameter without a lower bound, and fails for very negative numbers."""
+
+    count: Annotated[int, Le(9), "How many."] = 1
+
+    def fuse(self, features, scene):
+        if self.count < -(10**7):
+            raise ValueError("cannot count that far")
+        return features.sum(dim=0)
+
+
+@dataclass(frozen=True)
+class Bounded(Sum):
+    """Has a parameter with bounds that are too wide."""
+
+    gain: Annotated[float, Interval(ge=0, le=1e38), "Amplification."] = 1.0
+
+    def fuse(self, features, scene):
+        return features.sum(dim=0) * self.gain
+
+
+@pytest.mark.parametrize(
+    ("cls", "hint"),
+    [
+        (Amplified, r"; gain = \S+ is allowed: give gain an upper bound, Annotated\[float, Le"),
+        (Counted, r"; count = -\S+ is allowed: give count a lower bound, Annotated\[int, Ge"),
+        (Bounded, r"(inf|nan)$"),
+    ],
+)
+def test_a_failure_with_a_huge_parameter_says_which_bound_is_missing(cls, hint):
+    result = verdict(cls, Law.FINITE)
+    assert not result.passed
+    assert re.search(hint, result.counterexample)
 
 
 def test_a_parameter_with_several_numbers_gets_one_for_each_source():
