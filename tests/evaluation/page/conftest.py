@@ -44,33 +44,39 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def shared_context(browser):
-    """Return one browser context: its pages share processes, which saves most of the time."""
-    context = browser.new_context(viewport={"width": 1100, "height": 800})
-    yield context
-    context.close()
+def shared_page(browser):
+    """Return a page that tests use one after another: to make one takes as long as to load it."""
+    return browser.new_page(viewport={"width": 1100, "height": 800})
 
 
 @pytest.fixture
-def open_page(browser, shared_context):
+def open_page(browser, shared_page):
     """Return a function that opens a page; at the end nothing may have gone wrong in it."""
     errors, requests, opened = [], [], []
+    listeners = {
+        "console": lambda message: errors.append(f"{message.type}: {message.text}"),
+        "pageerror": lambda error: errors.append(str(error)),
+        "dialog": lambda dialog: (errors.append(dialog.message), dialog.dismiss()),
+        "requestfailed": lambda request: errors.append(f"failed: {request.url}"),
+        "request": lambda request: requests.append(request.url),
+    }
 
     def open_file(path, **options):
-        context = browser.new_context(**options) if options else shared_context
-        page = context.new_page()
-        opened.append(context if options else page)
+        page = browser.new_page(**options) if options else shared_page
+        opened.append(page)
         page.set_default_timeout(10_000)
-        page.on("console", lambda message: errors.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("dialog", lambda dialog: (errors.append(dialog.message), dialog.dismiss()))
-        page.on("requestfailed", lambda request: errors.append(f"failed: {request.url}"))
-        page.on("request", lambda request: requests.append(request.url))
+        for event, listener in listeners.items():
+            page.on(event, listener)
         page.goto(path.as_uri())
         return page
 
     yield open_file
-    for page_or_context in opened:
-        page_or_context.close()
+    for page in opened:
+        if page is not shared_page:
+            page.close()
+            continue
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
+        page.goto("about:blank")
     assert not errors
     assert all(url.startswith(("file:", "data:")) for url in requests), requests

@@ -323,7 +323,7 @@ HOSTILE = (
     "<img src=x onerror=alert(1)>",
     "\"quote'",
     "</script><script>alert(2)</script>",
-    "../x",
+    "../x,r=1#2%41",
     "ü 漢字 \u2028 %2F & ${1} {{ 7 }}",
 )
 
@@ -336,16 +336,16 @@ def test_names_are_shown_as_they_are_whatever_they_hold(single_file, tmp_path, o
     ]
     values = np.arange(5 * 5 * 2).reshape(5, 5, 2)
     reports = {
-        HOSTILE[0]: made_up_report(methods, samples, values, summary=HOSTILE[2], against="../x"),
+        HOSTILE[0]: made_up_report(methods, samples, values, summary=HOSTILE[2], against=HOSTILE[3]),
         HOSTILE[2]: made_up_report(
             methods, samples, values, left_out={HOSTILE[0]: HOSTILE[2]}, summary=HOSTILE[0]
         ),
     }
     facts = {HOSTILE[0]: HOSTILE[2]}
     study = made_up_study(tmp_path, reports, name=HOSTILE[2], facts=facts)
-    index = write_page(study, tmp_path / "page", single_file=single_file)
+    index = write_page(study, tmp_path / "page #1 = 100% ü", single_file=single_file)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "out", "page", "sources0", "sources1",
+        "out", "page #1 = 100% ü", "sources0", "sources1",
     ]  # fmt: skip
     if single_file:
         index = index.rename(tmp_path / "alone.html")

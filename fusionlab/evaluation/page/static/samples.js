@@ -85,12 +85,12 @@
       });
       if (entry.rows?.includes(row)) thumbs.append(thumbnail(this.set, sample, `r${row}`, label));
       const name = make("span", { class: "card-name" }, entry.name);
-      const card = make("button", { type: "button", class: "card" }, thumbs, name);
-      if (entry.problem) card.append(make("span", { class: "card-value worse" }, entry.problem));
+      const card = make("button", { type: "button", class: "card" }, thumbs, name, " ");
+      if (entry.problem) card.append(make("span", { class: "card-value worse" }, entry.problem), " ");
       if (!Number.isNaN(value)) {
         const { metric } = this;
         const text = `${data.sets[this.set].metrics[metric].name} ${format(this.set, metric, value)}`;
-        card.append(make("span", { class: "card-value" }, text));
+        card.append(make("span", { class: "card-value" }, text), " ");
         card.append(make("span", { class: "card-row" }, label));
       }
       card.addEventListener("click", () => fusionlabPage.openViewer(this, position));
