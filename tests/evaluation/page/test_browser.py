@@ -285,6 +285,18 @@ def test_each_figure_leads_to_how_it_was_made(small_page, open_page):
     assert page.locator("#scores-0").is_visible()
 
 
+def test_the_address_of_a_part_leads_to_its_top_and_that_of_a_heading_to_the_heading(
+    small_page, open_page
+):
+    page = open_page(small_page)
+    page.goto(f"{small_page.as_uri()}#set-0")
+    page.reload()
+    assert page.locator(".tabs").bounding_box()["y"] > 0
+    page.locator(".jump").get_by_text("Samples").click()
+    page.wait_for_function("document.querySelector('#samples-0').getBoundingClientRect().y < 700")
+    assert page.locator(".tabs").bounding_box()["y"] < 0
+
+
 def test_images_have_alternative_texts_and_controls_have_names(small_page, open_page):
     page = open_page(small_page)
     open_sample(page)
@@ -312,8 +324,16 @@ def test_on_a_narrow_screen_only_tables_scroll_sideways_and_on_paper_are_no_cont
     small_page, open_page
 ):
     page = open_page(small_page, viewport={"width": 390, "height": 844})
-    cards(page)
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    for part in ("Overview", "How it was made", "street"):
+        page.locator(".tabs").get_by_text(part).click()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+    viewer = open_sample(page)
+    for view in ("Side by side", "Wipe", "Difference", "Values"):
+        viewer.locator(".modes").get_by_text(view).click()
+        inside = viewer.locator(".bar-of-viewer :is(button, select):visible")
+        boxes = [control.bounding_box() for control in inside.all()]
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
+    viewer.get_by_label("Close").click()
     page.emulate_media(media="print")
     assert page.locator("#scores-0").is_visible()
     assert not page.locator("[data-table]").is_visible()
@@ -336,7 +356,9 @@ def test_names_are_shown_as_they_are_whatever_they_hold(single_file, tmp_path, o
     ]
     values = np.arange(5 * 5 * 2).reshape(5, 5, 2)
     reports = {
-        HOSTILE[0]: made_up_report(methods, samples, values, summary=HOSTILE[2], against=HOSTILE[3]),
+        HOSTILE[0]: made_up_report(
+            methods, samples, values, summary=HOSTILE[2], against=HOSTILE[3]
+        ),
         HOSTILE[2]: made_up_report(
             methods, samples, values, left_out={HOSTILE[0]: HOSTILE[2]}, summary=HOSTILE[0]
         ),
