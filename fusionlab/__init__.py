@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fusionlab.fusion import Fusion
     from fusionlab.hookspecs import hookimpl
     from fusionlab.imaging.reading import LoadedImage, read_image
+    from fusionlab.metrics.sources_part import keep_parts, once_per_sources
     from fusionlab.ops import box_average, guided_filter, normalize
     from fusionlab.plugins.host import load_plugins
     from fusionlab.plugins.listing import (
@@ -92,6 +93,7 @@ _HOMES = {
     "find_image_set": "runs.image_sets",
     "guided_filter": "ops",
     "hookimpl": "hookspecs",
+    "keep_parts": "metrics.sources_part",
     "list_backbones": "plugins.listing",
     "list_engines": "plugins.listing",
     "list_methods": "plugins.listing",
@@ -102,6 +104,7 @@ _HOMES = {
     "load_plugins": "plugins.host",
     "load_strategy": "plugins.listing",
     "normalize": "ops",
+    "once_per_sources": "metrics.sources_part",
     "read_image": "imaging.reading",
     "score": "evaluation.score",
 }
@@ -143,6 +146,7 @@ __all__ = [
     "find_image_set",
     "guided_filter",
     "hookimpl",
+    "keep_parts",
     "list_backbones",
     "list_engines",
     "list_methods",
@@ -153,6 +157,7 @@ __all__ = [
     "load_plugins",
     "load_strategy",
     "normalize",
+    "once_per_sources",
     "read_image",
     "score",
 ]

@@ -24,6 +24,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.imaging.color import luminance
 from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
 from fusionlab.imaging.scale import Scale, full_range
+from fusionlab.metrics.sources_part import keep_parts
 
 FULL_SCALE = Scale()
 LUMINANCE = "luminance 0.299 R + 0.587 G + 0.114 B, rounded"
@@ -109,12 +110,15 @@ class MetricInput:
         names: what errors call them.
         scales: which values of each are black and white.
         device: where the metrics are computed.
+        shared: whether several images are scored with these as their sources; what metrics compute
+            of the sources alone is then computed once, see `fusionlab.metrics.sources_part`.
     """
 
     images: Sequence[NDArray[Any]]
     names: Sequence[str]
     scales: Sequence[Scale]
     device: str | torch.device = "cpu"
+    shared: bool = False
 
     @property
     def is_gray(self) -> bool:
@@ -131,6 +135,14 @@ class MetricInput:
         """Each in color, `(k, 1, 3, H, W)`; see `to_gray_levels` for errors."""
         return self._stacked(to_color_levels)
 
+    @cached_property
+    def channels(self) -> Tensor:
+        """The channels of each as if they were three gray images, `(k, 3, H, W)`."""
+        return self._kept(self.color[:, 0])
+
     def _stacked(self, convert: Callable[[NDArray[Any], str, Scale], Tensor]) -> Tensor:
         levels = map(convert, self.images, self.names, self.scales)
-        return torch.stack(list(levels))[:, None].to(self.device)
+        return self._kept(torch.stack(list(levels))[:, None].to(self.device))
+
+    def _kept(self, images: Tensor) -> Tensor:
+        return keep_parts(images) if self.shared else images

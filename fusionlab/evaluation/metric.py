@@ -144,7 +144,7 @@ class Metric:
             return float(self(fused.color[0], sources.color))
         if score_color == "luma" or (fused.is_gray and sources.is_gray):
             return float(self(fused.gray[0], sources.gray))
-        images = fused.color[0, 0], sources.color[:, 0]
+        images = fused.channels[0], sources.channels
         if self.convention in self.ref.joined_channels and not fused.is_gray:
             images = _side_by_side(images[0])[None], _side_by_side(images[1])[:, None]
         return float(self(*images).mean())

@@ -201,7 +201,7 @@ def _load(item: ImageSetItem, settings: ScoringSettings) -> tuple[Sample, Metric
     images = [read_image(path, settings.max_pixels) for path in item.sources]
     sample = Sample.from_images(item.stem, images)
     scales = scales_for(settings.scale, len(images))
-    sources = MetricInput(sample.sources, sample.source_names, scales, settings.device)
+    sources = MetricInput(sample.sources, sample.source_names, scales, settings.device, shared=True)
     _ = sources.gray  # raises here, and not for each metric
     return sample, sources
 

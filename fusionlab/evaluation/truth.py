@@ -100,7 +100,7 @@ class TruthFolder:
                 raise FusionlabError(  # noqa: TRY301
                     f"{image.name} has {width}x{height} pixels, the sources {columns}x{rows}"
                 )
-            images = MetricInput([pixels], [image.name], [FULL_SCALE], device)
+            images = MetricInput([pixels], [image.name], [FULL_SCALE], device, shared=True)
             _ = images.gray  # a depth without a white is a problem of the sample, too
         except FusionlabError as error:
             return Truth(problem=f"{sample.name} has no true image: {error}")

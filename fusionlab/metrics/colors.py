@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fusionlab.metrics.inputs import checked
+from fusionlab.metrics.sources_part import once_per_sources
 
 COLORED = 10.0
 """The chroma, in gray levels, above which a pixel of the sources is colored; pure red has 134.6.
@@ -81,12 +82,17 @@ def hue_error(fused: Tensor, sources: Tensor, convention: str = "default") -> Te
     doi:10.1109/ICCV.2017.505. The share and its two thresholds are defined here.
     """
     images = checked("hue_error", fused, sources, convention)
-    expected, result = _merged(_chroma(images.sources)), _chroma(images.fused)
+    expected, result = _expected(images.sources), _chroma(images.fused)
     colored = expected.norm(dim=1) > COLORED
     turned = (expected * result).sum(dim=1) < 0  # an angle of more than 90 degrees
     errors = colored & turned & (result.norm(dim=1) > HUELESS)
     share: Tensor = errors.sum(dim=(1, 2)).double() / colored.sum(dim=(1, 2))
     return share
+
+
+@once_per_sources
+def _expected(sources: Tensor) -> Tensor:
+    return _merged(_chroma(sources))
 
 
 def _chroma(images: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fusionlab.metrics.inputs import checked
+from fusionlab.metrics.sources_part import once_per_sources
 
 DIAGONAL = 0.5**0.5
 """Weight of a squared difference along a diagonal: the inverse of the distance."""
@@ -175,11 +176,16 @@ def spatial_frequency_error(
     Reference: Zheng et al. 2007, doi:10.1016/j.inffus.2005.04.003.
     """
     images = checked("Q_SF", fused, sources, convention)
-    pixels = images.fused[0].numel()
-    of_fused = _frequency(_differences(images.fused), pixels)
-    largest = ((weight, step.abs().amax(dim=0)) for weight, step in _differences(images.sources))
-    of_sources = _frequency(largest, pixels)
+    of_fused = _frequency(_differences(images.fused), images.fused[0].numel())
+    of_sources = _largest_frequency(images.sources)
     return (of_fused - of_sources) / of_sources
+
+
+@once_per_sources
+def _largest_frequency(sources: Tensor) -> Tensor:
+    """Return SF_R, `(N,)`."""
+    largest = ((weight, step.abs().amax(dim=0)) for weight, step in _differences(sources))
+    return _frequency(largest, sources[0, 0].numel())
 
 
 def _differences(images: Tensor) -> Iterator[tuple[float, Tensor]]:

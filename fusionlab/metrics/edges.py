@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fusionlab.metrics.inputs import WHITE, Images, checked
+from fusionlab.metrics.sources_part import once_per_sources
 
 STEPS = 257
 """Steps per gray level: the resolution of 16-bit files."""
@@ -98,9 +99,8 @@ def qabf(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     images = checked("Qabf", fused, sources, convention)
     if convention == "paper":
         return _qabf_in_unit_range(images, MATLAB_COLUMNS)
-    fused_edges, source_edges = (
-        _edges_by_conv2(_integer_steps(pixels), MATLAB_COLUMNS) for pixels in images
-    )
+    fused_edges = _edges_by_conv2(_integer_steps(images.fused), MATLAB_COLUMNS)
+    source_edges = _source_edges(images.sources)
     if_equal = torch.ones_like(fused_edges.strength)
     if convention in ("vifb", "tang"):
         unit = STEPS / WHITE if convention == "vifb" else STEPS
@@ -110,25 +110,34 @@ def qabf(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
 
 def _qabf_in_unit_range(images: Images, columns: Sequence[int]) -> Tensor:
     """Return Qabf of the authors' program for a `conv2` that adds the columns in this order."""
-    fused_edges, source_edges = (
-        _edges_by_conv2(_in_unit_range(pixels), columns) for pixels in images
-    )
+    fused_edges = _edges_by_conv2(_in_unit_range(images.fused), columns)
+    source_edges = _source_edges_in_unit_range(images.sources, tuple(columns))
     return _qabf(fused_edges, source_edges, if_equal=fused_edges.strength)
 
 
-def edge_preservation(fused: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+@once_per_sources
+def _source_edges(sources: Tensor) -> _Edges:
+    return _edges_by_conv2(_integer_steps(sources), MATLAB_COLUMNS)
+
+
+@once_per_sources
+def _source_edges_in_unit_range(sources: Tensor, columns: tuple[int, ...]) -> _Edges:
+    return _edges_by_conv2(_in_unit_range(sources), columns)
+
+
+def edge_preservation(fused: Tensor, sources: Tensor, index: int) -> tuple[Tensor, Tensor]:
     """Return the preserved fraction Q_i of each edge and its strength g_i, as in `qabf`.
 
     Args:
         fused: `(N, H, W)` in 0..255, float64.
         sources: `(k, N, H, W)` in 0..255, float64.
+        index: i, which of the sources.
 
     Returns:
-        Q and g, `(k, N, H, W)` each; g in 1/257 gray level.
+        Q and g, `(N, H, W)` each; g in 1/257 gray level.
     """
-    fused_edges, source_edges = (
-        _edges_by_conv2(_integer_steps(pixels), MATLAB_COLUMNS) for pixels in (fused, sources)
-    )
+    fused_edges = _edges_by_conv2(_integer_steps(fused), MATLAB_COLUMNS)
+    source_edges = _Edges(*(edges[index] for edges in _source_edges(sources)))
     if_equal = torch.ones_like(fused_edges.strength)
     return _qabf_quality(fused_edges, source_edges, if_equal), source_edges.strength
 
@@ -199,12 +208,18 @@ def q_g(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     """
     images = checked("Q_G", fused, sources, convention)
     epsilon = STEPS * (1e-5 if convention == "liu" else 1e-100)
-    fused_edges, source_edges = (_edges_without_zeros(pixels, epsilon) for pixels in images)
+    fused_edges = _edges_without_zeros(images.fused, epsilon)
+    source_edges = _source_edges_without_zeros(images.sources, epsilon)
     quality = Q_G_STRENGTH(_similarity(fused_edges, source_edges)) * Q_G_ORIENTATION(
         _parallelism(fused_edges, source_edges)
     )
     weighted = (quality * source_edges.strength).sum(dim=0) / source_edges.strength.sum(dim=0)
     return weighted.mean(dim=(-2, -1))
+
+
+@once_per_sources
+def _source_edges_without_zeros(sources: Tensor, epsilon: float) -> _Edges:
+    return _edges_without_zeros(sources, epsilon)
 
 
 def _edges_without_zeros(images: Tensor, epsilon: float) -> _Edges:
@@ -260,8 +275,10 @@ def nabf(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     if convention == "tang":
         first, *others = images.sources
         images = Images(first, torch.stack([*others, images.fused]))
-    scaled, unit = (_in_unit_range, 8) if convention == "paper" else (_integer_steps, 8 * STEPS)
-    fused_edges, source_edges = (_edges_reflected(scaled(pixels)) for pixels in images)
+    unit_range = convention == "paper"
+    unit = 8 if unit_range else 8 * STEPS
+    fused_edges = _edges_reflected(images.fused, unit_range)
+    source_edges = _source_edges_reflected(images.sources, unit_range)
     quality = _nabf_quality(fused_edges, source_edges)
     strength = source_edges.strength
     strong = strength >= STRONG_EDGE * unit
@@ -276,8 +293,14 @@ def _nabf_quality(fused: _Edges, sources: _Edges) -> Tensor:
     return torch.sqrt(NABF_STRENGTH(similarity) * NABF_ORIENTATION(_parallelism(fused, sources)))
 
 
-def _edges_reflected(images: Tensor) -> _Edges:
-    across, down = _sobel(images, "reflect")
+@once_per_sources
+def _source_edges_reflected(sources: Tensor, unit_range: bool) -> _Edges:
+    return _edges_reflected(sources, unit_range)
+
+
+def _edges_reflected(images: Tensor, unit_range: bool) -> _Edges:
+    scaled = _in_unit_range(images) if unit_range else _integer_steps(images)
+    across, down = _sobel(scaled, "reflect")
     strength = _norm(across, down)
     return _Edges(strength, torch.where(strength == 0, 0, torch.atan(across / down)))
 

@@ -21,17 +21,25 @@ not the MS-SSIM of Wang et al., which is `MS_SSIM_Wang`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations_with_replacement
 from math import pi
 
 import torch
 from torch import Tensor
 
 from fusionlab.metrics.inputs import checked
-from fusionlab.metrics.moments import C2, SIGMA, WINDOW, Moments, moments, pyramid, scenes
+from fusionlab.metrics.moments import (
+    C2,
+    SSIM_WINDOW,
+    WINDOW,
+    Moments,
+    Place,
+    Window,
+    local_moments,
+    scales,
+    source_moments,
+)
+from fusionlab.metrics.sources_part import once_per_sources
 from fusionlab.metrics.structure import SCALES
-from fusionlab.metrics.windows import gaussian
 
 WEIGHTS = tuple(weight / sum(SCALES[:3]) for weight in SCALES[:3])
 """Weight of each scale, fine to coarse: the first three weights of Wang et al., normalized."""
@@ -83,49 +91,52 @@ def mef_ssim(
     those of their program.
     """
     images = checked("MS_SSIM", fused, sources, convention)
-    return torch.stack([_multi_scale(scene) for scene in scenes(images)])
+    return torch.stack(
+        [_multi_scale(fused, images.sources, scene) for scene, fused in enumerate(images.fused)]
+    )
 
 
-def _multi_scale(scene: Tensor) -> Tensor:
-    means = [_quality(scale).mean() for scale in pyramid(scene, len(WEIGHTS))]
-    return (torch.stack(means).clamp(min=0) ** scene.new_tensor(WEIGHTS)).prod()
+def _multi_scale(fused: Tensor, sources: Tensor, scene: int) -> Tensor:
+    means = [
+        _quality(scale, sources, Place(scene, level)).mean()
+        for level, scale in enumerate(scales(fused, len(WEIGHTS)))
+    ]
+    return (torch.stack(means).clamp(min=0) ** fused.new_tensor(WEIGHTS)).prod()
 
 
-def _quality(scene: Tensor) -> Tensor:
-    """Return q in each window of the fused image and its sources `(1 + k, H, W)`."""
-    local = moments(scene, _all_pairs(range(len(scene))), gaussian(WINDOW, SIGMA, scene))
-    factors = _desired(scene[1:])
-    sources = range(1, len(scene))
-    covariance = (factors * torch.stack([local.covariance[0, i] for i in sources])).sum(dim=0)
-    variance = _variance(factors, local, sources) + local.covariance[0, 0]
+def _quality(fused: Tensor, sources: Tensor, place: Place) -> Tensor:
+    """Return q in each window of the fused image `(h, w)` and the sources at a place."""
+    local = local_moments(fused, sources, place, SSIM_WINDOW)
+    factors, variance_r = _desired(sources, place)
+    covariances = torch.stack([local.covariance[0, i] for i in range(1, len(factors) + 1)])
+    covariance = (factors * covariances).sum(dim=0)
+    variance = variance_r + local.covariance[0, 0]
     return (2 * covariance + C2) / (variance + C2)
 
 
-def _desired(sources: Tensor) -> Tensor:
-    """Return the factor of each source's x~ in the desired patch, `(k, h, w)`."""
+@once_per_sources
+def _desired(sources: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+    """Return the factor of each source's x~ in the desired patch r, `(k, h, w)`, and v_r."""
+    uniform = Window(WINDOW, sum=WINDOW)
+    local = source_moments(sources, place, uniform)
     pixels, indices = WINDOW**2, range(len(sources))
-    local = moments(sources, _all_pairs(indices), sources.new_ones(WINDOW))
     norms = (pixels * torch.stack([local.covariance[i, i] for i in indices])).sqrt()
-    norm_of_sum = (pixels * _variance(torch.ones_like(norms), local, indices)).clamp(min=0).sqrt()
+    norm_of_sum = (pixels * _variance(torch.ones_like(norms), local)).clamp(min=0).sqrt()
     consistency = ((norm_of_sum + EPS) / (norms.sum(dim=0) + EPS)).clamp(max=1)
     exponent = torch.tan(pi / 2 * consistency).clamp(max=MAX_EXPONENT)
 
     strengths = norms + STABILIZER
     weights = (strengths / WINDOW) ** exponent + EPS
     factors = weights / weights.sum(dim=0) / strengths
-    square = pixels * _variance(factors, local, indices)
+    square = pixels * _variance(factors, local)
     scale = torch.where(square > CANCELED, strengths.amax(dim=0) * square.rsqrt(), 0)
-    return factors * scale
+    factors = factors * scale
+    return factors, _variance(factors, source_moments(sources, place, SSIM_WINDOW))
 
 
-def _variance(factors: Tensor, local: Moments, images: Sequence[int]) -> Tensor:
-    """Return the variance of the sum of some images, each multiplied by its factor."""
+def _variance(factors: Tensor, local: Moments) -> Tensor:
+    """Return the variance of the sum of all images, each multiplied by its factor."""
     result = torch.zeros_like(factors[0])
-    factor = dict(zip(images, factors, strict=True))
-    for i, j in _all_pairs(images):
-        result += (1 if i == j else 2) * factor[i] * factor[j] * local.covariance[i, j]
+    for (i, j), covariance in local.covariance.items():
+        result += (1 if i == j else 2) * factors[i] * factors[j] * covariance
     return result
-
-
-def _all_pairs(images: Sequence[int]) -> list[tuple[int, int]]:
-    return list(combinations_with_replacement(images, 2))

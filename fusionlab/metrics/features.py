@@ -39,6 +39,7 @@ from torch.nn.functional import pad
 from fusionlab.metrics.copulas import mean_information
 from fusionlab.metrics.edges import STEPS
 from fusionlab.metrics.inputs import WHITE, checked
+from fusionlab.metrics.sources_part import once_per_sources
 
 RESOLUTION = 2.0**-30
 """Transform coefficients are rounded to multiples of this, 1e-9 gray levels."""
@@ -147,10 +148,15 @@ def fmi_w(
 def _fmi(name: str, fused: Tensor, sources: Tensor, convention: str, feature: Feature) -> Tensor:
     fused, sources = checked(name, fused, sources, convention)
     values = []
-    for images in torch.cat([fused[None], sources]).unbind(dim=1):  # one after another: memory
-        features = feature(images)
-        values.append(mean_information(features[0], features[1:]))
+    for scene, image in enumerate(fused):  # one after another: memory
+        (of_fused,) = feature(image[None])
+        values.append(mean_information(of_fused, _source_features(sources, scene, feature)))
     return torch.stack(values)
+
+
+@once_per_sources
+def _source_features(sources: Tensor, scene: int, feature: Feature) -> Tensor:
+    return feature(sources[:, scene])
 
 
 # ---------------------------------------------------------------------------------- edges

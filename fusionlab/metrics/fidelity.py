@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from fusionlab.metrics.inputs import Images, checked
+from fusionlab.metrics.sources_part import once_per_sources
 from fusionlab.metrics.windows import gaussian, separable
 
 WINDOWS = (17, 9, 5, 3)
@@ -72,7 +73,7 @@ def vif(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     images = checked("VIF", fused, sources, convention)
     preserved = total = images.sources.new_zeros(())
     for band in _bands(images):
-        information = _information(band, NOISE_VIF)
+        information = _information(*band, NOISE_VIF)
         preserved = preserved + information.preserved.sum((-2, -1))
         total = total + information.total.sum((-2, -1))
     return (preserved / total).sum(0)
@@ -109,17 +110,17 @@ def viff(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     value = images.fused.new_zeros(len(images.fused))
     for weight, band in zip(BANDS_VIFF, _bands(images), strict=True):
         if weight:
-            preserved, total = _of_smallest_gain(_information(band, NOISE_VIFF))
+            preserved, total = _of_smallest_gain(_information(*band, NOISE_VIFF))
             value += weight * _sum(preserved) / _sum(total)
     return value
 
 
 class _Band(NamedTuple):
-    """The images in one band, and its window."""
+    """Some images in one band, with their local means and variances."""
 
-    fused: Tensor
-    sources: Tensor
-    window: Tensor
+    pixels: Tensor
+    mean: Tensor
+    variance: Tensor
 
 
 class _Information(NamedTuple):
@@ -130,15 +131,35 @@ class _Information(NamedTuple):
     total: Tensor
 
 
-def _bands(images: Images) -> Iterator[_Band]:
-    fused, sources = (_centered(planes) for planes in images)
-    for size in WINDOWS:
-        window = gaussian(size, size / 5, fused)
-        if size != WINDOWS[0]:
-            fused, sources = (
-                separable(planes, window, "valid")[..., ::2, ::2] for planes in (fused, sources)
-            )
-        yield _Band(fused, sources, window)
+def _bands(images: Images) -> Iterator[tuple[_Band, _Band, int]]:
+    """Yield the fused images `(N, h, w)` and the sources `(k, N, h, w)` in each band, 0 .. 3."""
+    pixels = _centered(images.fused)
+    for index in range(len(WINDOWS)):
+        pixels = _next_band(pixels, index)
+        yield _band(pixels, index), _source_band(images.sources, index), index
+
+
+@once_per_sources
+def _source_band(sources: Tensor, index: int) -> _Band:
+    if index == 0:
+        return _band(_centered(sources), 0)
+    return _band(_next_band(_source_band(sources, index - 1).pixels, index), index)
+
+
+def _band(pixels: Tensor, index: int) -> _Band:
+    mean = _average(pixels, index)
+    return _Band(pixels, mean, _average(pixels.square(), index) - mean.square())
+
+
+def _next_band(pixels: Tensor, index: int) -> Tensor:
+    """Smooth and subsample the images of the band before; the first band is the images."""
+    return pixels if index == 0 else _average(pixels, index)[..., ::2, ::2]
+
+
+def _average(planes: Tensor, index: int) -> Tensor:
+    """Average planes over the windows of a band."""
+    size = WINDOWS[index]
+    return separable(planes, gaussian(size, size / 5, planes), "valid")
 
 
 def _centered(images: Tensor) -> Tensor:
@@ -146,19 +167,12 @@ def _centered(images: Tensor) -> Tensor:
     return images - (low + high) / 2
 
 
-def _information(band: _Band, noise: float) -> _Information:
-    fused, sources, window = band
+def _information(fused: _Band, sources: _Band, index: int, noise: float) -> _Information:
+    variance_f = fused.variance.clamp(min=0)
+    covariance = _average(fused.pixels * sources.pixels, index) - fused.mean * sources.mean
 
-    def average(planes: Tensor) -> Tensor:
-        return separable(planes, window, "valid")
-
-    mean_f, mean_s = average(fused), average(sources)
-    variance_f = (average(fused.square()) - mean_f.square()).clamp(min=0)
-    variance_s = average(sources.square()) - mean_s.square()
-    covariance = average(fused * sources) - mean_f * mean_s
-
-    flat = variance_s < FLAT
-    variance_s = variance_s.masked_fill(flat, 0)
+    flat = sources.variance < FLAT
+    variance_s = sources.variance.masked_fill(flat, 0)
     gain = (covariance / (variance_s + FLAT)).masked_fill(flat | (variance_f < FLAT), 0)
     gain = gain.clamp(min=0)
     residual = (variance_f - gain * covariance).clamp(min=FLAT)

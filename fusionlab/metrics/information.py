@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from fusionlab.metrics.inputs import LEVELS, WHITE, checked, quantized
+from fusionlab.metrics.sources_part import once_per_sources
 
 ORDER = 0.43137
 """The order q of the Tsallis entropies in Q_TE, as chosen by Nava et al."""
@@ -84,7 +85,7 @@ def mutual_information(fused: Tensor, sources: Tensor, convention: str = "defaul
     images = checked("MI", fused, sources, convention)
     levels = quantized(images.fused)
     total = torch.zeros_like(images.fused[:, 0, 0])
-    for source in quantized(images.sources):
+    for source in _source_levels(images.sources):
         joint = _joint(source, levels)
         total += _mutual(joint)
         if convention == "tang":
@@ -116,11 +117,12 @@ def normalized_mutual_information(
     Reference: Hossny et al. 2008, doi:10.1049/el:20081754.
     """
     images = checked("NMI", fused, sources, convention)
-    fused_levels, source_levels = quantized(images.fused), quantized(images.sources)
+    fused_levels, source_levels = quantized(images.fused), _source_levels(images.sources)
     fused_entropy = _bits(_histogram(fused_levels))
     total = torch.zeros_like(fused_entropy)
-    for source in source_levels:
-        entropies = _bits(_histogram(source)) + fused_entropy
+    histograms = _source_histograms(images.sources)
+    for source, histogram in zip(source_levels, histograms, strict=True):
+        entropies = _bits(histogram) + fused_entropy
         total += 2 * _ratio(_mutual(_joint(source, fused_levels)), entropies)
     return _nan_if_constant(total, fused_levels, source_levels) if convention == "liu" else total
 
@@ -156,7 +158,7 @@ def cross_entropy(
     """
     images = checked("CE", fused, sources, convention)
     of_fused = _histogram(quantized(images.fused))
-    of_sources = torch.stack([_histogram(source) for source in quantized(images.sources)])
+    of_sources = _source_histograms(images.sources)
     terms = torch.xlogy(of_sources, of_sources / of_fused)
     terms = terms.where((of_sources > 0) & (of_fused > 0), 0)
     return terms.sum(dim=-1).mean(dim=0) / log(2)
@@ -190,13 +192,17 @@ def nonlinear_correlation(fused: Tensor, sources: Tensor, convention: str = "def
     nonlinear correlation measure for multivariable data set", Physica D 200(3-4), pp. 287-295.
     """
     images = checked("Q_NCIE", fused, sources, convention)
-    fused_levels, source_levels = quantized(images.fused), quantized(images.sources)
-    all_levels = [*source_levels, fused_levels]
-    size = len(all_levels)
+    fused_levels, source_levels = quantized(images.fused), _source_levels(images.sources)
+    last = len(source_levels)
+    size = last + 1
     identity = torch.eye(size, dtype=torch.float64, device=fused_levels.device)
     matrix = identity.repeat(len(fused_levels), 1, 1)
-    for (row, x), (column, y) in combinations(enumerate(all_levels), 2):
-        matrix[:, row, column] = matrix[:, column, row] = _mutual(_joint(x, y)) / 8
+    for row, column in combinations(range(size), 2):
+        if column == last:
+            information = _mutual(_joint(source_levels[row], fused_levels))
+        else:
+            information = _mutual_of_sources(images.sources, row, column)
+        matrix[:, row, column] = matrix[:, column, row] = information / 8
     # rounding may leave a zero eigenvalue slightly below zero
     weights = torch.linalg.eigvalsh(matrix).clamp(min=0) / size
     value = 1 - torch.special.entr(weights).sum(dim=-1) / log(LEVELS)
@@ -236,17 +242,35 @@ def tsallis_information(fused: Tensor, sources: Tensor, convention: str = "defau
     Eq. 8 of Liu et al. 2012, doi:10.1109/TPAMI.2011.109.
     """
     images = checked("Q_TE", fused, sources, convention)
-    fused_levels, source_levels = quantized(images.fused), quantized(images.sources)
+    fused_levels, source_levels = quantized(images.fused), _source_levels(images.sources)
     if convention == "liu":
-        value = _tsallis_liu(_minmax_normalized(fused_levels), *_minmax_normalized(source_levels))
+        value = _tsallis_liu(_minmax_normalized(fused_levels), images.sources)
         return _nan_if_constant(value, fused_levels, source_levels)
     a, b = source_levels
     transferred = _tsallis(_joint(a, fused_levels)) + _tsallis(_joint(b, fused_levels))
-    entropies = sum(((_histogram(x) ** ORDER).sum(dim=-1) - 1) / (1 - ORDER) for x in (a, b))
-    return _ratio(transferred, entropies - _tsallis(_joint(a, b)))
+    return _ratio(transferred, _transferable(images.sources))
+
+
+@once_per_sources
+def _transferable(sources: Tensor) -> Tensor:
+    """Return the denominator of Q_TE."""
+    a, b = _source_levels(sources)
+    entropies = ((_source_histograms(sources) ** ORDER).sum(dim=-1) - 1) / (1 - ORDER)
+    return entropies.sum(dim=0) - _tsallis(_joint(a, b))
 
 
 # ------------------------------------------------------------------ histograms
+
+
+@once_per_sources
+def _source_levels(sources: Tensor) -> Tensor:
+    return quantized(sources)
+
+
+@once_per_sources
+def _source_histograms(sources: Tensor) -> Tensor:
+    """Return the histograms of the sources, `(k, N, 256)`."""
+    return torch.stack([_histogram(levels) for levels in _source_levels(sources)])
 
 
 def _counts(values: Tensor, bins: int) -> Tensor:
@@ -296,6 +320,13 @@ def _mutual(joint: Tensor) -> Tensor:
     return (_normalized(joint) * _dependence(joint).flatten(1).log2()).sum(dim=1)
 
 
+@once_per_sources
+def _mutual_of_sources(sources: Tensor, i: int, j: int) -> Tensor:
+    """Return the mutual information `(N,)` of two sources, in bits."""
+    levels = _source_levels(sources)
+    return _mutual(_joint(levels[i], levels[j]))
+
+
 def _tsallis(joint: Tensor) -> Tensor:
     """Return the mutual information `(N,)` of order q, with p^q r^(1-q) = p (p/r)^(q-1)."""
     terms: Tensor = 1 - _dependence(joint).flatten(1) ** (ORDER - 1)
@@ -322,10 +353,20 @@ def _nan_if_constant(values: Tensor, fused: Tensor, sources: Tensor) -> Tensor:
     return values.masked_fill(((low == high) & (high > 0)).any(dim=0), nan)
 
 
-def _tsallis_liu(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def _tsallis_liu(fused: Tensor, sources: Tensor) -> Tensor:
     """Return Q_TE of normalized levels `(N, H, W)` as the toolbox computes it."""
+    normalized, denominator = _sources_of_tsallis_liu(sources)
+    a, b = normalized
+    return (_exchanged(a, fused) + _exchanged(b, fused)) / denominator
+
+
+@once_per_sources
+def _sources_of_tsallis_liu(sources: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the normalized levels of the two sources, and the denominator."""
+    normalized = _minmax_normalized(_source_levels(sources))
+    a, b = normalized
     entropies = _bits(_histogram(a)) ** ORDER + _bits(_histogram(b)) ** ORDER
-    return (_exchanged(a, fused) + _exchanged(b, fused)) / (entropies + _exchanged(a, b))
+    return normalized, entropies + _exchanged(a, b)
 
 
 def _exchanged(x: Tensor, y: Tensor) -> Tensor:

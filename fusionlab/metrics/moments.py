@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations_with_replacement
 from math import exp, fsum
 from typing import NamedTuple
 
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from fusionlab.metrics.inputs import WHITE, Images
-from fusionlab.metrics.windows import Border, separable
+from fusionlab.metrics.inputs import WHITE
+from fusionlab.metrics.sources_part import once_per_sources
+from fusionlab.metrics.windows import Border, gaussian, separable
 
 WINDOW = 11
 SIGMA = 1.5
@@ -31,15 +33,49 @@ images, one pixel in the corner of the 7x7 window off by one level, is 3e-13 on 
 """
 
 
-class Moments(NamedTuple):
-    """The means `(m, h, w)` of m images in every window, and covariances `(h, w)` of pairs."""
+class Window(NamedTuple):
+    """A square window of Gaussian weights, or of equal ones."""
 
-    mean: Tensor
-    covariance: dict[tuple[int, int], Tensor]
+    size: int
+    sigma: float | None = None
+    """Standard deviation of the Gaussian; None for equal weights."""
+    sum: float = 1
+    """Of equal weights, along one edge. If it is the size, so that each is 1, the moments of
+    integer gray levels are exact: variances are zero and covariances cancel exactly."""
+
+    def weights(self, like: Tensor) -> Tensor:
+        """Return the weights `(size,)` along one edge."""
+        if self.sigma is not None:
+            return gaussian(self.size, self.sigma, like)
+        return torch.full_like(like[0, :1], self.sum / self.size).expand(self.size)
+
+
+SSIM_WINDOW = Window(WINDOW, SIGMA)
+
+
+class Place(NamedTuple):
+    """One of the N scenes at one scale: 0 the images themselves, each next half as large."""
+
+    scene: int
+    level: int = 0
+
+
+class Moments(NamedTuple):
+    """The means of some images in every window, and covariances of pairs, `(h, w)` each."""
+
+    sums: Sequence[Tensor]
+    """Weighted sums, one for each image."""
+    total: Tensor
+    """Sum of all weights."""
+    covariance: Mapping[tuple[int, int], Tensor]
+
+    def mean(self, i: int) -> Tensor:
+        """Return the means of an image."""
+        return self.sums[i] / self.total
 
     def luminance(self, i: int, j: int, constant: float) -> Tensor:
         """Return the similarity of the means."""
-        x, y = self.mean[i], self.mean[j]
+        x, y = self.mean(i), self.mean(j)
         return _similarity(x * y, x.square() + y.square(), constant)
 
     def structure(self, i: int, j: int, constant: float) -> Tensor:
@@ -51,53 +87,88 @@ class Moments(NamedTuple):
         """Return SSIM, or Q0 if both constants are zero."""
         return self.luminance(i, j, c1) * self.structure(i, j, c2)
 
+    def flat(self, i: int) -> Tensor:
+        """Return which windows of an image are flat."""
+        return self.covariance[i, i] <= FLAT * self.mean(i).square()
 
-def moments(
-    images: Tensor, pairs: Iterable[tuple[int, int]], weights: Tensor, border: Border = "valid"
+
+def local_moments(
+    fused: Tensor,
+    sources: Tensor,
+    place: Place,
+    window: Window,
+    border: Border = "valid",
 ) -> Moments:
-    """Return the means of images `(m, H, W)` and covariances of pairs of them, in each window.
+    """Return the moments of a fused image, 0, and its sources, 1 .. k, with all covariances.
 
     Args:
-        images: in gray levels.
-        pairs: the pairs of indices of the covariances; (i, i) must be included for every image.
-        weights: `(size,)`, see `separable`. With integer weights and integer gray levels the
-            results are exact: variances are zero and covariances cancel exactly.
+        fused: `(h, w)`, in gray levels, one of the N images at the scale of `place`.
+        sources: `(k, N, H, W)`.
+        place: the scene and the scale. Metrics process one scene at a time, so that memory does
+            not grow with N.
+        window: the weights.
         border: see `separable`.
     """
-    pairs = list(pairs)
-    products = [images[i] * images[j] for i, j in pairs]
-    sums = separable(torch.stack([*images, *products]), weights, border)
-    total = weights.sum() ** 2
-    mean = sums[: len(images)] / total
-    covariance = {
+    own = source_moments(sources, place, window, border)
+    products = [fused * fused, *(fused * source for source in sources_at(sources, place))]
+    of_fused, *sums = separable(
+        torch.stack([fused, *products]), window.weights(fused), border
+    ).unbind()
+    own_covariance = {(i + 1, j + 1): value for (i, j), value in own.covariance.items()}
+    local = Moments([of_fused, *own.sums], own.total, own_covariance)
+    return _with_covariances(local, {(0, j): product for j, product in enumerate(sums)})
+
+
+@once_per_sources
+def source_moments(
+    sources: Tensor, place: Place, window: Window, border: Border = "valid"
+) -> Moments:
+    """Return the moments of the sources `(k, N, H, W)` alone, 0 .. k - 1; see `local_moments`."""
+    images = sources_at(sources, place)
+    pairs = list(combinations_with_replacement(range(len(images)), 2))
+    weights = window.weights(images[0])
+    sums = separable(images, weights, border)
+    products = separable(torch.stack([images[i] * images[j] for i, j in pairs]), weights, border)
+    local = Moments(sums.unbind(), weights.sum() ** 2, {})
+    return _with_covariances(local, dict(zip(pairs, products, strict=True)))
+
+
+def _with_covariances(local: Moments, products: Mapping[tuple[int, int], Tensor]) -> Moments:
+    """Add the covariances of pairs, given the weighted sums of their products.
+
+    Flat windows have neither variance nor covariance.
+    """
+    total, sums = local.total, local.sums
+    raw = {
         (i, j): (total * product - sums[i] * sums[j]) / total**2
-        for (i, j), product in zip(pairs, sums[len(images) :], strict=True)
+        for (i, j), product in products.items()
     }
-    flat = [covariance[i, i] <= FLAT * mean[i].square() for i in range(len(images))]
-    return Moments(
-        mean,
-        {(i, j): value.masked_fill(flat[i] | flat[j], 0) for (i, j), value in covariance.items()},
-    )
+    local = local._replace(covariance={**local.covariance, **raw})
+    flat = [local.flat(i) for i in range(len(sums))]
+    masked = {(i, j): value.masked_fill(flat[i] | flat[j], 0) for (i, j), value in raw.items()}
+    return local._replace(covariance={**local.covariance, **masked})
 
 
-def scenes(images: Images) -> Tensor:
-    """Return each fused image followed by its sources, `(N, 1 + k, H, W)`.
+@once_per_sources
+def sources_at(sources: Tensor, place: Place) -> Tensor:
+    """Return the sources `(k, h, w)` of one scene at one scale."""
+    if place.level == 0:
+        return sources[:, place.scene]
+    return _halved(sources_at(sources, place._replace(level=place.level - 1)))
 
-    Metrics process one scene at a time, so that memory does not grow with N.
-    """
-    return torch.cat([images.fused[None], images.sources]).transpose(0, 1)
 
-
-def pyramid(images: Tensor, levels: int) -> Iterator[Tensor]:
-    """Yield images `(m, H, W)` in `levels` scales, each half as large as the one before.
-
-    Each scale averages 2x2 pixels of the one before; an odd edge repeats its last pixel.
-    """
-    yield images
+def scales(fused: Tensor, levels: int) -> Iterator[Tensor]:
+    """Yield the fused image `(H, W)` in `levels` scales, each half as large as the one before."""
+    yield fused
     for _ in range(levels - 1):
-        height, width = images.shape[-2:]
-        images = avg_pool2d(pad(images, (0, width % 2, 0, height % 2), mode="replicate"), 2)
-        yield images
+        (fused,) = _halved(fused[None])
+        yield fused
+
+
+def _halved(images: Tensor) -> Tensor:
+    """Average 2x2 pixels of images `(m, H, W)`; an odd edge repeats its last pixel."""
+    height, width = images.shape[-2:]
+    return avg_pool2d(pad(images, (0, width % 2, 0, height % 2), mode="replicate"), 2)
 
 
 def _similarity(product: Tensor, squares: Tensor, constant: float) -> Tensor:
@@ -109,22 +180,42 @@ def _similarity(product: Tensor, squares: Tensor, constant: float) -> Tensor:
 # ------------------------------------------------------------------ with Octave's rounding
 
 
-def moments_of_octave(images: Tensor, pairs: Iterable[tuple[int, int]]) -> Moments:
-    """Return the moments in windows of 7x7, with the rounding errors of GNU Octave's `conv2`.
+def local_moments_of_octave(fused: Tensor, sources: Tensor, scene: int) -> Moments:
+    """Return moments in windows of 7x7, with the rounding errors of GNU Octave's `conv2`.
 
-    Constant images are the exception: their variance is exactly zero.
+    Arguments and result are those of `local_moments`. Constant images are the exception: their
+    variance is exactly zero.
     """
-    flat = [bool(image.amin() == image.amax()) for image in images]
-    mean = torch.stack([_filtered(image) for image in images])
-    return Moments(
-        mean,
-        {
-            (i, j): torch.zeros_like(mean[i])
-            if flat[i] or flat[j]
-            else _filtered(images[i] * images[j]) - mean[i] * mean[j]
-            for i, j in pairs
-        },
-    )
+    own = _source_moments_of_octave(sources, scene)
+    images = [fused, *sources[:, scene]]
+    means = [_filtered(fused), *own.sums]
+    flat = [_constant(image) for image in images]
+    covariance = {(i + 1, j + 1): value for (i, j), value in own.covariance.items()}
+    for j in range(len(images)):
+        covariance[0, j] = _octave_covariance(images, means, flat, 0, j)
+    return Moments(means, own.total, covariance)
+
+
+@once_per_sources
+def _source_moments_of_octave(sources: Tensor, scene: int) -> Moments:
+    images = list(sources[:, scene])
+    means = [_filtered(image) for image in images]
+    flat = [_constant(image) for image in images]
+    pairs = combinations_with_replacement(range(len(images)), 2)
+    covariance = {(i, j): _octave_covariance(images, means, flat, i, j) for i, j in pairs}
+    return Moments(means, sources.new_ones(()), covariance)
+
+
+def _octave_covariance(
+    images: Sequence[Tensor], means: Sequence[Tensor], flat: Sequence[bool], i: int, j: int
+) -> Tensor:
+    if flat[i] or flat[j]:
+        return torch.zeros_like(means[i])
+    return _filtered(images[i] * images[j]) - means[i] * means[j]
+
+
+def _constant(image: Tensor) -> bool:
+    return bool(image.amin() == image.amax())
 
 
 def _filtered(image: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fusionlab.metrics.inputs import WHITE, checked
+from fusionlab.metrics.sources_part import once_per_sources
 from fusionlab.metrics.windows import Border, gaussian, separable
 
 TOOLBOX = ("liu", "vifb")
@@ -79,10 +80,9 @@ def q_cb(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     """
     images = checked("Q_CB", fused, sources, convention)
     toolbox = convention in TOOLBOX
-    of_fused, *of_sources = (
-        _masked_contrast(planes, toolbox=toolbox) for planes in (images.fused, *images.sources)
-    )
-    saliency = torch.stack(of_sources).square()
+    of_fused = _masked_contrast(images.fused, toolbox=toolbox)
+    of_sources = _source_contrasts(images.sources, toolbox)
+    saliency = of_sources.square()
     preserved = torch.stack([_min_over_max(of_fused, contrast) for contrast in of_sources])
     total = saliency.sum(0)
     quality = torch.where(total == 0, preserved.mean(0), (saliency * preserved).sum(0) / total)
@@ -127,21 +127,39 @@ def q_cv(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     Reference: Chen and Varshney 2007, doi:10.1016/j.inffus.2005.10.001.
     """
     images = checked("Q_CV", fused, sources, convention)
-    fused, sources = images
     toolbox = convention in TOOLBOX
-    border: Border = "zeros" if toolbox else "replicate"
-    if toolbox:
-        fused, sources = _minmax_normalized(fused), _minmax_normalized(sources)
+    fused = _minmax_normalized(images.fused) if toolbox else images.fused
+    sources = _normalized_sources(images.sources) if toolbox else images.sources
+    saliences = _saliences(images.sources, toolbox)
     sensitivity = _mannos_sakrison(_frequencies(fused, degrees=4), 0.144 if toolbox else 0.114)
     area = REGION**2 if toolbox else _sum_by_region(torch.ones_like(fused))
 
     error = weight = fused.new_zeros(len(fused))
-    for source in sources:
-        salience = _sum_by_region(_gradient(source, border) ** EXPONENT)
+    for source, salience in zip(sources, saliences, strict=True):
         difference = _filtered(source - fused, sensitivity)
         error = error + (salience * _sum_by_region(difference.square()) / area).sum((-2, -1))
         weight = weight + salience.sum((-2, -1))
     return error / weight
+
+
+@once_per_sources
+def _source_contrasts(sources: Tensor, toolbox: bool) -> Tensor:
+    """Return C' of Q_CB of the sources, `(k, N, H, W)`."""
+    return torch.stack([_masked_contrast(source, toolbox=toolbox) for source in sources])
+
+
+@once_per_sources
+def _normalized_sources(sources: Tensor) -> Tensor:
+    return _minmax_normalized(sources)
+
+
+@once_per_sources
+def _saliences(sources: Tensor, toolbox: bool) -> Tensor:
+    """Return the weight w of Q_CV of each region of each source, `(k, N, rows, columns)`."""
+    if toolbox:
+        sources = _normalized_sources(sources)
+    border: Border = "zeros" if toolbox else "replicate"
+    return torch.stack([_sum_by_region(_gradient(each, border) ** EXPONENT) for each in sources])
 
 
 def _minmax_normalized(images: Tensor) -> Tensor:

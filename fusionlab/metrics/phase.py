@@ -24,6 +24,7 @@ the larger p, are compared with those of the fused image by local correlation. T
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,7 @@ from torch import Tensor
 from torch.fft import fft2, fftshift, ifft2, ifftshift
 
 from fusionlab.metrics.inputs import checked
+from fusionlab.metrics.sources_part import once_per_sources
 from fusionlab.metrics.windows import gaussian, separable
 
 # the wavelets
@@ -92,38 +94,63 @@ def q_p(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     DICTA 2003.
     """
     fused, sources = checked("Q_P", fused, sources, convention)
-    height, width = fused.shape[1:]
     early = convention == "liu"
-    wavelets = _wavelets(height, width, fused, early=early)
+    wavelets = _wavelets(sources, early)
     values = []
-    for image, scene in zip(fused, sources.unbind(dim=1), strict=True):  # one by one: memory
-        maps = _features(torch.stack([image, *scene]), wavelets, early=early)
-        values.append(_agreement(maps[0], maps[1:]))
+    for scene, image in enumerate(fused):  # one by one: memory
+        (of_fused,) = _features(image[None], wavelets, early=early)
+        values.append(_agreement(of_fused, _candidates(sources, scene, early)))
     return torch.stack(values)
+
+
+class _Candidates(NamedTuple):
+    """What a fused image is compared with: the maps of each source, and of their composite."""
+
+    maps: Tensor
+    """(k + 1, 3, H, W), zero outside of the features."""
+
+    feature: Tensor
+    """(k + 1, 1, H, W), where they have features."""
+
+    mean: Tensor
+    """The local means of the maps."""
+
+    variance: Tensor
+    """Their local variances; below zero by rounding only."""
+
+
+@once_per_sources
+def _candidates(sources: Tensor, scene: int, early: bool) -> _Candidates:
+    maps = _features(sources[:, scene], _wavelets(sources, early), early=early)
+    strongest = maps[:, :1].argmax(dim=0, keepdim=True)
+    composite = maps.gather(0, strongest.expand(1, *maps.shape[1:]))
+    candidates = torch.cat([maps, composite])
+    feature = candidates[:, :1] > FEATURE
+    maps = candidates * feature
+    mean = _average(maps)
+    return _Candidates(maps, feature, mean, _average(maps**2) - mean**2)
 
 
 # ------------------------------------------------------------------ comparison of features
 
 
-def _agreement(fused: Tensor, sources: Tensor) -> Tensor:
-    """Return Q_P of the maps `(3, H, W)` of the fused image and `(k, 3, H, W)` of its sources."""
-    strongest = sources[:, :1].argmax(dim=0, keepdim=True)
-    composite = sources.gather(0, strongest.expand(1, *fused.shape))
-    candidates = torch.cat([sources, composite])
-    feature = candidates[:, :1] > FEATURE
-    correlation = _correlation(candidates * feature, fused) * feature
+def _agreement(fused: Tensor, candidates: _Candidates) -> Tensor:
+    """Return Q_P of the maps `(3, H, W)` of the fused image."""
+    feature = candidates.feature
+    correlation = _correlation(candidates, fused) * feature
     best_correlations = correlation.amax(dim=0).sum(dim=(1, 2)) / feature[-1].sum()
     return best_correlations.prod()
 
 
-def _correlation(maps: Tensor, fused: Tensor) -> Tensor:
-    """Return the local correlation of maps `(n, 3, H, W)` with those of the fused image."""
-    weights = gaussian(WINDOW, SIGMA, fused)
-    mean, mean_f, square, square_f, product = (
-        separable(x, weights, "zeros") for x in (maps, fused, maps**2, fused**2, maps * fused)
-    )
-    variances = (square - mean**2) * (square_f - mean_f**2)  # below zero by rounding only
-    return (product - mean * mean_f + C) / (variances.abs().sqrt() + C)
+def _correlation(candidates: _Candidates, fused: Tensor) -> Tensor:
+    """Return the local correlation of the candidates' maps with those of the fused image."""
+    mean_f, product = _average(fused), _average(candidates.maps * fused)
+    variances = candidates.variance * (_average(fused**2) - mean_f**2)
+    return (product - candidates.mean * mean_f + C) / (variances.abs().sqrt() + C)
+
+
+def _average(maps: Tensor) -> Tensor:
+    return separable(maps, gaussian(WINDOW, SIGMA, maps), "zeros")
 
 
 # ------------------------------------------------------------------ phase congruency
@@ -135,19 +162,23 @@ class _Wavelets(NamedTuple):
     radial: Tensor
     """(SCALES, H, W), log-Gabor times low-pass."""
 
-    angle: Tensor
-    """(H, W), the angle of each frequency."""
+    angular: Tensor
+    """(DIRECTIONS, H, W)."""
 
-    def toward(self, direction: float) -> Tensor:
+    gains: Sequence[Tensor]
+    """The noise threshold of each direction, see `_noise_gain`."""
+
+    def toward(self, direction: int) -> Tensor:
         """Return the one-sided filters `(SCALES, H, W)` of one direction."""
-        difference = self.angle - direction
-        distance = torch.atan2(torch.sin(difference), torch.cos(difference))
-        return self.radial * torch.exp(-(distance**2) / (2 * ANGULAR**2))
+        return self.radial * self.angular[direction]
 
 
-def _wavelets(height: int, width: int, like: Tensor, *, early: bool) -> _Wavelets:
+@once_per_sources
+def _wavelets(sources: Tensor, early: bool) -> _Wavelets:
+    """Return the wavelets for images of the size of the sources, which is all they depend on."""
+    height, width = sources.shape[-2:]
     rows, columns = (
-        torch.arange(edge, dtype=like.dtype, device=like.device) - edge // 2
+        torch.arange(edge, dtype=sources.dtype, device=sources.device) - edge // 2
         for edge in (height, width)
     )
     # An odd edge has no Nyquist frequency: its highest frequency is set to 0.5 instead.
@@ -160,11 +191,27 @@ def _wavelets(height: int, width: int, like: Tensor, *, early: bool) -> _Wavelet
         else radius
     )
     radius[0, 0] = 1  # avoids log(0); the result is overwritten below
-    wavelengths = WAVELENGTH * STEP ** torch.arange(SCALES, dtype=like.dtype, device=like.device)
+    wavelengths = WAVELENGTH * STEP ** torch.arange(
+        SCALES, dtype=sources.dtype, device=sources.device
+    )
     octaves = torch.log(radius * wavelengths[:, None, None]) / math.log(BANDWIDTH)
     radial = torch.exp(-(octaves**2) / 2) * low_pass
     radial[:, 0, 0] = 0  # remove the mean gray level
-    return _Wavelets(radial, torch.atan2(-y, x))
+    angle = torch.atan2(-y, x)
+    angular = torch.stack([_toward(angle, _direction(index)) for index in range(DIRECTIONS)])
+    gains = [_noise_gain(radial * factor) for factor in angular]
+    return _Wavelets(radial, angular, gains)
+
+
+def _direction(index: int) -> float:
+    return index * math.pi / DIRECTIONS
+
+
+def _toward(angle: Tensor, direction: float) -> Tensor:
+    """Return the angular factor `(H, W)` of the filters of a direction."""
+    difference = angle - direction
+    distance = torch.atan2(torch.sin(difference), torch.cos(difference))
+    return torch.exp(-(distance**2) / (2 * ANGULAR**2))
 
 
 def _butterworth(radius: Tensor) -> Tensor:
@@ -176,10 +223,8 @@ def _features(images: Tensor, wavelets: _Wavelets, *, early: bool) -> Tensor:
     spectra = fft2(images)
     sums = images.new_zeros(5, *images.shape)
     for index in range(DIRECTIONS):
-        direction = index * math.pi / DIRECTIONS
-        cosine, sine = math.cos(direction), math.sin(direction)
-        filters = wavelets.toward(direction)
-        gain = _noise_gain(filters)
+        cosine, sine = math.cos(_direction(index)), math.sin(_direction(index))
+        filters, gain = wavelets.toward(index), wavelets.gains[index]
         for spectrum, (energies, amplitudes, a, b, c) in zip(spectra, sums.unbind(1), strict=True):
             energy, amplitude = _congruent(spectrum, filters, gain)
             energies.add_(energy)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from fusionlab.metrics.inputs import checked
+from fusionlab.metrics.sources_part import once_per_sources
 
 EXPONENTS = (2 / 3, 1 / 3)
 """Exponent of each level, finest first."""
@@ -50,17 +51,25 @@ def q_m(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     doi:10.1109/TPAMI.2011.109.
     """
     fused, sources = checked("Q_M", fused, sources, convention)
-    images = torch.cat([fused[None], sources])
     quality = fused.new_ones(len(fused))
-    for exponent in EXPONENTS:
-        images, details = _haar(images)
-        quality = quality * _preservation(details) ** exponent
+    for exponent, of_sources in zip(EXPONENTS, _source_details(sources), strict=True):
+        fused, details = _haar(fused)
+        quality = quality * _preservation(details[:, None], of_sources) ** exponent
     return quality
 
 
-def _preservation(details: Tensor) -> Tensor:
-    """Return Q_s `(N,)` of the bands `(3, 1 + k, N, h, w)`, the fused image before its sources."""
-    fused, sources = details[:, :1], details[:, 1:]
+@once_per_sources
+def _source_details(sources: Tensor) -> list[Tensor]:
+    """Return the detail bands `(3, k, N, h, w)` of the sources at each level."""
+    details = []
+    for _ in EXPONENTS:
+        sources, bands = _haar(sources)
+        details.append(bands)
+    return details
+
+
+def _preservation(fused: Tensor, sources: Tensor) -> Tensor:
+    """Return Q_s `(N,)` of the detail bands `(3, 1, N, h, w)` and `(3, k, N, h, w)`."""
     energy = sources.square().sum(dim=0)
     preservation = torch.exp(-(sources - fused).abs()).sum(dim=0)
     return (preservation * energy).sum(dim=(0, 2, 3)) / energy.sum(dim=(0, 2, 3))

@@ -25,6 +25,8 @@ of the sources.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -36,13 +38,14 @@ from fusionlab.metrics.moments import (
     K2,
     SIGMA,
     SMALL_WINDOW,
-    WINDOW,
-    moments,
-    moments_of_octave,
-    pyramid,
-    scenes,
+    SSIM_WINDOW,
+    Place,
+    Window,
+    local_moments,
+    local_moments_of_octave,
+    scales,
 )
-from fusionlab.metrics.windows import Border, box, gaussian
+from fusionlab.metrics.windows import Border
 
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weight of each scale of MS_SSIM_Wang, fine to coarse."""
@@ -154,7 +157,7 @@ def ms_ssim_wang(
     mirrors the border of the coarsest scale: images of 176 to 256 pixels differed by 0.02 to 0.2.
     """
     images = checked("MS_SSIM_Wang", fused, sources, convention)
-    return torch.stack([_multi_scale(scene).mean() for scene in scenes(images)])
+    return torch.stack([_multi_scale(*scene).mean() for scene in _scenes(images)])
 
 
 def piella_similarity(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
@@ -180,7 +183,7 @@ def piella_similarity(fused: Tensor, sources: Tensor, convention: str = "default
     Bovik 2002, doi:10.1109/97.995823.
     """
     images = checked("Q_S", fused, sources, convention)
-    return torch.stack([_piella(scene, convention)[0].mean() for scene in scenes(images)])
+    return torch.stack([_piella(*scene, convention)[0].mean() for scene in _scenes(images)])
 
 
 def piella_weighted(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
@@ -205,7 +208,7 @@ def piella_weighted(fused: Tensor, sources: Tensor, convention: str = "default")
     Reference: Piella and Heijmans 2003, doi:10.1109/ICIP.2003.1247209.
     """
     images = checked("Q_W", fused, sources, convention)
-    return torch.stack([_weighted(*_piella(scene, convention)) for scene in scenes(images)])
+    return torch.stack([_weighted(*_piella(*scene, convention)) for scene in _scenes(images)])
 
 
 def cvejic(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
@@ -238,7 +241,7 @@ def cvejic(fused: Tensor, sources: Tensor, convention: str = "default") -> Tenso
     """
     images = checked("Q_C", fused, sources, convention)
     quality = _cvejic_of_liu if convention == "liu" else _cvejic
-    return torch.stack([quality(scene) for scene in scenes(images)])
+    return torch.stack([quality(*scene) for scene in _scenes(images)])
 
 
 def yang(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
@@ -264,52 +267,52 @@ def yang(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
     Reference: Yang et al. 2008, doi:10.1016/j.inffus.2006.09.001.
     """
     images = checked("Q_Y", fused, sources, convention)
-    return torch.stack([_yang(scene, convention) for scene in scenes(images)])
+    return torch.stack([_yang(*scene, convention) for scene in _scenes(images)])
 
 
 # ------------------------------------------------------------------ implementation
 
 
-def _with_fused(count: int) -> list[tuple[int, int]]:
-    """Return the pairs of the fused image, index 0, with each of `count - 1` sources."""
-    return [(i, i) for i in range(count)] + [(0, i) for i in range(1, count)]
+def _scenes(images: Images) -> Iterator[tuple[Tensor, Tensor, Place]]:
+    """Yield each fused image, all sources, and which of their N scenes belongs to it."""
+    for index, fused in enumerate(images.fused):
+        yield fused, images.sources, Place(index)
 
 
 def _ssim(images: Images, border: Border, white: float = WHITE) -> Tensor:
     """Return the SSIM `(N, k)` with each source."""
-    weights = gaussian(WINDOW, SIGMA, images.fused)
     c1, c2 = (K1 * white) ** 2, (K2 * white) ** 2
     values = []
-    for scene in scenes(images):
-        local = moments(scene, _with_fused(len(scene)), weights, border)
-        maps = [local.similarity(0, i, c1, c2) for i in range(1, len(scene))]
+    for scene in _scenes(images):
+        local = local_moments(*scene, SSIM_WINDOW, border)
+        maps = [local.similarity(0, i, c1, c2) for i in _each(images.sources)]
         values.append(torch.stack(maps).mean(dim=(-2, -1)))
     return torch.stack(values)
 
 
-def _multi_scale(scene: Tensor) -> Tensor:
+def _each(sources: Tensor) -> range:
+    """Return the indices of the sources; that of the fused image is 0."""
+    return range(1, len(sources) + 1)
+
+
+def _multi_scale(fused: Tensor, sources: Tensor, place: Place) -> Tensor:
     """Return the MS-SSIM `(k,)` with each source."""
-    weights, sources = gaussian(WINDOW, SIGMA, scene), range(1, len(scene))
-    value = scene.new_ones(len(sources))
-    for level, scale in enumerate(pyramid(scene, len(SCALES))):
-        local = moments(scale, _with_fused(len(scene)), weights)
-        maps = [local.structure(0, i, C2) for i in sources]
+    value = fused.new_ones(len(sources))
+    for level, scale in enumerate(scales(fused, len(SCALES))):
+        local = local_moments(scale, sources, place._replace(level=level), SSIM_WINDOW)
+        maps = [local.structure(0, i, C2) for i in _each(sources)]
         if level == len(SCALES) - 1:
-            maps = [local.similarity(0, i, C1, C2) for i in sources]
+            maps = [local.similarity(0, i, C1, C2) for i in _each(sources)]
         value *= torch.stack(maps).mean(dim=(-2, -1)).clamp(min=0) ** SCALES[level]
     return value
 
 
-def _piella(scene: Tensor, convention: str) -> tuple[Tensor, Tensor]:
+def _piella(fused: Tensor, sources: Tensor, place: Place, convention: str) -> tuple[Tensor, Tensor]:
     """Return the weighted similarity in each window, and the largest variance of a source."""
-    pairs, sources = _with_fused(len(scene)), range(1, len(scene))
-    if convention == "liu":
-        local = moments(scene, pairs, gaussian(WINDOW, SIGMA, scene))
-        maps = torch.stack([local.similarity(0, i, C1, C2) for i in sources])
-    else:
-        local = moments(scene, pairs, box(BLOCK, scene))
-        maps = torch.stack([local.similarity(0, i) for i in sources])
-    variances = torch.stack([local.covariance[i, i] for i in sources])
+    window, c1, c2 = (SSIM_WINDOW, C1, C2) if convention == "liu" else (Window(BLOCK), 0.0, 0.0)
+    local = local_moments(fused, sources, place, window)
+    maps = torch.stack([local.similarity(0, i, c1, c2) for i in _each(sources)])
+    variances = torch.stack([local.covariance[i, i] for i in _each(sources)])
     if convention == "liu":
         variances = variances.masked_fill(variances.sum(dim=0) == 0, 0.5)
     return (_shares(variances) * maps).sum(dim=0), variances.amax(dim=0)
@@ -327,8 +330,8 @@ def _shares(parts: Tensor) -> Tensor:
     return torch.where(total == 0, 1 / len(parts), parts / total)
 
 
-def _cvejic(scene: Tensor) -> Tensor:
-    local = moments(scene, _with_fused(3), box(BLOCK, scene))
+def _cvejic(fused: Tensor, sources: Tensor, place: Place) -> Tensor:
+    local = local_moments(fused, sources, place, Window(BLOCK))
     first, second = local.covariance[0, 1], local.covariance[0, 2]
     total = first + second
     canceled = total.abs() <= CANCELED * (first.abs() + second.abs())
@@ -336,8 +339,8 @@ def _cvejic(scene: Tensor) -> Tensor:
     return (share * local.similarity(0, 1) + (1 - share) * local.similarity(0, 2)).mean()
 
 
-def _cvejic_of_liu(scene: Tensor) -> Tensor:
-    local = moments_of_octave(scene, _with_fused(3))
+def _cvejic_of_liu(fused: Tensor, sources: Tensor, place: Place) -> Tensor:
+    local = local_moments_of_octave(fused, sources, place.scene)
     first, second = local.covariance[0, 1], local.covariance[0, 2]
     share = first / (first + second)
     a, b = (local.similarity(0, i, SMALL_C, SMALL_C) for i in (1, 2))
@@ -345,14 +348,13 @@ def _cvejic_of_liu(scene: Tensor) -> Tensor:
     return value.masked_fill(share < 0, 0).masked_fill(share > 1, 1).mean()
 
 
-def _yang(scene: Tensor, convention: str) -> Tensor:
-    pairs = [*_with_fused(3), (1, 2)]
+def _yang(fused: Tensor, sources: Tensor, place: Place, convention: str) -> Tensor:
     if convention == "liu":
-        local = moments_of_octave(scene, pairs)
+        local = local_moments_of_octave(fused, sources, place.scene)
         first, second = local.covariance[1, 1], local.covariance[2, 2]
         shares = torch.stack([first, second]) / (first + second)
     else:
-        local = moments(scene, pairs, gaussian(SMALL_WINDOW, SIGMA, scene))
+        local = local_moments(fused, sources, place, Window(SMALL_WINDOW, SIGMA))
         shares = _shares(torch.stack([local.covariance[1, 1], local.covariance[2, 2]]))
     maps = torch.stack([local.similarity(0, i, SMALL_C, SMALL_C) for i in (1, 2)])
     similar = local.similarity(1, 2, SMALL_C, SMALL_C) >= SIMILAR_SOURCES

@@ -21,6 +21,7 @@ from torch.nn.functional import pad
 
 from fusionlab.metrics.edges import edge_preservation
 from fusionlab.metrics.inputs import checked
+from fusionlab.metrics.sources_part import once_per_sources
 
 WARMEST = 100
 """One of so many pixels is a warm object,"""
@@ -59,16 +60,20 @@ def warm_contrast(fused: Tensor, sources: Tensor, convention: str = "default") -
     Reference: defined here.
     """
     images = checked("warm_contrast", fused, sources, convention)
-    pairs = zip(images.fused, images.sources[0], strict=True)
-    return torch.stack([_contrast(image, infrared) for image, infrared in pairs])
+    values = []
+    for scene, image in enumerate(images.fused):
+        warmest, surroundings = _warm_objects(images.sources, scene)
+        contrast = image[warmest].mean() - image[surroundings].mean()
+        values.append(contrast if surroundings.any() else contrast.new_tensor(nan))
+    return torch.stack(values)
 
 
-def _contrast(fused: Tensor, infrared: Tensor) -> Tensor:
+@once_per_sources
+def _warm_objects(sources: Tensor, scene: int) -> tuple[Tensor, Tensor]:
+    """Return which pixels `(H, W)` are W and S."""
+    infrared = sources[0, scene]
     warmest = _warmest(infrared)
-    surroundings = _surroundings(warmest, _cold(infrared) & ~warmest)
-    if not surroundings.any():
-        return fused.new_tensor(nan)
-    return fused[warmest].mean() - fused[surroundings].mean()
+    return warmest, _surroundings(warmest, _cold(infrared) & ~warmest)
 
 
 def texture(fused: Tensor, sources: Tensor, convention: str = "default") -> Tensor:
@@ -95,10 +100,15 @@ def texture(fused: Tensor, sources: Tensor, convention: str = "default") -> Tens
     defined here.
     """
     images = checked("texture", fused, sources, convention)
-    infrared, visible = images.sources
-    quality, strength = edge_preservation(images.fused, visible[None])
-    weight = strength[0] * torch.stack([_cold(image) for image in infrared])
-    return (quality[0] * weight).sum(dim=(-2, -1)) / weight.sum(dim=(-2, -1))
+    quality, strength = edge_preservation(images.fused, images.sources, index=1)
+    weight = strength * _colds(images.sources)
+    return (quality * weight).sum(dim=(-2, -1)) / weight.sum(dim=(-2, -1))
+
+
+@once_per_sources
+def _colds(sources: Tensor) -> Tensor:
+    """Return which pixels `(N, H, W)` are C."""
+    return torch.stack([_cold(infrared) for infrared in sources[0]])
 
 
 # ------------------------------------------------------------------ which pixels count

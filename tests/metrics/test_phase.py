@@ -30,7 +30,7 @@ def scene(height, width, seed=0):
 
 def maps(image, *, early=False):
     """Return phase congruency, maximum and minimum moment of one image."""
-    return _features(image[None], _wavelets(*image.shape, image, early=early), early=early)[0]
+    return _features(image[None], _wavelets(image[None], early), early=early)[0]
 
 
 # ------------------------------------------------------------------ a plain transcription

@@ -2,7 +2,6 @@
 
 import csv
 import math
-from functools import partial
 from itertools import chain
 
 import imageio.v3 as iio
@@ -13,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from skimage.metrics import structural_similarity
 
 from fusionlab.errors import FusionlabError
-from fusionlab.metrics.moments import _filtered, moments
+from fusionlab.metrics.moments import Place, Window, _filtered, local_moments, source_moments
 from fusionlab.metrics.structure import (
     cvejic,
     ms_ssim_wang,
@@ -23,7 +22,7 @@ from fusionlab.metrics.structure import (
     ssim_average,
     yang,
 )
-from fusionlab.metrics.windows import box, gaussian
+from fusionlab.metrics.windows import gaussian
 
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -316,23 +315,22 @@ def test_rounding_decides_nothing_in_flat_windows(metric, level):
     assert score(metric, *(i * 0.7 for i in images)) == pytest.approx(value, abs=1e-12)
 
 
-@pytest.mark.parametrize("window", [partial(gaussian, 7, 1.5), partial(box, 8)])
+@pytest.mark.parametrize("window", [Window(7, 1.5), Window(8)])
 def test_one_16_bit_step_in_a_corner_is_not_flat_but_any_constant_level_is(window):
-    weights = window(torch.ones((), dtype=torch.float64))
-    size = len(weights)
-    white = torch.full((1, size, size), 255, dtype=torch.float64)
-    white[0, 0, 0] -= 1 / 257
-    assert moments(white, [(0, 0)], weights).covariance[0, 0].item() > 0
-    levels = 255 * torch.from_numpy(np.random.default_rng(0).random((1000, 1, 1)))
-    pairs = [(i, i) for i in range(1000)]
-    found = moments(levels.expand(-1, size, size), pairs, weights).covariance
-    assert not any(value.any() for value in found.values())
+    white = torch.full((1, 1, window.size, window.size), 255, dtype=torch.float64)
+    white[..., 0, 0] -= 1 / 257
+    assert source_moments(white, Place(0), window).covariance[0, 0].item() > 0
+    levels = 255 * torch.from_numpy(np.random.default_rng(0).random((2, 300)))
+    images = levels[..., None, None].expand(-1, -1, window.size, window.size)
+    for scene in range(300):
+        found = source_moments(images, Place(scene), window).covariance
+        assert not any(value.any() for value in found.values())
 
 
 def test_box_covariances_of_integer_levels_are_exact():
     a, b, _ = (torch.from_numpy(image) for image in scene(0))
-    images = torch.stack([a, 255 - a, b])
-    found = moments(images, [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)], a.new_ones(11))
+    sources = torch.stack([255 - a, b])[:, None]
+    found = local_moments(a, sources, Place(0), Window(11, sum=11))
     assert torch.equal(found.covariance[0, 1], -found.covariance[0, 0])
     assert torch.equal(found.covariance[1, 2], -found.covariance[0, 2])
 
