@@ -217,6 +217,8 @@ def _set_data(report: Report, name: str, order: int) -> dict[str, Any]:
 
 def _write_sweeps(report: Report, number: int, name: str, target: Path) -> list[Mapping[str, str]]:
     """Write the plots of a set as SVG, if matplotlib is installed."""
+    if not any(report.scores.counts):  # nothing has been computed yet
+        return []
     factors = [report.factors.get(label, {}) for label in report.scores.methods]
     plots: list[Mapping[str, str]] = []
     for index, (factor, series) in enumerate(sweeps(factors).items()):

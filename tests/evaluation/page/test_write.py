@@ -246,6 +246,14 @@ def test_problems_and_methods_left_out_are_counted_and_listed(tmp_path):
     assert "it needs exactly 2 sources, the set has 3" in html
 
 
+def test_a_study_of_which_nothing_has_been_computed_has_a_page_without_plots(tmp_path):
+    methods = [MadeUpMethod("a", made_with(r=1)), MadeUpMethod("b", made_with(r=2))]
+    report = made_up_report(methods, ["one", "two"], np.full((2, 2, 2), np.nan))
+    index = write_page(made_up_study(tmp_path, {"s": report}, images=False), tmp_path / "page")
+    assert "Plots" not in index.read_text()
+    assert not (tmp_path / "page" / "plots").exists()
+
+
 def test_many_problems_are_counted_not_all_listed(tmp_path):
     samples = [f"sample{number}" for number in range(300)]
     report = made_up_report(["a"], samples, np.full((1, 300, 2), np.nan))
