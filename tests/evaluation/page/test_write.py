@@ -250,7 +250,8 @@ def test_a_study_of_which_nothing_has_been_computed_has_a_page_without_plots(tmp
     methods = [MadeUpMethod("a", made_with(r=1)), MadeUpMethod("b", made_with(r=2))]
     report = made_up_report(methods, ["one", "two"], np.full((2, 2, 2), np.nan))
     index = write_page(made_up_study(tmp_path, {"s": report}, images=False), tmp_path / "page")
-    assert "Plots" not in index.read_text()
+    assert 'href="#plots-0"' not in index.read_text()
+    assert 'id="plots-0"' not in index.read_text()
     assert not (tmp_path / "page" / "plots").exists()
 
 
