@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -455,32 +456,44 @@ KILLER = """
 """
 
 
-def fuse_apart(*args, limit=None, **env):
-    """Run the command in a process of its own, which may write files up to a limit of bytes."""
-    import resource
+def fuse(*args):
+    return CliRunner().invoke(main, ["fuse", "--backbone", "identity", *args])
 
-    def confine():
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where tests run in the background
-        if limit:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
+def fuse_apart(*args, signaled):
+    """Run the command in a process of its own, which gets a signal while it fuses."""
+    path = os.pathsep.join(sys.path)
     return subprocess.run(
         [sys.executable, "-m", "fusionlab", "fuse", "--backbone", "identity", *args],
         capture_output=True,
         check=False,
         text=True,
-        preexec_fn=confine,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **env},
+        # ignored where tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        env={**os.environ, "PYTHONPATH": path, "SIGNAL": str(int(signaled))},
     )
+
+
+@contextmanager
+def files_of_at_most(size):
+    """Let this process write files of at most this many bytes, as if the disk were full then."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_full_disk_leaves_nothing_behind(folder):
     image_set(folder)
     before = snapshot(folder)
-    one = fuse_apart("a.png", "b.png", limit=100)
-    many = fuse_apart("ir", "vis", "-o", "out", limit=100)
+    with files_of_at_most(100):
+        one = fuse("a.png", "b.png")
+        many = fuse("ir", "vis", "-o", "out")
     for case, result in zip(RUNNING[:2], (one, many), strict=True):
-        assert result.returncode == 2
+        assert result.exit_code == 2
         (sentence,) = result.stderr.splitlines()
         assert re.search(pattern(case), sentence)
     assert {p: c for p, c in snapshot(folder).items() if c} == before  # but for empty manifests
@@ -490,22 +503,22 @@ def test_a_stopped_run_says_so_and_a_killed_one_goes_on(folder, install):
     install("lab-deadly", KILLER)
     image_set(folder)
     args = ("ir", "vis", "--strategy", "deadly", "-o")
-    stopped = fuse_apart(*args, "stopped", SIGNAL=str(int(signal.SIGINT)))
+    stopped = fuse_apart(*args, "stopped", signaled=signal.SIGINT)
     assert stopped.returncode == 130
     (sentence,) = stopped.stderr.splitlines()
     assert re.search(pattern(RUNNING[2]), sentence)
-    killed = fuse_apart(*args, "killed", SIGNAL=str(int(signal.SIGKILL)))
+    killed = fuse_apart(*args, "killed", signaled=signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
-    whole = fuse_apart(*args, "whole")
-    assert whole.returncode == 0, whole.stderr
+    whole = fuse(*args, "whole")
+    assert whole.exit_code == 0, whole.output
     expected = {path.name: content for path, content in snapshot(folder / "whole").items()}
     for name in ("stopped", "killed"):
         found = snapshot(folder / name)
         assert {p.name for p in found if p.suffix == ".png" and "partial" not in p.name} < set(
             expected
         )
-        again = fuse_apart(*args, name, "--resume")
-        assert again.returncode == 0, again.stderr
+        again = fuse(*args, name, "--resume")
+        assert again.exit_code == 0, again.output
         assert {p.name: content for p, content in snapshot(folder / name).items()} == expected
 
 
