@@ -17,6 +17,7 @@ from fusionlab.testing.search import (
     Declaration,
     Outcome,
     hypothesis_settings,
+    is_testable,
     search,
     search_together,
 )
@@ -71,7 +72,8 @@ def examine(
     deterministically: the draws are the same as long as the same modules are loaded, from which it
     takes some constants. Laws that need no other draws are tested on the same inputs; a law that
     breaks, or that these inputs seldom suit, gets inputs of its own. Three laws that need larger
-    images are tested only with parameters whose support is at most 24 pixels.
+    images are tested only with parameters whose support is at most 24 pixels, if there are any
+    among about 50.
 
     Laws that others rest on come first. Where one of them breaks, the others that break name it as
     their cause.
@@ -90,17 +92,22 @@ def examine(
     asked = list(laws)
     causes = [law for law in asked if law in _CAUSES]
     laws = [*causes, *(law for law in asked if law not in causes)]
-    declared = _declared_laws(strategy)
-    declarations = {law: _declaration(law, declared) for law in laws}
+    samples = _samples(strategy)
+    declarations = {law: _declaration(law, samples) for law in laws}
+    applicable = {
+        law
+        for law, declaration in declarations.items()
+        if _applies(law, strategy) and any(is_testable(law, s, declaration) for s in samples)
+    }
     together = {
         law: declaration
         for law, declaration in declarations.items()
-        if law not in OWN_DRAWS and _applies(law, strategy)
+        if law in applicable and law not in OWN_DRAWS
     }
     outcomes = search_together(strategy, together, examples) if len(together) > 1 else {}
     broken: list[Law] = []
     for law, declaration in declarations.items():
-        if not _applies(law, strategy):
+        if law not in applicable:
             yield Verdict(law, declaration, None)
             continue
         outcome = outcomes.get(law, Outcome())
@@ -128,22 +135,22 @@ def _verdict(law: Law, declaration: Declaration, outcome: Outcome) -> Verdict:
     return Verdict(law, declaration, held, outcome.counterexample)
 
 
-def _declaration(law: Law, declared: list[frozenset[Law]]) -> Declaration:
+def _declaration(law: Law, samples: list[Strategy]) -> Declaration:
     if law not in DECLARABLE:
         return "required"
-    count = sum(law in laws for laws in declared)
-    return "no" if not count else "yes" if count == len(declared) else "for some"
+    count = sum(law in sample.laws for sample in samples)
+    return "no" if not count else "yes" if count == len(samples) else "for some"
 
 
 @lru_cache(maxsize=1)  # `StrategyLaws` asks once for each law
-def _declared_laws(strategy: type[Strategy] | Strategy) -> list[frozenset[Law]]:
-    """Return the laws that each of about 50 instances declares."""
-    declared: list[frozenset[Law]] = []
+def _samples(strategy: type[Strategy] | Strategy) -> list[Strategy]:
+    """Return about 50 instances, fewer if there are no more."""
+    samples: list[Strategy] = []
 
     @hypothesis_settings(50, Phase.generate)
     @given(instances(strategy))
     def look(drawn: tuple[Strategy, int]) -> None:
-        declared.append(drawn[0].laws)
+        samples.append(drawn[0])
 
     try:
         look()
@@ -153,7 +160,7 @@ def _declared_laws(strategy: type[Strategy] | Strategy) -> list[frozenset[Law]]:
             f"the strategy {name} refused all parameters that were tried, so it cannot be "
             "tested; narrow the bounds of its parameters to what it accepts"
         ) from None
-    return declared
+    return samples
 
 
 def _applies(law: Law, strategy: type[Strategy] | Strategy) -> bool:

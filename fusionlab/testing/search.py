@@ -78,7 +78,7 @@ class _SharedInputs:
         if not laws or self.draws >= MAX_DRAWS * self.enough:
             raise _EnoughError
         self.draws += 1
-        laws = [law for law in laws if _is_testable(law, instance, self.declarations[law])]
+        laws = [law for law in laws if is_testable(law, instance, self.declarations[law])]
         tested = StrategyUnderTest(instance)
         assume([law for law in laws if self._used(law, tested, x)])
 
@@ -130,7 +130,7 @@ def search(
     @given(instances(strategy), st.data())
     def test(drawn: tuple[Strategy, int], data: st.DataObject) -> None:
         instance, k = drawn
-        assume(_is_testable(law, instance, declaration))
+        assume(is_testable(law, instance, declaration))
         tested = StrategyUnderTest(instance)
         x = data.draw(_features_for(instance, k))
         _test(law, tested, x, data.draw, outcome)
@@ -150,7 +150,7 @@ def _features_for(strategy: Strategy, k: int) -> st.SearchStrategy[Tensor]:
     return features(k, min_edge=strategy.min_size, pixels=strategy.domain == "pixels")
 
 
-def _is_testable(law: Law, instance: Strategy, declaration: Declaration) -> bool:
+def is_testable(law: Law, instance: Strategy, declaration: Declaration) -> bool:
     """Return whether an instance has to keep the law, and can be tested in reasonable time."""
     if declaration in ("yes", "for some") and law not in instance.laws:
         return False

@@ -47,7 +47,9 @@ class DWT(Strategy):
     domain = "pixels"
 
     wavelet: Annotated[
-        str, "A discrete wavelet of PyWavelets: haar, db2, sym4, coif1, bior4.4, ..."
+        str,
+        ("haar", "db2", "sym4", "coif1", "bior4.4"),
+        "A discrete wavelet of PyWavelets: haar, db2, sym4, coif1, bior4.4, ...",
     ] = "db2"
     levels: Annotated[
         int, Interval(ge=1, le=8), "How often the image is halved (fewer where it is too small)."
