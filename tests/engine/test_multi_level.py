@@ -50,15 +50,18 @@ def encoded_per_pixel(backbone, strategy, height, width, k=2):
     return sum(areas) / (height * width)
 
 
-@pytest.mark.parametrize(("engine", "precision"), [("eager", "fp32"), ("openvino", "fp32")])
-@pytest.mark.parametrize("strategy", [Mean(), L1Norm(r=2)])
-def test_four_levels_in_tiles_equal_the_whole_image(pyramid, engine, precision, strategy):
+@pytest.mark.parametrize(
+    ("engine", "strategy"),
+    # one for openvino, which compiles the network anew for each size
+    [("eager", Mean()), ("eager", L1Norm(r=2)), ("openvino", L1Norm(r=2))],
+)
+def test_four_levels_in_tiles_equal_the_whole_image(pyramid, engine, strategy):
     if engine == "openvino":
         pytest.importorskip("openvino", reason="the extra openvino is not installed")
     whole = Fusion(pyramid, strategy, range_policy=None, tile=999)(smooth())
-    tiled = Fusion(
-        pyramid, strategy, range_policy=None, tile=24, engine=engine, precision=precision
-    )(smooth())
+    tiled = Fusion(pyramid, strategy, range_policy=None, tile=24, engine=engine, precision="fp32")(
+        smooth()
+    )
     # float32 in another order, through eight layers
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-5 * np.abs(whole).max())
 
