@@ -64,7 +64,7 @@ def files_of_samples(
         raise FusionlabError(
             f"{folder} is not a folder; expected one with {content}", code="no-folder", path=folder
         )
-    images = images_by_stem(folder)
+    images = images_by_stem(folder.absolute())  # workers may have another working directory
     files = {
         sample: [
             file

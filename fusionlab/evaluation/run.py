@@ -159,6 +159,8 @@ class ScoringRun:
 
     def _jobs(self, item: ImageSetItem, cells: Sequence[Cell], parts: int) -> Iterator[Job]:
         """Split what is missing of a sample into jobs, so that all workers are busy."""
+        # workers may have another working directory
+        item = replace(item, sources=tuple(path.absolute() for path in item.sources))
         size = max(1, math.ceil(len(cells) / parts))
         for start in range(0, len(cells), size):
             yield Job(

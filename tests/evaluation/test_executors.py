@@ -11,6 +11,7 @@ import pytest
 
 from fusionlab import FusionlabError, evaluate, load_strategy
 from fusionlab.evaluation.executors import ExecutorChoice
+from fusionlab.evaluation.jobs import run_job
 from fusionlab.evaluation.processes import LocalProcesses, WorkerDied
 
 KILLER = """
@@ -102,6 +103,33 @@ def test_a_method_that_kills_its_worker_fails_and_the_others_do_not(
     assert "2 worker processes died over it" in failed[0].problem
     assert "signal 9" in failed[0].problem
     assert sum(bool(row.values) for row in report.rows) == 2
+
+
+def test_workers_may_have_another_working_directory(image_set, tmp_path, monkeypatch):
+    """As those of a cluster; folders are given relative to that of the run."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def run_elsewhere(job, stopping):
+        monkeypatch.chdir(elsewhere)
+        try:
+            return run_job(job, stopping)
+        finally:
+            monkeypatch.chdir(image_set.parent)
+
+    monkeypatch.chdir(image_set.parent)
+    monkeypatch.setattr("fusionlab.evaluation.run.run_job", run_elsewhere)
+    first = Path(image_set.name) / "a"
+    report = evaluate(
+        image_set.name,
+        ["identity/max", first],
+        "EN",
+        truth=first,
+        executor="threads:1",
+        baselines=False,
+    )
+    assert not [row.problem for row in report.rows if row.problem]
+    assert {row.method for row in report.rows} == {"identity/max", "a"}
 
 
 def test_an_object_of_a_script_cannot_be_sent_to_a_process(image_set):

@@ -38,11 +38,20 @@ def study(tmp_path):
     return tmp_path
 
 
-def start(folder, name):
+def start(folder, name, *options):
     command = [sys.executable, "-m", "fusionlab", "study", "run", "kills.toml", "-o", name]
     return subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*command, *options],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+
+
+def check_same_rows(study):
+    for name in ("rows.csv", "means.csv"):
+        assert (study / "killed" / name).read_bytes() == (study / "calm" / name).read_bytes()
 
 
 def children(pid):
@@ -83,6 +92,31 @@ def test_twenty_kills_change_no_row(study):
             process = start(study, "killed")
     _, errors = process.communicate()
     assert process.returncode == 0, errors
-    for name in ("rows.csv", "means.csv"):
-        assert (study / "killed" / name).read_bytes() == (study / "calm" / name).read_bytes()
+    check_same_rows(study)
     assert min(kills.values()) > 0, kills
+
+
+def wait_for_rows(study, count):
+    journal, deadline = study / "killed" / "rows.jsonl", time.monotonic() + 300
+    while not journal.exists() or len(journal.read_bytes().splitlines()) < count:
+        assert time.monotonic() < deadline, "the study computes nothing"
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_dask_gives_the_job_of_a_killed_worker_to_another(study):
+    """One of two workers is killed with SIGKILL in the middle of a job."""
+    distributed = pytest.importorskip("distributed")
+    calm = start(study, "calm")
+    calm.communicate()
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        address = cluster.scheduler_address.removeprefix("tcp://")
+        process = start(study, "killed", "--executor", f"dask://{address}")
+        wait_for_rows(study, 20)
+        victim = next(iter(cluster.workers.values())).pid
+        os.kill(victim, signal.SIGKILL)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    check_same_rows(study)
