@@ -152,10 +152,28 @@ def features(kind):
         "edges": (x > 0.8).double(),
         "alike": torch.stack([x[0], x[0] + 0.1 * x[1]]),
         "opposite": torch.stack([x[0], 0.1 * x[1] - x[0]]),
+        "ties": (3 * x).round(),  # P_i = Q_j in many cells
+        "single pixels": (x > 0.95) * (1 + x),
+        "flat and not": torch.stack([x[0].round(), torch.full_like(x[1], 0.3)]),
+        "partly equal": torch.stack([x[0], torch.where(x[1:].round() == 1, x[0], x[1])[0]]),
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["noise", "peaks", "dots", "edges", "alike", "opposite"])
+KINDS = (
+    "noise",
+    "peaks",
+    "dots",
+    "edges",
+    "alike",
+    "opposite",
+    "ties",
+    "single pixels",
+    "flat and not",
+    "partly equal",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_batched_windows_match_the_definition_one_by_one(kind):
     fused, source = features(kind)
     values = [
@@ -163,7 +181,34 @@ def test_batched_windows_match_the_definition_one_by_one(kind):
         for top in range(18)
         for left in range(7)
     ]
-    assert information(fused, source) == pytest.approx(np.mean(values), rel=1e-11)
+    # abs: the mean of a flat image is rounding noise around 0.
+    assert information(fused, source) == pytest.approx(np.mean(values), rel=1e-11, abs=1e-14)
+
+
+@pytest.mark.parametrize("e", [1e-2, 1e-3, 1e-4])
+def test_windows_almost_on_a_single_value_lose_little_by_cancellation(e):
+    """p has e at 1 and 1 - e at 2, q has 1 - e at 2 and e at 3.
+
+    M has e at (1, 2), 1 - 2 e at (2, 2) and e at (2, 3). Its covariance is e^2, the variances are
+    e (1 - e), so that phi e^2 = c e (1 - e). The tolerance is that of the covariance, a sum of P_i
+    and Q_j of which all but one are near 1, and have an error of up to 2^-53.
+    """
+    c = ((1 - e) ** 2 - 1 / 9) / ((1 - e) ** 2 + e**2 - 1 / 9)
+    moved = c * e * (1 - e)
+    negative = e**2 - moved
+    joint = entropy(e * (1 - e) + moved, e * (1 - e) + moved, (1 - e) ** 2 - moved)
+    joint -= negative * math.log2(-negative)
+    both = 2 * entropy(e, 1 - e)
+    value = information(window({1: e, 2: 1 - e}), window({2: 1 - e, 3: e}))
+    assert value == pytest.approx(2 * (both - joint) / both, rel=16 * 2**-53 / e**2)
+
+
+def test_edges_have_the_value_of_the_same_windows_as_any_other_features():
+    """0 and 1 are counted by pattern, 0 and 2 are not."""
+    edges = (torch.rand(3, 40, 30, generator=torch.Generator().manual_seed(0)) > 0.8).double()
+    assert mean_information(edges[0], edges[1:]).item() == pytest.approx(
+        mean_information(2 * edges[0], 2 * edges[1:]).item(), rel=1e-14
+    )
 
 
 def test_the_value_of_a_window_may_be_below_0_or_above_1():
@@ -177,8 +222,10 @@ def test_the_value_of_a_window_may_be_below_0_or_above_1():
 
 
 @pytest.mark.parametrize("at_once", [1, 5, 7, 30])
-def test_the_batch_size_does_not_matter(monkeypatch, at_once):
-    fused, *sources = torch.rand(3, 9, 12, generator=torch.Generator().manual_seed(0)).double()
+@pytest.mark.parametrize("edges", [False, True])
+def test_the_batch_size_does_not_matter(monkeypatch, at_once, edges):
+    images = torch.rand(3, 9, 12, generator=torch.Generator().manual_seed(0)).double()
+    fused, *sources = images.round() if edges else images
     expected = mean_information(fused, torch.stack(sources))
     monkeypatch.setattr(copulas, "CPU_BATCH", at_once)
     assert torch.allclose(mean_information(fused, torch.stack(sources)), expected, rtol=1e-14)
