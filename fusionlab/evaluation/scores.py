@@ -57,6 +57,8 @@ class Scores:
     ) -> None:
         self.methods, self.samples, self.metrics = list(methods), list(samples), list(metrics)
         self.values = np.full((len(methods), len(samples), len(metrics)), np.nan)
+        self.known, self.total = len(rows), len(methods) * len(samples)
+        """How many rows there are, and how many there will be: methods times samples."""
         method_index = {label: number for number, label in enumerate(self.methods)}
         sample_index = {name: number for number, name in enumerate(self.samples)}
         self._outside = np.full((len(methods), len(samples)), np.nan)

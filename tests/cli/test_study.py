@@ -148,7 +148,13 @@ def test_status_and_report_of_a_study_that_was_stopped(folder):
     assert {row["set"] for row in read(folder / "out" / "rows.csv")} == {"all", "two"}
     page = folder / "out" / "report" / "index.html"
     assert f"open {page.relative_to(folder)}" in result.stdout
-    assert "l1 r=0 [minmax]" in page.read_text(encoding="utf-8")
+    html = page.read_text(encoding="utf-8")
+    assert "l1 r=0 [minmax]" in html
+    assert "32 of 40 rows of scores" in html
+    assert "16 of 24</td>" in html
+    run("run", "grid.toml", "-o", "out")
+    run("report", "grid.toml", "-o", "out")
+    assert "Not complete" not in page.read_text(encoding="utf-8")
 
 
 def test_a_damaged_sample_costs_its_rows_and_is_counted(folder):

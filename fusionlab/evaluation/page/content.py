@@ -103,6 +103,10 @@ class SetContent:
     samples: int
     problems: Sequence[str]
     more_problems: int
+    known: int
+    """How many rows of scores there are."""
+    total: int
+    """How many there will be."""
     failed: int
     """How many rows of scores lack values."""
     left_out: Mapping[str, str]
@@ -174,6 +178,8 @@ def set_content(
         len(report.scores.samples),
         problems[:MAX_PROBLEMS],
         max(0, len(problems) - MAX_PROBLEMS),
+        report.scores.known,
+        report.scores.total,
         sum(bool(row.problem) for row in report.rows),
         report.left_out,
         rank_diagrams(report.scores),

@@ -101,6 +101,8 @@ def write_page(
         content = {
             "name": results.name,
             "facts": results.facts,
+            "known": results.known,
+            "total": results.total,
             "sets": sets,
             "overview": overview(results),
             "made": made,

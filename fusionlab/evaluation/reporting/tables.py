@@ -190,7 +190,20 @@ def _count_note(scores: Scores) -> str:
 
 
 def _incomplete_notes(scores: Scores) -> list[str]:
-    """Return a sentence for each method that lacks values which other methods have."""
+    """Return a sentence for each method that lacks values which other methods have.
+
+    One sentence for all of them while rows are still to be computed: most lack some then.
+    """
+    if scores.known < scores.total:
+        counts = f"{scores.known:,} of {scores.total:,}"
+        note = f"Not complete: {counts} rows of scores are there so far."
+        lacking = int((~scores.complete).any(axis=1).sum())
+        if lacking:
+            note += (
+                f" {lacking} of {len(scores.methods)} methods have values for fewer images than "
+                "others: their means are over other images, and are not ranked."
+            )
+        return [note]
     notes = []
     for row, label in enumerate(scores.methods):
         fewer = [

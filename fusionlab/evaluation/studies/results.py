@@ -26,6 +26,16 @@ class StudyResults:
     facts: Mapping[str, str] = field(default_factory=dict)
     """How it was made: command, versions, processor."""
 
+    @property
+    def known(self) -> int:
+        """How many rows of scores there are."""
+        return sum(report.scores.known for report in self.reports.values())
+
+    @property
+    def total(self) -> int:
+        """How many rows of scores there are when the study is complete."""
+        return sum(report.scores.total for report in self.reports.values())
+
     def image(self, image_set: str, label: str, sample: str) -> Path | None:
         """Return the file of the scored image of a row and a sample; None if it is not kept.
 

@@ -119,7 +119,7 @@ def test_a_row_that_lacks_values_is_neither_marked_nor_ranked_and_a_note_says_so
     rows = {
         "m": {"a": (1.0, 4.0), "b": (1.0, 4.0)},
         "n": {"a": (2.0, 3.0), "b": (2.0, 3.0)},
-        "few": {"a": (9.0, 1.0)},
+        "few": {"a": (9.0, 1.0), "b": (math.nan, math.nan)},
     }
     published = {"m": {"brightness": 1.0}, "few": {"brightness": 1.0}}
     table, *_, distances = report(rows, published=published).tables
@@ -132,6 +132,19 @@ def test_a_row_that_lacks_values_is_neither_marked_nor_ranked_and_a_note_says_so
     ]
     assert "brightness 1, darkness 1" in table.notes[1]
     assert [row[1].text for row in distances.rows] == ["+0.0000", "-"]
+
+
+def test_one_note_says_that_rows_are_still_to_be_computed(report):
+    rows = {
+        "m": {"a": (1.0, 4.0), "b": (1.0, 4.0)},
+        "n": {"a": (2.0, 3.0)},
+        "o": {"b": (2.0, 3.0)},
+    }
+    (table,) = report(rows).tables
+    _, note = table.notes
+    assert "4 of 6 rows" in note
+    assert "2 of 3 methods" in note
+    assert [row[-1].text for row in table.rows] == ["1.00", "-", "-"]
 
 
 def test_a_method_that_is_left_out_is_named_under_the_table_and_in_json(report):
