@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from inspect import signature
@@ -228,7 +228,9 @@ def check_arguments(
     return values
 
 
-def texts(instance: Any, *, omit_defaults: bool = False) -> dict[str, str]:
+def texts(
+    instance: Any, *, omit_defaults: bool = False, shown: Collection[str] = ()
+) -> dict[str, str]:
     """Return the parameters of an instance and the texts of their values, for `Param.parse`.
 
     A backbone has none if an argument of its `__init__` cannot be a parameter.
@@ -236,6 +238,7 @@ def texts(instance: Any, *, omit_defaults: bool = False) -> dict[str, str]:
     Args:
         instance: a strategy or a backbone.
         omit_defaults: leave out parameters that have their default values.
+        shown: parameters that are never left out.
     """
     cls = instance.__class__
     try:
@@ -248,7 +251,7 @@ def texts(instance: Any, *, omit_defaults: bool = False) -> dict[str, str]:
     return {
         param.name: param.format(value)
         for param, value in values.items()
-        if not (omit_defaults and value == param.default)
+        if param.name in shown or not (omit_defaults and value == param.default)
     }
 
 

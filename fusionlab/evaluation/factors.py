@@ -35,17 +35,16 @@ def factors_of(description: Mapping[str, Any]) -> dict[str, str]:
 
 
 def varying(rows: Iterable[Mapping[str, str]]) -> list[str]:
-    """Return the factors in which rows differ, in the order in which they appear."""
+    """Return the factors with more than one value, in the order in which they appear.
+
+    A parameter that only some strategies have, always with the same value, is none: it says no more
+    than the strategy.
+    """
     values: dict[str, set[str]] = {}
-    known = [row for row in rows if row]
-    for row in known:
+    for row in rows:
         for name, value in row.items():
             values.setdefault(name, set()).add(value)
-    return [
-        name
-        for name, seen in values.items()
-        if len(seen) > 1 or any(name not in row for row in known)
-    ]
+    return [name for name, seen in values.items() if len(seen) > 1]
 
 
 def _text(value: object) -> str:

@@ -159,6 +159,8 @@ class MethodBuilder:
     baselines: bool = True
     backbones: Backbones = field(default_factory=dict, repr=False)
     """By name: all rows share them, and with them the feature cache."""
+    shown: frozenset[str] = frozenset()
+    """Parameters of the strategies that labels name also where they have their defaults."""
 
     def __post_init__(self) -> None:
         policies = ("auto", *get_args(RangePolicy), "own")
@@ -198,12 +200,19 @@ class MethodBuilder:
                 rows.append((folder, None))
                 continue
             fusion, recipe = self._fusion(method)
-            label = given_label or method_id(
-                fusion.backbone, fusion.strategy, self.plugins, omit_defaults=True
-            )
+            label = given_label or self._label(fusion)
             row = FusionMethod(label, fusion, self.plugins, recipe=recipe)
             rows.append((row, self._baseline(fusion)))
         return _unique(_with_baselines(rows))
+
+    def _label(self, fusion: Fusion) -> str:
+        return method_id(
+            fusion.backbone,
+            fusion.strategy,
+            self.plugins,
+            omit_defaults=True,
+            shown=self.shown,
+        )
 
     def _fusion(self, method: str | Strategy | Fusion) -> tuple[Fusion, Recipe | None]:
         """Build the fusion of one row with the settings of the table."""
@@ -275,7 +284,7 @@ class MethodBuilder:
             shared_weights=fusion.shared_weights,
         )
         baseline = recipe.build(self.plugins, self.backbones, strategy)
-        label = method_id(baseline.backbone, strategy, self.plugins, omit_defaults=True)
+        label = self._label(baseline)
         registered = self.plugins.strategies.registration_of(type(strategy)) is not None
         return FusionMethod(label, baseline, self.plugins, recipe=recipe if registered else None)
 

@@ -14,7 +14,7 @@ slashes (paths of checkpoints); values of a backbone may not.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,7 +106,12 @@ def split_method(text: str, plugins: Plugins) -> tuple[str, str]:
 
 
 def method_id(
-    backbone: Backbone, strategy: Strategy, plugins: Plugins, *, omit_defaults: bool = False
+    backbone: Backbone,
+    strategy: Strategy,
+    plugins: Plugins,
+    *,
+    omit_defaults: bool = False,
+    shown: Collection[str] = (),
 ) -> str:
     """Return the full name of a method: `densefuse@1e2/l1norm,r=1,border=inside`.
 
@@ -115,13 +120,14 @@ def method_id(
         strategy: the strategy.
         plugins: the plugins that offer them; others are named by their class.
         omit_defaults: leave out parameters that have their default values.
+        shown: parameters of the strategy that are never left out.
 
     Raises:
         FusionlabError: a value of the backbone contains a slash.
     """
     left = backbone_id(backbone, plugins, omit_defaults=omit_defaults)
     name = plugins.strategies.name_of(type(strategy))
-    values = parameters.texts(strategy, omit_defaults=omit_defaults)
+    values = parameters.texts(strategy, omit_defaults=omit_defaults, shown=shown)
     return f"{left}/{NameWithValues(name, values=values)}"
 
 

@@ -77,6 +77,26 @@ def test_validate_says_what_would_run(folder):
     assert not (folder / "out").exists()
 
 
+def test_names_show_a_parameter_that_varies_also_where_it_has_its_default(folder):
+    more = """
+[[methods]]
+method = { grid = ["identity/l2norm", "identity/max"] }
+"""
+    text = STUDY.replace('name = "l1 r={r}"', more).replace(
+        '= "identity/mean"', '= "identity/l1norm"'
+    )
+    (folder / "grid.toml").write_text(text)
+    result = run("validate", "grid.toml", "--json", "--range", "clip")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["rows"] == [
+        "identity/mean",
+        "identity/max",
+        "identity/l1norm,r=0",
+        "identity/l1norm,r=1",
+        "identity/l2norm,r=1",
+    ]
+
+
 def test_a_study_runs_and_is_not_computed_twice(folder):
     result = run("run", "grid.toml", "-o", "out")
     assert result.exit_code == 0, result.output

@@ -35,6 +35,11 @@ def test_a_parameter_that_is_called_like_a_setting_is_told_apart() -> None:
     assert factors["tag"] == ""
 
 
-def test_factors_vary_where_values_differ_or_a_row_lacks_them() -> None:
-    rows = [{"strategy": "a", "r": "1", "range": "clip"}, {"strategy": "b", "range": "clip"}, {}]
+def test_factors_vary_where_values_differ_and_not_where_a_strategy_lacks_them() -> None:
+    rows = [
+        {"strategy": "a", "r": "1", "border": "inside", "range": "clip"},
+        {"strategy": "a", "r": "2", "border": "inside", "range": "clip"},
+        {"strategy": "b", "range": "clip"},
+        {},
+    ]
     assert varying(rows) == ["strategy", "r"]

@@ -57,7 +57,8 @@ def means_table(
     """Return means and deviations, the best and second of each metric marked, and mean ranks.
 
     The last column is the mean of a method's ranks over the metrics that have a direction. Where
-    the range policies of the rows that were fused here differ, a column shows them. Where values
+    the range policies of the rows that were fused here differ, a column shows them, unless the
+    labels do: `l1norm [clip]`. Where values
     of a row lie outside 0..255 before its range policy, a column shows their share in percent.
 
     Args:
@@ -67,7 +68,10 @@ def means_table(
         notes: sentences to print beneath.
     """
     policies = range_policies or {}
-    differ = len({policy for policy in policies.values() if policy}) > 1
+    differ = len({policy for policy in policies.values() if policy}) > 1 and not all(
+        policy is None or policy in label.rpartition(" [")[2].rstrip("]").split(", ")
+        for label, policy in policies.items()
+    )
     overshoots = any(share > 0 for share in scores.outside)
     facts = (*(["range"] if differ else []), *(["outside %"] if overshoots else []))
     means = scores.means()

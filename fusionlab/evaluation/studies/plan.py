@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from fusionlab import parameters
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.factors import factors_of, varying
@@ -92,6 +93,7 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
     }
     published = published_table(file.preset, plugins) if file.preset else PublishedTable()
     backbones: Backbones = {}
+    shown = _varying_parameters(file, MethodBuilder(plugins, file.preset, backbones=backbones))
     sets = []
     for entry in file.sets:
         with _in_place(f"the set {entry.name}"):
@@ -111,6 +113,7 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
                 file.device,
                 file.baselines,
                 backbones,
+                shown,
             )
 
         fused, absent = _fused_rows(file, builder, stems)
@@ -179,6 +182,21 @@ def _fused_rows(
             baseline = f"{row.baseline}{suffix}" if row.baseline else None
             fused.append(replace(row, label=f"{row.label}{suffix}", baseline=baseline))
     return fused, left_out
+
+
+def _varying_parameters(file: StudyFile, builder: MethodBuilder) -> frozenset[str]:
+    """Return the parameters in which two rows of one strategy differ.
+
+    The names of rows show them also where they have their defaults.
+    """
+    values: dict[tuple[type, str], set[str]] = {}
+    for entry in file.methods:
+        for row in _built(entry, builder):
+            if isinstance(row, FusionMethod):
+                strategy = row.fusion.strategy
+                for name, text in parameters.texts(strategy).items():
+                    values.setdefault((type(strategy), name), set()).add(text)
+    return frozenset(name for (_, name), texts in values.items() if len(texts) > 1)
 
 
 def _built(entry: MethodEntry, builder: MethodBuilder) -> list[Method]:
