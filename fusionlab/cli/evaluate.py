@@ -210,15 +210,17 @@ def _evaluate(
 ) -> Report:
     """Evaluate with a progress bar; report problems as they come, and how far it got at Ctrl-C."""
     from fusionlab.evaluation.evaluate import evaluate as evaluate_methods
+    from fusionlab.evaluation.run import ENOUGH_ROWS
 
-    done = 0
+    done, reused = 0, None
     try:
-        with show_progress("evaluating") as show:
+        with show_progress("evaluating", ENOUGH_ROWS) as show:
 
             def progress(finished: int, total: int) -> None:
-                nonlocal done
+                nonlocal done, reused
                 done = finished
-                show(finished, total)
+                reused = finished if reused is None else reused
+                show(finished, total, reused=reused)
 
             return evaluate_methods(
                 sets,

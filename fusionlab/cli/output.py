@@ -46,10 +46,15 @@ def warn(text: str) -> None:
 
 
 @contextmanager
-def show_progress(description: str) -> Iterator[Callable[..., None]]:
-    """Yield `show(done, total, note="")`: a bar on a terminal, a line every ten seconds in a pipe.
+def show_progress(description: str, enough: int = 1) -> Iterator[Callable[..., None]]:
+    """Yield `show(done, total, note="", reused=0)`: a bar, or in a pipe a line every ten seconds.
 
     The first line comes after ten seconds, so that short commands print none.
+
+    Args:
+        description: what is counted.
+        enough: how many must be done, besides those that are reused from an earlier run, before a
+            line says how long the rest will take.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -57,7 +62,7 @@ def show_progress(description: str) -> Iterator[Callable[..., None]]:
 
     console = Console(stderr=True)
     if not console.is_terminal:  # a disabled bar of rich 13 still prints an empty line
-        yield _Lines(description)
+        yield _Lines(description, enough)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
     with Progress(
@@ -69,7 +74,9 @@ def show_progress(description: str) -> Iterator[Callable[..., None]]:
     ) as bars:
         task = bars.add_task(description, total=None, visible=False, note="")
 
-        def show(done: int, total: int, note: str = "") -> None:
+        def show(done: int, total: int, note: str = "", reused: int = 0) -> None:
+            if reused:
+                note = f"{reused} from earlier runs{', ' if note else ''}{note}"
             bars.update(task, completed=done, total=total, visible=total > 1, note=note)
 
         yield show
@@ -78,19 +85,23 @@ def show_progress(description: str) -> Iterator[Callable[..., None]]:
 class _Lines:
     """Prints how far a command is, on stderr, not more often than every ten seconds."""
 
-    def __init__(self, description: str) -> None:
+    def __init__(self, description: str, enough: int) -> None:
         self._description = description
+        self._enough = enough
         self._start = self._printed = time.monotonic()
 
-    def __call__(self, done: int, total: int, note: str = "") -> None:
+    def __call__(self, done: int, total: int, note: str = "", reused: int = 0) -> None:
         now = time.monotonic()
         if now - self._printed < LINE_SECONDS or not done:
             return
         self._printed = now
-        rate = done / (now - self._start)
-        left = duration((total - done) / rate)
-        text = f"{self._description}: {done} of {total}, {rate:.3g} per second, {left} left"
-        click.echo(f"{text}, {note}" if note else text, file=sys.stderr)
+        parts = [f"{self._description}: {done} of {total}"]
+        if reused:
+            parts.append(f"{reused} from earlier runs")
+        if done - reused >= self._enough:
+            rate = (done - reused) / (now - self._start)
+            parts += [f"{rate:.3g} per second", f"{duration((total - done) / rate)} left"]
+        click.echo(", ".join([*parts, note] if note else parts), file=sys.stderr)
 
 
 def duration(seconds: float) -> str:

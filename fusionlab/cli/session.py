@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+import signal
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from fusionlab.cli.output import warn
 from fusionlab.errors import FusionlabError
@@ -26,6 +29,56 @@ class CommandInterrupted(CommandError):  # noqa: N818  # an exit of its own kind
     """The user pressed Ctrl-C: one sentence on stderr, and the exit code that shells use."""
 
     exit_code = 130
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the sentence; being stopped is no error."""
+        click.echo(self.format_message(), file=file, err=file is None)
+
+
+class CommandTerminated(CommandInterrupted):
+    """The process got SIGTERM: one sentence on stderr, and the exit code that shells use."""
+
+    exit_code = 143
+
+
+class Terminated(BaseException):
+    """The process got SIGTERM, as schedulers and `kill` send it."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise `Terminated` at SIGTERM, so that what is open is closed as at Ctrl-C."""
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def command_line(ctx: click.Context, path: str, *, without: Collection[str] = ()) -> str:
+    """Return a command with the arguments and options of the one that runs.
+
+    Args:
+        ctx: of the command that runs.
+        path: the command, such as `study run`.
+        without: names of the options that are left out.
+    """
+    words = ["fusionlab", *path.split()]
+    for param in ctx.command.params:
+        given = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        if not given or param.name in without:
+            continue
+        value = ctx.params[param.name or ""]
+        for text in value if isinstance(value, tuple) else [value]:
+            if isinstance(param, click.Option):
+                words.append(param.opts[0])
+            if text is not True:
+                words.append(str(text))
+    return shlex.join(words)
 
 
 class Session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,16 @@ from fusionlab.cli.output import (
     show_progress,
     warn,
 )
-from fusionlab.cli.session import CommandInterrupted, Session, cli_errors, quiet_decoders
+from fusionlab.cli.session import (
+    CommandInterrupted,
+    CommandTerminated,
+    Session,
+    Terminated,
+    cli_errors,
+    command_line,
+    quiet_decoders,
+    terminable,
+)
 
 if TYPE_CHECKING:
     from fusionlab.evaluation.studies.file import StudyFile
@@ -51,7 +61,8 @@ Examples:
   fusionlab study status radius/
   fusionlab study report radius.toml -o radius/       tables and page of what is there so far
 \b
-Exit codes: 0 success, 1 some rows have no values, 2 nothing could be done, 130 stopped by Ctrl-C.
+Exit codes: 0 success, 1 some rows have no values, 2 nothing could be done, 130 stopped by Ctrl-C,
+143 by SIGTERM.
 """
 
 file_argument = click.argument(
@@ -157,6 +168,7 @@ def run(
 
         plan = _plan(file, options, session)
         last: Progress | None = None
+        again = command_line(ctx, "study run", without=("overwrite",))
 
         def problem(text: str) -> None:
             if as_json:
@@ -165,7 +177,7 @@ def run(
                 warn(f"no score: {text}")
 
         try:
-            with _shown(as_json=as_json) as show:
+            with terminable(), _shown(plan.file.name, as_json=as_json) as show:
 
                 def progress(counts: Progress) -> None:
                     nonlocal last
@@ -181,10 +193,12 @@ def run(
                     on_problem=problem,
                     facts={"file": file.read_text(encoding="utf-8")},
                 )
-        except KeyboardInterrupt:
-            done = last.done if last else 0
-            raise CommandInterrupted(
-                f"stopped after {done} of {plan.cells} rows of scores; the same command continues"
+        except (KeyboardInterrupt, Terminated) as stop:
+            kept = last.kept if last else 0
+            stopped = CommandTerminated if isinstance(stop, Terminated) else CommandInterrupted
+            raise stopped(
+                f"stopped; {kept:,} of {plan.cells:,} rows of scores are kept in {output}/; "
+                f"continue with: {again}"
             ) from None
     failed = last.failed if last else 0
     values = any(row.values for report in results.reports.values() for row in report.rows)
@@ -195,6 +209,9 @@ def run(
         reused = last.reused if last else 0
         click.echo(f"{plan.cells} rows of scores: {reused} from earlier runs, {failed} failed")
         click.echo(f"written to {output}/")
+        page = command_line(ctx, "study report", without=("overwrite", "executor", "as_json"))
+        old = (output / "report" / "index.html").exists()
+        click.echo(f"{'its page is older; write it again' if old else 'next, a page'}: {page}")
     ctx.exit(0 if not failed else 1 if values else 2)
 
 
@@ -213,10 +230,12 @@ def status(*, folder: Path, as_json: bool) -> None:
     show_facts(
         {
             "state": content["state"],
-            "rows of scores": f"{content['done']} of {content['total']}",
+            "rows of scores": f"{content['done']:,} of {content['total']:,}",
             "from earlier runs": content["reused"],
             "failed": content["failed"],
-            "rate": f"{content['rows_per_second']:.1f} rows per second",
+            "rate": f"{content['rows_per_second']:.3g} rows per second"
+            if content["rows_per_second"]
+            else None,
             "time left": duration(content["seconds_left"])
             if content["state"] == "running" and content["seconds_left"] is not None
             else None,
@@ -319,23 +338,37 @@ def _overridden(file: StudyFile, options: dict[str, Any]) -> StudyFile:
 
 
 @contextmanager
-def _shown(*, as_json: bool) -> Iterator[Callable[[Progress], None]]:
-    """Yield what shows progress: as events, or as every command does."""
+def _shown(name: str, *, as_json: bool) -> Iterator[Callable[[Progress], None]]:
+    """Yield what shows progress, a line at the start first: as events, or as every command does."""
+    from fusionlab.evaluation.run import ENOUGH_ROWS
+
+    printed: float | None = None
     if not as_json:
-        with show_progress("rows of scores") as show:
+        with show_progress("rows of scores", ENOUGH_ROWS) as show:
 
             def counted(counts: Progress) -> None:
+                nonlocal printed
+                if printed is None:
+                    printed = time.monotonic()
+                    click.echo(_header(name, counts), file=sys.stderr)  # above the bar
                 note = f"{counts.failed} failed" if counts.failed else ""
-                show(counts.done - counts.reused, counts.total - counts.reused, note)
+                show(counts.done, counts.total, note, counts.reused)
 
             yield counted
         return
-    printed = time.monotonic()
 
     def event(counts: Progress) -> None:
         nonlocal printed
-        if time.monotonic() - printed >= LINE_SECONDS:
+        if printed is None or time.monotonic() - printed >= LINE_SECONDS:
+            kind = "start" if printed is None else "progress"
             printed = time.monotonic()
-            click.echo(json.dumps({"event": "progress", **counts.as_json("running")}))
+            click.echo(json.dumps({"event": kind, **counts.as_json("running")}))
 
     yield event
+
+
+def _header(name: str, counts: Progress) -> str:
+    """Return what a run prints before it computes."""
+    workers = "1 worker" if counts.workers == 1 else f"{counts.workers} workers"
+    reused = f", {counts.reused:,} from earlier runs" if counts.reused else ""
+    return f"{name}: {counts.total:,} rows of scores{reused}; {workers}"

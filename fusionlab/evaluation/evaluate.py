@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -33,7 +34,7 @@ from fusionlab.evaluation.rows import (
 from fusionlab.evaluation.run import ScoringRun
 from fusionlab.evaluation.saved_images import SavedImages
 from fusionlab.evaluation.score_journal import ScoreJournal, check_output_folder
-from fusionlab.evaluation.scores import ScoreRow, Scores
+from fusionlab.evaluation.scores import ScoreRow, Scores, in_order
 from fusionlab.evaluation.scoring import ScoringSettings
 from fusionlab.evaluation.truth import TruthFolder, truth_metrics
 from fusionlab.imaging.color import Color
@@ -125,7 +126,8 @@ def evaluate(
         device: where to compute: `"cpu"`, `"cuda"`, ...
         digits: decimals shown.
         deviations: whether `table.tex` has deviations and intervals.
-        progress: called with (rows done, rows in all) after each method and image.
+        progress: called with (rows done, rows in all): first with the number of rows that an
+            earlier run has, then after each method and image.
         on_problem: called with each row that is left out and each new problem, a sentence, as
             soon as it is known.
         plugins: the plugins to use; None: all installed ones.
@@ -193,9 +195,10 @@ def evaluate(
         for label, reason in left_out.items():
             on_problem(f"{label} is left out: {reason}")
         with choice.open(device) as workers:
-            score_rows = _reported(run.run(items, workers), on_problem)
+            scored = _reported(run.run(run.look_up(items), workers), on_problem)
         published = published_table(preset, plugins) if preset else PublishedTable()
         labels = [row.label for row in rows]
+        score_rows = in_order(scored, stems, labels)
         report = Report(
             rows,
             Scores(labels, stems, columns, score_rows),
@@ -253,11 +256,13 @@ def _name(image_set: ImageSet | Mapping[str, ImageSet], folders: Sequence[Path])
     return "+".join(folder.resolve().name for folder in folders)
 
 
-def _reported(scored: Iterator[ScoreRow], on_problem: Callable[[str], None]) -> list[ScoreRow]:
+def _reported(
+    scored: Iterator[list[ScoreRow]], on_problem: Callable[[str], None]
+) -> list[ScoreRow]:
     """Return the rows, and report each problem once."""
     rows: list[ScoreRow] = []
     problems: set[str] = set()
-    for row in scored:
+    for row in chain.from_iterable(scored):
         rows.append(row)
         if row.problem and row.problem not in problems:
             problems.add(row.problem)

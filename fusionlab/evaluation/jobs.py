@@ -48,13 +48,16 @@ class Job:
 
     @property
     def portable(self) -> Job:
-        """The same job without objects that cannot be sent to another process.
+        """The same job for another process: without objects that cannot be sent, paths absolute.
 
         Raises:
             FusionlabError: a method is an object of a script (code `not-portable`).
         """
+        # workers may have another working directory
+        sources = tuple(path.absolute() for path in self.item.sources)
         return replace(
             self,
+            item=replace(self.item, sources=sources),
             cells=tuple(replace(cell, method=_portable(cell.method)) for cell in self.cells),
             metrics=tuple(map(_named, self.metrics)),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -35,6 +35,19 @@ MAX_DEATHS = 3
 """How many workers may die over a single row before it fails."""
 JOB_SECONDS = 10.0
 """After how long a job returns what it has: this much work is lost if a worker dies."""
+WAIT_SECONDS = 1.0
+"""After how long a run yields although no row has come; its caller can say how far it is."""
+ENOUGH_ROWS = 10
+"""How many rows have to be computed before the time that is left can be told."""
+
+
+@dataclass(frozen=True)
+class SampleWork:
+    """What an earlier run has of a sample, and what is missing."""
+
+    item: ImageSetItem
+    known: Sequence[ScoredRow]
+    cells: Sequence[Cell]
 
 
 @dataclass
@@ -49,7 +62,8 @@ class ScoringRun:
         settings: what is shared by all samples.
         images: keeps the images that are scored; None: they are not kept.
         image_set: name of the folder of these images, if there is one for each set.
-        progress: called with (rows done, rows in all) after each row.
+        progress: called with (rows done, rows in all): first with the number of rows that an
+            earlier run has, then after each row that is computed.
         blocked: plugins that workers must not load.
     """
 
@@ -65,73 +79,72 @@ class ScoringRun:
     """A sentence that says why scores or images could not be kept any more; empty if they could."""
     _stopping: Event = field(default_factory=Event, init=False, repr=False)
 
-    def run(self, items: Sequence[ImageSetItem], workers: RunningExecutor) -> Iterator[ScoreRow]:
-        """Score every method on every sample, samples in their order.
+    def look_up(self, items: Sequence[ImageSetItem]) -> list[SampleWork]:
+        """Find what the journal has of every sample, and what is missing; computes nothing."""
+        hashes = [method_key(method, self.settings) for method in self.methods]
+        return [self._missing(item, hashes) for item in items]
+
+    def run(
+        self, samples: Sequence[SampleWork], workers: RunningExecutor
+    ) -> Generator[list[ScoreRow], None, None]:
+        """Score every method on every sample.
 
         If the folder of the journal cannot be written, the run continues, and `unsaved` says so.
 
         Args:
-            items: the samples.
+            samples: the samples, see `look_up`.
             workers: compute the jobs.
+
+        Yields:
+            Rows as they come, those of the earlier run first. They have been kept before. An empty
+            list when none has come for `WAIT_SECONDS`.
         """
-        done = 0
-        samples = _InOrder(items, [method.label for method in self.methods])
+        done = sum(len(sample.known) for sample in samples)
+        total = len(samples) * len(self.methods)
+        self.progress(done, total)
+        yield [scored.row for sample in samples for scored in sample.known]
         try:
-            for rows in self._rows(items, workers):
+            for rows in self._computed(samples, workers):
                 self._keep(rows)
                 for _ in rows:
                     done += 1
-                    self.progress(done, len(items) * len(self.methods))
-                yield from samples.add([scored.row for scored in rows])
+                    self.progress(done, total)
+                yield [scored.row for scored in rows]
         finally:  # also after Ctrl-C: what has been saved stays
             self._stopping.set()
             if self.images is not None:
                 self.unsaved = self.unsaved or self.images.problem
 
-    def known_rows(self, items: Sequence[ImageSetItem]) -> Iterator[ScoreRow]:
-        """Return the rows that the journal has already; nothing is computed."""
-        hashes = [method_key(method, self.settings) for method in self.methods]
-        for item in items:
-            yield from (scored.row for scored in self._missing(item, hashes, images=False)[0])
-
-    def _rows(
-        self, items: Sequence[ImageSetItem], workers: RunningExecutor
+    def _computed(
+        self, samples: Sequence[SampleWork], workers: RunningExecutor
     ) -> Iterator[list[ScoredRow]]:
-        """Yield the rows of the earlier run, and those that jobs return, as they come."""
-        hashes = [method_key(method, self.settings) for method in self.methods]
-        parts = max(1, math.ceil(2 * workers.workers / max(1, len(items))))
-        samples = iter(items)
-        waiting: deque[Job] = deque()
+        """Yield the rows that jobs return, as they come; an empty list when none has for long."""
+        parts = max(1, math.ceil(2 * workers.workers / max(1, len(samples))))
+        jobs = (job for sample in samples for job in self._jobs(sample, parts))
+        again: deque[Job] = deque()
         running: dict[Future[list[ScoredRow]], Job] = {}
         while True:
             while len(running) < 2 * workers.workers:
-                while not waiting:
-                    item = next(samples, None)
-                    if item is None:
-                        break
-                    known, cells = self._missing(item, hashes, images=True)
-                    if known:
-                        yield known
-                    waiting.extend(self._jobs(item, cells, parts))
-                if not waiting:
+                job = again.popleft() if again else next(jobs, None)
+                if job is None:
                     break
-                job = waiting.popleft()
                 running[self._submit(job, workers)] = job
             if not running:
                 return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            finished = wait(running, WAIT_SECONDS, FIRST_COMPLETED).done
+            if not finished:
+                yield []
+            for future in finished:
                 job = running.pop(future)
                 rows, more = self._finished(future, job, workers)
-                waiting.extendleft(reversed(more))
+                again.extendleft(reversed(more))
                 if rows:
                     yield rows
 
-    def _missing(
-        self, item: ImageSetItem, hashes: Sequence[str], *, images: bool
-    ) -> tuple[list[ScoredRow], list[Cell]]:
+    def _missing(self, item: ImageSetItem, hashes: Sequence[str]) -> SampleWork:
         """Split the methods into the rows that an earlier run has for a sample, and the others.
 
-        With `images`, a row whose image is to be kept and is not there is missing, too.
+        A row whose image is to be kept and is not there is missing, too.
         """
         known_rows: list[ScoredRow] = []
         cells: list[Cell] = []
@@ -140,7 +153,8 @@ class ScoringRun:
             settings = self.settings
             truth = settings.truth.sha256(item.stem) if settings.truth is not None else ""
         except OSError:  # the job that reads them says why
-            return [], [Cell(*pair) for pair in zip(self.methods, hashes, strict=True)]
+            every = [Cell(*pair) for pair in zip(self.methods, hashes, strict=True)]
+            return SampleWork(item, [], every)
         for method, method_hash in zip(self.methods, hashes, strict=True):
             key, known = "", KnownRow()
             try:
@@ -148,24 +162,22 @@ class ScoringRun:
                 known = self.journal.known.get((key, item.stem), known)
             except FusionlabError:  # there is no such result; the job says why
                 pass
-            save = images and not self._has_image(method.label, item.stem, key)
+            save = not self._has_image(method.label, item.stem, key)
             values = known_values(known, self.metrics, truth)
             if len(values) == len(self.metrics) and not save:
                 row = ScoreRow(item.stem, method.label, values, "", True, truth, known.outside)
                 known_rows.append(ScoredRow(row, key))
             else:
                 cells.append(Cell(method, method_hash, key, known, save))
-        return known_rows, cells
+        return SampleWork(item, known_rows, cells)
 
-    def _jobs(self, item: ImageSetItem, cells: Sequence[Cell], parts: int) -> Iterator[Job]:
+    def _jobs(self, sample: SampleWork, parts: int) -> Iterator[Job]:
         """Split what is missing of a sample into jobs, so that all workers are busy."""
-        # workers may have another working directory
-        item = replace(item, sources=tuple(path.absolute() for path in item.sources))
-        size = max(1, math.ceil(len(cells) / parts))
-        for start in range(0, len(cells), size):
+        size = max(1, math.ceil(len(sample.cells) / parts))
+        for start in range(0, len(sample.cells), size):
             yield Job(
-                item,
-                tuple(cells[start : start + size]),
+                sample.item,
+                tuple(sample.cells[start : start + size]),
                 tuple(self.metrics),
                 self.settings,
                 self.blocked,
@@ -218,28 +230,6 @@ class ScoringRun:
 
     def _image_label(self, label: str) -> str:
         return f"{self.image_set}/{label}" if self.image_set else label
-
-
-class _InOrder:
-    """Returns rows sample by sample, as soon as all rows of the next sample are there."""
-
-    def __init__(self, items: Sequence[ImageSetItem], labels: Sequence[str]) -> None:
-        self._samples = deque(item.stem for item in items)
-        self._labels = labels
-        self._rows: dict[str, dict[str, ScoreRow]] = {}
-
-    def add(self, rows: Sequence[ScoreRow]) -> list[ScoreRow]:
-        """Add rows; return those whose turn it is, methods in their order."""
-        for row in rows:
-            self._rows.setdefault(row.sample, {})[row.method] = row
-        ready: list[ScoreRow] = []
-        while self._samples:
-            complete = self._rows.get(self._samples[0], {})
-            if len(complete) < len(self._labels):
-                break
-            ready += [complete[label] for label in self._labels]
-            del self._rows[self._samples.popleft()]
-        return ready
 
 
 def _failed(job: Job, cell: Cell, reason: str) -> ScoredRow:

@@ -9,7 +9,7 @@ has, the tables say so, and it has no rank.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,6 +36,15 @@ class ScoreRow:
     outside: float = math.nan
     """The share of the values of the fused image that the range policy had to bring into 0..255;
     nan for files, and where there is no image."""
+
+
+def in_order(
+    rows: Iterable[ScoreRow], samples: Sequence[str], methods: Sequence[str]
+) -> list[ScoreRow]:
+    """Return rows, which come as they are computed, sample by sample, methods in their order."""
+    sample_index = {name: number for number, name in enumerate(samples)}
+    method_index = {label: number for number, label in enumerate(methods)}
+    return sorted(rows, key=lambda row: (sample_index[row.sample], method_index[row.method]))
 
 
 class Scores:

@@ -504,8 +504,7 @@ def test_ctrl_c_ends_a_run_with_a_sentence_and_whole_images(here):
     assert process.returncode == 130, err
     done = [line.split()[1] for line in out.splitlines() if line.startswith("fused")]
     assert err == (
-        f"Error: stopped after {len(done)} of 30; the files written are complete, continue with "
-        "--resume\n"
+        f"stopped after {len(done)} of 30; the files written are complete, continue with --resume\n"
     )
     there = sorted(Path("out").glob("*.png"))
     assert 2 <= len(there) < 30
@@ -573,7 +572,7 @@ def test_a_run_that_was_stopped_says_how_to_resume_it(folder, monkeypatch):
         patch.setattr(FileFusion, "fuse", stop)
         result = fuse("ir", "vis", "-o", "out", "--json")
     assert result.exit_code == 130
-    assert result.stderr.startswith("Error: stopped after 2 of 5; ")
+    assert result.stderr.startswith("stopped after 2 of 5; ")
     *lines, last = map(json.loads, result.stdout.splitlines())
     assert sorted(line["output"] for line in lines) == sorted(map(str, Path("out").glob("*.png")))
     assert last["summary"]["stopped"]
@@ -589,7 +588,7 @@ def test_ctrl_c_before_the_first_image_is_130_too(folder, monkeypatch):
     monkeypatch.setattr("fusionlab.plugins.factory.build_backbone", interrupted)
     result = fuse("ir", "vis", "-o", "out")
     assert result.exit_code == 130
-    assert result.stderr == "Error: stopped; nothing has been written\n"
+    assert result.stderr == "stopped; nothing has been written\n"
     assert not Path("out").exists()
 
 

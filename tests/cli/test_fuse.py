@@ -387,7 +387,7 @@ def test_ctrl_c_leaves_nothing_behind(folder, monkeypatch, stage):
     monkeypatch.setattr(FileFusion, stage, interrupted)
     result = run(*L1NORM, "a.png", "b.png", "--record", "--save-weights", "maps")
     assert result.exit_code == 130
-    assert result.stderr == "Error: stopped; nothing has been written\n"
+    assert result.stderr == "stopped; nothing has been written\n"
     assert sorted(folder.iterdir()) == before
 
 

@@ -133,6 +133,19 @@ def test_long_work_in_a_pipe_prints_a_line_now_and_then(capsys, monkeypatch):
     ]
 
 
+def test_lines_count_what_is_reused_but_not_into_the_rate(capsys, monkeypatch):
+    clock = iter([0.0, 10.0, 20.0, 30.0])
+    monkeypatch.setattr("fusionlab.cli.output.time.monotonic", lambda: next(clock))
+    with show_progress("rows", enough=10) as show:
+        for done in (101, 109, 130):
+            show(done, 160, reused=100)
+    assert capsys.readouterr().err.splitlines() == [
+        "rows: 101 of 160, 100 from earlier runs",
+        "rows: 109 of 160, 100 from earlier runs",
+        "rows: 130 of 160, 100 from earlier runs, 1 per second, 0:00:30 left",
+    ]
+
+
 # --- on a terminal
 
 

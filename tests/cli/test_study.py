@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import signal
+import time
 from pathlib import Path
 
 import click
@@ -13,7 +15,9 @@ from click.testing import CliRunner
 
 from fusionlab.cli import main
 from fusionlab.cli.evaluate import evaluate
-from fusionlab.evaluation.studies.file import SET_KEYS, STUDY_KEYS
+from fusionlab.evaluation.studies.file import SET_KEYS, STUDY_KEYS, read_study
+from fusionlab.evaluation.studies.plan import plan_study
+from fusionlab.plugins.host import installed
 
 PAGE = Path(__file__).parents[2] / "docs" / "studies.md"
 
@@ -137,6 +141,82 @@ def test_a_study_runs_and_is_not_computed_twice(folder):
     assert read(folder / "out" / "rows.csv") == rows
 
 
+def test_a_run_says_what_it_will_do_and_what_comes_next(folder):
+    result = run("run", "grid.toml", "-o", "out", "--only", "two", "--overwrite")
+    assert result.stderr.splitlines()[0] == "grid: 16 rows of scores; 2 workers"
+    report = "fusionlab study report grid.toml -o out --only two"
+    assert result.stdout.splitlines()[-1] == f"next, a page: {report}"
+    assert run("report", "grid.toml", "-o", "out").exit_code == 0
+    result = run("run", "grid.toml", "-o", "out")
+    first = result.stderr.splitlines()[0]
+    # two of the three pairs of `all` are those of `two`
+    assert first == "grid: 40 rows of scores, 32 from earlier runs; 2 workers"
+    assert "its page is older; write it again: fusionlab study report" in result.stdout
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_says_what_is_kept_and_how_to_continue(
+    folder, monkeypatch, number, code
+):
+    from fusionlab.evaluation import run as running
+
+    def stop_after_eleven(self, samples, workers, run_all=running.ScoringRun.run):
+        rows = 0
+        for batch in run_all(self, samples, workers):
+            yield batch
+            rows += len(batch)
+            if rows >= 11:  # called instead of sent, as in test_autoencoder
+                signal.getsignal(number)(number, None)
+
+    monkeypatch.setattr(running.ScoringRun, "run", stop_after_eleven)
+    command = ["run", "grid.toml", "-o", "out", "--only", "all"]
+    result = run(*command, "--overwrite")
+    assert result.exit_code == code
+    kept = len((folder / "out" / "rows.jsonl").read_text().splitlines())
+    assert kept >= 11
+    assert result.stderr.splitlines()[-1] == (
+        f"stopped; {kept} of 24 rows of scores are kept in out/; continue with: fusionlab study "
+        "run grid.toml -o out --only all"
+    )
+    status = json.loads(run("status", "out", "--json").stdout)
+    assert (status["state"], status["done"], status["total"]) == ("stopped", kept, 24)
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert f"24 rows of scores: {kept} from earlier runs" in run(*command).stdout
+
+
+def test_status_counts_rows_as_they_are_written(folder, monkeypatch):
+    """Also those of samples that come later than one that is still being computed."""
+    from fusionlab.evaluation.studies import study
+
+    monkeypatch.setattr(study, "STATUS_SECONDS", 0)
+    seen = []
+
+    def compare(progress):
+        journal = folder / "out" / "rows.jsonl"
+        rows = len(journal.read_text().splitlines()) if journal.exists() else 0
+        status = json.loads((folder / "out" / "status.json").read_text())
+        seen.append((rows, status["done"], progress.done, status["total"]))
+
+    study.run_study(
+        plan_study(read_study(folder / "grid.toml"), installed()),
+        folder / "out",
+        progress=compare,
+    )
+    assert {total for *_, total in seen} == {40}
+    assert all(rows == done == counted for rows, done, counted, _ in seen)
+    assert seen[-1][0] == 40
+
+
+def test_no_time_is_estimated_from_few_rows():
+    from fusionlab.evaluation.studies.study import Progress
+
+    progress = Progress(1000, done=409, reused=400, started=time.time() - 30)
+    assert progress.left is None
+    progress.done = 430
+    assert progress.left == pytest.approx(570, rel=0.01)  # a row a second; the clock runs on
+
+
 def test_a_larger_grid_computes_what_is_missing(folder):
     run("run", "grid.toml", "-o", "out")
     (folder / "grid.toml").write_text(STUDY.replace("[0, 1]", "[0, 1, 2]"))
@@ -191,7 +271,8 @@ def test_events_are_lines_of_json(folder):
     (folder / "set" / "b" / "two.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     result = run("run", "grid.toml", "-o", "out", "--json")
     events = [json.loads(line) for line in result.stdout.splitlines()]
-    assert {event["event"] for event in events} == {"problem", "complete"}
+    assert {event["event"] for event in events} == {"start", "problem", "complete"}
+    assert (events[0]["event"], events[0]["total"], events[0]["workers"]) == ("start", 40, 2)
     assert events[-1]["done"] == events[-1]["total"] == 40
 
 

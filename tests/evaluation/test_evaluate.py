@@ -170,7 +170,7 @@ def test_progress_is_called_for_every_row(image_set):
     fusionlab.evaluate(
         image_set, "identity/mean", "brightness", progress=lambda *call: calls.append(call)
     )
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    assert calls == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 def test_a_report_prints_its_settings_problems_and_tables(image_set):

@@ -110,15 +110,18 @@ def test_workers_may_have_another_working_directory(image_set, tmp_path, monkeyp
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
-    def run_elsewhere(job, stopping):
+    def run_elsewhere(job):
         monkeypatch.chdir(elsewhere)
         try:
-            return run_job(job, stopping)
+            return run_job(job)
         finally:
             monkeypatch.chdir(image_set.parent)
 
     monkeypatch.chdir(image_set.parent)
-    monkeypatch.setattr("fusionlab.evaluation.run.run_job", run_elsewhere)
+    monkeypatch.setattr(
+        "fusionlab.evaluation.run.ScoringRun._submit",
+        lambda _, job, workers: workers.submit(run_elsewhere, job.portable),
+    )
     first = Path(image_set.name) / "a"
     report = evaluate(
         image_set.name,

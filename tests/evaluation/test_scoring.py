@@ -1,6 +1,8 @@
 """A scoring run goes through the samples in order, survives bad ones, and resumes."""
 
 import json
+from itertools import chain, product
+from threading import Event
 
 import imageio.v3 as iio
 import numpy as np
@@ -8,11 +10,12 @@ import pytest
 
 from fusionlab import FusionlabError
 from fusionlab.evaluation.executors import ExecutorChoice
+from fusionlab.evaluation.jobs import run_job
 from fusionlab.evaluation.methods import MethodBuilder
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.run import ScoringRun
 from fusionlab.evaluation.score_journal import NAME, ScoreJournal, check_output_folder
-from fusionlab.evaluation.scores import Scores
+from fusionlab.evaluation.scores import Scores, in_order
 from fusionlab.evaluation.scoring import ScoringSettings
 from fusionlab.imaging.scale import parse_scales
 from fusionlab.plugins.host import installed
@@ -28,7 +31,7 @@ class Run(ScoringRun):
 
     def run(self, items):
         with ExecutorChoice("threads", self.jobs).open() as workers:
-            yield from super().run(items, workers)
+            yield from chain.from_iterable(super().run(self.look_up(items), workers))
 
 
 def scoring_run(
@@ -52,9 +55,9 @@ def scoring_run(
     return run
 
 
-def test_every_image_is_scored_in_order(image_set, metrics):
+def test_every_image_is_scored(image_set, metrics):
     rows = list(scoring_run("brightness", "darkness", jobs=3).run(find_image_set([image_set])))
-    assert [row.sample for row in rows] == SAMPLES
+    assert sorted(row.sample for row in rows) == SAMPLES
     for row in rows:
         assert row.values["brightness"] + row.values["darkness"] == 255
         assert not row.problem
@@ -63,8 +66,34 @@ def test_every_image_is_scored_in_order(image_set, metrics):
 def test_any_number_of_jobs_gives_the_same(image_set, metrics):
     items = find_image_set([image_set])
     methods = ("densefuse@1e2/addition", "densefuse@1e2/max")
-    serial, parallel = (list(scoring_run(methods=methods, jobs=jobs).run(items)) for jobs in (1, 3))
+    runs = {jobs: scoring_run(methods=methods, jobs=jobs) for jobs in (1, 3)}
+    labels = [method.label for method in runs[1].methods]
+    serial, parallel = (in_order(run.run(items), SAMPLES, labels) for run in runs.values())
     assert serial == parallel
+    assert [(row.sample, row.method) for row in serial] == list(product(SAMPLES, labels))
+
+
+def test_rows_are_counted_and_yielded_while_an_earlier_sample_is_being_computed(
+    image_set, metrics, monkeypatch
+):
+    monkeypatch.setattr("fusionlab.evaluation.run.WAIT_SECONDS", 0.01)
+    others = Event()
+
+    def slow_first(job, stopping):
+        if job.item.stem == SAMPLES[0]:
+            assert others.wait(60)
+        return run_job(job, stopping)
+
+    monkeypatch.setattr("fusionlab.evaluation.run.run_job", slow_first)
+    counts, samples = [], []
+    run = scoring_run(jobs=2, progress=lambda *count: counts.append(count))
+    with ExecutorChoice("threads", 2).open() as workers:
+        for batch in ScoringRun.run(run, run.look_up(find_image_set([image_set])), workers):
+            samples += [row.sample for row in batch]
+            if len(samples) == 2 and not batch:  # none has come for a while
+                assert counts == [(0, 3), (1, 3), (2, 3)]
+                others.set()
+    assert samples == ["three", "two", "one"]
 
 
 def test_a_bad_image_costs_its_row_and_nothing_else(image_set, metrics):
@@ -85,7 +114,7 @@ def test_a_missing_result_costs_this_row_only(image_set, metrics, tmp_path):
     items = find_image_set([image_set])
     run = scoring_run(methods=["identity/mean", f"theirs={results}"])
     rows = list(run.run(items))
-    assert [row.sample for row in rows if row.problem] == ["three", "two"]
+    assert sorted(row.sample for row in rows if row.problem) == ["three", "two"]
     labels = [method.label for method in run.methods]
     scores = Scores(labels, [item.stem for item in items], run.metrics, rows)
     assert scores.counts == [3]
@@ -98,7 +127,11 @@ def test_a_run_resumes_where_the_last_one_stopped(image_set, metrics, tmp_path):
     first = scoring_run(folder=folder).run(items)
     complete = next(first)
     first.close()
-    again = list(scoring_run(folder=folder, resume=True).run(items))
+    counts = []
+    resumed = scoring_run(folder=folder, resume=True, progress=lambda *count: counts.append(count))
+    again = list(resumed.run(items))
+    known = sum(row.reused for row in again)
+    assert counts == [(number, 3) for number in range(known, 4)]
     assert again[0].reused
     assert again[0].values == complete.values
     lines = [json.loads(line) for line in (folder / NAME).read_text().splitlines()]
@@ -237,7 +270,7 @@ def test_progress_counts_every_row(image_set, metrics):
         methods=["identity/mean", "identity/max"], progress=lambda *call: calls.append(call), jobs=3
     )
     list(run.run(find_image_set([image_set])))
-    assert calls == [(number, 6) for number in range(1, 7)]
+    assert calls == [(number, 6) for number in range(7)]
 
 
 def test_replacing_scores_removes_the_tables_made_of_them(image_set, metrics, tmp_path):

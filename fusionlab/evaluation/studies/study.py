@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from fusionlab.evaluation.executors import ExecutorChoice
 from fusionlab.evaluation.gray_levels import SCORED_BY
 from fusionlab.evaluation.reporting.files import report_files
 from fusionlab.evaluation.reporting.report import Report
-from fusionlab.evaluation.run import ScoringRun
+from fusionlab.evaluation.run import ENOUGH_ROWS, ScoringRun
 from fusionlab.evaluation.saved_images import SavedImages
 from fusionlab.evaluation.score_journal import ScoreJournal
-from fusionlab.evaluation.scores import ScoreRow, Scores
+from fusionlab.evaluation.scores import ScoreRow, Scores, in_order
 from fusionlab.evaluation.studies.plan import SetPlan, StudyPlan
 from fusionlab.evaluation.studies.results import StudyResults
 from fusionlab.storage.atomic import atomic_write_all, make_folder
@@ -44,8 +45,15 @@ class Progress:
     """Of those done: how many an earlier run had."""
     failed: int = 0
     """Of those done: how many lack values."""
+    workers: int = 0
+    """How many rows are computed at the same time; 0 before they have started."""
     started: float = field(default_factory=time.time)
     """Seconds since 1970."""
+
+    @property
+    def kept(self) -> int:
+        """How many rows a later run need not compute."""
+        return self.done - self.failed
 
     @property
     def rate(self) -> float:
@@ -56,8 +64,9 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Seconds that the rest will take; None before the first row has been computed."""
-        return (self.total - self.done) / self.rate if self.rate else None
+        """Seconds that the rest will take; None before `ENOUGH_ROWS` have been computed."""
+        enough = self.done - self.reused >= ENOUGH_ROWS
+        return (self.total - self.done) / self.rate if enough and self.rate else None
 
     def as_json(self, state: str) -> dict[str, Any]:
         """Return the progress as plain JSON."""
@@ -68,6 +77,7 @@ class Progress:
             "done": self.done,
             "reused": self.reused,
             "failed": self.failed,
+            "workers": self.workers,
             "rows_per_second": round(self.rate, 3),
             "seconds_left": None if left is None else round(left, 1),
             "started": self.started,
@@ -96,7 +106,8 @@ def run_study(
         output: the folder of the study; two runs cannot use it at the same time.
         executor: where to compute, see `ExecutorChoice`; None: as the file says.
         overwrite: compute everything anew.
-        progress: called after each row.
+        progress: called when the workers have started and it is known what an earlier run has,
+            then after each row, and every second.
         on_problem: called with each new problem, a sentence.
         facts: what is written with the results: how they were made.
 
@@ -115,16 +126,23 @@ def run_study(
         unsaved = ""
         try:
             with choice.open(plan.file.device) as workers:
-                for entry in plan.sets:
-                    run = _scoring_run(plan, entry, journal, images)
-                    rows = scored[entry.name] = []
-                    for row in _distinct_problems(run.run(entry.items, workers), on_problem):
-                        rows.append(row)
-                        counts.done += 1
-                        counts.reused += row.reused
-                        counts.failed += bool(row.problem)
-                        status.update()
-                        progress(counts)
+                runs = [_scoring_run(plan, entry, journal, images) for entry in plan.sets]
+                pairs = zip(plan.sets, runs, strict=True)
+                work = [run.look_up(entry.items) for entry, run in pairs]
+                counts.workers = workers.workers
+                counts.reused = sum(len(sample.known) for samples in work for sample in samples)
+                counts.done = counts.reused
+                status.update()
+                progress(counts)
+                for entry, run, samples in zip(plan.sets, runs, work, strict=True):
+                    with closing(run.run(samples, workers)) as batches:
+                        rows = scored[entry.name] = list(next(batches))  # counted above
+                        for batch in _distinct_problems(batches, on_problem):
+                            rows += batch
+                            counts.done += len(batch)
+                            counts.failed += sum(bool(row.problem) for row in batch)
+                            status.update()
+                            progress(counts)
                     unsaved = unsaved or run.unsaved
         except BaseException:
             status.update("stopped")
@@ -150,7 +168,11 @@ def known_results(
     """
     journal = ScoreJournal(output, resume=True)
     scored = {
-        entry.name: list(_scoring_run(plan, entry, journal, None).known_rows(entry.items))
+        entry.name: [
+            scored.row
+            for sample in _scoring_run(plan, entry, journal, None).look_up(entry.items)
+            for scored in sample.known
+        ]
         for entry in plan.sets
     }
     return _results(plan, scored, output, facts or {}, "")
@@ -205,15 +227,16 @@ def _scoring_run(
 
 
 def _distinct_problems(
-    rows: Iterator[ScoreRow], on_problem: Callable[[str], None]
-) -> Iterator[ScoreRow]:
-    """Yield rows, and report each problem once."""
+    batches: Iterator[list[ScoreRow]], on_problem: Callable[[str], None]
+) -> Iterator[list[ScoreRow]]:
+    """Yield batches of rows, and report each problem once."""
     reported: set[str] = set()
-    for row in rows:
-        if row.problem and row.problem not in reported:
-            reported.add(row.problem)
-            on_problem(row.problem)
-        yield row
+    for batch in batches:
+        for row in batch:
+            if row.problem and row.problem not in reported:
+                reported.add(row.problem)
+                on_problem(row.problem)
+        yield batch
 
 
 def _results(
@@ -224,6 +247,14 @@ def _results(
     unsaved: str,
 ) -> StudyResults:
     """Return a report for each set; p-values are corrected for all tests of a kind in the study."""
+    scored = {
+        entry.name: in_order(
+            scored[entry.name],
+            [item.stem for item in entry.items],
+            [row.label for row in entry.methods],
+        )
+        for entry in plan.sets
+    }
     scores = {
         entry.name: Scores(
             [row.label for row in entry.methods],
