@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
+import multiprocessing.spawn
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 from filelock import FileLock
+from warm_python import warm_python
 
 try:
     import fusionlab_strategies  # noqa: F401
@@ -124,6 +126,25 @@ def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], No
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def python() -> Iterator[str]:
+    """Return the path of a python that has imported torch already, where that can be."""
+    if sys.platform == "linux":
+        with warm_python() as path:
+            yield path
+    else:
+        yield sys.executable
+
+
+@pytest.fixture
+def warm_spawn(python) -> Iterator[None]:
+    """Let the processes that are spawned in a test have imported torch already."""
+    usual = multiprocessing.spawn.get_executable()
+    multiprocessing.spawn.set_executable(python)
+    yield
+    multiprocessing.spawn.set_executable(usual)
 
 
 @pytest.fixture

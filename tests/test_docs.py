@@ -4,7 +4,6 @@ import importlib.util
 import inspect
 import re
 import subprocess
-import sys
 from dataclasses import is_dataclass
 from html import unescape
 from html.parser import HTMLParser
@@ -64,14 +63,14 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(made_once):
+def site(made_once, python):
     """The pages of the site, built once: path -> page."""
     for name in ("mkdocs", "material", "mkdocstrings_handlers"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"needs {name}: pip install -e '.[docs]'")
 
     def build(folder):
-        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
+        command = [python, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
         built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert built.returncode == 0, built.stderr
 

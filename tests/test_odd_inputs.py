@@ -460,11 +460,11 @@ def fuse(*args):
     return CliRunner().invoke(main, ["fuse", "--backbone", "identity", *args])
 
 
-def fuse_apart(*args, signaled):
+def fuse_apart(python, *args, signaled):
     """Run the command in a process of its own, which gets a signal while it fuses."""
     path = os.pathsep.join(sys.path)
     return subprocess.run(
-        [sys.executable, "-m", "fusionlab", "fuse", "--backbone", "identity", *args],
+        [python, "-m", "fusionlab", "fuse", "--backbone", "identity", *args],
         capture_output=True,
         check=False,
         text=True,
@@ -499,15 +499,15 @@ def test_a_full_disk_leaves_nothing_behind(folder):
     assert {p: c for p, c in snapshot(folder).items() if c} == before  # but for empty manifests
 
 
-def test_a_stopped_run_says_so_and_a_killed_one_goes_on(folder, install):
+def test_a_stopped_run_says_so_and_a_killed_one_goes_on(folder, install, python):
     install("lab-deadly", KILLER)
     image_set(folder)
     args = ("ir", "vis", "--strategy", "deadly", "-o")
-    stopped = fuse_apart(*args, "stopped", signaled=signal.SIGINT)
+    stopped = fuse_apart(python, *args, "stopped", signaled=signal.SIGINT)
     assert stopped.returncode == 130
     (sentence,) = stopped.stderr.splitlines()
     assert re.search(pattern(RUNNING[2]), sentence)
-    killed = fuse_apart(*args, "killed", signaled=signal.SIGKILL)
+    killed = fuse_apart(python, *args, "killed", signaled=signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
     whole = fuse(*args, "whole")
     assert whole.exit_code == 0, whole.output

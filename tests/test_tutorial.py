@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 import venv
@@ -14,28 +15,38 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
-COMMANDS = {
-    "fusionlab": 'exec python -m fusionlab "$@"',
-    "pytest": 'exec python -m pytest "$@"',
-    "pip": 'exec python -m pip --disable-pip-version-check "$@" --no-build-isolation --no-index',
-}
+MODULE = """if True:
+    import runpy, site
+    site.addsitedir({site!r})
+    runpy.run_module({module!r}, None, "__main__", alter_sys=True)
+"""
+"""What `python -m` is in an environment with this folder of packages."""
 
 
 @pytest.fixture
-def environment(tmp_path):
+def environment(tmp_path, python):
     """Variables of a virtual environment to throw away, which sees what is installed here.
 
     A build in isolation would fetch hatchling, which is here: the network is left alone.
     """
-    folder = tmp_path / "environment"
+    folder, commands = tmp_path / "environment", tmp_path / "commands"
     venv.create(folder, symlinks=True)
-    for name, line in COMMANDS.items():
-        command = folder / "bin" / name
-        command.write_text(f"#!/bin/sh\n{line}\n")
-        command.chmod(0o755)
+    (site,) = map(str, folder.glob("lib/python*/site-packages"))
+    pip = [str(folder / "bin" / "python3"), "-m", "pip", "--disable-pip-version-check"]
+    lines = {
+        "python": f'{shlex.quote(python)} "$@"',
+        "pip": f'{shlex.join(pip)} "$@" --no-build-isolation --no-index',
+    }
+    for module in ("fusionlab", "pytest"):
+        code = MODULE.format(site=site, module=module)
+        lines[module] = f'{shlex.join([python, "-c", code])} "$@"'
+    commands.mkdir()
+    for name, line in lines.items():
+        (commands / name).write_text(f"#!/bin/sh\nexec {line}\n")
+        (commands / name).chmod(0o755)
     return {
         **os.environ,
-        "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "PYTHONIOENCODING": "utf-8",
         "OMP_NUM_THREADS": "1",

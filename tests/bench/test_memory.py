@@ -11,6 +11,7 @@ from fusionlab import FusionlabError
 from fusionlab.bench.cases import Case
 from fusionlab.bench.memory import peak_on_cpu
 
+pytestmark = pytest.mark.usefixtures("warm_spawn")
 RESETTABLE = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="the peak can be reset on Linux only"
 )
@@ -27,7 +28,7 @@ def test_it_grows_with_what_the_fusion_holds():
 
 @RESETTABLE
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="freed memory is kept by glibc")
-def test_what_was_freed_before_does_not_hide_what_comes():
+def test_what_was_freed_before_does_not_hide_what_comes(python):
     """Small blocks below one that stays: the C library keeps them until it is told."""
     code = """if True:
         from fusionlab.bench.memory import _reset_peak, _peak
@@ -39,7 +40,7 @@ def test_what_was_freed_before_does_not_hide_what_comes():
         _reset_peak()
         assert _peak() < start + 30e6
     """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([python, "-c", code], check=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no peak is kept there")

@@ -467,7 +467,6 @@ def test_the_manifest_may_be_cut_off_or_garbage(folder):
 # --- stopped and killed
 
 PROGRAM = (
-    sys.executable,
     "-c",
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # if it is ignored
     "from fusionlab.cli import main; main()",
@@ -475,11 +474,22 @@ PROGRAM = (
 )
 
 
-def many(count, shape):
+def many(python, count, shape):
     """Write pairs of which each takes a while, and return the words that fuse them."""
     for number, place in itertools.product(range(count), ("ir", "vis")):
         noise(f"{place}/{number:03}.bmp", shape)
-    return (*PROGRAM, "--backbone", "identity", "--record", "ir", "vis", "-o", "out", "--resume")
+    return (
+        python,
+        *PROGRAM,
+        "--backbone",
+        "identity",
+        "--record",
+        "ir",
+        "vis",
+        "-o",
+        "out",
+        "--resume",
+    )
 
 
 def started(command, count):
@@ -496,8 +506,8 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_ctrl_c_ends_a_run_with_a_sentence_and_whole_images(here):
-    command = many(30, (200, 300, 3))
+def test_ctrl_c_ends_a_run_with_a_sentence_and_whole_images(here, python):
+    command = many(python, 30, (200, 300, 3))
     process = started(command, 2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
@@ -537,7 +547,7 @@ def killed_and_resumed(command, kills, step):
 
 @pytest.mark.slow  # by default: runs/test_folder_run kills before each step, test_odd_inputs once
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(here):
-    command = many(20, (200, 300, 3))
+    command = many(sys.executable, 20, (200, 300, 3))
     assert killed_and_resumed(command, kills=3, step=5) > 0  # a slow test may be late
     fuse("--record", "ir", "vis", "-o", "undisturbed")
     assert tree("out") == tree("undisturbed")
@@ -549,9 +559,16 @@ def test_fifty_tuples_killed_twenty_times_end_with_the_same_bytes(here):
         if letter != "c" or number % 2:
             noise(f"set/{letter}/{number:03}.png", (96, 128, 3))
     options = ("--record", "--save-weights", "maps", "set", "-o")
-    assert killed_and_resumed((*PROGRAM, *options, "out", "--resume"), kills=20, step=2) == 20
+    assert (
+        killed_and_resumed(
+            (sys.executable, *PROGRAM, *options, "out", "--resume"), kills=20, step=2
+        )
+        == 20
+    )
     fused_images, maps = tree("out"), tree("maps")
-    done = subprocess.run([*PROGRAM, *options, "undisturbed", "--overwrite"], check=True)
+    done = subprocess.run(
+        [sys.executable, *PROGRAM, *options, "undisturbed", "--overwrite"], check=True
+    )
     assert done.returncode == 0
     undisturbed = tree("undisturbed")
     assert tree("maps") == maps

@@ -87,12 +87,12 @@ def test_no_name_of_the_template_is_left(run, tmp_path):
         assert not [name for name in names if name in text + path.name]
 
 
-def test_its_own_tests_pass(run, tmp_path, monkeypatch):
+def test_its_own_tests_pass(run, tmp_path, python):
     assert run("mine")[0] == 0
     package = tmp_path / "fusionlab-mine"
     paths = [str(package), *filter(None, sys.path)]
     tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs"],
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs"],
         cwd=package,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
         capture_output=True,

@@ -221,11 +221,11 @@ def folders(tmp_path, monkeypatch):
     return tmp_path
 
 
-FUSE = (sys.executable, "-m", "fusionlab", "fuse", "--backbone", "identity", "ir", "vis")
+FUSE = ("-m", "fusionlab", "fuse", "--backbone", "identity", "ir", "vis")
 
 
-def test_a_folder_run_on_a_terminal_is_rich_and_whole(folders):
-    code, shown, _ = on_pty(*FUSE)
+def test_a_folder_run_on_a_terminal_is_rich_and_whole(folders, python):
+    code, shown, _ = on_pty(python, *FUSE)
     assert code == 1
     assert "Traceback" not in shown
     assert "\x1b[1m" in shown  # bold names
@@ -236,8 +236,8 @@ def test_a_folder_run_on_a_terminal_is_rich_and_whole(folders):
     assert sorted(path.name for path in Path("fused").glob("*.png")) == ["x.png", "z.png"]
 
 
-def test_json_goes_through_the_pipe_while_the_terminal_has_the_bar(folders):
-    code, shown, piped = on_pty(*FUSE, "--json", both=False)
+def test_json_goes_through_the_pipe_while_the_terminal_has_the_bar(folders, python):
+    code, shown, piped = on_pty(python, *FUSE, "--json", both=False)
     assert code == 1
     assert "\x1b[?25l" in shown
     rows = [json.loads(line) for line in piped.splitlines()]

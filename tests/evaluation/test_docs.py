@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -11,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 DETAILS = ROOT / "examples" / "images" / "details"
 
 
-def test_the_evaluation_in_python_takes_ten_lines_and_runs(tmp_path):
+def test_the_evaluation_in_python_takes_ten_lines_and_runs(tmp_path, python):
     text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     (code,) = [part.partition("```")[0] for part in text.split("```python\n")[1:]]
     assert len([line for line in code.splitlines() if line]) <= 10
@@ -22,7 +21,7 @@ def test_the_evaluation_in_python_takes_ten_lines_and_runs(tmp_path):
             image = iio.imread(DETAILS / letter / f"{name}.png")
             iio.imwrite(tmp_path / "set" / letter / f"{name}.png", image)
             iio.imwrite(tmp_path / "theirs" / f"{name}.png", image)
-    run = [sys.executable, "-c", code]
+    run = [python, "-c", code]
     printed = subprocess.run(
         run, cwd=tmp_path, check=True, capture_output=True, text=True, env=dict(os.environ)
     ).stdout

@@ -62,6 +62,7 @@ def test_other_executors_are_refused(text):
     assert (refused.value.code, refused.value.option) == ("executor", "executor")
 
 
+@pytest.mark.usefixtures("warm_spawn")
 def test_processes_give_the_same_rows_and_images_as_threads(image_set, metrics, tmp_path):
     names, rows, images = "brightness,EN,Qabf", [], []
     for executor in ("threads:2", "local:2"):
@@ -84,6 +85,7 @@ def test_dask_gives_the_same_rows_as_threads(image_set):
     assert rows[0] == rows[1]
 
 
+@pytest.mark.usefixtures("warm_spawn")
 def test_a_method_that_kills_its_worker_fails_and_the_others_do_not(
     image_set, install, tmp_path, monkeypatch
 ):

@@ -53,14 +53,14 @@ def test_own_strategy(run):
     assert run(EXAMPLES / "own_strategy.py").count("mean weights") == 3
 
 
-def test_the_python_of_the_readme_runs(tmp_path):
+def test_the_python_of_the_readme_runs(tmp_path, python):
     """The blocks as a new user would paste them, one after the other, into a new process."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     code = [part.partition("```")[0] for part in text.split("```python\n")[1:]]
     assert len(code) == 3
     (tmp_path / "examples").symlink_to(EXAMPLES)
     code.insert(1, "__import__('os').stat('fused.png')")  # which adds no name to the blocks
-    subprocess.run([sys.executable, "-c", "\n".join(code)], cwd=tmp_path, check=True)
+    subprocess.run([python, "-c", "\n".join(code)], cwd=tmp_path, check=True)
     assert (tmp_path / "fused.png").exists()
 
 

@@ -4,7 +4,6 @@ import gc
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -157,7 +156,7 @@ def test_the_file_has_no_name_and_is_closed_with_the_rows(temporary):
     assert file.closed
 
 
-def test_nothing_is_left_of_a_process_that_is_killed(tmp_path):
+def test_nothing_is_left_of_a_process_that_is_killed(tmp_path, python):
     code = (
         "import numpy, os, signal\n"
         "from fusionlab.imaging.rows import OnDiskRows\n"
@@ -166,7 +165,7 @@ def test_nothing_is_left_of_a_process_that_is_killed(tmp_path):
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    done = subprocess.run([python, "-c", code], env=environment, check=False)
     assert done.returncode == -9
     assert list(tmp_path.iterdir()) == []
 

@@ -73,14 +73,14 @@ def paths_without_packages(folder):
     return paths
 
 
-def python(folder, paths, *args):
-    """Run python in a folder, with these paths and the standard library alone."""
+def run(python, folder, paths, *args):
+    """Run `python` in a folder, with these paths and the standard library alone."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [sys.executable, "-S", *map(str, args)]  # without the files *.pth of site-packages
+    command = [python, "-S", *map(str, args)]  # without the files *.pth of site-packages
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -88,24 +88,24 @@ def python(folder, paths, *args):
     return done
 
 
-def registrations(folder, paths):
+def registrations(python, folder, paths):
     """Return the strategies that are listed: name -> plugin."""
-    listed = python(folder, paths, "-m", "fusionlab", "strategies", "--json")
+    listed = run(python, folder, paths, "-m", "fusionlab", "strategies", "--json")
     assert not listed.stderr
     return {row["name"]: row["plugin"] for row in json.loads(listed.stdout)}
 
 
 @pytest.fixture(scope="module")
-def environment(made_once):
+def environment(made_once, python):
     """Install all packages at once; return paths without and with them, and what each lists."""
 
     def install(folder):
         without = paths_without_packages(folder / "links")
-        before = registrations(folder, without)
+        before = registrations(python, folder, without)
         pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
         target = ["--no-build-isolation", "--no-index", "--target", folder / "site"]
-        python(folder, without, *pip, *target, *PACKAGES)
-        after = registrations(folder, [folder / "site", *without])
+        run(sys.executable, folder, without, *pip, *target, *PACKAGES)
+        after = registrations(python, folder, [folder / "site", *without])
         (folder / "listed.json").write_text(json.dumps([without, before, after]), encoding="utf-8")
 
     folder = made_once("packages", install)
@@ -121,14 +121,16 @@ def test_installed_packages_add_their_strategies_and_no_others(environment):
     assert before.items() <= after.items()
 
 
-def test_each_strategy_fuses_where_its_package_is_installed_and_nowhere_else(environment, tmp_path):
+def test_each_strategy_fuses_where_its_package_is_installed_and_nowhere_else(
+    environment, tmp_path, python
+):
     without, installed, before, after = environment
     for number, name in enumerate("ab"):
         pixels = np.random.default_rng(number).integers(0, 256, (50, 60), dtype=np.uint8)
         iio.imwrite(tmp_path / f"{name}.png", pixels)
     names = sorted(name for name, plugin in after.items() if plugin in NAMES)
 
-    refused = json.loads(python(tmp_path, without, "-c", FUSE, *names).stdout)
+    refused = json.loads(run(python, tmp_path, without, "-c", FUSE, *names).stdout)
     assert set(refused) == set(names)
     for name, (file, exit_code, _, stderr) in refused.items():
         assert file is None
@@ -136,7 +138,7 @@ def test_each_strategy_fuses_where_its_package_is_installed_and_nowhere_else(env
         assert f"there is no strategy '{name}'" in stderr
         assert not (tmp_path / f"{name}.png").exists()
 
-    fused = json.loads(python(tmp_path, installed, "-c", FUSE, *names).stdout)
+    fused = json.loads(run(python, tmp_path, installed, "-c", FUSE, *names).stdout)
     assert set(fused) == set(names)
     for name, (file, exit_code, stdout, stderr) in fused.items():
         assert Path(file).is_relative_to(installed[0])
@@ -144,7 +146,7 @@ def test_each_strategy_fuses_where_its_package_is_installed_and_nowhere_else(env
         assert f"/{name}," in stdout
         assert iio.imread(tmp_path / f"{name}.png").shape == (50, 60)
 
-    assert registrations(tmp_path, without) == before
+    assert registrations(python, tmp_path, without) == before
 
 
 @pytest.mark.parametrize(
@@ -158,12 +160,12 @@ def test_each_strategy_fuses_where_its_package_is_installed_and_nowhere_else(env
         ],
     ],
 )
-def test_packages_pass_their_own_tests_and_leave_no_trace(packages, environment, tmp_path):
+def test_packages_pass_their_own_tests_and_leave_no_trace(packages, environment, tmp_path, python):
     """Each with its own settings, but in one process, which imports torch once."""
     without, installed, before, _ = environment
-    tested = python(tmp_path, installed, "-c", OWN_TESTS, *packages)
+    tested = run(python, tmp_path, installed, "-c", OWN_TESTS, *packages)
     assert tested.stdout.count(" passed") == len(packages), tested.stdout
-    assert registrations(tmp_path, without) == before
+    assert registrations(python, tmp_path, without) == before
 
 
 def test_the_table_of_packages_names_each_of_them():

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import textwrap
 from collections import Counter
 from contextlib import closing
@@ -643,10 +642,10 @@ KILLED_AT_EVERY_STEP = """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_run_killed_before_any_of_its_steps_is_resumed_to_the_same_bytes(here):
+def test_a_run_killed_before_any_of_its_steps_is_resumed_to_the_same_bytes(here, python):
     images(2, "ir", "vis", shape=(4, 4))
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED_AT_EVERY_STEP)],
+        [python, "-c", textwrap.dedent(KILLED_AT_EVERY_STEP)],
         check=False,
         capture_output=True,
         text=True,
