@@ -23,7 +23,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fusionlab.evaluation.paired_tests import ALPHA, mean_intervals, signed_rank_p_values
+from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.paired_tests import (
+    ALPHA,
+    Differences,
+    mean_intervals,
+    signed_rank_p_values,
+)
 from fusionlab.evaluation.scores import Scores
 
 
@@ -95,16 +101,15 @@ def corrected(tables: Sequence[Sequence[Comparison]]) -> list[list[Comparison]]:
     ]
 
 
-def _uncorrected(scores: Scores, pairs: Pairs) -> list[Comparison]:
-    """Return a comparison for each pair and metric, with its raw p-value only."""
-    rows = {label: number for number, label in enumerate(scores.methods)}
-    columns = [scores.column(number) for number in range(len(scores.metrics))]
-    names = [(*pair, metric) for pair in pairs for metric in scores.metrics]
-    tests = []
-    for method, against in pairs:
-        for column in columns:
-            differences = column[rows[method]] - column[rows[against]]
-            tests.append(differences[np.isfinite(differences)])
+def tested(
+    names: Sequence[tuple[str, str, Metric]], tests: Sequence[Differences]
+) -> list[Comparison]:
+    """Return a comparison for each array of differences, with its raw p-value only.
+
+    Args:
+        names: (method, what it is compared with, metric) of each.
+        tests: the finite differences of each, `(images,)`.
+    """
     comparisons = []
     for (method, against, metric), differences, (low, high), p in zip(
         names, tests, mean_intervals(tests), signed_rank_p_values(tests), strict=True
@@ -116,6 +121,19 @@ def _uncorrected(scores: Scores, pairs: Pairs) -> list[Comparison]:
             Comparison(method, against, metric.name, images, mean, low, high, p, better, p)
         )
     return comparisons
+
+
+def _uncorrected(scores: Scores, pairs: Pairs) -> list[Comparison]:
+    """Return a comparison for each pair and metric, with its raw p-value only."""
+    rows = {label: number for number, label in enumerate(scores.methods)}
+    columns = [scores.column(number) for number in range(len(scores.metrics))]
+    names = [(*pair, metric) for pair in pairs for metric in scores.metrics]
+    tests = []
+    for method, against in pairs:
+        for column in columns:
+            differences = column[rows[method]] - column[rows[against]]
+            tests.append(differences[np.isfinite(differences)])
+    return tested(names, tests)
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -112,6 +112,7 @@ def test_a_study_runs_and_is_not_computed_twice(folder):
         "rows.csv",
         "means.csv",
         "marginals.csv",
+        "effects.csv",
         "comparisons.csv",
         "study.json",
         "rows.jsonl",
@@ -136,6 +137,28 @@ def test_a_study_runs_and_is_not_computed_twice(folder):
     assert {(row["method"], row["against"]) for row in along} == {
         (f"l1 r=0 [{policy}]", f"l1 r=1 [{policy}]") for policy in ("clip", "minmax")
     }
+    effects = read(folder / "out" / "effects.csv")
+    # the two pairs of the set `two` are among the three of `all`
+    assert [
+        (row["factor"], row["level"], row["reference"], row["set"], row["pairs"], row["images"])
+        for row in effects
+        if row["metric"] == "SD"
+    ] == [
+        ("range", "minmax", "clip", "all sets", "4", "3"),
+        ("range", "minmax", "clip", "all", "4", "3"),
+        ("range", "minmax", "clip", "two", "4", "2"),
+        ("r", "0", "1", "all sets", "2", "3"),
+        ("r", "0", "1", "all", "2", "3"),
+        ("r", "0", "1", "two", "2", "2"),
+    ]
+    # two contrasts and two metrics over all sets; as many in each of two sets
+    assert {row["set"]: row["tests"] for row in effects} == {
+        "all sets": "4",
+        "all": "8",
+        "two": "8",
+    }
+    for name, part in (("table.md", "## Effects of the factors"), ("table.tex", "grid-effects}")):
+        assert part in (folder / "out" / name).read_text()
     again = run("run", "grid.toml", "-o", "out")
     assert "40 from earlier runs" in again.stdout
     assert read(folder / "out" / "rows.csv") == rows
@@ -250,6 +273,7 @@ def test_status_and_report_of_a_study_that_was_stopped(folder):
     assert f"open {page.relative_to(folder)}" in result.stdout
     html = page.read_text(encoding="utf-8")
     assert "l1 r=0 [minmax]" in html
+    assert "minmax - clip" in html
     assert "32 of 40 rows of scores" in html
     assert "16 of 24</td>" in html
     run("run", "grid.toml", "-o", "out")

@@ -30,6 +30,7 @@ from fusionlab.evaluation.page.images import (
 )
 from fusionlab.evaluation.page.sweeps import can_draw, draw_sweep, sweeps
 from fusionlab.evaluation.page.values import chunk_script, value_chunks
+from fusionlab.evaluation.reporting.effects_table import effects_table
 from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.studies.results import StudyResults
 from fusionlab.storage.atomic import replace_folder
@@ -105,6 +106,7 @@ def write_page(
             "total": results.total,
             "sets": sets,
             "overview": overview(results),
+            "effects": effects_table(results.effects, results.reports) if results.effects else None,
             "made": made,
             "plots": plots,
             "can_draw": can_draw(),

@@ -19,11 +19,14 @@ import numpy as np
 
 from fusionlab.evaluation.code_hash import code_sha256, metric_libraries
 from fusionlab.evaluation.comparisons import Comparison
+from fusionlab.evaluation.effects import Effect
 from fusionlab.evaluation.factors import varying
 from fusionlab.evaluation.metric import Metric
+from fusionlab.evaluation.reporting.effects_table import effects_table
 from fusionlab.evaluation.reporting.formats import to_markdown
 from fusionlab.evaluation.reporting.latex import HEAD, table_label, to_latex
 from fusionlab.evaluation.reporting.published import published_distances
+from fusionlab.evaluation.reporting.tables import Table
 from fusionlab.evaluation.scores import json_values
 from fusionlab.storage.atomic import Content
 
@@ -36,16 +39,22 @@ REPORT_FILES = (
     "rows.csv",
     "means.csv",
     "marginals.csv",
+    "effects.csv",
     "comparisons.csv",
     "problems.csv",
     "published.csv",
     "study.json",
 )
 """The files that are written at the end of an evaluation or study; some only where they apply."""
+EFFECT_NUMBERS = ("images", "difference", "low", "high", "raw_p", "p", "tests", "better")
+"""The columns of a comparison that the line of an effect has."""
 
 
 def report_files(
-    reports: Mapping[str, Report], folder: Path, facts: Mapping[str, str]
+    reports: Mapping[str, Report],
+    folder: Path,
+    facts: Mapping[str, str],
+    effects: Sequence[Effect] = (),
 ) -> dict[Path, Content]:
     """Return the files of reports and their content.
 
@@ -53,6 +62,7 @@ def report_files(
     * `rows.csv`: a line for each set, sample, method and metric, with each factor in a column.
     * `means.csv`: mean, deviation and rank of each set, method and metric.
     * `marginals.csv`, where a factor varies: the mean of all rows that have one of its values.
+    * `effects.csv`, where there are effects: a line for each set, level of a factor and metric.
     * `comparisons.csv`: differences with their intervals, raw and corrected p-values.
     * `problems.csv`, where values are missing: why.
     * `published.csv`, where there are published rows.
@@ -62,20 +72,27 @@ def report_files(
         reports: name of an image set -> its report.
         folder: where they will be written.
         facts: what belongs to all sets.
+        effects: what factors do, in each set and over all of them.
     """
     several = len(reports) > 1
+    first = [effects_table(effects, reports)] if effects else []
     tables = [
-        markdown_text(report, f"# {name}" if several else "# Evaluation")
-        for name, report in reports.items()
+        *("\n\n".join(["# Effects", to_markdown(table)]) + "\n" for table in first),
+        *(
+            markdown_text(report, f"# {name}" if several else "# Evaluation")
+            for name, report in reports.items()
+        ),
     ]
     contents: dict[str, Iterable[str]] = {
         "table.md": ["\n".join(tables)],
-        "table.tex": [_latex_text(reports, facts.get("name", ""))],
+        "table.tex": [_latex_text(reports, facts.get("name", ""), first)],
         "rows.csv": _rows_csv(reports),
         "means.csv": _means_csv(reports),
         "comparisons.csv": _comparisons_csv(reports),
-        "study.json": [_study_json(reports, facts)],
+        "study.json": [_study_json(reports, facts, effects)],
     }
+    if effects:
+        contents["effects.csv"] = _effects_csv(effects)
     if _factor_names(reports, varying_only=True):
         contents["marginals.csv"] = _marginals_csv(reports)
     if any(report.problems for report in reports.values()):
@@ -103,9 +120,16 @@ def markdown_text(report: Report, title: str = "# Evaluation") -> str:
     return "\n\n".join([head, *map(to_markdown, report.tables)]) + "\n"
 
 
-def _latex_text(reports: Mapping[str, Report], study: str) -> str:
-    """Return the tables with captions and labels that name the study and the set."""
+def _latex_text(reports: Mapping[str, Report], study: str, first: Sequence[Table]) -> str:
+    """Return the tables with captions and labels that name the study and the set.
+
+    Those of all sets come first.
+    """
     parts, labels = [HEAD], Counter[str]()
+    names = [study] if study else []
+    for table in first:
+        details = next(iter(reports.values())).deviations
+        parts.append(to_latex(table, names, table_label(table, names), details=details))
     for image_set, report in reports.items():
         names = [name for name in dict.fromkeys([study, image_set]) if name]
         for table in report.tables:
@@ -130,10 +154,14 @@ def json_text(report: Report) -> str:
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def _study_json(reports: Mapping[str, Report], facts: Mapping[str, str]) -> str:
+def _study_json(
+    reports: Mapping[str, Report], facts: Mapping[str, str], effects: Sequence[Effect]
+) -> str:
     """Return everything but the values of single images, which are in `rows.csv`."""
     sets = {name: _content(report) for name, report in reports.items()}
-    return json.dumps({**facts, "sets": sets}, indent=1, allow_nan=False) + "\n"
+    found = [json_values(_effect_values(effect)) for effect in effects]
+    content = {**facts, "sets": sets, **({"effects": found} if found else {})}
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _content(report: Report) -> dict[str, Any]:
@@ -270,6 +298,28 @@ def _marginals_csv(reports: Mapping[str, Report]) -> Iterator[str]:
                     known = rows[np.isfinite(rows[:, j]), j]
                     mean = float(known.mean()) if known.size else math.nan
                     yield _csv_line([name, factor, value, metric.name, known.size, images[j], mean])
+
+
+def _effect_values(effect: Effect) -> dict[str, Any]:
+    """Return column -> value of the line of an effect."""
+    entry = effect.comparison
+    return {
+        "set": effect.image_set,
+        "factor": effect.factor,
+        "level": entry.method,
+        "reference": entry.against,
+        "metric": entry.metric,
+        "pairs": effect.pairs,
+        **{name: getattr(entry, name) for name in EFFECT_NUMBERS},
+    }
+
+
+def _effects_csv(effects: Sequence[Effect]) -> Iterator[str]:
+    """Yield a line for each set, level of a factor and metric."""
+    lines = [_effect_values(effect) for effect in effects]
+    yield _csv_line(list(lines[0]))
+    for line in lines:
+        yield _csv_line(list(line.values()))
 
 
 def _comparisons_csv(reports: Mapping[str, Report]) -> Iterator[str]:

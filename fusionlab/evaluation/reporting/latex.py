@@ -15,7 +15,7 @@ from tabulate import tabulate
 from fusionlab.evaluation.reporting.tables import Table
 
 HEAD = r"% needs \usepackage{booktabs,graphicx}"
-NAME_HEADS = ("method", "against", "range", "published as")
+NAME_HEADS = ("method", "against", "range", "published as", "factor", "difference", "set")
 """Heads of the columns that hold names, not numbers."""
 MARKS = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 ESCAPES = str.maketrans(

@@ -230,11 +230,16 @@ def _difference_notes(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
         "Mean differences over the same images with their 95 % bootstrap interval; * p < 0.05 "
         f"(Wilcoxon signed-rank, Holm's correction for {tests} tests)."
     )
+    return (note, *impossible_note(comparisons))
+
+
+def impossible_note(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """Return a sentence if none of the comparisons can be significant."""
+    tests = max((comparison.tests for comparison in comparisons), default=0)
     images = max((comparison.images for comparison in comparisons), default=0)
     if not images or tests * smallest_p(images) < ALPHA:
-        return (note,)
+        return ()
     return (
-        note,
         (
             f"No difference over {images} images can be significant among {tests} tests, however "
             "large; take more images, or fewer metrics."

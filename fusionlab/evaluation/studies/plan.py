@@ -10,6 +10,8 @@ from typing import Any, cast
 from fusionlab import parameters
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
+from fusionlab.evaluation.comparisons import Pairs
+from fusionlab.evaluation.effects import Contrast
 from fusionlab.evaluation.factors import factors_of, varying
 from fusionlab.evaluation.methods import FusionMethod, Method, MethodBuilder
 from fusionlab.evaluation.metric import Metric, choose_metrics
@@ -43,6 +45,8 @@ class SetPlan:
     """Label -> why this method has no row in this set."""
     pairs: Mapping[str, tuple[tuple[str, str], ...]]
     """Kind of comparison -> (label, label of the row that it is compared with)."""
+    contrasts: Mapping[Contrast, Pairs]
+    """Level and reference of a factor -> the pairs of rows that differ in nothing else."""
     published: PublishedTable
     """The published rows of the preset."""
     published_labels: Mapping[str, str]
@@ -135,6 +139,9 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
                 ScoringSettings(scales, device, truth=truth, score_color=file.score_color),
                 left_out,
                 _pairs(file, rows, builder),
+                contrasts_along(
+                    file.compare, {row.label: factors_of(row.describe()) for row in rows}
+                ),
                 published,
                 published_labels(
                     published, [row.label for row in rows], builder(file.combinations[0])
@@ -276,6 +283,33 @@ def _against(file: StudyFile, rows: Sequence[Method], builder: Builder) -> list[
             )
         pairs += [(row, name) for row in labels if row.endswith(suffix) and row != name]
     return pairs
+
+
+def contrasts_along(
+    compare: Sequence[str], factors: Mapping[str, Mapping[str, str]]
+) -> Mapping[Contrast, Pairs]:
+    """Return the pairs of rows that differ in one factor only, by their two values of it.
+
+    Args:
+        compare: factors to compare along, `r` or `r=1`. Without a value, the first one of all rows
+            is the reference, so that all pairs of a level have the same.
+        factors: label -> factor -> value.
+
+    Raises:
+        FusionlabError: see `pairs_along`.
+    """
+    contrasts: dict[Contrast, list[tuple[str, str]]] = {}
+    for entry in compare:
+        factor, _, reference = entry.partition("=")
+        first = next((row[factor] for row in factors.values() if factor in row), "")
+        found: dict[Contrast, list[tuple[str, str]]] = {}
+        for label, partner in pairs_along(factors, factor, reference or first):
+            contrast = Contrast(factor, factors[label][factor], factors[partner][factor])
+            found.setdefault(contrast, []).append((label, partner))
+        for contrast, pairs in found.items():
+            if Contrast(factor, contrast.reference, contrast.level) not in contrasts:
+                contrasts[contrast] = pairs
+    return contrasts
 
 
 def pairs_along(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fusionlab.evaluation.effects import Effect
 from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.saved_images import image_path
 from fusionlab.runs.image_sets import ImageSetItem
@@ -25,6 +26,8 @@ class StudyResults:
     """The output folder of the run, which may hold scored images; None: nothing is kept."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """How it was made: command, versions, processor."""
+    effects: Sequence[Effect] = ()
+    """What the factors do that the study compares along, in each set and over all of them."""
 
     @property
     def known(self) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.comparisons import Comparison, compare_families
+from fusionlab.evaluation.effects import MatchedRows, effects
 from fusionlab.evaluation.executors import ExecutorChoice
 from fusionlab.evaluation.gray_levels import SCORED_BY
 from fusionlab.evaluation.reporting.files import report_files
@@ -207,7 +208,9 @@ def write_results(results: StudyResults, output: Path) -> None:
         FusionlabError: the folder cannot be written.
     """
     with atomic_write_all(
-        report_files(results.reports, output, {"name": results.name, **results.facts})
+        report_files(
+            results.reports, output, {"name": results.name, **results.facts}, results.effects
+        )
     ):
         pass
 
@@ -306,6 +309,17 @@ def _results(
         {entry.name: entry.items for entry in plan.sets},
         output,
         {**facts, "versions": versions},
+        effects(
+            [
+                MatchedRows(
+                    entry.name,
+                    scores[entry.name],
+                    [item.sources or (entry.name, item.stem) for item in entry.items],
+                    entry.contrasts,
+                )
+                for entry in plan.sets
+            ]
+        ),
     )
 
 

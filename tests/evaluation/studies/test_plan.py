@@ -3,7 +3,7 @@
 import pytest
 
 from fusionlab import FusionlabError
-from fusionlab.evaluation.studies.plan import pairs_along
+from fusionlab.evaluation.studies.plan import contrasts_along, pairs_along
 
 ROWS = {
     "a0": {"strategy": "a", "r": "0"},
@@ -24,6 +24,25 @@ def test_rows_are_compared_with_the_first_value_of_a_factor_in_their_order():
 def test_a_chosen_value_is_the_reference_wherever_a_row_has_it():
     assert pairs_along(ROWS, "r", "1") == [("a0", "a1"), ("a2", "a1"), ("b0", "b1")]
     assert pairs_along(ROWS, "r", "2") == [("a0", "a2"), ("a1", "a2")]
+
+
+def test_all_pairs_of_two_levels_have_the_same_reference():
+    """Along r, b1 comes before b0, but r = 0 is the first value of all rows."""
+    assert contrasts_along(["r"], ROWS) == {
+        ("r", "1", "0"): [("b1", "b0"), ("a1", "a0")],
+        ("r", "2", "0"): [("a2", "a0")],
+    }
+
+
+def test_a_contrast_is_there_once_in_one_direction():
+    along = contrasts_along(["strategy", "r=1", "r=0"], ROWS)
+    assert along == {
+        ("strategy", "b", "a"): [("b1", "a1"), ("b0", "a0")],
+        ("strategy", "c", "a"): [("c0", "a0")],
+        ("r", "0", "1"): [("a0", "a1"), ("b0", "b1")],
+        ("r", "2", "1"): [("a2", "a1")],
+        ("r", "2", "0"): [("a2", "a0")],
+    }
 
 
 @pytest.mark.parametrize(
