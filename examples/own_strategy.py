@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import imageio.v3 as iio
 from annotated_types import Ge
 from torch import Tensor
 
-from fusionlab import Fusion, Scene, WeightedStrategy
+from fusionlab import Fusion, Scene, WeightedStrategy, read_image
 
 STREET = Path(__file__).parent / "images" / "street"
 
@@ -31,7 +30,7 @@ class Softmax(WeightedStrategy):
 
 def main() -> None:
     """Fuse the street, and print how much each source counts."""
-    sources = [iio.imread(path) for path in sorted(STREET.glob("?.png"))]
+    sources = [read_image(path) for path in sorted(STREET.glob("?.png"))]
     for tau in (1.0, 10.0, 100.0):
         fused = Fusion("densefuse", Softmax(tau)).fuse(sources, weights=True)
         shares = " ".join(f"{weights.mean():.2f}" for weights in fused.weights)

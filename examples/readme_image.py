@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 
 import fusionlab
@@ -13,11 +12,12 @@ GAP = 4
 
 def main() -> None:
     """Fuse the street, and write sources and result as one image, two by two."""
-    sources = [iio.imread(HERE / "images" / "street" / f"{name}.png") for name in "abc"]
+    files = [HERE / "images" / "street" / f"{name}.png" for name in "abc"]
+    sources = [fusionlab.read_image(file).pixels for file in files]
     fused = fusionlab.Fusion("densefuse", "l1norm,r=1")(sources)
     framed = [np.pad(image, GAP, constant_values=255) for image in [*sources, fused]]
     output = HERE.parent / "docs" / "images" / "street.png"
-    iio.imwrite(output, np.vstack([np.hstack(framed[:2]), np.hstack(framed[2:])]))
+    fusionlab.write_image(output, np.vstack([np.hstack(framed[:2]), np.hstack(framed[2:])]))
     print(output)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fusionlab.checkpoint import Card
     from fusionlab.detection import detect_task
     from fusionlab.engine.base import Engine
-    from fusionlab.errors import FusionlabError
+    from fusionlab.errors import FusionlabError, FusionlabWarning
     from fusionlab.evaluation.comparisons import Comparison
     from fusionlab.evaluation.evaluate import evaluate
     from fusionlab.evaluation.reporting.contact_sheet import contact_sheet
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fusionlab.fusion import Fusion
     from fusionlab.hookspecs import hookimpl
     from fusionlab.imaging.reading import LoadedImage, read_image
+    from fusionlab.imaging.writing import write_image
     from fusionlab.metrics.sources_part import keep_parts, once_per_sources
     from fusionlab.ops import box_average, guided_filter, normalize
     from fusionlab.plugins.host import load_plugins
@@ -70,6 +71,7 @@ _HOMES = {
     "Fused": "fused",
     "Fusion": "fusion",
     "FusionlabError": "errors",
+    "FusionlabWarning": "errors",
     "ImageSetItem": "runs.image_sets",
     "Law": "strategy",
     "LearnedStrategy": "strategy",
@@ -107,6 +109,7 @@ _HOMES = {
     "once_per_sources": "metrics.sources_part",
     "read_image": "imaging.reading",
     "score": "evaluation.score",
+    "write_image": "imaging.writing",
 }
 
 __version__ = "0.1.0"
@@ -124,6 +127,7 @@ __all__ = [
     "Fused",
     "Fusion",
     "FusionlabError",
+    "FusionlabWarning",
     "ImageSetItem",
     "Law",
     "LearnedStrategy",
@@ -160,6 +164,7 @@ __all__ = [
     "once_per_sources",
     "read_image",
     "score",
+    "write_image",
 ]
 
 

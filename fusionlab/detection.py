@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.arrays import Image
+from fusionlab.imaging.given import given_sources
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.imaging.thumbnails import Thumbnails, thumbnails
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.loading import attribute_errors_to
 from fusionlab.plugins.registry import Plugins, Registration
 from fusionlab.plugins.tasks import Task, TaskRecognizer
+from fusionlab.torch_defaults import torch_defaults
 
 
 class Detection(NamedTuple):
@@ -28,8 +29,9 @@ class Detection(NamedTuple):
     """A sentence for each task that could not be considered."""
 
 
+@torch_defaults()
 def detect_task(
-    sources: Sequence[Image], *, scale: str | Scale | Sequence[str | Scale] = "full"
+    sources: Iterable[Any], *, scale: str | Scale | Sequence[str | Scale] = "full"
 ) -> str:
     """Return the name of the installed task that the sources look most like.
 
@@ -47,7 +49,8 @@ def detect_task(
         FusionlabError: the sources cannot be fused, see `Fusion`; or no installed plugin offers a
             task that can be used (code `no-task`).
     """
-    detection = detect(thumbnails(sources, parse_scales(scale)), installed())
+    images, names = given_sources(sources)
+    detection = detect(thumbnails(images, parse_scales(scale), names), installed())
     for problem in detection.problems:
         warnings.warn(problem, RuntimeWarning, stacklevel=2)
     return detection.task

@@ -14,6 +14,23 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def distinct_texts(*numbers: float) -> list[str]:
+    """Return numbers as text, with six digits, or with as many as make different ones look so.
+
+    For messages that compare numbers: "0 to 1" must not stand for 0 to 1.0000004.
+    """
+    texts: list[str] = []
+    for digits in range(6, 18):  # 17 digits tell any two floats apart
+        texts = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(texts)) == len(set(numbers)):
+            break
+    return texts
+
+
+class FusionlabWarning(UserWarning):
+    """What a Python caller should know about an image, such as what was ignored in its file."""
+
+
 class FusionlabError(ValueError):
     """A problem the caller can fix: a file, a size, a name, a number.
 

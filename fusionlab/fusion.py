@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Literal, TypeVar, get_args
@@ -29,9 +29,10 @@ from fusionlab.engine.scenes import TensorPlanes
 from fusionlab.engine.tiling import SMALLEST_EDGE, images_at_once
 from fusionlab.errors import FusionlabError
 from fusionlab.fused import Fused, fuse_by_mode
-from fusionlab.imaging.arrays import Image, Stack, color_modes
+from fusionlab.imaging.arrays import Stack, color_modes
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.depth import Depth
+from fusionlab.imaging.given import given_sources
 from fusionlab.imaging.range_policy import OutsideCount, RangePolicy
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.plugins.factory import (
@@ -43,6 +44,7 @@ from fusionlab.plugins.factory import (
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.method_names import method_id, split_method
 from fusionlab.strategy import Law, LearnedStrategy, Strategy
+from fusionlab.torch_defaults import torch_defaults
 
 Result = TypeVar("Result")
 
@@ -55,7 +57,13 @@ class Fusion:
 
     Sources are numpy arrays (`(H, W)` or `(H, W, 3)`) or torch tensors (`(H, W)`, `(C, H, W)`
     or `(N, C, H, W)` with C 1 or 3), all of one size: integers or floats, which `scale` brings to
-    0..1. The result is of the same kind, in color if any source is, and as deep as the deepest.
+    0..1, or truth values, which become black and white. The result is of the same kind, in color if
+    any source is, and as deep as the deepest. Paths, `LoadedImage`s of `fusionlab.read_image`,
+    Pillow images and arrays of other libraries count as numpy arrays; what is ignored in a file
+    costs a `FusionlabWarning`.
+
+    What the program has set for torch changes nothing: an open autocast, the default dtype and
+    device, inference mode.
 
     Gradients flow to tensors that require them, and to a strategy with learned parameters, but
     never to the backbone. Use `range_policy=None` where rounding or min-max normalization would
@@ -107,6 +115,7 @@ class Fusion:
             merges pixels and the backbone has learned features (code `pixel-strategy`).
     """
 
+    @torch_defaults()
     def __init__(
         self,
         backbone: Backbone | str | None = None,
@@ -164,6 +173,7 @@ class Fusion:
         self.precision: Precision = precision
         self._build_engine()
 
+    @torch_defaults()
     def _build_engine(self) -> None:
         """Build the engine, and the networks in its precision."""
         self._engine = build_engine(
@@ -219,7 +229,7 @@ class Fusion:
         """The full name of the method, for example `densefuse@1e2/l1norm,r=1,border=inside`."""
         return method_id(self.backbone, self.strategy, installed())
 
-    def __call__(self, sources: Sequence[Image]) -> Image:
+    def __call__(self, sources: Iterable[Any]) -> Any:
         """Fuse k sources into one image of the same kind; see the class for their kinds.
 
         Raises:
@@ -228,20 +238,21 @@ class Fusion:
         """
         return self.fuse(sources).image
 
+    @torch_defaults()
     def fuse(
         self,
-        sources: Sequence[Image],
+        sources: Iterable[Any],
         *,
         weights: bool = False,
         depth: Depth | None = None,
         names: Sequence[str] = (),
         feature_cache: FeatureCache | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
-    ) -> Fused[Image]:
+    ) -> Fused[Any]:
         """Fuse k sources, like a call, with more options and a more detailed result.
 
         Args:
-            sources: as for a call.
+            sources: an iterable of k images, as for a call.
             weights: also return the weight map of each source: the weight at the finest level
                 of the backbone, averaged over its channels.
             depth: bits per sample of the result (32: float32 in 0..1); None: as the deepest
@@ -256,13 +267,10 @@ class Fusion:
         """
         if depth not in (None, *get_args(Depth)):
             raise FusionlabError(f"the depth must be 8, 16, 32 or None, got {depth!r}")
-        if names and len(names) != len(sources):
-            raise FusionlabError(
-                f"expected one name for each of {len(sources)} sources, got {len(names)}"
-            )
+        images, names = given_sources(sources, names)
         return fuse_by_mode(
-            sources,
-            color_modes(sources, self.color, names),
+            images,
+            color_modes(images, self.color, names),
             lambda images, color: self._fuse_stack(
                 Stack(images, self.scale, color, names), weights, depth, feature_cache, progress
             ),
@@ -309,6 +317,7 @@ class Fusion:
         """Return how many images of this size, of k sources each, a batch should have."""
         return images_at_once(k, height, width, self._engine.pixels_at_once)
 
+    @torch_defaults()
     def fuse_planes(
         self,
         planes: Tensor,

@@ -104,14 +104,14 @@ def test_equal_channels_stay_equal(densefuse):
         ([np.zeros((4, 4)), np.full((4, 4), 1.5)], "source 2 must hold floats in 0..1, got values"),
         ([np.zeros((4, 4)), np.full((4, 4), np.nan)], "source 2 holds NaN or infinity at 16 of 16"),
         ([np.zeros((4, 4), np.int32)] * 2, "source 1 has values of the type int32, which has no"),
-        ([np.zeros((4, 4), complex)] * 2, "got dtype complex128"),
-        ([np.zeros((4, 4), bool)] * 2, "got dtype bool"),
-        ([np.array([["a"]])] * 2, "got dtype <U1"),
+        ([np.zeros((4, 4), complex)] * 2, "got the dtype complex128; take its magnitude"),
+        ([np.array([["a"]])] * 2, "got the dtype <U1"),
         ([np.zeros((4, 4, 4))] * 2, "shape"),
         ([np.zeros((0, 4), np.uint8)] * 2, "no pixels"),
         ([np.zeros(4)] * 2, "an array is .H, W. or .H, W, 3."),
         ([torch.zeros(2, 1, 4, 4), torch.zeros(3, 1, 4, 4)], "batches of the same size, got 2, 3"),
-        (["a.png", "b.png"], "source 1 is not an image: .* got str"),
+        (["gone.png", "b.png"], "gone.png does not exist"),
+        ([None, None], "source 1 is not an image: .* got the type NoneType"),
     ],
 )
 def test_invalid_sources_are_refused_in_one_sentence(sources, message):

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 import click
 from click.core import ParameterSource
@@ -129,7 +129,7 @@ def _for_command_line(error: FusionlabError) -> str:
 
 @contextmanager
 def quiet_decoders() -> Iterator[None]:
-    """Silence the warnings and logs of image decoders.
+    """Silence the warnings and logs of image decoders, and print our own warnings as sentences.
 
     Errors in a file are reported as one sentence. Damage that changes no pixel, such as an invalid
     tag, is not reported.
@@ -137,11 +137,30 @@ def quiet_decoders() -> Iterator[None]:
     import logging
     import warnings
 
+    from fusionlab.errors import FusionlabWarning
+
     handler, logger = logging.NullHandler(), logging.getLogger("tifffile")
     logger.addHandler(handler)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"(PIL|tifffile|imageio)\b")
+            warnings.simplefilter("always", FusionlabWarning)
+            show = warnings.showwarning
+
+            def show_ours(
+                message: Warning | str,
+                category: type[Warning],
+                filename: str,
+                lineno: int,
+                file: TextIO | None = None,
+                line: str | None = None,
+            ) -> None:
+                if issubclass(category, FusionlabWarning):
+                    warn(str(message))
+                else:
+                    show(message, category, filename, lineno, file, line)
+
+            warnings.showwarning = show_ours
             yield
     finally:
         logger.removeHandler(handler)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -23,8 +24,9 @@ from torch import Tensor
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.color import luminance
 from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
-from fusionlab.imaging.scale import Scale, full_range
+from fusionlab.imaging.scale import CHOOSE_A_SCALE, Scale, full_range
 from fusionlab.metrics.sources_part import keep_parts
+from fusionlab.torch_defaults import torch_defaults
 
 FULL_SCALE = Scale()
 LUMINANCE = "luminance 0.299 R + 0.587 G + 0.114 B, rounded"
@@ -64,7 +66,9 @@ def to_gray(pixels: NDArray[Any]) -> NDArray[Any]:
     return luma.numpy().astype(pixels.dtype)
 
 
-def to_gray_levels(pixels: NDArray[Any], name: str, scale: Scale = FULL_SCALE) -> Tensor:
+def to_gray_levels(
+    pixels: NDArray[Any], name: str, scale: Scale = FULL_SCALE, remedy: str = CHOOSE_A_SCALE
+) -> Tensor:
     """Return the luminance `(H, W)` in 0..255, float64: 16 bits divided by 257, floats times 255.
 
     Args:
@@ -72,33 +76,37 @@ def to_gray_levels(pixels: NDArray[Any], name: str, scale: Scale = FULL_SCALE) -
         name: what an error calls the image.
         scale: which values are black and white, if not the range of the type. It applies to the
             color image, as in a fusion; the luminance of scaled values is not rounded.
+        remedy: what errors say to do about values without black and white.
 
     Raises:
         FusionlabError: the depth has no white by convention (code `no-white`), or floats lie
             outside 0..1 (code `out-of-range`).
     """
     if scale.kind == "full":
-        return _levels(to_gray(pixels), name, scale)[0]
-    return luminance(_levels(pixels, name, scale)[None])[0, 0]
+        return _levels(to_gray(pixels), name, scale, remedy)[0]
+    return luminance(_levels(pixels, name, scale, remedy)[None])[0, 0]
 
 
-def to_color_levels(pixels: NDArray[Any], name: str, scale: Scale = FULL_SCALE) -> Tensor:
+def to_color_levels(
+    pixels: NDArray[Any], name: str, scale: Scale = FULL_SCALE, remedy: str = CHOOSE_A_SCALE
+) -> Tensor:
     """Return red, green and blue `(3, H, W)` in 0..255, three equal channels of a gray image.
 
     Args and errors are those of `to_gray_levels`.
     """
-    return _levels(pixels, name, scale).expand(3, -1, -1)
+    return _levels(pixels, name, scale, remedy).expand(3, -1, -1)
 
 
-def _levels(pixels: NDArray[Any], name: str, scale: Scale) -> Tensor:
+def _levels(pixels: NDArray[Any], name: str, scale: Scale, remedy: str) -> Tensor:
     """Return the channels of an image in 0..255, `(C, H, W)` in float64."""
     planes = torch.from_numpy(np.atleast_3d(pixels)).movedim(-1, 0)
     if scale.kind != "full":
         unit = scale.apply(planes[None], scale.limits(planes[None], name))
         return unit[0].double() * GRAY_LEVELS
     levels = torch.from_numpy(np.atleast_3d(pixels.astype(np.float64))).movedim(-1, 0)
-    _, white = full_range(planes.dtype, float(levels.min()), float(levels.max()), name)
-    return levels * GRAY_LEVELS if white == 1 else levels / (white / GRAY_LEVELS)
+    _, white = full_range(planes.dtype, float(levels.min()), float(levels.max()), name, remedy)
+    # floats may lie outside 0..1 by rounding
+    return levels.clamp(0, 1) * GRAY_LEVELS if white == 1 else levels / (white / GRAY_LEVELS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +116,8 @@ class MetricInput:
     Args:
         images: `(H, W)` or `(H, W, 3)` each, in the depth of their files.
         names: what errors call them.
-        scales: which values of each are black and white.
+        scales: which values of each are black and white; None: the range of their types, which is
+            no choice for fused images.
         device: where the metrics are computed.
         shared: whether several images are scored with these as their sources; what metrics compute
             of the sources alone is then computed once, see `fusionlab.metrics.sources_part`.
@@ -116,7 +125,7 @@ class MetricInput:
 
     images: Sequence[NDArray[Any]]
     names: Sequence[str]
-    scales: Sequence[Scale]
+    scales: Sequence[Scale] | None = None
     device: str | torch.device = "cpu"
     shared: bool = False
 
@@ -140,8 +149,13 @@ class MetricInput:
         """The channels of each as if they were three gray images, `(k, 3, H, W)`."""
         return self._kept(self.color[:, 0])
 
-    def _stacked(self, convert: Callable[[NDArray[Any], str, Scale], Tensor]) -> Tensor:
-        levels = map(convert, self.images, self.names, self.scales)
+    @torch_defaults()
+    def _stacked(self, convert: Callable[[NDArray[Any], str, Scale, str], Tensor]) -> Tensor:
+        scales, remedy = self.scales, CHOOSE_A_SCALE
+        if scales is None:
+            scales = [FULL_SCALE] * len(self.images)
+            remedy = "store it in 8 or 16 bits, or as floats in 0..1"
+        levels = map(convert, self.images, self.names, scales, repeat(remedy))
         return self._kept(torch.stack(list(levels))[:, None].to(self.device))
 
     def _kept(self, images: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from fusionlab.plugins.presets import preset_metrics
 from fusionlab.plugins.registry import Plugins, Registration
 from fusionlab.storage.hashing import sha256_of_json
 from fusionlab.storage.versions import library_versions
+from fusionlab.torch_defaults import torch_defaults
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Metric:
                 raise TypeError(f"expected {len(fused)} values, got {values!r}")
         return values.to(torch.float64)
 
+    @torch_defaults()
     def value(
         self, fused: MetricInput, sources: MetricInput, score_color: ScoreColor = "luma"
     ) -> float:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
@@ -17,19 +14,18 @@ from fusionlab.evaluation.gray_levels import MetricInput, ScoreColor, checked_sc
 from fusionlab.evaluation.metric import Metric, choose_metrics
 from fusionlab.evaluation.sample import check_same_size
 from fusionlab.evaluation.truth import truth_metrics
-from fusionlab.imaging.reading import read_image
+from fusionlab.imaging.given import given_array, given_sources
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for
-from fusionlab.imaging.sources import native_pixels
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.registry import Plugins
 
-ImageLike = str | Path | NDArray[Any] | Tensor
-"""The path of a file, an array `(H, W)` or `(H, W, 3)`, or a tensor `(H, W)` or `(C, H, W)`."""
+ImageLike = Any
+"""What `given_image` takes: a path, an array `(H, W)` or `(H, W, 3)`, a tensor, ..."""
 
 
 def score(
     fused: ImageLike,
-    sources: Sequence[ImageLike],
+    sources: Iterable[ImageLike],
     metrics: str | Sequence[str] | None = None,
     *,
     truth: ImageLike | None = None,
@@ -47,8 +43,8 @@ def score(
     metrics that take color. 16-bit values are divided by 257, floats (0..1) are multiplied by 255.
 
     Args:
-        fused: the fused image: path, array `(H, W)` or `(H, W, 3)`, or tensor `(H, W)` or
-            `(C, H, W)` with C 1 or 3.
+        fused: the fused image: path, array `(H, W)` or `(H, W, 3)`, tensor `(H, W)` or
+            `(C, H, W)` with C 1 or 3, or anything else that `Fusion` takes.
         sources: its sources, in any of these forms.
         metrics: names of metrics, `NAME[@CONVENTION]`, also separated by commas, or `"all"`; None
             uses those of the preset, or else one metric of each family.
@@ -82,7 +78,7 @@ def score(
 def score_by(
     metrics: Sequence[Metric],
     fused: ImageLike,
-    sources: Sequence[ImageLike],
+    sources: Iterable[ImageLike],
     *,
     truth: ImageLike | None = None,
     scale: str | Scale | Sequence[str | Scale] = "full",
@@ -95,18 +91,14 @@ def score_by(
     """
     place = available_device(device)
     score_color = checked_score_color(score_color)
-    if isinstance(sources, str | Path):
-        raise FusionlabError(
-            f"expected a list of sources, got the single path {sources}", code="no-sources"
-        )
-    images = [_load(fused, "the fused image")]
-    images += [_load(image, f"source {number}") for number, image in enumerate(sources, 1)]
+    images = [given_array(fused, "the fused image")]
+    images += [given_array(i, name) for i, name in zip(*given_sources(sources), strict=True)]
     if len(images) < 2:
         raise FusionlabError("expected at least one source, got none", code="no-sources")
     check_same_size([pixels.shape for _, pixels in images])
-    scales = scales_for(parse_scales(scale), len(sources))
+    scales = scales_for(parse_scales(scale), len(images) - 1)
     names, pixels = zip(*images, strict=True)
-    fused_input = MetricInput(pixels[:1], names[:1], [Scale()], place)
+    fused_input = MetricInput(pixels[:1], names[:1], device=place)
     source_input = MetricInput(pixels[1:], names[1:], scales, place)
     inputs = {False: source_input}
     if truth is not None:
@@ -125,7 +117,7 @@ def _load_truth(
     Raises:
         FusionlabError: it cannot be read, or has another size (code `size-mismatch`).
     """
-    (name, pixels), (fused_name, fused_pixels) = _load(truth, "the true image"), fused
+    (name, pixels), (fused_name, fused_pixels) = given_array(truth, "the true image"), fused
     (height, width), (rows, columns) = pixels.shape[:2], fused_pixels.shape[:2]
     if (height, width) != (rows, columns):
         raise FusionlabError(
@@ -134,29 +126,4 @@ def _load_truth(
             code="size-mismatch",
             option="truth",
         )
-    return MetricInput([pixels], [name], [Scale()], device)
-
-
-def _load(image: ImageLike, name: str) -> tuple[str, NDArray[Any]]:
-    """Return what errors call an image, and its pixels `(H, W)` or `(H, W, 3)`."""
-    if isinstance(image, str | Path):
-        return str(image), np.asarray(read_image(Path(image)).pixels)
-    if isinstance(image, Tensor):
-        tensor = image.detach().cpu()
-        # numpy has no bfloat16
-        pixels = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-        pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
-        pixels = pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels
-    else:
-        pixels = np.asarray(image)
-    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or 0 in pixels.shape:
-        raise FusionlabError(
-            f"{name} must be a gray or RGB image, got {_described(image)}",
-            code="not-an-image",
-        )
-    return name, native_pixels(pixels, name)
-
-
-def _described(image: object) -> str:
-    shape = getattr(image, "shape", None)
-    return f"a {type(image).__name__}" if shape is None else f"the shape {tuple(shape)}"
+    return MetricInput([pixels], [name], device=device)

@@ -12,7 +12,7 @@ import torch
 
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.gray_levels import FULL_SCALE, SCORED_BY, MetricInput, ScoreColor
+from fusionlab.evaluation.gray_levels import SCORED_BY, MetricInput, ScoreColor
 from fusionlab.evaluation.methods import Method
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.recipes import NamedMethod
@@ -181,7 +181,7 @@ def _score(
         return ScoredRow(row, key)
     pixels, outside = method.result(sample, feature_cache)
     image = encoded_image(pixels, sample.name) if cell.save else None
-    fused = MetricInput([pixels], [f"the result of {method.label}"], [FULL_SCALE], settings.device)
+    fused = MetricInput([pixels], [f"the result of {method.label}"], device=settings.device)
     problems = [truth.problem]
     against = sources, truth.images
     problems += _compute(missing, fused, against, settings.score_color, values, stopping)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.gray_levels import FULL_SCALE, MetricInput
+from fusionlab.evaluation.gray_levels import MetricInput
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.result_folder import files_of_samples
 from fusionlab.evaluation.sample import Sample
@@ -100,7 +100,7 @@ class TruthFolder:
                 raise FusionlabError(  # noqa: TRY301
                     f"{image.name} has {width}x{height} pixels, the sources {columns}x{rows}"
                 )
-            images = MetricInput([pixels], [image.name], [FULL_SCALE], device, shared=True)
+            images = MetricInput([pixels], [image.name], device=device, shared=True)
             _ = images.gray  # a depth without a white is a problem of the sample, too
         except FusionlabError as error:
             return Truth(problem=f"{sample.name} has no true image: {error}")

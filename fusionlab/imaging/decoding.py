@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionlab.imaging.depth import pixel_dtype
+
 SizeCheck = Callable[[int, int], None]
 """Called with (width, height) from the header before any pixel is decoded; may raise."""
+
+ORIENTATION = 0x0112
+"""The EXIF tag of the orientation."""
 
 _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
@@ -33,6 +38,15 @@ def note_ignored_frames(frames: int) -> tuple[str, ...]:
     return (f"only the first of its {frames} frames or pages is used",) if frames > 1 else ()
 
 
+def held(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels as they are held in memory: contiguous, in a dtype that torch has.
+
+    Two-level images become 0 and 255; see `fusionlab.imaging.depth.pixel_dtype`.
+    """
+    contiguous = np.ascontiguousarray(pixels, pixel_dtype(pixels.dtype))
+    return contiguous * np.uint8(255) if pixels.dtype == bool else contiguous
+
+
 @dataclass(frozen=True)
 class Decoded:
     """The first image of a file."""
@@ -50,9 +64,9 @@ class Decoded:
         Raises:
             UnsupportedImage: the result is not a gray or RGB image.
         """
+        if pixel_dtype(self.pixels.dtype) is None:
+            raise UnsupportedImage(f"pixels of the type {self.pixels.dtype}")
         pixels, notes = self.pixels, list(self.notes)
-        if pixels.dtype == bool:
-            pixels = pixels.astype(np.uint8) * np.uint8(255)
         if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
             pixels = pixels[..., :-1]
             notes.append("its alpha channel is ignored")
@@ -63,4 +77,4 @@ class Decoded:
         notes += note_ignored_frames(self.frames)
         if turn := _UPRIGHT.get(self.orientation):
             pixels = turn(pixels)
-        return replace(self, pixels=np.ascontiguousarray(pixels), notes=tuple(notes))
+        return replace(self, pixels=held(pixels), notes=tuple(notes))

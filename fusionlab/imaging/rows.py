@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.depth import pixel_dtype
 
 BAND_BYTES = 2**24
 """Default size of a band: 16 MiB.
@@ -64,7 +65,7 @@ class BaseRows(ABC):
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self.shape = shape
-        self.dtype: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
+        self.dtype: np.dtype[Any] = pixel_dtype(np.dtype(dtype)) or np.dtype(dtype)
 
     @property
     def ndim(self) -> int:

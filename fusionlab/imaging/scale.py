@@ -26,10 +26,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, distinct_texts
 
 WHITE = {torch.uint8: 255, torch.uint16: 65535}
 """Integer type -> value of white, for the types that have one by convention, by bit depth."""
+
+CHOOSE_A_SCALE = "choose a scale: minmax, percentile or LO,HI"
+"""What to do about a source whose values have no black and white by convention."""
 
 COMPUTE_DTYPE = torch.float32
 """The dtype of the planes that backbones and strategies compute with."""
@@ -133,8 +136,9 @@ class Scale:
     ) -> tuple[float, float]:
         """Return the limits of one image of a batch, whose extremes are known."""
         if self.kind in ("minmax", "percentile") and not math.isfinite(maximum - minimum):
+            texts = distinct_texts(minimum, maximum)
             raise FusionlabError(
-                f"{name} has values from {minimum:.6g} to {maximum:.6g}, a range too large for the "
+                f"{name} has values from {' to '.join(texts)}, a range too large for the "
                 "scale; choose fixed limits LO,HI",
                 code="range-overflow",
                 option="scale",
@@ -157,7 +161,9 @@ class Scale:
         An image with a single value becomes black.
         """
         if self.kind == "full":
-            return images.float() / WHITE.get(images.dtype, 1)
+            if images.is_floating_point():  # may lie outside 0..1 by rounding, see `tolerance`
+                return images.float().clamp(0, 1)
+            return images.float() / WHITE[images.dtype]
         low, high = limits.to(images.device).T[..., None, None, None]  # (N, 1, 1, 1) each
         # float32 holds 16-bit counts exactly; larger numbers would lose their differences in it
         wide: Tensor = images.double() if images.dtype.itemsize > 2 else images.float()
@@ -216,8 +222,18 @@ def _percentiles(parts: Iterable[NDArray[Any]], percents: Sequence[float]) -> li
     return values
 
 
+def tolerance(dtype: torch.dtype) -> float:
+    """Return how far outside 0..1 floats may lie by the rounding of what made them.
+
+    Resampling or averaging values of 0..1 goes beyond by a few units in the last place: 8 of
+    float32 (1e-6), also in float64, which often holds results of float32; 2 of narrower types.
+    Such values count as 0 and 1.
+    """
+    return max(8 * torch.finfo(torch.float32).eps, 2 * torch.finfo(dtype).eps)
+
+
 def full_range(
-    dtype: torch.dtype, minimum: float, maximum: float, name: str
+    dtype: torch.dtype, minimum: float, maximum: float, name: str, remedy: str = CHOOSE_A_SCALE
 ) -> tuple[float, float]:
     """Return the values of black and white of a type by convention.
 
@@ -226,25 +242,28 @@ def full_range(
         minimum: its smallest value.
         maximum: its largest value.
         name: of the source, for error messages.
+        remedy: what the errors say to do.
 
     Raises:
-        FusionlabError: the type has none, or floats lie outside 0..1 or are NaN.
+        FusionlabError: the type has none, or floats lie outside 0..1, by more than their
+            `tolerance`, or are NaN.
     """
     if dtype in WHITE:
         return 0, WHITE[dtype]
     if not dtype.is_floating_point:
         raise FusionlabError(
             f"{name} has values of the type {str(dtype).removeprefix('torch.')}, which has no "
-            "white by convention; choose a scale: minmax, percentile or LO,HI",
+            f"white by convention; {remedy}",
             code="no-white",
-            option="scale",
+            option="scale" if remedy is CHOOSE_A_SCALE else "",
         )
-    if not (minimum >= 0 and maximum <= 1):  # false for NaN, too
+    beyond = tolerance(dtype)
+    if not (minimum >= -beyond and maximum <= 1 + beyond):  # false for NaN, too
+        low, high, *_ = distinct_texts(minimum, maximum, 0, 1)
         raise FusionlabError(
-            f"{name} must hold floats in 0..1, got values from {minimum:.6g} to {maximum:.6g}; "
-            "choose a scale: minmax, percentile or LO,HI",
+            f"{name} must hold floats in 0..1, got values from {low} to {high}; {remedy}",
             code="out-of-range",
-            option="scale",
+            option="scale" if remedy is CHOOSE_A_SCALE else "",
         )
     return 0, 1
 

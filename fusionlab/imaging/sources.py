@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.decoding import held
+from fusionlab.imaging.depth import pixel_dtype
 from fusionlab.imaging.rows import BaseRows, Rows, bands
 
 
@@ -18,10 +20,9 @@ class TensorSource:
     """A source given as a tensor: one image or a batch."""
 
     def __init__(self, source: Tensor, name: str) -> None:
-        axes = "a tensor is (H, W), (C, H, W) or (N, C, H, W)"
-        _check_pixels(source.dtype, source.shape, name)
-        if source.ndim not in (2, 3, 4) or (source.ndim > 2 and source.shape[-3] not in (1, 3)):
-            raise _not_an_image(name, f"shape {tuple(source.shape)}; {axes}")
+        check_tensor(source, name)
+        if source.dtype == torch.bool:
+            source = source.to(torch.uint8) * 255
         self.name = name
         self.axes, self.dtype, self.device = source.ndim, source.dtype, source.device
         self._tensor = source[(None,) * (4 - source.ndim)]
@@ -44,11 +45,8 @@ class ArraySource:
     images, device, requires_grad = 1, torch.device("cpu"), False
 
     def __init__(self, source: Rows, name: str) -> None:
-        axes = "an array is (H, W) or (H, W, 3)"
-        self.dtype = _torch_dtype(source.dtype, name)
-        if source.ndim not in (2, 3) or source.shape[2:] not in ((), (1,), (3,)):
-            raise _not_an_image(name, f"shape {source.shape}; {axes}")
-        _check_pixels(self.dtype, source.shape, name)
+        check_array(source, name)
+        self.dtype = torch.from_numpy(np.empty(0, pixel_dtype(source.dtype))).dtype
         self.name = name
         self.axes, self.channels = source.ndim, 1 if source.ndim == 2 else source.shape[2]
         self.size = source.shape[:2]
@@ -72,23 +70,8 @@ class ArraySource:
         return self._last_rows[1]
 
     def _tensor(self, rows: NDArray[Any]) -> Tensor:
-        pixels = torch.from_numpy(native_copy(rows))
+        pixels = torch.from_numpy(np.array(held(rows), order="C"))  # a copy: writable, not flipped
         return (pixels.movedim(-1, 0) if pixels.ndim == 3 else pixels[None])[None]
-
-
-def native_copy(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a copy that torch takes: not flipped, of the byte order of this machine, writable."""
-    return np.array(array, array.dtype.newbyteorder("="), order="C")
-
-
-def native_pixels(pixels: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return a copy of pixels of any layout, see `native_copy`.
-
-    Raises:
-        FusionlabError: torch has no such type, or it is not one of pixels (code `not-an-image`).
-    """
-    _check_pixels(_torch_dtype(pixels.dtype, name), pixels.shape, name)
-    return native_copy(pixels)
 
 
 Source = TensorSource | ArraySource
@@ -109,7 +92,7 @@ def open_source(source: object, name: str) -> Source:
         return TensorSource(source, name)
     if isinstance(source, np.ndarray | BaseRows):
         return ArraySource(source, name)
-    raise _not_an_image(name, type(source).__name__)
+    raise not_an_image(name, f"the type {type(source).__name__}")
 
 
 def open_sources(sources: Sequence[object], names: Sequence[str] = ()) -> list[Source]:
@@ -156,21 +139,56 @@ def bit_depth_order(dtype: torch.dtype) -> tuple[bool, int]:
     return dtype.is_floating_point, dtype.itemsize
 
 
-def _torch_dtype(dtype: np.dtype[Any], name: str) -> torch.dtype:
-    try:
-        return torch.from_numpy(np.empty(0, dtype.newbyteorder("="))).dtype
-    except TypeError:
-        raise _not_an_image(name, f"dtype {dtype}") from None
+_TENSORS = {
+    *(torch.bool, torch.uint8, torch.uint16, torch.uint32, torch.uint64),
+    *(torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+}
+"""Dtypes of tensors that are images."""
 
 
-def _check_pixels(dtype: torch.dtype, shape: Sequence[int], name: str) -> None:
-    if dtype == torch.bool or dtype.is_complex:
-        raise _not_an_image(name, f"dtype {str(dtype).removeprefix('torch.')}")
+def check_array(source: Rows, name: str) -> None:
+    """Raise `FusionlabError` (code `not-an-image`) unless an array is an image."""
+    shape, dtype = tuple(source.shape), source.dtype
+    if pixel_dtype(dtype) is None:
+        remedy = "take its magnitude" if dtype.kind == "c" else "convert it with astype"
+        raise not_an_image(name, f"the dtype {dtype}; {remedy}")
     if 0 in shape:
-        raise _not_an_image(name, f"no pixels (shape {tuple(shape)})")
+        raise not_an_image(name, f"no pixels (shape {shape})")
+    if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,)):
+        remedy = "an array is (H, W) or (H, W, 3)"
+        if len(shape) == 3 and shape[0] in (1, 3):
+            remedy += "; where its channels come first, give np.moveaxis(array, 0, -1)"
+        elif len(shape) == 3 and shape[2] in (2, 4):
+            remedy += "; leave out its alpha channel, array[..., :-1]"
+        elif len(shape) > 2:
+            remedy += "; give the images of a stack one by one, list(stack)"
+        raise not_an_image(name, f"the shape {shape}; {remedy}")
 
 
-def _not_an_image(name: str, got: str) -> FusionlabError:
+def check_tensor(source: Tensor, name: str) -> None:
+    """Raise `FusionlabError` (code `not-an-image`) unless a tensor is an image or a batch."""
+    shape = tuple(source.shape)
+    if source.dtype not in _TENSORS:
+        remedy = "take its magnitude" if source.dtype.is_complex else "convert it with float()"
+        kind = str(source.dtype).removeprefix("torch.")
+        raise not_an_image(name, f"the dtype {kind}; {remedy}")
+    if source.layout != torch.strided or source.is_meta:
+        kind = "meta" if source.is_meta else "sparse"
+        raise not_an_image(name, f"a {kind} tensor; give one that holds all values")
+    if 0 in shape:
+        raise not_an_image(name, f"no pixels (shape {shape})")
+    if len(shape) not in (2, 3, 4) or (len(shape) > 2 and shape[-3] not in (1, 3)):
+        remedy = "a tensor is (H, W), (C, H, W) or (N, C, H, W)"
+        if len(shape) in (3, 4) and shape[-1] in (1, 3):
+            remedy += "; where its channels come last, give tensor.movedim(-1, -3)"
+        elif len(shape) in (3, 4) and shape[-3] in (2, 4):
+            remedy += "; leave out its alpha channel, tensor[..., :-1, :, :]"
+        raise not_an_image(name, f"the shape {shape}; {remedy}")
+
+
+def not_an_image(name: str, got: str) -> FusionlabError:
+    """Return the error for a source that is something else."""
     return FusionlabError(
         f"{name} is not an image: expected integers or floats, got {got}", code="not-an-image"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import Any, BinaryIO
@@ -13,13 +13,19 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, PREDICTOR, TIFF
 
-from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage, note_ignored_frames
+from fusionlab.imaging.decoding import (
+    ORIENTATION,
+    Decoded,
+    SizeCheck,
+    UnsupportedImage,
+    note_ignored_frames,
+)
 from fusionlab.imaging.rows import Rows, bands
 from fusionlab.imaging.tiff_rows import TiffRows, is_plain
 
-ORIENTATION = 274
 REQUIRED = (256, 257, 262)
 """Tags that every image needs: width, length, photometric."""
+PAGE_NAME = 285
 BITS = 258
 """Bits per sample; may be missing where a pixel is one sample, and means 1 then."""
 SAMPLES: dict[int, int] = {
@@ -216,6 +222,25 @@ def encode(pixels: Rows, record: str = "") -> bytes:
     """Return what `write` writes."""
     file = io.BytesIO()
     write(file, pixels, record)
+    return file.getvalue()
+
+
+def encode_pages(images: Sequence[Rows], names: Sequence[str]) -> bytes:
+    """Encode images as the pages of one file, float32, with the tag PageName."""
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for image, name in zip(images, names, strict=True):
+            pixels = np.asarray(image, np.float32)
+            text = name.encode("ascii", "backslashreplace").decode()  # TIFF allows no other
+            writer.write(
+                pixels,
+                photometric="rgb" if pixels.ndim == 3 else "minisblack",
+                compression=COMPRESSION.ADOBE_DEFLATE,
+                predictor=_predictor(pixels.dtype),
+                extratags=[(PAGE_NAME, "s", 0, text, True)],
+                metadata=None,
+                software=False,
+            )
     return file.getvalue()
 
 

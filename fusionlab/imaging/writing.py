@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError, one_line
 from fusionlab.imaging import pillow_formats, tiff
-from fusionlab.imaging.depth import Depth
+from fusionlab.imaging.depth import Depth, depth_of_array
+from fusionlab.imaging.given import given_array
 from fusionlab.imaging.rows import Rows
-from fusionlab.storage.atomic import Content
+from fusionlab.storage.atomic import Content, atomic_write_all
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,46 @@ def format_of(path: Path) -> Format:
         ) from None
 
 
+def write_image(path: str | Path, image: object) -> None:
+    """Write an image to a file, exactly as it is: the counterpart of `fusionlab.read_image`.
+
+        fusionlab.write_image("fused.png", fusion(sources))
+
+    PNG, TIFF, BMP and JPEG, by the suffix of the name; an existing file is replaced once the new
+    one is complete. Floats are written as float32.
+
+    Args:
+        path: the file.
+        image: an array `(H, W)` or `(H, W, 3)`, a tensor of one image, or anything else that
+            `fusionlab.Fusion` takes as a source: uint8, uint16 or floats.
+
+    Raises:
+        FusionlabError: the image is none (code `not-an-image`), the format cannot hold its depth
+            (code `depth`) or is unknown (code `output-format`), or the file cannot be written.
+    """
+    path = Path(path)
+    output_format = format_of(path)
+    _, pixels = given_array(image, "the image")
+    if pixels.dtype.kind == "f":
+        pixels = pixels.astype(np.float32)
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
+        raise FusionlabError(
+            f"{path} can hold uint8, uint16 or floats, got {pixels.dtype}; convert the image first",
+            code="depth",
+            path=path,
+        )
+    depth = depth_of_array(pixels.dtype)
+    if depth not in output_format.depths:
+        raise FusionlabError(
+            f"{path} cannot hold {pixels.dtype}; write a .tif, or fuse with "
+            f"depth={output_format.nearest(depth)}",
+            code="depth",
+            path=path,
+        )
+    with atomic_write_all({path: encode_image(pixels, path, output_format)}):
+        pass
+
+
 def encode_image(pixels: Rows, path: Path, output_format: Format, record: str = "") -> Content:
     """Return the content of an image file.
 
@@ -110,6 +152,22 @@ def encode_weight_map(weights: Rows) -> bytes:
     """Encode a weight map `(H, W)` or `(H, W, 3)` of floats in 0..1 as an 8-bit PNG."""
     levels: NDArray[Any] = np.clip(weights, 0, 1) * 255 + 0.5
     return pillow_formats.encode_png(levels.astype(np.uint8))
+
+
+def _encode_npz(maps: Sequence[Rows], names: Sequence[str]) -> bytes:
+    file = io.BytesIO()
+    weights = np.stack([np.asarray(map_, np.float32) for map_ in maps])
+    np.savez_compressed(file, weights=weights, sources=np.array(names))
+    return file.getvalue()
+
+
+WEIGHTS: dict[str, Callable[[Sequence[Rows], Sequence[str]], bytes]] = {
+    ".tif": tiff.encode_pages,
+    ".tiff": tiff.encode_pages,
+    ".npz": _encode_npz,
+}
+"""Suffix -> encoder of one file for the weight maps of all sources, float32: (maps, names of the
+sources) -> content. An .npz holds `weights`, `(k, H, W)` or `(k, H, W, 3)`, and `sources`."""
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, distinct_texts
 from fusionlab.metrics.catalog import CATALOG
 from fusionlab.plugins.offers import MetricRef
 
@@ -102,9 +102,10 @@ def check_images(
     for images, what in ((fused, "the fused image"), (sources, "a source")):
         low, high = (limit.item() for limit in images.aminmax())
         if not (low >= 0 and high <= WHITE):  # false for NaN, too
+            smallest, largest, *_ = distinct_texts(low, high, 0, WHITE)
             raise FusionlabError(
-                f"{name} takes gray levels in 0..255, got {what} with values from {low:g} to "
-                f"{high:g}",
+                f"{name} takes gray levels in 0..255, got {what} with values from {smallest} to "
+                f"{largest}",
                 code="value-range",
             )
 

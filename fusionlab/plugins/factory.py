@@ -84,15 +84,18 @@ def build_backbone(text: str, plugins: Plugins) -> Backbone:
     name, registration, cls, values = parse_backbone(text, plugins)
     from torch.random import fork_rng
 
-    # random weights come first; leave the caller's RNG state alone
-    with attribute_errors_to(registration), fork_rng(devices=[]):
-        backbone = cls(**values)
-    checkpoints = registration.ref.checkpoints
-    if not checkpoints and not name.tag:
-        return backbone.freeze()
-    tag = name.tag or next(iter(checkpoints))
-    owner = f"the backbone {name.name!r}"
-    return backbone.load_checkpoint(_weights_file(owner, tag, checkpoints))
+    from fusionlab.torch_defaults import torch_defaults
+
+    with torch_defaults():
+        # random weights come first; leave the caller's RNG state alone
+        with attribute_errors_to(registration), fork_rng(devices=[]):
+            backbone = cls(**values)
+        checkpoints = registration.ref.checkpoints
+        if not checkpoints and not name.tag:
+            return backbone.freeze()
+        tag = name.tag or next(iter(checkpoints))
+        owner = f"the backbone {name.name!r}"
+        return backbone.load_checkpoint(_weights_file(owner, tag, checkpoints))
 
 
 def build_networks(
@@ -111,6 +114,8 @@ def build_networks(
     from torch.nn import ModuleList
     from torch.random import fork_rng
 
+    from fusionlab.torch_defaults import torch_defaults
+
     name = plugins.strategies.name_of(type(strategy))
     registration = plugins.strategies.registration_of(type(strategy))
     checkpoints = registration.ref.checkpoints if registration else {}
@@ -122,7 +127,8 @@ def build_networks(
             code="no-weights",
             option="checkpoint",
         )
-    with fork_rng(devices=[]):  # random weights come first; leave the caller's RNG state alone
+    # random weights come first; leave the caller's RNG state alone
+    with torch_defaults(), fork_rng(devices=[]):
         networks = ModuleList(strategy.network(level) for level in backbone.levels)
     weights = _weights_file(f"the strategy {name!r}", tag, checkpoints)
     card = Card.read(weights)  # before loading: networks for another backbone may differ in shape
@@ -142,7 +148,8 @@ def build_networks(
             code="other-backbone",
             option="backbone",
         )
-    load_weights(networks, weights)
+    with torch_defaults():
+        load_weights(networks, weights)
     if tag not in checkpoints:
         tag = f"{card.tag}-{card.sha256[:8]}"
     return networks.eval().requires_grad_(False), replace(strategy, checkpoint=tag), card

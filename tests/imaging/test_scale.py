@@ -368,3 +368,31 @@ def test_values_too_far_apart_are_refused(scale):
     with pytest.raises(FusionlabError, match="^it has values from -1.7e[+]308 to 1.7e") as caught:
         Scale.parse(scale).limits(images, "it")
     assert (caught.value.code, caught.value.option) == ("range-overflow", "scale")
+
+
+ULP = np.finfo(np.float32).eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_floats_that_rounding_moved_out_of_range_count_as_black_and_white(dtype):
+    image = torch.tensor([[[[0.0, 0.5, 1.0], [-3 * ULP, 0.25, 1 + 4 * ULP]]]], dtype=dtype)
+    limits = Scale().limits(image, "x")
+    assert limits.tolist() == [[0, 1]]
+    scaled = Scale().apply(image, limits)
+    assert scaled.flatten().tolist() == [0, 0.5, 1, 0, 0.25, 1]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0, 1.000002, "from 0 to 1.000002;"),  # six digits would say 0 to 1
+        (-0.000001, 1, "from -1e-06 to 1;"),
+        (0, 255, "from 0 to 255;"),
+        (0, 1 + 1e-5, "from 0 to 1.00001;"),
+    ],
+)
+def test_larger_excursions_are_refused_with_enough_digits(low, high, said):
+    image = torch.tensor([[[[low, high]]]], dtype=torch.float64)
+    with pytest.raises(FusionlabError, match=said) as refused:
+        Scale().limits(image, "x")
+    assert refused.value.code == "out-of-range"

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
 from fusionlab import FusionlabError
 from fusionlab.imaging import pillow_formats, rows, tiff
 from fusionlab.imaging.depth import DTYPES
 from fusionlab.imaging.reading import decode_image, read_image
 from fusionlab.imaging.rows import OnDiskRows
-from fusionlab.imaging.writing import FORMATS, Format, format_of
+from fusionlab.imaging.writing import FORMATS, Format, format_of, write_image
 from fusionlab.storage.atomic import atomic_write_all
 
 RECORD = '{"method": "densefuse@1e2/mean", "name": "K\\u00f6ln"}'
@@ -234,3 +235,36 @@ def test_an_encoded_image_is_a_file_once_it_is_written(tmp_path, suffix, depth):
     with atomic_write_all({path: format_of(path).encode(pixels, RECORD)}):
         pass
     assert np.array_equal(read_image(path).pixels, pixels)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)], ids=["gray", "color"])
+def test_what_is_written_is_read_again(suffix, dtype, shape, tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
+    if image.dtype.kind == "f":
+        image = image / image.dtype.type(255)
+    path = tmp_path / f"x{suffix}"
+    depth = {1: 8, 2: 16}.get(image.dtype.itemsize, 32)
+    if depth not in FORMATS[suffix].depths:
+        with pytest.raises(FusionlabError, match=r"write a \.tif, or fuse with depth=") as refused:
+            write_image(path, image)
+        assert refused.value.code == "depth"
+        assert not path.exists()
+        return
+    tensor = torch.from_numpy(image.astype(np.float32) if depth == 32 else image)
+    for given in (image, tensor.movedim(-1, 0) if image.ndim == 3 else tensor, image[::-1][::-1]):
+        write_image(str(path), given)
+        assert np.array_equal(
+            read_image(path).pixels, image.astype(np.float32 if depth == 32 else dtype)
+        )
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x.png"
+    write_image(path, np.zeros((4, 4), np.uint8))
+    before = path.read_bytes()
+    for image in (np.zeros((4, 4), np.int32), np.zeros(4), None):
+        with pytest.raises(FusionlabError):
+            write_image(path, image)
+    assert path.read_bytes() == before

@@ -1,0 +1,158 @@
+"""What Python callers give as images: arrays, tensors, paths, Pillow images, arrays of others.
+
+The one door of the library: behind it, an image is an array, a tensor or the rows of a file.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fusionlab.errors import FusionlabError, FusionlabWarning, one_line
+from fusionlab.imaging.decoding import ORIENTATION, Decoded, UnsupportedImage, held
+from fusionlab.imaging.pillow_formats import MODES
+from fusionlab.imaging.reading import LoadedImage, read_image
+from fusionlab.imaging.rows import BaseRows
+from fusionlab.imaging.sources import check_array, check_tensor, not_an_image
+
+_PILLOW_MODES = {*MODES, "I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
+
+
+def given_sources(sources: object, names: Sequence[str] = ()) -> tuple[list[Any], list[str]]:
+    """Return the sources of a fusion as arrays, tensors or rows of files, and their names.
+
+    Args:
+        sources: any iterable of what `given_image` takes.
+        names: one for each source, for error messages; empty: the paths of files, and source 1,
+            source 2, ... for others.
+
+    Raises:
+        FusionlabError: `sources` is a single image or no iterable (code `no-list`), there is
+            another number of names, or one of them is not an image (code `not-an-image`).
+    """
+    single = (str, os.PathLike, LoadedImage, PIL.Image.Image)
+    if isinstance(sources, single) or hasattr(sources, "__array__"):
+        shape = getattr(sources, "shape", None)
+        raise FusionlabError(
+            f"expected a list of sources, got one {type(sources).__name__}"
+            + (f" of the shape {tuple(shape)}" if shape is not None else f", {sources}")
+            + "; give [first, second], or list(stack) for the images of a stack",
+            code="no-list",
+        )
+    if not isinstance(sources, Iterable) or isinstance(sources, Mapping):
+        raise FusionlabError(
+            f"expected a list of sources, got {type(sources).__name__}; give [first, second]",
+            code="no-list",
+        )
+    images = list(sources)
+    if names and len(names) != len(images):
+        raise FusionlabError(
+            f"expected one name for each of {len(images)} sources, got {len(names)}"
+        )
+    opened, known = [], []
+    for number, image in enumerate(images, start=1):
+        name, pixels = given_image(image, f"source {number}")
+        opened.append(pixels)
+        known.append(names[number - 1] if names else name)
+    return opened, known
+
+
+def given_image(image: object, name: str) -> tuple[str, Any]:
+    """Return one image as an array, a tensor or the rows of a file, and what errors call it.
+
+    A path is read, and what is ignored in the file costs a `FusionlabWarning`. A Pillow image is
+    taken as the file that it came from: palettes and the EXIF orientation are applied. Arrays of
+    other libraries (xarray, pandas, jax, ...) become arrays of numpy.
+
+    Args:
+        image: an array, a tensor, a path, a `LoadedImage`, a Pillow image, or an object with
+            `__array__`. The shapes of arrays and tensors are not checked.
+        name: of images that are not files.
+
+    Raises:
+        FusionlabError: it is none of these, or a masked array with masked values (code
+            `not-an-image`), or a file that cannot be read.
+    """
+    if isinstance(image, str | os.PathLike):
+        image = read_image(os.fspath(image))
+        _warn(image.notes)
+    if isinstance(image, LoadedImage):
+        return image.name, image.pixels
+    if isinstance(image, Tensor | BaseRows):
+        return name, image
+    if isinstance(image, PIL.Image.Image):
+        return name, _pillow_pixels(image, name)
+    if isinstance(image, np.ma.MaskedArray) and (masked := int(np.ma.getmaskarray(image).sum())):
+        raise not_an_image(
+            name,
+            f"an array with {masked} masked of {image.size} values; give it values there first, "
+            "array.filled(value)",
+        )
+    if not hasattr(image, "__array__"):
+        raise not_an_image(
+            name, f"the type {type(image).__name__}; give an array, a tensor or a path"
+        )
+    try:
+        return name, np.asarray(image)
+    except Exception as error:  # other libraries may raise anything
+        raise not_an_image(
+            name, f"a {type(image).__name__} that does not become an array: {one_line(error)}"
+        ) from error
+
+
+def given_array(image: object, name: str) -> tuple[str, NDArray[Any]]:
+    """Return one image as an array `(H, W)` or `(H, W, 3)`, and what errors call it.
+
+    Args:
+        image: as for `given_image`; a tensor is `(H, W)`, `(C, H, W)` or `(1, C, H, W)`.
+        name: of an image that is not a file.
+
+    Raises:
+        FusionlabError: as `given_image`, or the shape or dtype is not that of an image (code
+            `not-an-image`).
+    """
+    name, given = given_image(image, name)
+    if isinstance(given, Tensor):
+        check_tensor(given, name)
+        if given.ndim == 4 and len(given) > 1:
+            raise not_an_image(name, f"a batch of {len(given)} images; give them one by one")
+        tensor = (given[0] if given.ndim == 4 else given).detach().cpu()
+        # numpy has no bfloat16
+        given = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        given = np.moveaxis(given, 0, -1) if given.ndim == 3 else given
+    pixels = np.asarray(given)
+    check_array(pixels, name)
+    pixels = pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels
+    return name, np.array(held(pixels), order="C")  # a copy that torch takes: not flipped, writable
+
+
+def _pillow_pixels(image: PIL.Image.Image, name: str) -> Any:
+    if image.mode not in _PILLOW_MODES:
+        raise not_an_image(
+            name, f"a Pillow image of the mode {image.mode}; convert it with convert('RGB')"
+        )
+    notes: tuple[str, ...] = ()
+    orientation = image.getexif().get(ORIENTATION, 1)
+    if "transparency" in image.info:
+        notes = ("its transparency is ignored",)
+    if image.mode == "P":
+        image = image.convert("RGB" if not notes else "RGBA").convert("RGB")
+    try:
+        decoded = Decoded(np.asarray(image), orientation, notes=notes).normalized()
+    except UnsupportedImage as error:
+        raise not_an_image(name, str(error)) from error
+    _warn(f"{name}: {note}" for note in decoded.notes)
+    return decoded.pixels
+
+
+def _warn(notes: Iterable[str]) -> None:
+    for note in notes:
+        warnings.warn(note, FusionlabWarning, stacklevel=5)
