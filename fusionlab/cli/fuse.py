@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from fusionlab.cli.fuse_files import fuse_files, settings_facts
+from fusionlab.cli.fuse_files import fuse_files, names_folder, output_file, settings_facts
 from fusionlab.cli.fuse_folders import fuse_folders, output_folder
 from fusionlab.cli.fuse_task import detect_from_sources, take_defaults
 from fusionlab.cli.options import (
@@ -64,9 +64,9 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    help="Where to write the image: .png, .jpg, .bmp or .tif; or the folder for the images, if the "
-    "sources are folders.  [default: fused.png, or fused/]",
+    type=click.Path(),
+    help="Where to write the image: .png, .jpg, .bmp or .tif, or a folder that ends in /; or the "
+    "folder for the images, if the sources are folders.  [default: fused.png, or fused/]",
 )
 @click.option(
     "--task",
@@ -78,7 +78,7 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 )
 @click.option(
     "--strategy",
-    metavar="NAME",
+    metavar="NAME[,name=value]",
     envvar="FUSIONLAB_STRATEGY",
     show_envvar=True,
     help="Fusion strategy; see 'fusionlab strategies'. With --help, also shows its options.",
@@ -168,9 +168,10 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 )
 @click.option(
     "--save-weights",
-    metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Also write the weight map of each source to this folder, as 8-bit PNG.",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Also write the weight map of each source: to this folder, as 8-bit PNG; or all to one "
+    ".tif or .npz, as float32. For folders, {} in its name stands for the stem of each image.",
 )
 @click.option(
     "--save-index",
@@ -191,7 +192,7 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
     type=click.Choice(["png", "jpg", "bmp", "tif"]),
     default="png",
     show_default=True,
-    help="For folders: the format of the images.",
+    help="For folders: the format of the images in them.",
 )
 @click.option(
     "--resume",
@@ -213,7 +214,7 @@ def fuse(
     ctx: click.Context,
     *,
     sources: tuple[Path, ...],
-    output: Path | None,
+    output: str | None,
     task: str | None,
     strategy: Strategy | None,
     backbone: str | None,
@@ -245,7 +246,7 @@ def fuse(
     """
     session: Session = ctx.obj
     folders = _folders_of(sources)
-    _check_options(ctx, folders=bool(folders), resume=resume)
+    _check_options(ctx, folders=bool(folders), resume=resume, output=output)
     with cli_errors(), quiet_decoders():
         from fusionlab.fusion import Fusion
         from fusionlab.plugins.factory import build_backbone, default_backbone
@@ -258,15 +259,17 @@ def fuse(
         loaded: list[LoadedImage] = []
         detected: Detection | None = None
         if folders:
-            folder = output_folder(output)
+            folder = output_folder(None if output is None else Path(output))
             items = find_image_set(sources)
         else:
+            image, make_folder = output_file(output, sources, suffix)
             destination = Destination.plan(
-                output or Path("fused.png"),
+                image,
                 sources,
                 record=record,
-                weights_folder=save_weights,
+                weights=save_weights,
                 index=save_index,
+                make_folder=make_folder,
             )
             destination.check(sources, overwrite=overwrite)
         if task == DETECT or strategy is None:
@@ -292,7 +295,7 @@ def fuse(
             depth=int(depth) if depth else None,  # type: ignore[arg-type]  # click has checked it
             resize=resize,
             record=record,
-            weights_folder=save_weights,
+            weights=save_weights,
             index_folder=save_index if folders else None,
             max_pixels=max_pixels or None,
             task=task,
@@ -322,11 +325,12 @@ def _folders_of(sources: tuple[Path, ...]) -> list[Path]:
     return folders
 
 
-def _check_options(ctx: click.Context, *, folders: bool, resume: bool) -> None:
+def _check_options(ctx: click.Context, *, folders: bool, resume: bool, output: str | None) -> None:
     """Refuse options that are for folders where the sources are files."""
     if folders:
         return
     if resume:
         raise CommandError("--resume is for folders; give folders as sources, or omit it")
-    if ctx.get_parameter_source("suffix") is ParameterSource.COMMANDLINE:
+    chosen = ctx.get_parameter_source("suffix") is ParameterSource.COMMANDLINE
+    if chosen and not names_folder(output):
         raise CommandError("--format is for folders; a single image has the format of its -o name")

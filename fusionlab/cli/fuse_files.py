@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionlab.cli.output import show_facts, show_progress, warn
@@ -52,6 +54,30 @@ def as_lines(facts: dict[str, Any]) -> dict[str, Any]:
     return {**facts, **lines}
 
 
+def output_file(output: str | None, sources: Sequence[Path], suffix: str) -> tuple[Path, bool]:
+    """Return the file of one image, and whether `output` names only its folder.
+
+    A folder ends in a slash, or exists. The file in it is named after the sources, if all have one
+    stem.
+    """
+    path = Path(output or "fused.png")
+    if not names_folder(output):
+        return path, False
+    stems = {source.stem for source in sources}
+    return path / f"{stems.pop() if len(stems) == 1 else 'fused'}.{suffix}", True
+
+
+def names_folder(output: str | None) -> bool:
+    """Return whether an output is a folder, not the name of an image."""
+    from fusionlab.imaging.writing import FORMATS
+
+    if output is None:
+        return False
+    path = Path(output)
+    is_image = path.suffix.lower() in FORMATS
+    return output.endswith(("/", os.sep)) or (not is_image and path.is_dir())
+
+
 def fuse_files(
     file_fusion: FileFusion,
     sources: Sequence[LoadedImage],
@@ -66,8 +92,8 @@ def fuse_files(
     with show_progress("fusing") as progress:
         product = file_fusion.fuse(sources, destination, progress)
     files = file_fusion.encode(product)
-    if file_fusion.weights_folder is not None:
-        make_folder(file_fusion.weights_folder)
+    for folder in destination.folders:
+        make_folder(folder)
     with atomic_write_all(files):
         pass
     for note in product.notes:
@@ -80,7 +106,11 @@ def fuse_files(
         "width": width,
         "height": height,
         "sources": [source.name for source in sources],
-        "weights": [str(path) for path in destination.weight_maps],
+        "weights": [
+            str(path)
+            for path in (destination.weights, *destination.weight_maps)
+            if path is not None
+        ],
         "index": str(destination.index) if destination.index else None,
         "record": str(destination.record) if destination.record else None,
         "output": str(destination.image),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from fusionlab.cli.session import CommandError, Session, cli_errors
@@ -23,6 +24,7 @@ PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """The names in `fusionlab.engine.precision`, which imports torch; a test compares them."""
 
 _CHOSEN = "fusionlab.chosen-strategy"
+_NAMED = "fusionlab.values-in-the-name-of-the-strategy"
 _PRESETTABLE = {"backbone", "color", "range_policy", "scale", "shared_weights"}
 """The options of a command that a preset or task may set, besides those of the strategy."""
 
@@ -122,6 +124,8 @@ class StrategyCommand(click.Command):
     strategy, and the preset or task. The second time, the options of the strategy are added, with
     the values of the preset or task as defaults. The callback receives the strategy, built, as
     `strategy`; or None if the command has an option `--task`, and the task is to be detected.
+
+    NAME may be followed by values, as tables and records name strategies: `l1norm,r=1`.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -140,6 +144,13 @@ class StrategyCommand(click.Command):
             cls = strategy_class(registration)
             options = [_option(param) for param in params_of(cls)]
         self._refuse_shadowing(registration, options)
+        named = ctx.meta[_NAMED]
+        if unknown := named.keys() - {option.name for option in options}:
+            names = ", ".join(str(option.name) for option in options) or "none"
+            raise CommandError(
+                f"the strategy {registration.ref.name!r} has no parameter {min(unknown)!r}; it "
+                f"has: {names}"
+            )
         self._refuse_foreign_presets(ctx, options)
         ctx.meta[_CHOSEN] = (registration, options)
         try:
@@ -148,6 +159,13 @@ class StrategyCommand(click.Command):
             names = ", ".join(option.opts[0] for option in options) or "none"
             text = f"{error.format_message()} Options of {registration.ref.name}: {names}."
             raise click.UsageError(text, ctx) from error
+        for option in options:
+            source = ctx.get_parameter_source(str(option.name))
+            if option.name in named and source is ParameterSource.COMMANDLINE:
+                raise CommandError(
+                    f"{option.name} is given twice, as {option.opts[0]} and in the name "
+                    f"{registration.ref.name},{option.name}={named[option.name]}; give it once"
+                )
         values = {option.name: ctx.params.pop(option.name) for option in options if option.name}
         with cli_errors(), attribute_errors_to(registration):
             ctx.params["strategy"] = cls(**values)
@@ -197,7 +215,7 @@ class StrategyCommand(click.Command):
         if task and preset:
             raise CommandError("--task and --preset both set the defaults; give only one of them")
         if not name and (task == DETECT or not (task or preset or backbone)):
-            can_detect = plugins.tasks.registrations and any(p.name == "task" for p in self.params)
+            can_detect = plugins.tasks.registrations and _has(self, "task")
             if can_detect or task:
                 return None
         values: dict[str, object] = {}
@@ -205,7 +223,8 @@ class StrategyCommand(click.Command):
             with cli_errors():
                 name, values = _task_values(task, name, plugins)
         try:
-            registration = plugins.strategies.find(name or plugins.default("strategy"))
+            text, named = self._split(name or plugins.default("strategy"), plugins)
+            registration = plugins.strategies.find(text)
         except FusionlabError as error:
             if asking_help and "strategy" not in parsed:
                 return None
@@ -213,8 +232,22 @@ class StrategyCommand(click.Command):
         if preset:
             with cli_errors():
                 values = preset_values(preset, registration, plugins)
-        ctx.default_map = {**(ctx.default_map or {}), **values}
+        ctx.default_map = {**(ctx.default_map or {}), **values, **named}
+        ctx.meta[_NAMED] = named
         return registration
+
+    def _split(self, text: str, plugins: Plugins) -> tuple[str, Mapping[str, str]]:
+        """Split `STRATEGY[,name=value...]` into the name and the texts of the values."""
+        from fusionlab.plugins.method_names import NameWithValues, split_method
+
+        parts = NameWithValues.parse(text)
+        if "/" in parts.name:  # a whole method, as it is printed
+            backbone, strategy = split_method(text, plugins)
+            raise FusionlabError(
+                f"{text!r} is a method, not a strategy; give the strategy as {strategy}"
+                + (f", and --backbone {backbone}" if _has(self, "backbone") else "")
+            )
+        return f"{parts.name}@{parts.tag}" if parts.tag else parts.name, parts.values
 
     def _chosen(self, name: str, ctx: click.Context, parsed: Mapping[str, Any]) -> str | None:
         """Return the value of an option of the command, from its arguments or the environment."""
@@ -248,6 +281,10 @@ class StrategyCommand(click.Command):
                 f"the preset or task sets {min(foreign)!r}, which is not an option it may set "
                 f"here; allowed: {', '.join(sorted(map(str, allowed)))}"
             )
+
+
+def _has(command: click.Command, name: str) -> bool:
+    return any(param.name == name for param in command.params)
 
 
 def _task_values(

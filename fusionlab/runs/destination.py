@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.writing import Format, format_of
+from fusionlab.imaging.writing import WEIGHTS, Format, format_of
+from fusionlab.storage.hashing import sha256_of_bytes
+
+MAX_NAME = 255
+"""Bytes of the longest file name on the usual file systems."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,12 @@ class Destination:
     """The record next to the image, if one is written."""
     weight_maps: tuple[Path, ...] = ()
     """A PNG for each source, in their order, or none; all in one folder."""
+    weights: Path | None = None
+    """One file with the weight maps of all sources instead."""
     index: Path | None = None
     """The PNG of the index map, if one is written."""
+    folders: tuple[Path, ...] = ()
+    """The folders that are made when they are missing."""
 
     @classmethod
     def plan(
@@ -31,8 +40,9 @@ class Destination:
         sources: Sequence[Path],
         *,
         record: bool = False,
-        weights_folder: Path | None = None,
+        weights: Path | None = None,
         index: Path | None = None,
+        make_folder: bool = False,
     ) -> Self:
         """Return the destination of fusing sources into an image.
 
@@ -40,8 +50,10 @@ class Destination:
             image: the file of the image; its suffix selects the format.
             sources: the files of the sources, after which the weight maps are named.
             record: whether to write a record next to the image.
-            weights_folder: where to write the weight maps; None: nowhere.
+            weights: where to write the weight maps; None: nowhere. A folder, for a PNG of each
+                source; or one .tif or .npz, in whose name `{}` stands for the stem of the image.
             index: where to write the index map, a .png; None: nowhere.
+            make_folder: whether the folder of the image is made when it is missing.
 
         Raises:
             FusionlabError: no format with this suffix can be written, or the index map is no PNG
@@ -53,24 +65,44 @@ class Destination:
                 code="output-format",
                 path=index,
             )
-        maps = [
-            weights_folder / f"{image.stem}-weights-{number}-{path.stem}.png"
-            for number, path in enumerate(sources, start=1)
-            if weights_folder is not None
-        ]
-        stored_record = record_path(image) if record else None
-        return cls(image, format_of(image), stored_record, tuple(maps), index)
+        maps: list[Path] = []
+        file = None
+        folders = {image.parent} if make_folder else set()
+        if weights is not None and is_weights_file(weights):
+            start, braces, end = weights.name.partition("{}")
+            file = weights.with_name(fitting_name(start + image.stem, end) if braces else start)
+            folders.add(file.parent)
+        elif weights is not None:
+            maps = [
+                weights / _name_of_map(image.stem, number, path.stem)
+                for number, path in enumerate(sources, start=1)
+            ]
+            folders.add(weights)
+        return cls(
+            image,
+            format_of(image),
+            record_path(image) if record else None,
+            tuple(maps),
+            file,
+            index,
+            tuple(sorted(folders)),
+        )
 
     @property
     def files(self) -> list[Path]:
         """Every file that will be written, the image first."""
-        single = [path for path in (self.image, self.record, self.index) if path is not None]
-        return [*single, *self.weight_maps]
+        single = (self.image, self.record, self.index)
+        return [*(path for path in single if path is not None), *self.weight_files]
+
+    @property
+    def weight_files(self) -> list[Path]:
+        """The files of the weight maps: one for each source, one for all, or none."""
+        return [*self.weight_maps] if self.weights is None else [self.weights]
 
     @property
     def needs_weights(self) -> bool:
         """Whether the weights of the sources are written in some form."""
-        return bool(self.weight_maps) or self.index is not None
+        return bool(self.weight_files) or self.index is not None
 
     def check(self, sources: Sequence[Path], *, overwrite: bool) -> None:
         """Check before any work that the files can be written.
@@ -82,9 +114,8 @@ class Destination:
         Raises:
             FusionlabError: a file exists, is one of the sources, or cannot be written.
         """
-        folder = self.weight_maps[0].parent if self.weight_maps else None  # made when missing
         for path in self.files:
-            if path.parent != folder or folder.exists():
+            if path.parent not in self.folders or path.parent.exists():
                 check_writable(path, overwrite=overwrite)
             for source in sources:
                 if path.exists() and source.exists() and path.samefile(source):
@@ -97,7 +128,32 @@ class Destination:
 
 def record_path(image: Path) -> Path:
     """Return the path of the record next to an image: `fused.png` -> `fused.png.json`."""
-    return image.with_name(f"{image.name}.json")
+    return image.with_name(fitting_name(image.name, ".json"))
+
+
+def is_weights_file(path: Path) -> bool:
+    """Return whether a path names one file for all weight maps, not a folder."""
+    return path.suffix.lower() in WEIGHTS and not path.is_dir()
+
+
+def fitting_name(start: str, end: str) -> str:
+    """Return a file name, whose start is shortened where file systems refuse it as too long.
+
+    A hash takes the place of what is left out, so that names stay different.
+    """
+    length = len(os.fsencode(start + end))
+    if length <= MAX_NAME:
+        return start + end
+    digest = f"-{sha256_of_bytes(os.fsencode(start))[:8]}"
+    room = MAX_NAME - len(os.fsencode(digest + end))
+    return os.fsencode(start)[:room].decode(errors="ignore") + digest + end
+
+
+def _name_of_map(stem: str, number: int, source: str) -> str:
+    name = f"{stem}-weights-{number}-{source}.png"
+    if len(os.fsencode(name)) > MAX_NAME:
+        name = fitting_name(stem, f"-weights-{number}.png")
+    return name
 
 
 def is_record_path(path: Path) -> bool:

@@ -29,10 +29,10 @@ from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, decode_image, rea
 from fusionlab.imaging.resizing import Resize, resize_to_one_size
 from fusionlab.imaging.rows import Rows
 from fusionlab.imaging.scale import scales_for
-from fusionlab.imaging.writing import encode_image, encode_weight_map
+from fusionlab.imaging.writing import WEIGHTS, encode_image, encode_weight_map
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs import notes, record
-from fusionlab.runs.destination import Destination
+from fusionlab.runs.destination import Destination, fitting_name
 from fusionlab.storage.atomic import Content
 
 
@@ -57,7 +57,7 @@ class FileFusion:
         resize: resample sources of different sizes to that of the first, or of the one with the
             fewest pixels; None: refuse them.
         record: write how each image was made next to it, and into it if the format can store it.
-        weights_folder: where to write the weight maps; None: nowhere.
+        weights: where to write the weight maps, see `Destination.plan`; None: nowhere.
         index_folder: where `plan` puts the index maps; None: nowhere.
         max_pixels: refuse sources that claim more pixels; None: no limit.
         task: the task that the method was chosen for, for the record.
@@ -72,7 +72,7 @@ class FileFusion:
         depth: Depth | None = None,
         resize: Resize | None = None,
         record: bool = False,
-        weights_folder: Path | None = None,
+        weights: Path | None = None,
         index_folder: Path | None = None,
         max_pixels: int | None = MAX_PIXELS,
         task: str | None = None,
@@ -83,7 +83,7 @@ class FileFusion:
         self.depth = depth
         self.resize = resize
         self.record = record
-        self.weights_folder = weights_folder
+        self.weights = weights
         self.index_folder = index_folder
         self.max_pixels = max_pixels
         self.task = task
@@ -107,8 +107,8 @@ class FileFusion:
             output,
             sources,
             record=self.record,
-            weights_folder=self.weights_folder,
-            index=None if folder is None else folder / f"{output.stem}-index.png",
+            weights=self.weights,
+            index=None if folder is None else folder / fitting_name(output.stem, "-index.png"),
         )
 
     def load(self, paths: Sequence[Path]) -> list[LoadedImage]:
@@ -224,6 +224,10 @@ class FileFusion:
             files = {path: encode_image(fused.image, path, output_format, text), **files}
         if destination.index is not None:
             files[destination.index] = encode_png(np.asarray(fused.index))
+        if destination.weights is not None:
+            names = [Path(source.name).stem for source in product.sources]
+            encode_weights = WEIGHTS[destination.weights.suffix.lower()]
+            files[destination.weights] = encode_weights(fused.weights, names)
         if destination.weight_maps:
             maps = map(encode_weight_map, fused.weights)
             files |= dict(zip(destination.weight_maps, maps, strict=True))

@@ -15,7 +15,7 @@ from typing import Literal
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.reading import LoadedImage
-from fusionlab.runs.destination import Destination, check_writable
+from fusionlab.runs.destination import Destination, check_writable, is_weights_file
 from fusionlab.runs.file_fusion import FileFusion, Product
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.runs.manifest import RunManifest
@@ -149,7 +149,10 @@ class FolderRun:
 
     @property
     def _folders(self) -> list[Path]:
-        folders = (self.folder, self.file_fusion.weights_folder, self.file_fusion.index_folder)
+        weights = self.file_fusion.weights
+        if weights is not None and is_weights_file(weights):
+            weights = weights.parent
+        folders = (self.folder, weights, self.file_fusion.index_folder)
         return [folder for folder in folders if folder is not None]
 
     def _check(self, tasks: Sequence[_Task], manifest: RunManifest) -> None:
@@ -163,6 +166,16 @@ class FolderRun:
                     code="output-is-source",
                     path=folder,
                 )
+        weights = self.file_fusion.weights
+        if weights is not None and is_weights_file(weights) and "{}" not in weights.name:
+            stem, suffix = weights.stem, weights.suffix
+            raise FusionlabError(
+                f"{weights} cannot hold the weights of several images; put {{}} where the name "
+                f"has the stem of each, such as {stem}-{{}}{suffix}",
+                code="one-file",
+                option="save_weights",
+                path=weights,
+            )
         real_sources = set(map(os.path.realpath, sources))
         unknown = []
         for task in tasks:

@@ -9,6 +9,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 
 from fusionlab import Fusion
@@ -174,7 +175,7 @@ def test_the_index_map_has_the_number_of_the_largest_weight(folder):
         (["a.png", "b.png", "--resume"], "--resume is for folders; give folders as sources"),
         (["a.png", "folder"], "expected files only or folders only, got folder/ and a.png"),
         (["folder", "a.png"], "expected files only or folders only, got folder/ and a.png"),
-        (["a.png", "b.png", "-o", "folder"], "must end in one of .png"),
+        (["a.png", "b.png", "-o", "new"], "must end in one of .png"),
         (["a.png", "b.png", "-o", "a.png", "--overwrite"], "a.png is the source a.png itself"),
         (["a.png", "b.png", "--max-pixels", "599"], "a.png claims 30x20 pixels, more than the"),
         (["a.png", "b.png", "--record", "-o", "taken.png"], "taken.png.json already exists"),
@@ -375,7 +376,7 @@ def test_completion_in_the_shell_knows_the_options_of_the_strategy():
 def test_help_works_without_any_strategy_installed():
     result = CliRunner().invoke(main, ["--no-plugin", "fusionlab-imaging", "fuse", "--help"])
     assert result.exit_code == 0
-    assert "--save-weights DIR" in result.stdout
+    assert "--save-weights PATH" in result.stdout
 
 
 @pytest.mark.parametrize("stage", ["load", "fuse", "encode"])
@@ -477,3 +478,78 @@ def test_python_m_fusionlab_is_the_command():
         text=True,
     )
     assert "l1norm" in shown.stdout
+
+
+@pytest.mark.parametrize("name", ["maps.tif", "new/maps.npz"])
+@pytest.mark.parametrize("second", ["b.png", "color.png"])
+def test_all_weight_maps_in_one_file(folder, name, second):
+    args = ("--color", "per-channel", *L1NORM, "a.png", second)
+    result = run(*args, "--save-weights", name, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["weights"] == [name]
+    sources = [iio.imread(source) for source in ("a.png", second)]
+    expected = Fusion("densefuse", "l1norm", color="per-channel").fuse(sources, weights=True)
+    if name.endswith(".npz"):
+        stored = np.load(name)
+        maps, names = stored["weights"], list(stored["sources"])
+    else:
+        with tifffile.TiffFile(name) as file:
+            maps = np.stack([page.asarray() for page in file.pages])
+            names = [page.tags[285].value for page in file.pages]
+    assert maps.dtype == np.float32
+    assert np.array_equal(maps, np.stack(expected.weights))
+    assert names == ["a", Path(second).stem]
+    again = Path(name).read_bytes()
+    assert run(*args, "--save-weights", name, "--overwrite").exit_code == 0
+    assert Path(name).read_bytes() == again  # the same input gives the same bytes
+
+
+def test_a_folder_as_output_names_the_image_after_its_sources(folder):
+    for band, image in (("ir", "a.png"), ("vis", "b.png")):
+        Path(band).mkdir()
+        Path(image).rename(f"{band}/7.png")
+    for sources, output, written in [
+        (("ir/7.png", "vis/7.png"), "new/er/", "new/er/7.png"),
+        (("ir/7.png", "c.png"), "new/", "new/fused.png"),
+        (("ir/7.png", "vis/7.png"), "new", "new/7.png"),
+    ]:
+        result = run(*L1NORM, *sources, "-o", output, "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["output"] == written
+        assert iio.imread(written).shape == (20, 30)
+    result = run(*L1NORM, "ir/7.png", "vis/7.png", "-o", "vis/", "--overwrite")
+    assert result.exit_code == 2
+    assert "is the source vis/7.png itself" in result.stderr
+
+
+def test_a_picture_with_a_long_name_keeps_its_record(folder):
+    name = f"{'x' * 251}.png"
+    assert run(*L1NORM, "a.png", "b.png", "-o", name, "--record").exit_code == 0
+    (record,) = Path().glob("*.json")
+    expected = json.loads(record.read_text())
+    explained = CliRunner().invoke(main, ["explain", name, "--json"])
+    assert expected["result"]["name"] == name
+    assert explained.exit_code == 0, explained.output
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["--strategy", "l1norm,r=2"], ["--task", "infrared", "--strategy", "l1norm,r=2"]],
+    ids=["alone", "with a task"],
+)
+def test_a_strategy_may_be_written_with_its_values(folder, given):
+    result = run(*given, "a.png", "b.png", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["method"].endswith("/l1norm,r=2,border=inside")
+
+
+def test_the_environment_may_name_values_too(folder):
+    result = run("a.png", "b.png", "--json", env={"FUSIONLAB_STRATEGY": "l1norm,r=2"})
+    assert json.loads(result.stdout)["method"].endswith("/l1norm,r=2,border=inside")
+
+
+def test_the_name_of_a_method_that_is_printed_can_be_typed_again(folder):
+    first = json.loads(run(*L1NORM, "a.png", "b.png", "--json").stdout)
+    backbone, _, strategy = first["method"].partition("/")
+    args = ("--backbone", backbone, "--strategy", strategy, "a.png", "b.png", "--overwrite")
+    assert json.loads(run(*args, "--json").stdout)["method"] == first["method"]

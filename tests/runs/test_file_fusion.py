@@ -59,7 +59,7 @@ def fused(paths, output="fused.png", **settings):
 
 def test_the_files_of_a_product_are_those_that_were_announced(image, tmp_path):
     paths = [image("a.png"), image("b.png")]
-    file_fusion = fusing("l1norm", record=True, weights_folder=tmp_path / "maps")
+    file_fusion = fusing("l1norm", record=True, weights=tmp_path / "maps")
     product = fuse(file_fusion, paths, tmp_path / "fused.png")
     files = file_fusion.encode(product)
     assert list(files) == product.destination.files
@@ -279,7 +279,7 @@ def test_an_output_that_is_a_source_is_refused_even_with_overwrite(image, tmp_pa
 
 def test_a_map_that_would_replace_a_source_is_refused(image, tmp_path):
     paths = [image("a.png"), image("fused-weights-1-a.png")]
-    destination = Destination.plan(tmp_path / "fused.png", paths, weights_folder=tmp_path)
+    destination = Destination.plan(tmp_path / "fused.png", paths, weights=tmp_path)
     with pytest.raises(FusionlabError, match=r"weights-1-a\.png is the source .* itself") as caught:
         destination.check(paths, overwrite=True)
     assert caught.value.path == tmp_path / "fused-weights-1-a.png"
@@ -291,7 +291,7 @@ def test_any_existing_file_is_refused_before_the_work(image, tmp_path, there):
     (tmp_path / "maps").mkdir()
     (tmp_path / there).touch()
     destination = Destination.plan(
-        tmp_path / "fused.png", paths, record=True, weights_folder=tmp_path / "maps"
+        tmp_path / "fused.png", paths, record=True, weights=tmp_path / "maps"
     )
     with pytest.raises(FusionlabError, check=refused("exists")) as caught:
         destination.check(paths, overwrite=False)

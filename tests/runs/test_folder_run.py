@@ -100,7 +100,7 @@ def test_the_folder_is_made_with_those_above_it(here):
 def test_a_folder_gives_the_bytes_that_single_fusions_give(here):
     images(2, "ir", "vis")
     file_fusion = FileFusion(
-        Fusion("identity", "l1norm"), installed(), record=True, weights_folder=Path("maps")
+        Fusion("identity", "l1norm"), installed(), record=True, weights=Path("maps")
     )
     run(file_fusion=file_fusion)
     for stem in ("000", "001"):
@@ -122,7 +122,7 @@ def test_small_images_are_fused_together_and_come_out_as_if_alone(here, policy, 
     iio.imwrite("ir/007.png", RNG.integers(0, 65536, (12, 16), dtype=np.uint16))
     Path("vis/004.png").write_bytes(b"damaged")
     fusion = Fusion("densefuse", "l1norm", range_policy=policy, color=color)
-    file_fusion = FileFusion(fusion, installed(), record=True, weights_folder=Path("maps"))
+    file_fusion = FileFusion(fusion, installed(), record=True, weights=Path("maps"))
     sizes = []
     fuse_batch = file_fusion.fuse_batch
     file_fusion.fuse_batch = lambda batch, out: sizes.append(len(batch)) or fuse_batch(batch, out)
@@ -348,11 +348,7 @@ def test_a_refused_run_changes_nothing_and_its_advice_works(here):
     run()
     before = tree(here)
     with pytest.raises(FusionlabError, check=refused("exists", Path("out/000.png"), "resume")):
-        run(
-            file_fusion=FileFusion(
-                Fusion("identity", "mean"), installed(), weights_folder=Path("maps")
-            )
-        )
+        run(file_fusion=FileFusion(Fusion("identity", "mean"), installed(), weights=Path("maps")))
     with pytest.raises(FusionlabError, check=refused("exists", Path("out/000.png"), "resume")):
         run()
     assert tree(here) == before
@@ -381,7 +377,7 @@ def test_the_files_beside_an_image_are_as_safe_as_the_image(here, there):
     Path(there).parent.mkdir(exist_ok=True)
     Path(there).write_bytes(b"precious")
     fusion = Fusion("identity", "l1norm")
-    file_fusion = FileFusion(fusion, installed(), record=True, weights_folder=Path("maps"))
+    file_fusion = FileFusion(fusion, installed(), record=True, weights=Path("maps"))
     with pytest.raises(FusionlabError, check=refused("exists", Path(there), "overwrite")):
         run(file_fusion=file_fusion, resume=True)
     assert Path(there).read_bytes() == b"precious"
@@ -395,11 +391,7 @@ def test_a_folder_of_sources_takes_no_results(here, where):
     before = tree(here)
     for settings in (
         {"folder": where},
-        {
-            "file_fusion": FileFusion(
-                Fusion("identity", "l1norm"), installed(), weights_folder=Path(where)
-            )
-        },
+        {"file_fusion": FileFusion(Fusion("identity", "l1norm"), installed(), weights=Path(where))},
     ):
         with pytest.raises(FusionlabError, check=refused("output-is-source", Path(where))):
             run(overwrite=True, **settings)
@@ -583,7 +575,7 @@ def test_temporary_files_of_a_killed_run_are_removed_when_it_is_resumed(here):
         Path(folder, ".fusionlab-partial-0123456789abcdef.png").write_bytes(b"half")
         Path(folder, ".hidden.png").write_bytes(b"precious")
     fusion = Fusion("identity", "l1norm")
-    run(file_fusion=FileFusion(fusion, installed(), weights_folder=Path("maps")), resume=True)
+    run(file_fusion=FileFusion(fusion, installed(), weights=Path("maps")), resume=True)
     for folder in ("out", "maps"):
         assert [path.name for path in Path(folder).glob(".*")] == [".hidden.png"]
 

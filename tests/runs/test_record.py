@@ -48,9 +48,7 @@ def write(name, shape=(12, 16), dtype=np.uint8):
 
 def fuse(paths, output="fused.png", strategy="mean", backbone="identity", **settings):
     """Fuse files with a record, write everything, and return the record."""
-    of_files = {
-        key: settings.pop(key) for key in ("depth", "resize", "weights_folder") if key in settings
-    }
+    of_files = {key: settings.pop(key) for key in ("depth", "resize", "weights") if key in settings}
     fusion = Fusion(backbone, strategy, **settings)
     file_fusion = FileFusion(fusion, installed(), record=True, **of_files)
     sources = [Path(path) for path in paths]
