@@ -100,3 +100,22 @@ def test_a_wide_table_is_scaled_to_the_text_and_special_characters_are_printed(t
         plain = words.translate(str.maketrans(accents))
         assert plain.count(SPECIAL.replace("_", " ")) == 2 + 4  # captions, rows
         assert "Table 4" in words
+
+
+@pytest.mark.parametrize("deviations", [True, False])
+def test_a_long_table_goes_on_over_pages_under_one_number(deviations, typeset):
+    values = np.random.default_rng(0).normal(3, 1, (120, 4, 4))
+    methods = [f"densefuse@1e2/l1norm,r={number}" for number in range(120)]
+    report = made_up_report(
+        methods, list("abcd"), values, WIDE[:4], against=methods[0], deviations=deviations
+    )
+    log, words = typeset({"tno": report}, "radius")
+    assert not re.findall(r"Overfull.*|Float too large.*|.*multiply defined.*|.*lost.*", log)
+    if words is not None:
+        assert "Table 1: Means over the images" in words
+        assert re.search(r"Table 1: .*, continued", words)
+        assert "Table 2: Against" in words
+        assert "Table 3" not in words
+        # each row in both tables, and what it is compared with
+        in_rows = re.findall(r"densefuse@1e2/l1norm,r=\d+ (?!\()", words)  # ( follows in captions
+        assert len(in_rows) == 120 + 2 * 119
