@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-import sys
+import time
 
 import imageio.v3 as iio
 import numpy as np
@@ -19,9 +19,10 @@ from fusionlab.training.autoencoder import AutoencoderTrainer
 from fusionlab.training.distributed import SINGLE_PROCESS, process_group
 from fusionlab.training.settings import AutoencoderSettings
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 SCRIPT = """
-import os, signal, sys, time
+import sys, time
+from pathlib import Path
 import torch
 from fusionlab.cli import main
 from fusionlab.training.autoencoder import AutoencoderTrainer
@@ -32,7 +33,7 @@ step = AutoencoderTrainer._step
 def watched(self):
     if self.iteration == int(stop_at):
         if self.processes.is_main:
-            os.kill(os.getppid(), signal.SIGTERM)  # to torchrun, which passes it on
+            Path(folder, "waits").touch()
         while not self.stop.requested:
             time.sleep(0.01)
     step(self)
@@ -74,17 +75,30 @@ def arguments(folder, output):
     return [*fixed, "--batch", "4", "--size", "24", "--iterations", "10", "--validate-every", "5"]
 
 
-def torchrun(folder, output, stop_at):
-    """Train in two processes, each with one thread, so that they do not fight for cores."""
+def torchrun(python, folder, output, stop_at):
+    """Train in two processes, each with one thread; return exit code, stdout and stderr.
+
+    Where they wait to be stopped, torchrun gets SIGTERM, and passes it on.
+    """
     (folder / "script.py").write_text(SCRIPT)
-    return subprocess.run(
-        [*TORCHRUN, folder / "script.py", folder, str(stop_at), *arguments(folder, output)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+    with subprocess.Popen(
+        [python, *TORCHRUN, folder / "script.py", folder, str(stop_at), *arguments(folder, output)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHON_EXEC": python},  # that of the two
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=240,
-    )
+    ) as running:
+        while stop_at >= 0 and running.poll() is None:
+            if (folder / "waits").exists():
+                running.terminate()
+                break
+            time.sleep(0.01)
+        try:
+            out, err = running.communicate(timeout=240)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise
+    return running.returncode, out, err
 
 
 def check_same_run(folder, output):
@@ -100,11 +114,11 @@ def check_same_run(folder, output):
     assert len(losses[0]) == 2
 
 
-def test_torchrun_trains_as_one_process_does(folder):
+def test_torchrun_trains_as_one_process_does(folder, python):
     """Each of two gloo processes sees half of the batch; the averaged gradients are compared."""
-    done = torchrun(folder, "two", stop_at=-1)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("cpu x 2") == 1  # only the main process reports
+    code, out, err = torchrun(python, folder, "two", stop_at=-1)
+    assert code == 0, err
+    assert out.count("cpu x 2") == 1  # only the main process reports
     expected = torch.load(folder / "gradients.pt")
     for rank in (0, 1):
         gradients = torch.load(folder / f"gradients-{rank}.pt")
@@ -115,10 +129,10 @@ def test_torchrun_trains_as_one_process_does(folder):
     check_same_run(folder, "two")
 
 
-def test_what_torchrun_began_one_process_can_finish(folder):
+def test_what_torchrun_began_one_process_can_finish(folder, python):
     """SIGTERM is how torchrun and schedulers stop a job: all stop at one iteration, and save."""
-    done = torchrun(folder, "stopped", stop_at=7)
-    assert "stopped at iteration 8, saved; resume with 'fusionlab train -o" in done.stderr
+    _, _, err = torchrun(python, folder, "stopped", stop_at=7)
+    assert "stopped at iteration 8, saved; resume with 'fusionlab train -o" in err
     assert torch.load(folder / "stopped/last.pt")["iteration"] == 8
     result = CliRunner().invoke(main, ["train", "-o", str(folder / "stopped"), "--resume"])
     assert result.exit_code == 0, result.output
