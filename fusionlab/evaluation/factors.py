@@ -47,6 +47,21 @@ def varying(rows: Iterable[Mapping[str, str]]) -> list[str]:
     return [name for name, seen in values.items() if len(seen) > 1]
 
 
+def matching_rows(factors: Mapping[str, Mapping[str, str]], factor: str) -> list[list[str]]:
+    """Return the rows that agree in all other factors than one, group by group.
+
+    Args:
+        factors: label -> factor -> value; rows that do not have the factor are in no group.
+        factor: its name.
+    """
+    groups: dict[frozenset[tuple[str, str]], list[str]] = {}
+    for label, row in factors.items():
+        if factor in row:
+            others = frozenset((name, value) for name, value in row.items() if name != factor)
+            groups.setdefault(others, []).append(label)
+    return list(groups.values())
+
+
 def _text(value: object) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))

@@ -15,12 +15,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-
 from fusionlab.evaluation.code_hash import code_sha256, metric_libraries
 from fusionlab.evaluation.comparisons import Comparison
 from fusionlab.evaluation.effects import Effect
 from fusionlab.evaluation.factors import varying
+from fusionlab.evaluation.marginals import MarginalMean, marginal_means
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.reporting.effects_table import effects_table
 from fusionlab.evaluation.reporting.formats import to_markdown
@@ -61,7 +60,8 @@ def report_files(
     * `table.md`, `table.tex`: the tables as printed.
     * `rows.csv`: a line for each set, sample, method and metric, with each factor in a column.
     * `means.csv`: mean, deviation and rank of each set, method and metric.
-    * `marginals.csv`, where a factor varies: the mean of all rows that have one of its values.
+    * `marginals.csv`, where a factor varies: the mean of all rows that have one of its values, and
+      that of those with a partner at every other value.
     * `effects.csv`, where there are effects: a line for each set, level of a factor and metric.
     * `comparisons.csv`: differences with their intervals, raw and corrected p-values.
     * `problems.csv`, where values are missing: why.
@@ -279,25 +279,12 @@ def _means_csv(reports: Mapping[str, Report]) -> Iterator[str]:
 
 
 def _marginals_csv(reports: Mapping[str, Report]) -> Iterator[str]:
-    """Yield a line for each set, factor that varies, value of it and metric.
-
-    The mean is that over the means of all rows that have this value of the factor. It compares the
-    values fairly if each of them has the same values of the other factors, as in a full grid.
-    `images` are those for which any of the rows has a value.
-    """
-    yield _csv_line(["set", "factor", "value", "metric", "rows", "images", "mean"])
+    """Yield a line for each set, factor that varies, value of it and metric."""
+    names = [field.name for field in fields(MarginalMean)]
+    yield _csv_line(["set", *names])
     for name, report in reports.items():
-        means = report.scores.means()
-        for factor in varying(report.factors.values()):
-            values = [report.factors[label].get(factor) for label in report.scores.methods]
-            for value in dict.fromkeys(entry for entry in values if entry is not None):
-                chosen = [entry == value for entry in values]
-                rows = means[chosen]
-                images = np.isfinite(report.scores.values[chosen]).any(axis=0).sum(axis=0)
-                for j, metric in enumerate(report.scores.metrics):
-                    known = rows[np.isfinite(rows[:, j]), j]
-                    mean = float(known.mean()) if known.size else math.nan
-                    yield _csv_line([name, factor, value, metric.name, known.size, images[j], mean])
+        for entry in marginal_means(report.scores, report.factors):
+            yield _csv_line([name, *(getattr(entry, field) for field in names)])
 
 
 def _effect_values(effect: Effect) -> dict[str, Any]:

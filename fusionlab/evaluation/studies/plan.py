@@ -12,7 +12,7 @@ from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.comparisons import Pairs
 from fusionlab.evaluation.effects import Contrast
-from fusionlab.evaluation.factors import factors_of, varying
+from fusionlab.evaluation.factors import factors_of, matching_rows, varying
 from fusionlab.evaluation.methods import FusionMethod, Method, MethodBuilder
 from fusionlab.evaluation.metric import Metric, choose_metrics
 from fusionlab.evaluation.recipes import Backbones
@@ -344,14 +344,9 @@ def pairs_along(
             code="no-such-value",
             option="compare",
         )
-    groups: dict[frozenset[tuple[str, str]], list[str]] = {}
-    for label, row in factors.items():
-        if factor in row:
-            others = frozenset((name, value) for name, value in row.items() if name != factor)
-            groups.setdefault(others, []).append(label)
     against = {
         label: next((n for n in labels if reference in (None, factors[n][factor])), label)
-        for labels in groups.values()
+        for labels in matching_rows(factors, factor)
         for label in labels
     }
     return [(label, against[label]) for label in factors if against.get(label, label) != label]

@@ -263,8 +263,8 @@ def test_marginal_means_are_over_the_rows_of_a_value_and_say_how_many_images_the
     result = made_up_report(methods, ["a", "b", "c"], values, ["EN"])
     rows = [list(row.values()) for row in table(contents(result)["marginals.csv"])]
     assert rows == [
-        ["set", "r", "1", "EN", "2", "2", "3.5"],
-        ["set", "r", "2", "EN", "1", "1", "7"],
-        ["set", "t", "1", "EN", "2", "2", "4.5"],
-        ["set", "t", "2", "EN", "1", "2", "5"],
+        ["set", "r", "1", "EN", "2", "2", "3.5", "1", "1", "1"],
+        ["set", "r", "2", "EN", "1", "1", "7", "1", "1", "7"],
+        ["set", "t", "1", "EN", "2", "2", "4.5", "1", "2", "2"],
+        ["set", "t", "2", "EN", "1", "2", "5", "1", "2", "5"],
     ]
