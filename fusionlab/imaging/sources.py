@@ -189,6 +189,4 @@ def check_tensor(source: Tensor, name: str) -> None:
 
 def not_an_image(name: str, got: str) -> FusionlabError:
     """Return the error for a source that is something else."""
-    return FusionlabError(
-        f"{name} is not an image: expected integers or floats, got {got}", code="not-an-image"
-    )
+    return FusionlabError(f"{name} must be an image, got {got}", code="not-an-image")
