@@ -100,6 +100,15 @@ class Scores:
         complete: NDArray[np.bool_] = self.method_counts == np.array(self.counts)
         return complete
 
+    @cached_property
+    def copies(self) -> list[list[str]]:
+        """Groups of rows that have the same values everywhere; rows without values are in none."""
+        groups: dict[bytes, list[str]] = {}
+        for label, values in zip(self.methods, self.values, strict=True):
+            if np.isfinite(values).any():
+                groups.setdefault(values.tobytes(), []).append(label)
+        return [labels for labels in groups.values() if len(labels) > 1]
+
     def column(self, metric: int) -> NDArray[np.float64]:
         """Return the values `(methods, samples)` of one metric, of the images that count.
 

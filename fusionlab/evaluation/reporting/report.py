@@ -160,6 +160,11 @@ class Report:
             f"{label} is left out: {reason}{'' if reason.endswith('?') else '.'}"
             for label, reason in self.left_out.items()
         ]
+        if self.scores.copies:
+            groups = "; ".join(" = ".join(labels) for labels in self.scores.copies)
+            notes.append(
+                f"The same values of every metric on every image, so probably copies: {groups}."
+            )
         tables = [means_table(self.scores, digits, self.range_policies, notes)]
         titles = {"gain": "Gain over the baseline", "against": f"Against {self.against}"}
         for kind, comparisons in self.comparisons_by_kind.items():

@@ -147,6 +147,13 @@ def test_one_note_says_that_rows_are_still_to_be_computed(report):
     assert [row[-1].text for row in table.rows] == ["1.00", "-", "-"]
 
 
+def test_rows_with_the_same_values_everywhere_are_named_once(report):
+    one, other = {"a": (1.0, 4.0), "b": (2.0, 4.0)}, {"a": (1.0, 4.0), "b": (2.0, 5.0)}
+    rows = {"m": one, "n": other, "o": one, "p": other, "q": one, "r": {"a": (1.0, 4.0)}}
+    notes = report(rows).tables[0].notes
+    assert [note.partition(": ")[2] for note in notes if "copies" in note] == ["m = o = q; n = p."]
+
+
 def test_a_method_that_is_left_out_is_named_under_the_table_and_in_json(report):
     result = report(TWO, left_out={"cbf": "it needs exactly 2 sources, the set has 3"})
     assert result.tables[0].notes[-1] == (
