@@ -115,7 +115,7 @@ class SetContent:
     metrics: Sequence[Mapping[str, str]]
     """The facts of each metric."""
     sweeps: list[Mapping[str, str]] = field(default_factory=list)
-    """The plots of parameter sweeps: `factor`, `path`, `text` instead of the image."""
+    """The plots of parameter sweeps: `factor`, `path`, `caption`, `text` for screen readers."""
 
 
 @dataclass(frozen=True)

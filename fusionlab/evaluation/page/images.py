@@ -102,8 +102,8 @@ class SetImages:
 
         Returns:
             For each sample of the set its `name`; for chosen ones also `size` (width and height),
-            `sources` (their file names), `rows` (numbers of those with a result), `weights` (row ->
-            how many maps), and `problem` if the sources cannot be shown.
+            `sources` (their names and file names), `rows` (numbers of those with a result),
+            `weights` (row -> how many maps), and `problem` if the sources cannot be shown.
         """
         report = self.results.reports[self.image_set]
         scales = parse_scales(report.settings.get("scale", "full").split())
@@ -121,6 +121,7 @@ class SetImages:
         name = report.scores.samples[sample]
         by_stem = {item.stem: item for item in self.results.items.get(self.image_set, ())}
         sources = by_stem[name].sources if name in by_stem else ()
+        names = source_names(sources)
         entry: dict[str, Any] = {"sources": [], "rows": [], "weights": {}}
         try:
             for number, path in enumerate(sources, 1):
@@ -128,7 +129,7 @@ class SetImages:
                 pixels = eight_bit_pixels(path, scale)
                 entry["size"] = pixels.shape[1::-1]
                 self._write_pixels(f"{sample}-s{number}", pixels)
-                entry["sources"].append(path.name)
+                entry["sources"].append([names[number - 1], path.name])
         except FusionlabError as error:
             entry |= {"sources": [], "problem": str(error)}
         for row, label in enumerate(report.scores.methods):
@@ -176,6 +177,14 @@ class SetImages:
         levels = round_half_up(torch.from_numpy(np.clip(weights, 0, 1)) * GRAY_LEVELS)
         image = Image.fromarray(levels.to(torch.uint8).numpy())
         image.save(self._path(IMAGES, f"{name}.webp"), quality=WEBP_QUALITY)
+
+
+def source_names(paths: Sequence[Path]) -> list[str]:
+    """Return what to call the sources of a sample: their folders, if these differ."""
+    folders = [path.parent.name for path in paths]
+    if len(set(folders)) == len(folders) and all(folders):
+        return folders
+    return [f"source {number}" for number in range(1, len(paths) + 1)]
 
 
 def eight_bit_pixels(path: Path, scale: Scale) -> NDArray[np.uint8]:

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
+from markupsafe import Markup
 
 import fusionlab
 from fusionlab.errors import FusionlabError
@@ -28,7 +28,7 @@ from fusionlab.evaluation.page.images import (
     SetImages,
     WeightMaps,
 )
-from fusionlab.evaluation.page.sweeps import can_draw, draw_sweep, sweeps
+from fusionlab.evaluation.page.sweeps import can_draw, caption, draw_sweep, sweeps
 from fusionlab.evaluation.page.values import chunk_script, value_chunks
 from fusionlab.evaluation.reporting.effects_table import effects_table
 from fusionlab.evaluation.reporting.report import Report
@@ -40,7 +40,7 @@ DATA, PLOTS = "data", "plots"
 ROWS_SHOWN = 200
 """Tables have more rows at the press of a button: the layout of a thousand takes seconds."""
 RANKS_SHOWN = 50
-TYPES = {".png": "image/png", ".webp": "image/webp", ".svg": "image/svg+xml"}
+TYPES = {".png": "image/png", ".webp": "image/webp"}
 
 
 def write_page(
@@ -94,7 +94,7 @@ def write_page(
             for name, chunk in chunks.items():
                 (target / DATA / f"{name}.js").write_text(chunk_script(name, chunk), "ascii")
         plots = {
-            path: _data_uri(target / path) if single_file else quote(path)
+            path: Markup((target / path).read_text(encoding="utf-8"))  # noqa: S704  # drawn here
             for entry in sets
             for path in (sweep["path"] for sweep in entry.sweeps)
         }
@@ -229,9 +229,11 @@ def _write_sweeps(report: Report, number: int, name: str, target: Path) -> list[
         path = f"{PLOTS}/{number}-{index}.svg"
         if can_draw():
             (target / PLOTS).mkdir(exist_ok=True)
-            (target / path).write_bytes(draw_sweep(factor, series, report.scores))
+            salt = f"{number}-{index}"
+            (target / path).write_bytes(draw_sweep(factor, series, report.scores, salt))
         text = f"Means of each metric over {factor} on {name}, {len(series)} series"
-        plots.append({"factor": factor, "path": path, "text": text})
+        lines = caption(series, len(report.scores.samples))
+        plots.append({"factor": factor, "path": path, "text": text, "caption": lines})
     return plots if can_draw() else []
 
 

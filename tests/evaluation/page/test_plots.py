@@ -9,7 +9,7 @@ from scipy.stats import friedmanchisquare, spearmanr
 
 from fusionlab.evaluation.page.correlation import metric_correlation
 from fusionlab.evaluation.page.ranks import rank_diagrams
-from fusionlab.evaluation.page.sweeps import Series, _half_interval, draw_sweep, sweeps
+from fusionlab.evaluation.page.sweeps import Series, _half_interval, bundles, draw_sweep, sweeps
 
 
 def scores(values, metrics=("EN", "Qabf")):
@@ -98,4 +98,26 @@ def test_a_sweep_is_drawn_as_svg_whatever_the_names_hold(count):
     assert drawn == draw_sweep(factor, series, scores(values))
     texts = [text.strip() for text in ET.fromstring(drawn).itertext() if text.strip()]
     assert {"EN ↑", "Qabf ↑", "r"} <= set(texts)
-    assert ("name=$<1&" in texts) == (count <= 8)  # many series are gray, without a legend
+    lines = [f"name=$<{number}&" for number in range(count)]
+    if count <= 8:
+        assert texts.count(lines[1]) == 1 + 2  # in the legend, and as a tooltip in each panel
+    else:  # too many for a legend, and no factor to color them by
+        assert texts.count(lines[1]) == 2
+        assert texts.count("mean of all") == 1 + 2
+
+
+def test_many_lines_have_the_color_of_the_factor_that_separates_them():
+    rows = [
+        {"tag": tag, "range": policy, "strategy": strategy, "r": r}
+        for tag in ("", "1e0")
+        for policy in ("clip", "minmax")
+        for strategy in "abc"
+        for r in "02"
+    ]
+    series = sweeps(rows)["r"]
+    means = np.array([[float(row["range"] == "clip"), 7.0] for row in rows])
+    means[:, 0] += np.random.default_rng(0).normal(0, 0.1, len(rows))
+    clip = [number for number, entry in enumerate(series) if entry.others["range"] == "clip"]
+    rest = [number for number in range(12) if number not in clip]
+    assert bundles(series, means) == {"range=clip": clip, "range=minmax": rest}
+    assert len(bundles(series[:8], means)) == 8

@@ -14,6 +14,12 @@
     event.preventDefault(); // a dialog around it stays open
     event.stopPropagation();
   }, true);
+  for (const button of document.querySelectorAll("[data-all-ranks]")) {
+    button.addEventListener("click", () => {
+      for (const row of button.parentElement.querySelectorAll("li[hidden]")) row.hidden = false;
+      button.hidden = true;
+    });
+  }
   for (const select of document.querySelectorAll("select[data-switch]")) {
     const parts = document.querySelectorAll(`[data-switch-of="${select.dataset.switch}"]`);
     const update = () => {

@@ -62,6 +62,7 @@
         this.order.sort((a, b) => last(a) - last(b) || sign * (a.value - b.value) || a.sample - b.sample);
       }
       const images = this.entries.filter((entry) => entry.size).length;
+      this.pictures = images > 0;
       this.status.textContent = images === this.entries.length ? ""
         : `${images || "none"} of ${this.entries.length} with images`;
       this.list.replaceChildren();
@@ -80,10 +81,13 @@
       const entry = this.entries[sample];
       const label = data.sets[this.set].rows[row];
       const thumbs = make("span", { class: "thumbs" });
-      (entry.sources ?? []).slice(0, SOURCES).forEach((_, number) => {
-        thumbs.append(thumbnail(this.set, sample, `s${number + 1}`, `source ${number + 1}`));
+      (entry.sources ?? []).slice(0, SOURCES).forEach(([title], number) => {
+        thumbs.append(thumbnail(this.set, sample, `s${number + 1}`, title));
       });
       if (entry.rows?.includes(row)) thumbs.append(thumbnail(this.set, sample, `r${row}`, label));
+      if (!entry.size && this.pictures) {
+        thumbs.append(make("span", { class: "no-image" }, "not chosen for this page: values only"));
+      }
       const name = make("span", { class: "card-name" }, entry.name);
       const card = make("button", { type: "button", class: "card" }, thumbs, name, " ");
       if (entry.problem) card.append(make("span", { class: "card-value worse" }, entry.problem), " ");

@@ -21,12 +21,14 @@
     const { set: number } = state.samples;
     const { sample } = place();
     const path = (name, suffix = "png") => `images/${number}/${sample}-${name}.${suffix}`;
-    const sources = (entry().sources ?? []).map((file, i) => ({
-      key: `s${i + 1}`, title: `source ${i + 1}`, note: file, path: path(`s${i + 1}`),
+    const sources = (entry().sources ?? []).map(([title, file], i) => ({
+      key: `s${i + 1}`, title, note: file, path: path(`s${i + 1}`),
     }));
-    const results = (entry().rows ?? []).flatMap((row) => {
+    const first = place().row; // the one that the card is about
+    const rows = [...(entry().rows ?? [])].sort((a, b) => (b === first) - (a === first));
+    const results = rows.flatMap((row) => {
       const maps = Array.from({ length: entry().weights[row] ?? 0 }, (_, i) => ({
-        key: `r${row}-w${i + 1}`, title: `${set().rows[row]}: weights of source ${i + 1}`, row,
+        key: `r${row}-w${i + 1}`, title: `${set().rows[row]}: weights of ${entry().sources[i]?.[0] ?? `source ${i + 1}`}`, row,
         map: true, path: path(`r${row}-w${i + 1}`, "webp"),
       }));
       return [{ key: `r${row}`, title: set().rows[row], row, path: path(`r${row}`) }, ...maps];
@@ -97,7 +99,9 @@
       ...values(row).map((value, m) => make("td", { class: "number" }, format(state.samples.set, m, value))),
     ));
     const head = make("tr", {}, ...heads);
-    return make("div", { class: "scroll" }, make("table", { class: "scores" }, make("thead", {}, head), make("tbody", {}, ...rows)));
+    const table = make("table", { class: "scores" }, make("thead", {}, head), make("tbody", {}, ...rows));
+    const note = make("p", { class: "note" }, `Shaded: ${set().rows[place().row]}, which the card names.`);
+    return make("div", {}, note, make("div", { class: "scroll" }, table));
   }
 
   function imageMenu(all) {
