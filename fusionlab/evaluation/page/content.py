@@ -328,7 +328,7 @@ class Overview:
 
 
 def overview(results: StudyResults) -> Overview:
-    """Return the mean ranks of each row in each set."""
+    """Return the mean ranks of each row in each set, the best first; those without one last."""
     labels = list(
         dict.fromkeys(label for r in results.reports.values() for label in r.scores.methods)
     )
@@ -337,5 +337,7 @@ def overview(results: StudyResults) -> Overview:
         for report in results.reports.values()
     ]
     metrics = dict.fromkeys(m.name for r in results.reports.values() for m in r.scores.metrics)
-    ranks = [[column.get(label, math.nan) for column in columns] for label in labels]
-    return Overview(labels, ranks, list(metrics))
+    rows = [[column.get(label, math.nan) for column in columns] for label in labels]
+    means = [float(np.mean(row)) for row in rows]
+    order = np.argsort(means, kind="stable")  # nan is last
+    return Overview([labels[row] for row in order], [rows[row] for row in order], list(metrics))

@@ -44,6 +44,11 @@ class RankDiagram:
     p: float
     """Of Friedman's test that all methods are equal; nan for two methods."""
 
+    @property
+    def tells_apart(self) -> bool:
+        """Whether the best and the worst differ by the critical difference."""
+        return self.rows[-1].rank - self.rows[0].rank >= self.critical
+
 
 def rank_diagrams(scores: Scores) -> list[RankDiagram]:
     """Return a diagram for each metric with a direction that ranks at least two methods."""

@@ -374,7 +374,8 @@ def test_names_are_shown_as_they_are_whatever_they_hold(single_file, tmp_path, o
         index = index.rename(tmp_path / "alone.html")
     page = open_page(index)
     assert page.title() == HOSTILE[2]
-    assert page.locator("#overview-table tbody th").all_text_contents() == list(HOSTILE)
+    best_first = list(reversed(HOSTILE))
+    assert page.locator("#overview-table tbody th").all_text_contents() == best_first
     page.locator(".tabs a").nth(1).click()
     assert page.locator("#set-0 h2").inner_text() == HOSTILE[0]
     cards(page)

@@ -31,6 +31,12 @@ def test_a_rank_diagram_has_the_test_of_friedman_and_the_difference_of_nemenyi()
     assert [row.tied for row in first.rows] == [rank - ranks[0] < first.critical for rank in ranks]
 
 
+def test_a_few_samples_do_not_tell_many_methods_apart_and_more_do():
+    values = np.arange(30.0)[:, None, None] + np.zeros((30, 12, 1))
+    few, many = (rank_diagrams(scores(values[:, :count], ("EN",)))[0] for count in (2, 12))
+    assert (few.tells_apart, many.tells_apart) == (False, True)
+
+
 def test_a_method_that_lacks_a_value_has_no_rank_and_a_metric_without_direction_no_diagram():
     values = np.random.default_rng(0).random((3, 5, 2))
     values[1, 2, 0] = np.nan

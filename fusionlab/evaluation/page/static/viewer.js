@@ -100,7 +100,7 @@
     ));
     const head = make("tr", {}, ...heads);
     const table = make("table", { class: "scores" }, make("thead", {}, head), make("tbody", {}, ...rows));
-    const note = make("p", { class: "note" }, `Shaded: ${set().rows[place().row]}, which the card names.`);
+    const note = make("p", { class: "note" }, `Marked: ${set().rows[place().row]}, which the card names.`);
     return make("div", {}, note, make("div", { class: "scroll" }, table));
   }
 
