@@ -174,7 +174,9 @@ class Param:
         return str(value).lower() if self.kind is bool else str(value)
 
     def _wrong(self, expected: str, got: object) -> FusionlabError:
-        return FusionlabError(f"the parameter {self.name!r} must be {expected}, got {got!r}")
+        return FusionlabError(
+            f"the parameter {self.name!r} must be {expected}, got {got!r}", code="parameter-value"
+        )
 
 
 @cache  # every instance is checked, and resolving the hints takes longer than the check

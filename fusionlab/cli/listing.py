@@ -10,23 +10,38 @@ from fusionlab.cli.output import json_option, show_facts, show_table
 from fusionlab.cli.session import Session, cli_errors
 
 if TYPE_CHECKING:
+    from fusionlab.parameters import Param
+    from fusionlab.plugins.offers import BackboneRef, StrategyRef
     from fusionlab.plugins.presets import Preset
-    from fusionlab.plugins.registry import Plugins
+    from fusionlab.plugins.registry import Plugins, Registration
 
 
-@click.command()
+STRATEGIES_EXAMPLES = """\b
+Examples:
+  fusionlab strategies
+  fusionlab strategies l1norm                 its parameters and their defaults
+  fusionlab fuse --strategy l1norm --help     the options of one of them
+"""
+
+
+@click.command(epilog=STRATEGIES_EXAMPLES)
+@click.argument("name", required=False)
 @json_option
 @click.pass_obj
-def strategies(session: Session, *, as_json: bool) -> None:
-    r"""List the strategies that can be given to `fuse --strategy`.
+def strategies(session: Session, name: str | None, *, as_json: bool) -> None:
+    """List the strategies that can be given to `fuse --strategy`, or show the parameters of NAME.
 
     If the order of the sources matters, the list says what each of them must be.
-
-    \b
-    Example:
-      fusionlab strategies
-      fusionlab fuse --strategy l1norm --help     the options of one of them
     """
+    if name is not None:
+        with cli_errors():
+            from fusionlab.plugins.loading import strategy_class
+
+            chosen = session.plugins.strategies.find(name)
+            facts = _facts(chosen, strategy_class(chosen))
+            facts["sources"] = ", ".join(chosen.ref.roles)
+        show_facts(facts, as_json=as_json)
+        return
     show_table(
         ("name", "summary", "sources", "plugin"),
         (
@@ -42,17 +57,31 @@ def strategies(session: Session, *, as_json: bool) -> None:
     )
 
 
-@click.command()
+BACKBONES_EXAMPLES = """\b
+Examples:
+  fusionlab backbones
+  fusionlab backbones densefuse               its parameters and the tags of its weights
+  fusionlab fuse --backbone identity a.png b.png
+"""
+
+
+@click.command(epilog=BACKBONES_EXAMPLES)
+@click.argument("name", required=False)
 @json_option
 @click.pass_obj
-def backbones(session: Session, *, as_json: bool) -> None:
-    r"""List the backbones that can be given to `fuse --backbone`, with the tags of their weights.
+def backbones(session: Session, name: str | None, *, as_json: bool) -> None:
+    """List the backbones for `fuse --backbone` with their weights, or show the parameters of NAME.
 
-    \b
-    Example:
-      fusionlab backbones
-      fusionlab fuse --backbone identity a.png b.png
+    Weights are chosen by their tag, NAME@TAG; the first is the default.
     """
+    if name is not None:
+        with cli_errors():
+            from fusionlab.plugins.loading import backbone_class
+
+            chosen = session.plugins.backbones.find(name)
+            facts = _facts(chosen, backbone_class(chosen))
+        show_facts(facts, as_json=as_json)
+        return
     show_table(
         ("name", "summary", "weights", "plugin"),
         (
@@ -68,17 +97,18 @@ def backbones(session: Session, *, as_json: bool) -> None:
     )
 
 
-@click.command()
+ENGINES_EXAMPLES = """\b
+Examples:
+  fusionlab engines
+  fusionlab bench --engine eager --engine compile    measure them on this machine
+"""
+
+
+@click.command(epilog=ENGINES_EXAMPLES)
 @json_option
 @click.pass_obj
 def engines(session: Session, *, as_json: bool) -> None:
-    r"""List the engines that can be given to `fuse --engine`.
-
-    \b
-    Example:
-      fusionlab engines
-      fusionlab bench --engine eager --engine compile    measure them on this machine
-    """
+    """List the engines that can be given to `fuse --engine`."""
     show_table(
         ("name", "summary", "plugin"),
         (
@@ -93,17 +123,18 @@ def engines(session: Session, *, as_json: bool) -> None:
     )
 
 
-@click.command()
+TASKS_EXAMPLES = """\b
+Examples:
+  fusionlab tasks
+  fusionlab fuse --task focus near.png far.png
+"""
+
+
+@click.command(epilog=TASKS_EXAMPLES)
 @json_option
 @click.pass_obj
 def tasks(session: Session, *, as_json: bool) -> None:
-    r"""List the tasks that can be given to `fuse --task`, with their methods and the evidence.
-
-    \b
-    Example:
-      fusionlab tasks
-      fusionlab fuse --task focus near.png far.png
-    """
+    """List the tasks that can be given to `fuse --task`, with their methods and the evidence."""
     show_table(
         ("name", "summary", "method", "color", "range", "plugin", "evidence"),
         (
@@ -122,20 +153,22 @@ def tasks(session: Session, *, as_json: bool) -> None:
     )
 
 
-@click.command()
+PRESETS_EXAMPLES = """\b
+Examples:
+  fusionlab presets
+  fusionlab presets paper                     its methods, metrics and packages
+  fusionlab fuse --preset paper a.png b.png
+"""
+
+
+@click.command(epilog=PRESETS_EXAMPLES)
 @click.argument("name", required=False)
 @json_option
 @click.pass_obj
 def presets(session: Session, name: str | None, *, as_json: bool) -> None:
-    r"""List the presets that `fuse`, `evaluate` and `train` take, or show what NAME sets.
+    """List the presets that `fuse`, `evaluate` and `train` take, or show what NAME sets.
 
     Several plugins may contribute to one preset.
-
-    \b
-    Example:
-      fusionlab presets
-      fusionlab presets paper                     its methods, metrics and packages
-      fusionlab fuse --preset paper a.png b.png
     """
     if name is not None:
         with cli_errors():
@@ -157,17 +190,18 @@ def presets(session: Session, name: str | None, *, as_json: bool) -> None:
     )
 
 
-@click.command()
+PLUGINS_EXAMPLES = """\b
+Examples:
+  fusionlab plugins
+  fusionlab --no-plugin NAME plugins          leave one of them out
+"""
+
+
+@click.command(epilog=PLUGINS_EXAMPLES)
 @json_option
 @click.pass_obj
 def plugins(session: Session, *, as_json: bool) -> None:
-    r"""List the installed plugins, whether they were loaded, and how long that took.
-
-    \b
-    Example:
-      fusionlab plugins
-      fusionlab --no-plugin NAME plugins          leave one of them out
-    """
+    """List the installed plugins, whether they were loaded, and how long that took."""
     show_table(
         ("name", "version", "status", "load time", "module", "problem"),
         (
@@ -188,6 +222,28 @@ def plugins(session: Session, *, as_json: bool) -> None:
 def _origin(plugin: str, *, as_json: bool) -> str:
     """Return the name of a plugin, in brackets unless it is for JSON."""
     return plugin if as_json else f"[{plugin}]"
+
+
+def _facts(
+    registration: Registration[StrategyRef] | Registration[BackboneRef], cls: type
+) -> dict[str, Any]:
+    """Return the parameters of a strategy or a backbone, and the tags of its weights."""
+    from fusionlab.parameters import params_of
+
+    return {
+        "name": registration.ref.name,
+        "summary": registration.ref.summary,
+        "parameters": [_parameter(param) for param in params_of(cls)],
+        "weights": [f"@{tag}" for tag in registration.ref.checkpoints],
+        "plugin": registration.plugin,
+    }
+
+
+def _parameter(param: Param) -> str:
+    """Return one line about a parameter: `r=1  Radius of ...`."""
+    value = param.kind.__name__ if param.required else param.format(param.default)
+    choices = f" ({', '.join(map(param.format, param.choices))})" if param.choices else ""
+    return f"{param.name}={value}  {param.help}{choices}".rstrip()
 
 
 def _preset_values(preset: Preset) -> list[str]:

@@ -23,6 +23,7 @@ from fusionlab.cli.output import (
     warn,
 )
 from fusionlab.cli.session import (
+    CommandError,
     CommandInterrupted,
     CommandTerminated,
     Session,
@@ -59,11 +60,14 @@ Examples:
   fusionlab study run radius.toml -o radius/ --executor local:8
   fusionlab study run radius.toml -o radius/ --executor dask://10.0.0.1:8786
   fusionlab study status radius/
-  fusionlab study report radius.toml -o radius/       tables and page of what is there so far
+  fusionlab study report radius/                      tables and page of what is there so far
 \b
 Exit codes: 0 success, 1 some rows have no values, 2 nothing could be done, 130 stopped by Ctrl-C,
 143 by SIGTERM.
 """
+
+SHOWN_ROWS = 20
+"""How many rows `validate` names."""
 
 file_argument = click.argument(
     "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE"
@@ -115,6 +119,9 @@ def validate(session: Session, /, *, file: Path, as_json: bool, **options: Any) 
     with cli_errors():
         plan = _plan(file, options, session)
     problems = [item.problem for entry in plan.sets for item in entry.items if item.problem]
+    labels = [row.label for row in plan.sets[0].methods]
+    hidden = len(labels) - SHOWN_ROWS
+    more = f"... and {hidden:,} more; --json prints them all" if hidden > 0 else ""
     show_facts(
         {
             "study": plan.file.name,
@@ -127,10 +134,19 @@ def validate(session: Session, /, *, file: Path, as_json: bool, **options: Any) 
             ],
             "problems": problems,
             "rows of scores": plan.cells if as_json else f"{plan.cells:,}",
-            "rows": [row.label for row in plan.sets[0].methods],
+            "color": ", ".join(_settings(plan, "color")),
+            "range": ", ".join(_settings(plan, "range")),
+            "factors": [f"{name}: {', '.join(values)}" for name, values in plan.factors.items()],
+            "tests": [f"{kind}: {count:,}" for kind, count in plan.tests.items()],
+            "rows": labels if as_json or not more else [*labels[:SHOWN_ROWS], more],
         },
         as_json=as_json,
     )
+    for kind in plan.vain_tests:
+        warn(
+            f"none of the {plan.tests[kind]:,} tests of the comparison {kind!r} can be "
+            "significant, however large the difference; take more samples, or fewer rows or metrics"
+        )
 
 
 @study.command(
@@ -248,8 +264,13 @@ def status(*, folder: Path, as_json: bool) -> None:
     cls=TableCommand,
     epilog="Example:  fusionlab study report radius.toml -o radius/ --images worst:20",
 )
-@file_argument
-@output_option
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE|DIR")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the study.  [default: DIR, if the folder is given instead of the file]",
+)
 @_overrides
 @click.option(
     "--images",
@@ -268,7 +289,7 @@ def report(
     /,
     *,
     file: Path,
-    output: Path,
+    output: Path | None,
     images: str,
     order_by: str | None,
     weight_maps: bool,
@@ -284,6 +305,10 @@ def report(
         from fusionlab.evaluation.page.write import write_page
         from fusionlab.evaluation.studies.study import known_results, read_status, write_results
 
+        if file.is_dir():
+            output, file = output or file, _study_of(file)
+        if output is None:
+            raise CommandError(f"which folder has {file} been run into? give it by -o, or alone")
         read_status(output)
         plan = _plan(file, options, session)
         results = known_results(plan, output, {"file": file.read_text(encoding="utf-8")})
@@ -305,10 +330,36 @@ def report(
 
 def _plan(path: Path, options: dict[str, Any], session: Session) -> StudyPlan:
     """Read a study, replace what options say, and plan it."""
-    from fusionlab.evaluation.studies.file import read_study
+    from fusionlab.errors import FusionlabError
+    from fusionlab.evaluation.studies.file import STUDY_KEYS, read_study
     from fusionlab.evaluation.studies.plan import plan_study
 
-    return plan_study(_overridden(read_study(path), options), session.plugins)
+    study = _overridden(read_study(path), options)
+    try:
+        return plan_study(study, session.plugins)
+    except FusionlabError as error:
+        option = error.option or ""
+        if not option or options.get(option):  # it is about an option of the command
+            raise
+        key = {"range_policy": "range"}.get(option, option)
+        place = f"[study] {key}: " if key in STUDY_KEYS else ""
+        raise FusionlabError(f"{path}: {place}{error}", code=error.code, path=error.path) from error
+
+
+def _study_of(folder: Path) -> Path:
+    """Return the file of the study that has been run into a folder."""
+    from fusionlab.errors import FusionlabError
+    from fusionlab.evaluation.studies.study import read_status
+
+    name = read_status(folder).get("file")
+    if name is None or not Path(name).is_file():
+        raise FusionlabError(
+            f"the file of the study in {folder} is not at {name} any more; give it: fusionlab "
+            f"study report FILE -o {folder}",
+            code="no-study",
+            path=folder,
+        )
+    return Path(name)
 
 
 def _overridden(file: StudyFile, options: dict[str, Any]) -> StudyFile:
@@ -316,9 +367,12 @@ def _overridden(file: StudyFile, options: dict[str, Any]) -> StudyFile:
     from fusionlab.errors import FusionlabError
 
     settings = dict(file.settings)
+    compare = file.compare
     for name, option in (("range", "range_policy"), ("color", "color")):
         if options[option]:
             settings[name] = tuple(options[option].split(","))
+            if len(settings[name]) == 1:  # then rows cannot be compared along it any more
+                compare = tuple(c for c in compare if c.partition("=")[0] != name)
     only = options["only"]
     names = [entry.name for entry in file.sets]
     if unknown := [name for name in only if name not in names]:
@@ -330,11 +384,18 @@ def _overridden(file: StudyFile, options: dict[str, Any]) -> StudyFile:
     return replace(
         file,
         settings=settings,
+        compare=compare,
         sets=tuple(entry for entry in file.sets if not only or entry.name in only),
         metrics=tuple((options["metrics"] or "").replace(",", " ").split()) or file.metrics,
         against=options["against"] or file.against,
         device=options["device"] or file.device,
     )
+
+
+def _settings(plan: StudyPlan, name: str) -> list[str]:
+    """Return the values of a setting of the rows that are fused here."""
+    rows = [row.describe() for entry in plan.sets for row in entry.methods]
+    return list(dict.fromkeys(str(row[name]) for row in rows if name in row))
 
 
 @contextmanager

@@ -77,7 +77,8 @@ class Registry(Generic[Ref]):
                 code="ambiguous-name",
             )
         names = sorted({registration.ref.name for registration in self.registrations})
-        close = get_close_matches(name, names, n=1)
+        spelled = [known for known in names if known.casefold() == name.casefold()]
+        close = spelled or get_close_matches(name, names, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
         raise FusionlabError(f"there is no {self.kind} {name!r}; {hint}", code="unknown-name")
 

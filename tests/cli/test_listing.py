@@ -28,6 +28,24 @@ def test_strategies():
     assert {"addition", "l1norm", "max", "mean"} < set(names)
 
 
+def test_the_parameters_of_a_strategy_or_backbone_are_shown():
+    def facts(*command):
+        return json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
+
+    first = facts("strategies", "l1norm")["parameters"][0]
+    assert first.startswith("r=1  Half-width of the averaging window")
+    assert facts("strategies", "l1norm")["parameters"][1].endswith("(inside, reflect)")
+    assert facts("backbones", "densefuse")["weights"][:2] == ["@1e3-long", "@1e0"]
+    result = CliRunner().invoke(main, ["strategies", "l1nrm"])
+    assert (result.exit_code, "did you mean 'l1norm'" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", main.commands)
+def test_help_shows_examples_on_lines_of_their_own(command):
+    text = CliRunner().invoke(main, [command, "--help"]).stdout
+    assert "\\b" not in text
+
+
 ROLES = """
     from dataclasses import dataclass
     from fusionlab import Strategy, StrategyRef, hookimpl

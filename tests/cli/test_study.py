@@ -309,6 +309,17 @@ def test_events_are_lines_of_json(folder):
         ('"identity/mean"\ncompare', '"identity/min"\ncompare', "no row 'identity/min'"),
         ('["range"', '["rang"', "no row has a factor 'rang'"),
         ('"r=1"]', '"r=7"]', "values of r: 0, 1"),
+        ('["range"', '["color"', "along color: all rows have color = gray; give it a grid"),
+        ('["range"', '["backbone"', "along backbone: all rows have backbone = identity"),
+        ('["range"', '["border"', "grid.toml: [study] compare: there is nothing"),
+        ('"SD"]', '"sd"]', "did you mean 'SD'?"),
+        ('["EN", "SD"]', '"EN,SD"', '[study] metrics must be a list, ["EN", "SD"]; got'),
+        ('{ grid = ["clip", "minmax"] }', '["clip"]', 'write range = { grid = ["clip"] }'),
+        ("{ grid = [0, 1] }", "[0, 1]", "for several values write r = { grid = [0, 1] }"),
+        ("{ grid = [0, 1] }", "{ grid = [1, 1] }", "[[methods]] 2 r has '1' twice in its grid"),
+        ("r = {", 'tag = "x"\nr = {', 'a part of the backbone: backbone = "NAME@TAG"'),
+        ('"l1norm"\n', '{ grid = ["l1norm", "max"] }\n', "a [[methods]] of their own"),
+        ('"l1norm"\n', '["l1norm", "max"]\n', 'write strategy = { grid = ["l1norm", "max"] }'),
         ("l1 r={r}", "l1", "two rows are called"),
         ("threads:2", "threads:0", "expected threads, local or dask"),
         ('["clip", "minmax"]', '["clip", "maxmin"]', "range policy"),
@@ -320,7 +331,53 @@ def test_mistakes_end_with_a_sentence_and_exit_code_2(folder, old, new, text):
     result = run("run", "grid.toml", "-o", "out")
     assert result.exit_code == 2, result.output
     assert text in result.stderr
+    assert "(--" not in result.stderr  # what is in the file is no option
     assert "Traceback" not in result.output
+
+
+def test_an_error_about_an_option_names_the_option(folder):
+    result = run("run", "grid.toml", "-o", "out", "--against", "nothing")
+    assert "(--against)" in result.stderr
+    assert "[study]" not in result.stderr
+
+
+def test_validate_sums_up_factors_and_tests_and_warns_of_those_in_vain(folder):
+    result = run("validate", "grid.toml")
+    assert result.exit_code == 0, result.output
+    facts = [tuple(line.split(maxsplit=1)) for line in result.stdout.splitlines()]
+    assert ("color", "gray") in facts
+    assert ("range", "clip, minmax") in facts
+    assert ("factors", "r: 0, 1") in facts
+    # 2 ranges x (3 rows against mean, 1 of r = 0 against 1), 4 rows along range; 2 sets, 2 metrics
+    assert ("tests", "against: 24") in facts
+    assert ("tests", "range: 16") in facts
+    assert ("tests", "r: 8") in facts
+    for kind in ("against", "range", "r"):
+        assert f"of the comparison {kind!r} can be significant" in result.stderr
+
+
+def test_validate_names_only_some_of_many_rows(folder):
+    (folder / "grid.toml").write_text(STUDY.replace("[0, 1]", str(list(range(30)))))
+    assert (
+        "rows            ... and 44 more; --json prints them all"
+        in run("validate", "grid.toml").stdout.splitlines()
+    )
+    assert len(json.loads(run("validate", "grid.toml", "--json").stdout)["rows"]) == 64
+
+
+def test_a_report_needs_only_the_folder(folder, tmp_path_factory, monkeypatch):
+    run("run", "grid.toml", "-o", "out", "--only", "two", "--range", "clip")
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    result = run("report", folder / "out")
+    assert result.exit_code == 0, result.output
+    assert (folder / "out" / "report" / "index.html").exists()
+    (folder / "grid.toml").rename(folder / "moved.toml")
+    result = run("report", folder / "out")
+    assert result.exit_code == 2
+    assert "grid.toml any more; give it" in result.stderr
+    result = run("report", folder / "moved.toml")
+    assert result.exit_code == 2
+    assert "which folder" in result.stderr
 
 
 def test_two_runs_in_one_folder_are_refused(folder):

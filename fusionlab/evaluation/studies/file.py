@@ -28,9 +28,10 @@ An unknown key is an error: a setting that is silently ignored makes a wrong tab
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
@@ -83,6 +84,8 @@ class MethodEntry:
     """`[BACKBONE[@TAG]/]STRATEGY[,name=value...]`"""
     label: str = ""
     """The name of its row; empty: the name of the method."""
+    hints: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Code of an error about this method -> what to write instead, a sentence."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,8 @@ class StudyFile:
     digits: int = 4
     deviations: bool = True
     save_images: bool = False
+    path: Path | None = None
+    """The file, absolute; None: it was a text."""
 
     @property
     def combinations(self) -> list[dict[str, str]]:
@@ -142,7 +147,7 @@ def read_study(path: Path) -> StudyFile:
         raise FusionlabError(
             f"cannot read {path}: {reason}", code="unreadable", path=path
         ) from error
-    return parse_study(text, path.parent, str(path))
+    return replace(parse_study(text, path.parent, str(path)), path=path.absolute())
 
 
 def parse_study(text: str, folder: Path, name: str) -> StudyFile:
@@ -163,7 +168,7 @@ def parse_study(text: str, folder: Path, name: str) -> StudyFile:
     reader.check_keys("[study]", study, STUDY_KEYS)
     sets = reader.sets(document.get("sets", {}))
     settings = {
-        key: tuple(map(str, reader.values(f"[study] {key}", study[key])))
+        key: tuple(map(str, reader.values(f"[study] {key}", study[key], lists=False)))
         for key in SETTINGS
         if key in study
     }
@@ -172,12 +177,12 @@ def parse_study(text: str, folder: Path, name: str) -> StudyFile:
         sets=sets,
         methods=reader.methods(document.get("methods", [])),
         results=reader.results(document.get("results", []), [entry.name for entry in sets]),
-        metrics=reader.texts("[study] metrics", study.get("metrics", [])),
+        metrics=reader.names("[study] metrics", study.get("metrics", [])),
         settings=settings,
         scale=reader.texts("[study] scale", study.get("scale", [])),
         score_color=reader.score_color(study.get("score_color", "luma")),
         against=reader.typed("[study] against", study.get("against"), str, optional=True),
-        compare=reader.texts("[study] compare", study.get("compare", [])),
+        compare=reader.names("[study] compare", study.get("compare", [])),
         preset=reader.typed("[study] preset", study.get("preset"), str, optional=True),
         baselines=reader.typed("[study] baselines", study.get("baselines", False), bool),
         device=reader.typed("[study] device", study.get("device", "cpu"), str),
@@ -227,8 +232,33 @@ class _Reader:
         values = value if isinstance(value, list) else [value]
         return tuple(self.typed(place, entry, str) for entry in values)
 
-    def values(self, place: str, value: Any) -> list[Any]:
-        """Return the values of a grid, or the one value."""
+    def names(self, place: str, value: Any) -> tuple[str, ...]:
+        """Return a name or a list of names, which hold no commas."""
+        names = self.texts(place, value)
+        for name in names:
+            if "," in name:
+                parts = [part.strip() for part in name.split(",")]
+                raise FusionlabError(
+                    f"{self.name}: {place} must be a list, {_toml(parts)}; got {name!r}",
+                    code="wrong-type",
+                )
+        return names
+
+    def values(self, place: str, value: Any, *, lists: bool = True) -> list[Any]:
+        """Return the values of a grid, each of them once, or the one value.
+
+        Args:
+            place: where it is.
+            value: what the file has.
+            lists: whether one value may be a list.
+        """
+        if isinstance(value, list) and not lists:
+            key = place.rsplit(maxsplit=1)[-1]
+            raise FusionlabError(
+                f"{self.name}: {place} must be one value, got a list; for several write "
+                f"{key} = {_grid_of(value)}",
+                code="wrong-type",
+            )
         if not isinstance(value, dict):
             return [value]
         self.check_keys(place, value, (GRID,))
@@ -238,6 +268,12 @@ class _Reader:
                 f"{self.name}: {place} must be a value, or {{ grid = [...] }} with at least one; "
                 f"got {value!r}",
                 code="wrong-type",
+            )
+        texts = [_text(entry) for entry in values]
+        if twice := [text for number, text in enumerate(texts) if text in texts[:number]]:
+            raise FusionlabError(
+                f"{self.name}: {place} has {twice[0]!r} twice in its grid; write each value once",
+                code="repeated-value",
             )
         return values
 
@@ -321,12 +357,16 @@ class _Reader:
             self.check_keys(place, table, ("name", "method"))
         template = self.typed(f"{place} name", table.get("name", ""), str)
         options = {
-            key: [_text(entry) for entry in self.values(f"{place} {key}", content)]
+            key: [
+                _text(entry)
+                for entry in self.values(f"{place} {key}", content, lists=key not in METHOD_KEYS)
+            ]
             for key, content in table.items()
             if key != "name"
         }
+        hints = _hints(table)
         return [
-            MethodEntry(_method_text(values), self._label(place, template, values))
+            MethodEntry(_method_text(values), self._label(place, template, values), hints)
             for values in _combinations(options)
         ]
 
@@ -369,6 +409,31 @@ class _Reader:
 def _combinations(options: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
     """Return every combination of values, the last key varying fastest."""
     return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
+
+
+def _hints(table: Mapping[str, Any]) -> dict[str, str]:
+    """Return what to write instead of the likeliest mistakes in a method."""
+    hints = {}
+    if "tag" in table:
+        hints["unknown-parameter"] = 'the tag is a part of the backbone: backbone = "NAME@TAG"'
+    elif isinstance(table.get("strategy"), dict):
+        hints["unknown-parameter"] = (
+            "give the strategies that have other parameters a [[methods]] of their own"
+        )
+    lists = {key: value for key, value in table.items() if isinstance(value, list)}
+    if lists:
+        texts = [f"{key} = {_grid_of(value)}" for key, value in lists.items()]
+        hints["parameter-value"] = f"for several values write {', '.join(texts)}"
+    return hints
+
+
+def _toml(values: Sequence[Any]) -> str:
+    """Return a list as TOML has it."""
+    return json.dumps(values, ensure_ascii=False, default=str)
+
+
+def _grid_of(values: Sequence[Any]) -> str:
+    return f"{{ grid = {_toml(values)} }}"
 
 
 def _text(value: Any) -> str:

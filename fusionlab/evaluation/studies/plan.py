@@ -10,11 +10,13 @@ from typing import Any, cast
 from fusionlab import parameters
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.comparisons import Pairs
+from fusionlab.evaluation.comparisons import Pairs, smallest_p
 from fusionlab.evaluation.effects import Contrast
+from fusionlab.evaluation.executors import ExecutorChoice
 from fusionlab.evaluation.factors import factors_of, matching_rows, varying
 from fusionlab.evaluation.methods import FusionMethod, Method, MethodBuilder
 from fusionlab.evaluation.metric import Metric, choose_metrics
+from fusionlab.evaluation.paired_tests import ALPHA
 from fusionlab.evaluation.recipes import Backbones
 from fusionlab.evaluation.result_folder import FolderMethod
 from fusionlab.evaluation.rows import (
@@ -79,15 +81,41 @@ class StudyPlan:
         """How many rows of scores there will be, over all sets."""
         return sum(entry.cells for entry in self.sets)
 
+    @property
+    def factors(self) -> dict[str, list[str]]:
+        """The factors in which the rows differ, and their values in the order of the rows."""
+        rows = [factors_of(row.describe()) for row in self.sets[0].methods]
+        return {
+            name: list(dict.fromkeys(row[name] for row in rows if name in row))
+            for name in varying(rows)
+        }
+
+    @property
+    def tests(self) -> dict[str, int]:
+        """Kind of comparison -> how many tests its p-values are corrected for, over all sets."""
+        kinds = dict.fromkeys(kind for entry in self.sets for kind in entry.pairs)
+        return {
+            kind: sum(len(e.pairs.get(kind, ())) * len(e.metrics) for e in self.sets)
+            for kind in kinds
+        }
+
+    @property
+    def vain_tests(self) -> list[str]:
+        """Kinds of comparisons of which none can be significant, however large the difference."""
+        images = max(len(entry.items) for entry in self.sets)
+        return [kind for kind, tests in self.tests.items() if tests * smallest_p(images) >= ALPHA]
+
 
 def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
     """Look up the sets, methods and metrics of a study.
 
     Raises:
         FusionlabError: a set, method or metric is not there, two different rows have one label
-            (code `duplicate-label`), no method fits a set (code `no-row-fits`), or there is no row
-            to compare with (code `no-such-row`).
+            (code `duplicate-label`), no method fits a set (code `no-row-fits`), there is no row
+            to compare with (code `no-such-row`) or nothing to compare along a factor (code
+            `nothing-to-compare`), or no such executor (code `executor`).
     """
+    ExecutorChoice.parse(file.executor)  # raises now rather than when the study runs
     metrics = choose_metrics(list(file.metrics) or None, file.preset, plugins)
     device = available_device(file.device)
     preset = preset_settings(file.preset, plugins) if file.preset else {}
@@ -154,6 +182,7 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
                 ),
             )
         )
+    _check_compared(file, sets)
     return StudyPlan(file, tuple(sets), plugins.blocked)
 
 
@@ -208,7 +237,7 @@ def _varying_parameters(file: StudyFile, builder: MethodBuilder) -> frozenset[st
 
 def _built(entry: MethodEntry, builder: MethodBuilder) -> list[Method]:
     """Build the row of a method, and that of its baseline."""
-    with _in_place(entry.text):
+    with _in_place(entry.text, entry.hints):
         return builder.build({entry.label: entry.text} if entry.label else entry.text)
 
 
@@ -301,15 +330,51 @@ def contrasts_along(
     contrasts: dict[Contrast, list[tuple[str, str]]] = {}
     for entry in compare:
         factor, _, reference = entry.partition("=")
-        first = next((row[factor] for row in factors.values() if factor in row), "")
+        seen = _with_tags(factors) if factor == "backbone" else factors
+        first = next((row[factor] for row in seen.values() if factor in row), "")
         found: dict[Contrast, list[tuple[str, str]]] = {}
-        for label, partner in pairs_along(factors, factor, reference or first):
-            contrast = Contrast(factor, factors[label][factor], factors[partner][factor])
+        for label, partner in pairs_along(seen, factor, reference or first):
+            contrast = Contrast(factor, seen[label][factor], seen[partner][factor])
             found.setdefault(contrast, []).append((label, partner))
         for contrast, pairs in found.items():
             if Contrast(factor, contrast.reference, contrast.level) not in contrasts:
                 contrasts[contrast] = pairs
     return contrasts
+
+
+def _check_compared(file: StudyFile, sets: Sequence[SetPlan]) -> None:
+    """Refuse factors along which no two rows of any set can be compared.
+
+    Raises:
+        FusionlabError: there is one (code `nothing-to-compare`).
+    """
+    for entry in file.compare:
+        factor = entry.partition("=")[0]
+        if any(factor in plan.pairs for plan in sets):
+            continue
+        rows = [factors_of(row.describe()) for plan in sets for row in plan.methods]
+        values = {row[factor] for row in rows if factor in row}
+        reason = (
+            f"all rows have {factor} = {values.pop()}; give it a grid"
+            if len(values) == 1
+            else f"no two rows differ in {factor} only"
+        )
+        raise FusionlabError(
+            f"there is nothing to compare along {factor}: {reason}",
+            code="nothing-to-compare",
+            option="compare",
+        )
+
+
+def _with_tags(factors: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """Return factors with `BACKBONE@TAG` as one of them: another backbone has other weights."""
+    merged = {}
+    for label, row in factors.items():
+        rest = {name: value for name, value in row.items() if name != "tag"}
+        if row.get("tag"):
+            rest["backbone"] = f"{row['backbone']}@{row['tag']}"
+        merged[label] = rest
+    return merged
 
 
 def pairs_along(
@@ -321,15 +386,21 @@ def pairs_along(
 
     Args:
         factors: label -> factor -> value.
-        factor: the name of a factor.
+        factor: the name of a factor. `backbone` is the backbone with its tag.
         reference: the value of the factor in the row that the others are compared with; None: the
-            first one among the rows that agree in all other factors.
+            first one among the rows that agree in all other factors. A backbone without a tag is
+            the first one of this name.
 
     Raises:
         FusionlabError: no row has this factor (code `no-such-factor`), or this value of it (code
             `no-such-value`).
     """
+    if factor == "backbone":
+        factors = _with_tags(factors)
     values = list(dict.fromkeys(row[factor] for row in factors.values() if factor in row))
+    if factor == "backbone" and reference not in values:
+        named = (value for value in values if value.partition("@")[0] == reference)
+        reference = next(named, reference)
     if not values:
         names = ", ".join(varying(factors.values()))
         raise FusionlabError(
@@ -355,14 +426,20 @@ def pairs_along(
 class _in_place:  # noqa: N801  # a context manager, used like a function
     """Put what an error is about in front of its message."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, hints: Mapping[str, str] | None = None) -> None:
         self.place = place
+        self.hints = hints or {}
+        """Code of an error -> what to add to its message."""
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, FusionlabError):
+            hint = f"; {self.hints[error.code]}" if error.code in self.hints else ""
             raise FusionlabError(
-                f"{self.place}: {error}", code=error.code, option=error.option, path=error.path
+                f"{self.place}: {error}{hint}",
+                code=error.code,
+                option=error.option,
+                path=error.path,
             ) from error

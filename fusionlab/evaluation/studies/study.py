@@ -122,7 +122,7 @@ def run_study(
         journal = ScoreJournal(output, resume=not overwrite)
         images = SavedImages(output, resume=not overwrite) if plan.file.save_images else None
         counts = Progress(plan.cells)
-        status = _Status(output, counts)
+        status = _Status(output, counts, plan.file.path)
         scored: dict[str, list[ScoreRow]] = {}
         unsaved = ""
         try:
@@ -180,7 +180,7 @@ def known_results(
 
 
 def read_status(output: Path) -> dict[str, Any]:
-    """Return what `Progress.as_json` wrote last; a run that was killed is `stopped`.
+    """Return what `Progress.as_json` wrote last, and the `file`; a killed run is `stopped`.
 
     Raises:
         FusionlabError: there is no study in the folder (code `no-study`).
@@ -326,8 +326,9 @@ def _results(
 class _Status:
     """Writes how far a run is, not more often than every second."""
 
-    def __init__(self, output: Path, progress: Progress) -> None:
+    def __init__(self, output: Path, progress: Progress, file: Path | None) -> None:
         self._path = output / STATUS
+        self._file = None if file is None else str(file)
         self._progress = progress
         self._written = 0.0
         self.update()
@@ -338,6 +339,6 @@ class _Status:
         if state == "running" and self._written and now - self._written < STATUS_SECONDS:
             return
         self._written = now
-        content = json.dumps(self._progress.as_json(state), indent=1) + "\n"
+        content = json.dumps({**self._progress.as_json(state), "file": self._file}, indent=1) + "\n"
         with atomic_write_all({self._path: content.encode()}):
             pass

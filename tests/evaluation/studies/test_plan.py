@@ -21,6 +21,21 @@ def test_rows_are_compared_with_the_first_value_of_a_factor_in_their_order():
     assert pairs_along(ROWS, "r") == [("a1", "a0"), ("a2", "a0"), ("b0", "b1")]
 
 
+def test_a_backbone_is_compared_with_its_weights():
+    rows = {
+        "i": {"backbone": "identity", "tag": "", "r": "0"},
+        "d0": {"backbone": "densefuse", "tag": "1e0", "r": "0"},
+        "d2": {"backbone": "densefuse", "tag": "1e2", "r": "0"},
+        "d2 r=1": {"backbone": "densefuse", "tag": "1e2", "r": "1"},
+    }
+    assert pairs_along(rows, "backbone") == [("d0", "i"), ("d2", "i")]
+    assert pairs_along(rows, "backbone", "densefuse@1e2") == [("i", "d2"), ("d0", "d2")]
+    assert pairs_along(rows, "backbone", "densefuse") == [("i", "d0"), ("d2", "d0")]
+    assert pairs_along(rows, "tag") == [("d2", "d0")]
+    with pytest.raises(FusionlabError, match="identity, densefuse@1e0, densefuse@1e2"):
+        pairs_along(rows, "backbone", "densefuse@1e9")
+
+
 def test_a_chosen_value_is_the_reference_wherever_a_row_has_it():
     assert pairs_along(ROWS, "r", "1") == [("a0", "a1"), ("a2", "a1"), ("b0", "b1")]
     assert pairs_along(ROWS, "r", "2") == [("a0", "a2"), ("a1", "a2")]
