@@ -11,6 +11,7 @@ from pathlib import Path
 from fusionlab.errors import FusionlabError, one_line
 from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
+from fusionlab.imaging.recognizing import FIRST_BYTES, NOT_READ, image_format
 from fusionlab.imaging.rows import Rows
 from fusionlab.storage.hashing import sha256_of_bytes, sha256_of_file
 
@@ -35,6 +36,28 @@ _DECODERS: dict[bytes, Callable[[bytes, SizeCheck], Decoded]] = {
     b"MM\0+": tiff.decode,
 }
 """First bytes of a file -> decoder. All other files are refused."""
+
+
+def has_image_suffix(path: Path) -> bool:
+    """Return whether a file is taken for an image when a folder is searched."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def recognize(path: Path) -> tuple[str, bool]:
+    """Return the image format of a file, by its content where that tells, and if it is read.
+
+    Returns:
+        The name of the format, empty if it is not an image; and whether `read_image` decodes it.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    if name := NOT_READ.get(path.suffix.lower()):
+        return name, False
+    with path.open("rb") as file:
+        start = file.read(FIRST_BYTES)
+    name = image_format(start)
+    return name, bool(name) and _decoder(start) is not None
 
 
 @dataclass(frozen=True)
@@ -102,12 +125,16 @@ def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS)
     Raises:
         FusionlabError: as `read_image`.
     """
-    decode = next((d for start, d in _DECODERS.items() if content.startswith(start)), None)
+    decode = _decoder(content)
     if decode is None:
         raise _undecodable(name, _guess_kind(content))
     with _attribute_errors_to(name):
         decoded = decode(content, _size_check(name, max_pixels)).normalized()
     return LoadedImage(name, decoded.pixels, sha256_of_bytes(content), _notes(name, decoded.notes))
+
+
+def _decoder(content: bytes) -> Callable[[bytes, SizeCheck], Decoded] | None:
+    return next((d for start, d in _DECODERS.items() if content.startswith(start)), None)
 
 
 def _open_large(path: Path, max_pixels: int | None) -> LoadedImage | None:
@@ -164,6 +191,8 @@ def _guess_kind(content: bytes) -> str:
     """Return what a file is instead of an image."""
     if not content:
         return "it is empty"
+    if name := image_format(content[:FIRST_BYTES]):
+        return f"it is a {name} image, a format that is not read"
     if content.lstrip()[:1] == b"<":
         return "it is a web page or other text, not an image"
     return "it is not in a known image format"
