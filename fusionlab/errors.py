@@ -6,6 +6,7 @@ line prints it and exits with code 2; Python callers may catch it as the `ValueE
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -50,3 +51,26 @@ class FusionlabError(ValueError):
         self.code = code
         self.option = option
         self.path = path
+
+
+class PairingError(FusionlabError):
+    """It is not clear which files are the sources of one fusion.
+
+    Args:
+        message: as for `FusionlabError`.
+        suggestions: what would be clear: for each way to pair the files, the folders or templates
+            to give instead.
+        code: as for `FusionlabError`.
+        path: as for `FusionlabError`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        suggestions: Sequence[Sequence[str]] = (),
+        *,
+        code: str = "",
+        path: Path | None = None,
+    ) -> None:
+        super().__init__(message, code=code, path=path)
+        self.suggestions = tuple(map(tuple, suggestions))

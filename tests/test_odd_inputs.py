@@ -45,7 +45,7 @@ class Case:
     given: str
     outcome: str
     says: str = ""
-    """What the error or the warning says; `...` stands for anything."""
+    """What the error or the warning says, or what is printed about pairs; `...` is anything."""
     args: str = "odd b.png"
     """The arguments; `odd` stands for the files that `make` returns, `*` for each of them."""
     make: object = None
@@ -226,6 +226,36 @@ def image_set(folder):
     return "ir"
 
 
+def named(*names):
+    """Images with these names, in the folder `set`; only the names matter."""
+
+    def make(folder):
+        for number, name in enumerate(names):
+            path = folder / "set" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(imagecodecs.png_encode(np.roll(GRAY, number)))
+        return "set"
+
+    return make
+
+
+def beside(content, *names):
+    """The pair `set/ir/1.png set/vis/1.png`, and other files with this content."""
+
+    def make(folder):
+        named("ir/1.png", "vis/1.png")(folder)
+        for name in names:
+            (folder / "set" / name).write_bytes(content)
+        return "set"
+
+    return make
+
+
+PGM = b"P5 30 20 255\n" + GRAY.tobytes()
+PNG = imagecodecs.png_encode(GRAY)
+BY_SUFFIX = "set/{}_ir.* set/{}_vis.*"
+
+
 def no_images(folder):
     for place in ("ir", "vis"):
         (folder / place).mkdir()
@@ -279,6 +309,7 @@ CASES = [
     Case("a BMP cut off at ten places", FAILS, CUT, "*", truncated(pillow(Image.fromarray(RGB), "odd.bmp"))),
     Case("a text file", FAILS, "cannot read odd.png: it is not in a known image format", make=raw(b"no image")),
     Case("a web page named .png", FAILS, "cannot read odd.png: it is a web page", make=raw(b"<!DOCTYPE html><html>")),
+    Case("a PGM", FAILS, "cannot read odd.pgm: it is a PNM image, a format that is not read", "odd.pgm b.png", raw(b"P5 1 1 255\n\0", "odd.pgm")),
     Case("a PDF", FAILS, "it is not in a known image format; expected a complete PNG", make=raw(b"%PDF-1.7 ...")),
     Case("a device instead of a file", FAILS, "cannot read /dev/zero: expected an image file, got a device", "a.png /dev/zero"),
     Case("a loop of symbolic links", FAILS, "cannot read odd.png: Too many levels of symbolic links", make=loop),
@@ -363,6 +394,56 @@ CASES = [
     Case("a file name for the output of folders", FAILS, "the sources are folders, so the output must be one, too; got the file name x.png; write -o x/, and choose the format with --format", "odd vis -o x.png", image_set),
     Case("an output folder that holds the sources", FAILS, "ir holds sources; choose another folder for the results", "odd vis -o ir", image_set),
     Case("a folder without subfolders a/ b/", FAILS, "ir is not an image set: expected subfolders a/ b/ c/ ...", "odd", image_set),
+    # ---------------------------------------------------------------- names of sources in one folder
+    Case("`01_ir.png 01_vis.png` in one folder", WORKS, "set/{}_ir.* with set/{}_vis.*, 2 pairs", "odd", named("01_ir.png", "01_vis.png", "02_ir.png", "02_vis.png")),
+    Case("`ir-01.tif vis-01.jpg` in one folder", WORKS, "set/ir-{}.* with set/vis-{}.*, 2 pairs", "odd", named("ir-01.tif", "vis-01.jpg", "ir-02.tif", "vis-02.jpg")),
+    Case("a drone's `DJI_0001_T.JPG DJI_0001_V.JPG`", WORKS, "set/{}_T.* with set/{}_V.*, 2 pairs", "odd", named("DJI_0001_T.JPG", "DJI_0001_V.JPG", "DJI_0002_T.JPG", "DJI_0002_V.JPG")),
+    Case("`DJI_..._0001_T.JPG`, a second before its `_V.JPG`", WORKS, "set/{}_T.* with set/{}_V.*, 1 pair, 1 whose names differ, such as DJI_20230101120000_0001_T.JPG with DJI_20230101120001_0001_V.JPG", "odd", named("DJI_20230101120000_0001_T.JPG", "DJI_20230101120001_0001_V.JPG")),
+    Case("`DJI_0001_T.JPG` beside both `_W.JPG` and `_Z.JPG`", FAILS, "set is not clear: its names look like set/{}_T.* with set/{}_W.* or set/{}_T.* with set/{}_Z.*, but 1 of 3 do not fit, such as DJI_0001_Z; give the templates that are meant: fusionlab fuse 'set/{}_T.*' 'set/{}_W.*' or: fusionlab fuse 'set/{}_T.*' 'set/{}_Z.*'", "odd", named("DJI_0001_T.JPG", "DJI_0001_W.JPG", "DJI_0001_Z.JPG")),
+    Case("five bands `IMG_0001_1.tif` to `IMG_0001_5.tif`", WORKS, "set/{}_1.* with ... with set/{}_5.*, 1 image of 5 sources", "odd", named(*(f"IMG_0001_{band}.tif" for band in range(1, 6)))),
+    Case("`lytro-01-A.jpg lytro-01-B.jpg`", WORKS, "set/{}-A.* with set/{}-B.*, 2 pairs", "odd", named("lytro-01-A.jpg", "lytro-01-B.jpg", "lytro-02-A.jpg", "lytro-02-B.jpg")),
+    Case("one of them without its partner", FAILS, "set is not clear: its names look like set/{}_ir.* with set/{}_vis.*, but 02_ir has no partner; give the templates that are meant: fusionlab fuse 'set/{}_ir.*' 'set/{}_vis.*'", "odd", named("01_ir.png", "01_vis.png", "02_ir.png")),
+    Case("the same, by templates", FAILS, "failed: 02 is missing: there is no set/02_vis.*", BY_SUFFIX, named("01_ir.png", "01_vis.png", "02_ir.png"), code=1),
+    Case("a series of frames", FAILS, "set is not an image set", "odd", named("frame_1.png", "frame_2.png", "frame_3.png")),
+    # ---------------------------------------------------------------- sub-folders
+    *(
+        Case(f"sub-folders `{one}/ {other}/`", WORKS, f"set/{one}/ with set/{other}/, 1 pair", "odd", named(f"{one}/1.png", f"{other}/1.jpg"))
+        for one, other in (("ir", "vi"), ("IR", "VIS"), ("infrared", "visible"), ("thermal", "rgb"), ("near", "far"), ("over", "under"), ("CT", "MRI"), ("PET", "MRI"), ("source1", "source2"), ("A", "B"), ("test/ir", "test/vi"))
+    ),
+    Case("sub-folders `CT/ MRI/ PET/`", FAILS, "the sub-folders of set can be paired in several ways, such as CT with MRI or PET with MRI; give those that belong together: fusionlab fuse set/CT set/MRI or: fusionlab fuse set/PET set/MRI", "odd", named("CT/1.png", "MRI/1.png", "PET/1.png")),
+    Case("`test/ir test/vi train/ir train/vi`", FAILS, "set holds several image sets, such as set/test and set/train; give one at a time: fusionlab fuse set/test or: fusionlab fuse set/train", "odd", named("test/ir/1.png", "test/vi/1.png", "train/ir/1.png", "train/vi/1.png")),
+    Case("`infrared/test infrared/train visible/test visible/train`", FAILS, "set holds several image sets, in test/ and train/ of each of its sub-folders; give one at a time: fusionlab fuse set/infrared/test set/visible/test or: ...", "odd", named("infrared/test/1.png", "infrared/train/1.png", "visible/test/1.png", "visible/train/1.png")),
+    Case("a folder for each fusion, `1/ir.png 1/vis.png`", FAILS, "set is not an image set: ...: fusionlab fuse 'set/{}/ir.*' 'set/{}/vis.*'", "odd", named("1/ir.png", "1/vis.png", "2/ir.png", "2/vis.png")),
+    # ---------------------------------------------------------------- names that differ
+    Case("`ir/IR_0001.tif vis/VIS_0001.jpg`", WORKS, "set/ir/IR_{}.* with set/vis/VIS_{}.*, 2 pairs", "set/ir set/vis", named("ir/IR_0001.tif", "vis/VIS_0001.jpg", "ir/IR_0002.tif", "vis/VIS_0002.jpg")),
+    Case("the same, in one folder", WORKS, "set/ir/IR_{}.* with set/vis/VIS_{}.*, 2 pairs", "odd", named("ir/IR_0001.tif", "vis/VIS_0001.jpg", "ir/IR_0002.tif", "vis/VIS_0002.jpg")),
+    Case("`ir/cat_1.png vis/dog_1.png`", FAILS, "the names in set/ir and set/vis differ, such as cat_1.png and dog_1.png; they look like set/ir/cat_{}.* with set/vis/dog_{}.*; give these templates if that is right: fusionlab fuse 'set/ir/cat_{}.*' 'set/vis/dog_{}.*'", "set/ir set/vis", named("ir/cat_1.png", "vis/dog_1.png", "ir/cat_2.png", "vis/dog_2.png")),
+    Case("`ir/IR_1.jpg`, whose partner counts on: `vis/DC_2.jpg`", FAILS, "no names agree, such as IR_1 in set/ir/ and DC_2 in set/vis/; give a template for each source", "set/ir set/vis", named("ir/IR_1.jpg", "ir/IR_3.jpg", "vis/DC_2.jpg", "vis/DC_4.jpg")),
+    Case("zeros in front: `1.png` and `001.png`", WORKS, "set/a/ with set/b/, 2 pairs, 2 whose names differ, such as 1.png with 001.png", "odd", named("a/1.png", "b/001.png", "a/10.png", "b/010.png")),
+    Case("`1.png` and `01.png`, both for `001.png`", FAILS, "001 is ambiguous: both set/a/01.png and set/a/1.png could go with set/b/001.png; rename one", "odd", named("a/1.png", "a/01.png", "b/001.png")),
+    Case("upper and lower case: `A.PNG` and `a.png`", WORKS, "1 pair, 1 whose names differ, such as A.PNG with a.png", "odd", named("ir/A.PNG", "vis/a.png")),
+    Case("Unicode in two forms", WORKS, "set/ir/ with set/vis/, 1 pair", "odd", named("ir/W\u00e4rme.png", "vis/Wa\u0308rme.png")),
+    # ---------------------------------------------------------------- templates
+    Case("templates", WORKS, "set/{}_ir.* with set/{}_vis.*, 1 pair", BY_SUFFIX, named("01_ir.png", "01_vis.jpg", "notes.png")),
+    Case("templates with folders", WORKS, "set/ir/{}.png with set/vis/{}.jpg, 1 pair", "set/ir/{}.png set/vis/{}.jpg", named("ir/1.png", "ir/1.jpg", "vis/1.jpg")),
+    Case("templates of folders, `set/{}/ir.png`", WORKS, "set/{}/ir.png with set/{}/vis.png, 2 pairs", "set/{}/ir.png set/{}/vis.png", named("1/ir.png", "1/vis.png", "2/ir.png", "2/vis.png")),
+    Case("`*` and `?` in a template", WORKS, "set/{}_t*.* with set/{}_?is.*, 1 pair", "set/{}_t*.* set/{}_?is.*", named("1_thermal.png", "1_vis.png")),
+    Case("a template and a folder", WORKS, "set/ir/{}_ir.* with set/vis/, 1 pair", "set/ir/{}_ir.* set/vis", named("ir/1_ir.png", "vis/1.png")),
+    Case("a template without `{}`", FAILS, "set/*_ir.png does not exist; a template needs {} for the part that the names share", "set/*_ir.png set/*_vis.png", named("1_ir.png", "1_vis.png")),
+    Case("`{}` twice", FAILS, "a template needs {} once, for the part that the names of all sources of a fusion share, such as set/{}_ir.*; got set/{}/{}_ir.*", "set/{}/{}_ir.* set/{}/{}_vis.*", named("1/1_ir.png", "1/1_vis.png")),
+    Case("`{}` next to `*`", FAILS, "set/{}*.* leaves open what {} is in 1_ir: 1_ir or 1; write more of the names in place of *", "set/{}*.* set/{}_vis.*", named("1_ir.png", "1_vis.png")),
+    Case("two files for one `{}`", FAILS, "failed: 1 has several files in set: 1_a_ir.png, 1_b_ir.png; keep one of them", "set/{}_?_ir.* set/{}_vis.*", named("1_a_ir.png", "1_b_ir.png", "1_vis.png", "2_a_ir.png", "2_vis.png"), code=1),
+    Case("one template", FAILS, "set/{}_ir.* is the template of one source; give one for each source", "set/{}_ir.*", named("1_ir.png", "1_vis.png")),
+    Case("a template and a file", FAILS, "expected files only or folders only, got set/{}_ir.* and a.png", "set/{}_ir.* a.png", named("1_ir.png", "1_vis.png")),
+    # ---------------------------------------------------------------- files beside the images
+    Case("a PGM pair beside a PNG pair", FAILS, "failed: 2 cannot be fused: set/ir/2.pgm is a PNM image, a format that is not read; convert it to PNG or TIFF first", "odd", beside(PGM, "ir/2.pgm", "vis/2.pgm"), code=1),
+    Case("a PNG without a suffix", FAILS, "failed: 2 cannot be fused: set/ir/2 is a PNG image, but its name does not say so; rename it to 2.png, or give a template with its suffix", "odd", beside(PNG, "ir/2", "vis/2.png"), code=1),
+    Case("a PNG with an unknown suffix, by a template with it", WORKS, "set/ir/{}.dat with set/vis/{}.png, 1 pair", "set/ir/{}.dat set/vis/{}.png", beside(PNG, "ir/1.dat")),
+    Case("a raw file beside each JPEG of a camera", WORKS, "left out  set/vis/1.dng is a raw camera image, a format that is not read", "odd", beside(b"II*\0", "vis/1.dng")),
+    Case("a copy, `1.png.bak`", WORKS, "left out  set/ir/1.png.bak is a PNG image, but its name does not say so", "odd", beside(PNG, "ir/1.png.bak")),
+    Case("a text file beside the images", WORKS, "left out  1 file that is not an image: set/ir/notes.txt", "odd", beside(b"notes", "ir/notes.txt")),
+    Case("Thumbs.db, .DS_Store, desktop.ini, records", WORKS, "", "odd", beside(b"", "ir/Thumbs.db", "ir/.DS_Store", "vis/desktop.ini", "ir/1.png.json")),
+    Case("a text file with the suffix of an image", FAILS, "failed: 2: cannot read set/ir/2.png: it is not in a known image format", "odd", beside(b"text", "ir/2.png", "vis/2.png"), code=1),
     Case("folders without images", FAILS, "no images in ir, vis; expected files that end in one of", "odd vis", no_images),
     Case("stems that do not pair", FAILS, "failed: 3 is missing in vis; add it there, or remove it everywhere", "odd vis", unpaired, code=1),
     Case("`--resume` with files", FAILS, "--resume is for folders", "a.png b.png --resume"),
@@ -437,7 +518,8 @@ def test_each_row_behaves_as_the_table_says(folder, case):
             assert len(after) > len(before)
             warnings = [line for line in said if line.startswith("warning: ")]
             assert bool(warnings) == (case.outcome == WARNS), said
-            assert any(re.search(pattern(case), line) for line in [*warnings, ""]), warnings
+            printed = warnings if case.outcome == WARNS else result.stdout.splitlines()
+            assert any(re.search(pattern(case), line) for line in [*printed, ""]), printed
 
 
 def test_16_bits_stay_16_bits(folder):

@@ -18,6 +18,7 @@ from fusionlab.cli.fuse import fuse
 from fusionlab.cli.listing import backbones, engines, plugins, presets, strategies, tasks
 from fusionlab.cli.metrics import metrics
 from fusionlab.cli.new_strategy import new_strategy
+from fusionlab.cli.pairs import pairs
 from fusionlab.cli.score import score
 from fusionlab.cli.session import Session
 from fusionlab.cli.sheet import sheet
@@ -48,6 +49,7 @@ def main(ctx: click.Context, no_plugin: tuple[str, ...]) -> None:
 
 for command in (
     fuse,
+    pairs,
     explain,
     evaluate,
     study,

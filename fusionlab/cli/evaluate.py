@@ -175,8 +175,9 @@ def evaluate(
 ) -> None:
     """Fuse an image set with every method, score the results, and print a table.
 
-    SET is a folder with sub-folders a/ b/ c/ ... whose files are paired by stem, or several
-    folders, one for each source. The image is scored as it would be written.
+    SET is a folder with sub-folders a/ b/ c/ ... whose files are paired by stem, or several folders
+    or templates such as 'set/{}_ir.*', one for each source; see 'fusionlab pairs --help'. The image
+    is scored as it would be written.
 
     Every row of a learned backbone adds a row of the same strategy on pixels, without a network:
     the second table shows the gain of the network over the strategy alone.

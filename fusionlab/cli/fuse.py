@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from fusionlab.cli.options import (
     TaskName,
 )
 from fusionlab.cli.output import json_option
+from fusionlab.cli.pairs import pairing_facts
 from fusionlab.cli.session import (
     CommandError,
     Session,
@@ -51,6 +53,8 @@ Examples:
 \b
   fusionlab fuse ir/ vis/ -o fused/               one image for each stem in both
   fusionlab fuse brackets/ -o fused/ --resume     brackets/a, brackets/b, ...; resumes
+  fusionlab fuse 'set/{}_ir.*' 'set/{}_vis.*'     set/01_ir.png with set/01_vis.jpg, ...
+  fusionlab pairs flight/                         what pairs with what, without fusing
   fusionlab fuse ir/ vis/ --precision bf16        faster, and off by up to 3 of 255
   fusionlab fuse ir/ vis/ --json | jq .status     a line of JSON for each image
 \b
@@ -242,25 +246,30 @@ def fuse(
 
     SOURCES are image files: gray or RGB; 8 bits, 16 bits or float; PNG, JPEG, BMP, GIF, WebP or
     TIFF, recognized by their content. Or they are folders: several, whose files are paired by stem,
-    or one with such sub-folders a/ b/ c/ ...
+    or one with such sub-folders a/ b/ c/ ..., or whose sub-folders or files are named after
+    sources, as ir/ vis/ or 01_ir.png 01_vis.png. Or they are templates, one for each source:
+    'set/{}_ir.*' are the files whose names have {} in common with those of the others; * and ?
+    stand for any characters. Quote templates: a shell would replace * by names of files itself.
     """
     session: Session = ctx.obj
-    folders = _folders_of(sources)
-    _check_options(ctx, folders=bool(folders), resume=resume, output=output)
+    folders = _are_folders(sources)
+    _check_options(ctx, folders=folders, resume=resume, output=output)
     with cli_errors(), quiet_decoders():
         from fusionlab.fusion import Fusion
         from fusionlab.plugins.factory import build_backbone, default_backbone
         from fusionlab.runs.destination import Destination
         from fusionlab.runs.file_fusion import FileFusion, load_sources
-        from fusionlab.runs.image_sets import find_image_set
+        from fusionlab.runs.image_sets import pair_images
 
         plugins = session.plugins
-        items: list[ImageSetItem] = []
+        items: Sequence[ImageSetItem] = ()
+        paired: dict[str, Any] = {}
         loaded: list[LoadedImage] = []
         detected: Detection | None = None
         if folders:
             folder = output_folder(None if output is None else Path(output))
-            items = find_image_set(sources)
+            image_set = pair_images(sources)
+            items, paired = image_set.items, pairing_facts(image_set)
         else:
             image, make_folder = output_file(output, sources, suffix)
             destination = Destination.plan(
@@ -301,7 +310,7 @@ def fuse(
             task=task,
             detected=detected is not None,
         )
-        facts = settings_facts(fusion, session, preset, task, detected)
+        facts = paired | settings_facts(fusion, session, preset, task, detected)
         if not folders:
             loaded = loaded or file_fusion.load(sources)
             fuse_files(file_fusion, loaded, destination, facts, as_json=as_json)
@@ -314,15 +323,20 @@ def fuse(
         ctx.exit(0 if not counts["failed"] else 1 if done else 2)
 
 
-def _folders_of(sources: tuple[Path, ...]) -> list[Path]:
-    """Return those sources that are folders: all of them or none."""
-    if missing := next((path for path in sources if not os.path.lexists(path)), None):
-        raise CommandError(f"{missing} does not exist")
+def _are_folders(sources: tuple[Path, ...]) -> bool:
+    """Return whether the sources are folders and templates: all of them or none."""
+    templates = [path for path in sources if not os.path.lexists(path) and "{}" in str(path)]
+    if missing := next((p for p in sources if not (os.path.lexists(p) or p in templates)), None):
+        hint = (
+            "; a template needs {} for the part that the names share" if "*" in str(missing) else ""
+        )
+        raise CommandError(f"{missing} does not exist{hint}")
     folders = [path for path in sources if path.is_dir()]
-    if folders and len(folders) < len(sources):
-        file = next(path for path in sources if path not in folders)
-        raise CommandError(f"expected files only or folders only, got {folders[0]}/ and {file}")
-    return folders
+    if (folders or templates) and len(folders) + len(templates) < len(sources):
+        file = next(path for path in sources if path not in [*folders, *templates])
+        several = f"{folders[0]}/" if folders else templates[0]
+        raise CommandError(f"expected files only or folders only, got {several} and {file}")
+    return bool(folders or templates)
 
 
 def _check_options(ctx: click.Context, *, folders: bool, resume: bool, output: str | None) -> None:

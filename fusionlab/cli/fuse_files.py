@@ -44,6 +44,7 @@ def settings_facts(
 
 def as_lines(facts: dict[str, Any]) -> dict[str, Any]:
     """Return the settings as people read them: one line about the task, and one about color."""
+    facts = {"left out" if name == "left_out" else name: value for name, value in facts.items()}
     task, votes = facts["task"], facts["detected"]
     if votes:
         several = f" in {votes['votes']} of {votes['images']} images"

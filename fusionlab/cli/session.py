@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, TextIO
@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from fusionlab.cli.output import warn
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, PairingError
 
 if TYPE_CHECKING:
     from fusionlab.plugins.registry import Plugins
@@ -116,8 +116,11 @@ def cli_errors() -> Iterator[None]:
 def _for_command_line(error: FusionlabError) -> str:
     """Return the message of an error, with the command-line option that it concerns.
 
-    That is the option with the name of the error's keyword argument, however it is spelled.
+    That is the option with the name of the error's keyword argument, however it is spelled; or it
+    is the command with other sources.
     """
+    if isinstance(error, PairingError) and error.suggestions:
+        return f"{error}: {' or: '.join(map(_command_with, error.suggestions))}"
     if not error.option:
         return str(error)
     flag = f"--{error.option.replace('_', '-')}"
@@ -125,6 +128,14 @@ def _for_command_line(error: FusionlabError) -> str:
     params = context.command.get_params(context) if context else []
     names = [name for param in params if param.name == error.option for name in param.opts]
     return f"{error} ({next((name for name in names if name.startswith('--')), flag)})"
+
+
+def _command_with(sources: Sequence[str]) -> str:
+    """Return the command with these sources, quoted for a shell."""
+    context = click.get_current_context(silent=True)
+    takes_sources = context and context.params.keys() & {"sources", "sets"}
+    name = f"fusionlab {context.info_name} " if context and takes_sources else ""
+    return name + shlex.join(sources)
 
 
 @contextmanager

@@ -78,8 +78,8 @@ def sheet(
 ) -> None:
     """Draw the sources and the results of an image set side by side in one PNG.
 
-    SET is a folder with sub-folders a/ b/ c/ ... whose files are paired by stem, or several
-    folders, one for each source.
+    SET is a folder with sub-folders a/ b/ c/ ... whose files are paired by stem, or several folders
+    or templates such as 'set/{}_ir.*', one for each source; see 'fusionlab pairs --help'.
     """
     with cli_errors(), quiet_decoders():
         from fusionlab.evaluation.reporting.contact_sheet import contact_sheet

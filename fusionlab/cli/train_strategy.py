@@ -96,10 +96,11 @@ def train_strategy(
 ) -> None:
     """Train the networks of a learned STRATEGY on an image set, on the features of a backbone.
 
-    SET is a folder with sub-folders a/ b/ ... whose files are paired by stem, or several folders,
-    one per source. The backbone does not change. The strategy defines the loss. The output folder
-    receives last.pt (to --resume from, also after Ctrl-C), log.jsonl, and the weights of the best
-    validation as TAG.safetensors with their card TAG.json.
+    SET is a folder with sub-folders a/ b/ ... whose files are paired by stem, or several folders or
+    templates such as 'set/{}_ir.*', one per source; see 'fusionlab pairs --help'. The backbone does
+    not change. The strategy defines the loss. The output folder receives last.pt (to --resume from,
+    also after Ctrl-C), log.jsonl, and the weights of the best validation as TAG.safetensors with
+    their card TAG.json.
     """
     session: Session = ctx.obj
     options = dict(ctx.params)

@@ -42,12 +42,12 @@ from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.presets import PublishedTable, preset_settings, published_table
 from fusionlab.plugins.registry import Plugins
-from fusionlab.runs.image_sets import find_image_set
+from fusionlab.runs.image_sets import names_of_sources, pair_images
 from fusionlab.storage.atomic import make_folder
 from fusionlab.storage.locking import exclusive_lock
 
 ImageSet = str | Path | Sequence[str | Path]
-"""A folder with sub-folders a/ b/ ..., or several folders, one for each source."""
+"""What `find_image_set` takes: a folder, or several folders or templates, one for each source."""
 
 
 def evaluate(
@@ -85,8 +85,9 @@ def evaluate(
     image that is scored is the one that would be written, see docs/evaluation.md.
 
     Args:
-        image_set: a folder with sub-folders `a/ b/ ...` whose files are paired by stem; or several
-            folders, one for each source; or a mapping of one name to either.
+        image_set: what `find_image_set` takes: a folder with sub-folders `a/ b/ ...` whose files
+            are paired by name; or several folders or templates (`"set/{}_ir.*"`), one for each
+            source; or a mapping of one name to either.
         methods: the rows, one or several: names of methods (`densefuse@1e2/l1norm,r=0`), instances
             of `Strategy` (on their default backbone) or `Fusion` (with the range policy, scale and
             color of the table), and folders of results made elsewhere (`"Theirs=DIR"`). A mapping
@@ -151,7 +152,8 @@ def evaluate(
         )
     score_color = checked_score_color(score_color)
     folders = _folders(image_set)
-    items = find_image_set(folders)
+    paired = pair_images(folders)
+    items = paired.items
     choice = ExecutorChoice.parse(executor)
     builder = MethodBuilder(plugins, preset, policy, scales, color, device, baselines)
     stems = [item.stem for item in items]
@@ -205,6 +207,7 @@ def evaluate(
             score_rows,
             {
                 "set": " ".join(map(str, folders)),
+                "pairs": paired.description,
                 "preset": preset or "none",
                 "range": _describe_range(policy, rows),
                 "scale": " ".join(map(str, scales)),
@@ -253,7 +256,7 @@ def _name(image_set: ImageSet | Mapping[str, ImageSet], folders: Sequence[Path])
     """Return the name of an image set: the one that is given, or those of its folders."""
     if isinstance(image_set, Mapping):
         return next(iter(image_set))
-    return "+".join(folder.resolve().name for folder in folders)
+    return "+".join(names_of_sources(folders))
 
 
 def _reported(

@@ -13,7 +13,7 @@ from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.sample import Result, Sample
 from fusionlab.imaging.reading import SUFFIXES, read_image
-from fusionlab.runs.image_sets import images_by_stem
+from fusionlab.runs.pairing.folder_search import images_by_stem
 from fusionlab.storage.hashing import sha256_of_file
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.depth import depth_of_array
 from fusionlab.imaging.writing import encode_image, format_of
-from fusionlab.runs.image_sets import images_by_stem
+from fusionlab.runs.pairing.folder_search import images_by_stem
 from fusionlab.storage.atomic import atomic_write_all, make_folder
 from fusionlab.storage.journal import Journal
 

@@ -35,7 +35,7 @@ class ScoreRow:
     """SHA-256 of the true image that some values depend on; empty if there is none."""
     outside: float = math.nan
     """The share of the values of the fused image that the range policy had to bring into 0..255;
-    nan for files, and where there is no image."""
+    nan for files, and where there is not an image."""
 
 
 def in_order(

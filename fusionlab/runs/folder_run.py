@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -176,6 +176,7 @@ class FolderRun:
                 option="save_weights",
                 path=weights,
             )
+        _check_distinct(tasks)
         real_sources = set(map(os.path.realpath, sources))
         unknown = []
         for task in tasks:
@@ -313,6 +314,17 @@ class FolderRun:
             manifest.add(task.item.stem, key, written)
         self.seconds.write += perf_counter() - started
         return task.outcome("fused", notes=product.notes, color=product.fused.colors[0])
+
+
+def _check_distinct(tasks: Sequence[_Task]) -> None:
+    """Refuse two images of one name."""
+    images = Counter(task.destination.image for task in tasks)
+    if twice := next((path for path, count in images.items() if count > 1), None):
+        raise FusionlabError(
+            f"two images would be written to {twice}; give them names that differ",
+            code="same-result",
+            path=twice,
+        )
 
 
 def _key(settings: str, hashes: Sequence[str]) -> str:

@@ -1,24 +1,38 @@
-"""Image sets: which files in which folders make up the sources of one fusion.
+"""Image sets: which files make up the sources of one fusion.
 
-Either one folder with subfolders `a/ b/ c/ ...` (single letters; other folders are ignored),
-where every stem has as many sources as there are letters with a file of that stem:
+Either one folder with sub-folders `a/ b/ c/ ...` (single letters; other folders are ignored),
+where every name has as many sources as there are letters with a file of that name:
 
     set/a/house.png  set/b/house.png  set/c/house.tif        k = 3
     set/a/street.jpg set/b/street.png                        k = 2
 
-or several folders, where every stem has one file in each of them: `infrared/ visible/`.
+or one folder whose sub-folders or files have the names that people give to sources, such as
+`ir/ vis/` and `01_ir.png 01_vis.png`; or several folders or templates, one for each source:
+`infrared/ visible/`, `set/{}_ir.* set/{}_vis.*`. The package `pairing` does the parts of this.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, PairingError
 from fusionlab.imaging.reading import SUFFIXES
+from fusionlab.runs.pairing.affixes import without_affixes
+from fusionlab.runs.pairing.folder_search import LeftOut
+from fusionlab.runs.pairing.matching import match_sources
+from fusionlab.runs.pairing.single_folder import split_folder
+from fusionlab.runs.pairing.subfolders import Found, find_subfolders, scene_templates
+from fusionlab.runs.pairing.templates import (
+    find_files,
+    find_in_folder,
+    is_template,
+    literal_folder,
+)
+
+COUNTED = {2: "pair", 3: "triple"}
+"""Number of sources -> what a fusion of so many is called."""
 
 
 @dataclass(frozen=True)
@@ -26,97 +40,166 @@ class ImageSetItem:
     """The sources of one fusion, or the reason why they cannot be fused."""
 
     stem: str
+    """What the names of the sources have in common, and what the result is called."""
     sources: tuple[Path, ...]
     problem: str = ""
     """A sentence that begins with the stem; empty if the item is complete."""
 
 
-def find_image_set(folders: str | Path | Sequence[str | Path]) -> list[ImageSetItem]:
-    """Pair the images of an image set by stem, across suffixes, sorted by stem.
+@dataclass(frozen=True)
+class ImageSet:
+    """An image set, and how its files were paired."""
+
+    items: tuple[ImageSetItem, ...]
+    """Sorted by stem."""
+    templates: tuple[str, ...]
+    """The names of the files of each source: `ir/`, or `ir/IR_{}.*`."""
+    differing: tuple[ImageSetItem, ...] = ()
+    """Items whose names differ in case, zeros or the time of a drone."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Files beside the sources that are in no item."""
+
+    @property
+    def description(self) -> str:
+        """How the files were paired, and how many: `ir/ with vis/, 361 pairs`."""
+        sound = [item for item in self.items if not item.problem]
+        counts = sorted({len(item.sources) for item in sound}) or [0]
+        same = counts[0] == counts[-1]
+        number = f"{len(sound)} {COUNTED.get(counts[0], 'image') if same else 'image'}"
+        if len(sound) != 1:
+            number += "s"
+        if not same:
+            number += f" of {counts[0]} to {counts[-1]} sources"
+        elif counts[0] > max(COUNTED):
+            number += f" of {counts[0]} sources"
+        parts = [" with ".join(self.templates), number]
+        if failed := len(self.items) - len(sound):
+            parts.append(f"{failed} that cannot be fused")
+        if self.differing:
+            names = " with ".join(path.name for path in self.differing[0].sources)
+            parts.append(f"{len(self.differing)} whose names differ, such as {names}")
+        return ", ".join(parts)
+
+
+def find_image_set(sources: str | Path | Sequence[str | Path]) -> list[ImageSetItem]:
+    """Pair the images of an image set by name, across suffixes, sorted by name.
+
+        find_image_set("set/")                           # with a/ b/, or ir/ vis/, or 1_ir 1_vis
+        find_image_set(["infrared/", "visible/"])
+        find_image_set(["set/{}_ir.*", "set/{}_vis.*"])
+
+    Names that differ only in case or in zeros in front of numbers are paired, too, unless a file
+    has two such partners. An image in a format that is not read makes an item with a problem.
 
     Args:
-        folders: one folder with subfolders a/ b/ c/ ..., or several with one source each.
+        sources: one folder with sub-folders `a/ b/ c/ ...`, or with the names of sources in its
+            sub-folders or files; or, one for each source, several folders or templates: the path
+            of the files with `{}` once, for what the names of all sources of a fusion share,
+            and `*` and `?` for any other characters. A template that ends in `.*` or in no suffix
+            means images with any suffix.
 
     Raises:
         FusionlabError: a folder cannot be read (code `unreadable`), is not an image set (code
-            `not-an-image-set`), the folders are several sets (code `several-sets`), or there are
-            no images (code `no-images`).
+            `not-an-image-set`), the folders are several sets (codes `several-sets`,
+            `ambiguous-folders`), names are not clear (codes `unclear-names`, `no-pairs`,
+            `ambiguous-pairs`), a
+            template is wrong (codes `not-a-template`, `ambiguous-template`), or there are no images
+            (code `no-images`).
     """
-    paths = [Path(folders)] if isinstance(folders, str | Path) else [Path(f) for f in folders]
+    return list(pair_images(sources).items)
+
+
+def pair_images(sources: str | Path | Sequence[str | Path]) -> ImageSet:
+    """Pair the images of an image set, and tell how; see `find_image_set`."""
+    paths = [Path(sources)] if isinstance(sources, str | Path) else [Path(s) for s in sources]
     try:
-        source_folders = _letter_folders(paths[0]) if len(paths) == 1 else paths
-        files_by_stem = [images_by_stem(folder) for folder in source_folders]
+        found = _agreeing(_single(paths[0]) if len(paths) == 1 else _several(paths))
     except OSError as error:
         raise FusionlabError(
             f"cannot read {error.filename}: {error.strerror}", code="unreadable"
         ) from error
-    stems = sorted(set().union(*files_by_stem))
-    if not stems and len(paths) > 1 and all(map(_is_image_set, paths)):
+    matches = match_sources(found.sources, same_k=found.same_k)
+    if not matches:
+        there = [source for source in found.sources if not source.is_absent]
+        places = ", ".join(source.template.removesuffix("/") for source in there)
+        raise FusionlabError(
+            f"no images in {places}; expected files that end in one of "
+            f"{', '.join(sorted(SUFFIXES))}",
+            code="no-images",
+        )
+    items = [ImageSetItem(match.name, match.files, match.problem) for match in matches]
+    used = {path for item in items for path in item.sources}
+    left_out = {entry.path: entry for source in found.sources for entry in source.left_out}
+    return ImageSet(
+        tuple(items),
+        tuple(source.template for source in found.sources),
+        tuple(
+            item
+            for item, match in zip(items, matches, strict=True)
+            if match.differing and not match.problem
+        ),
+        tuple(entry for path, entry in sorted(left_out.items()) if path not in used),
+    )
+
+
+def names_of_sources(sources: Sequence[Path]) -> list[str]:
+    """Return the names of the folders of sources, each once, also of those in templates."""
+    folders = [literal_folder(path) if is_template(path) else path for path in sources]
+    return list(dict.fromkeys(folder.resolve().name for folder in folders))
+
+
+def _single(path: Path) -> Found:
+    """Return the sources of an image set in one folder."""
+    if is_template(path):
+        raise FusionlabError(
+            f"{path} is the template of one source; give one for each source",
+            code="not-an-image-set",
+            path=path,
+        )
+    if found := find_subfolders(path) or split_folder(path):
+        return found
+    raise PairingError(
+        f"{path} is not an image set: expected subfolders a/ b/ c/ ... with one source of each "
+        "fusion, or names of sources in its subfolders or files, such as ir/ vis/ and 1_ir.png "
+        "1_vis.png; or give several folders or templates, one for each source",
+        scene_templates(path),
+        code="not-an-image-set",
+        path=path,
+    )
+
+
+def _several(paths: Sequence[Path]) -> Found:
+    """Return the sources in folders and templates."""
+    sources = [find_files(path) if is_template(path) else find_in_folder(path) for path in paths]
+    if all(map(_is_image_set, paths)) and not any(source.names for source in sources):
         raise FusionlabError(
             f"{paths[0]} and {paths[1]} are image sets of their own, with a/ b/ ...; several "
             "folders are the sources of one set: give one set at a time, or write a study",
             code="several-sets",
             path=paths[0],
         )
-    if not stems:
-        raise FusionlabError(
-            f"no images in {', '.join(map(str, source_folders))}; expected files that end in one "
-            f"of {', '.join(sorted(SUFFIXES))}",
-            code="no-images",
+    return Found(tuple(sources), same_k=True)
+
+
+def _agreeing(found: Found) -> Found:
+    """Return the sources; if none of their names agree, without what these begin or end with."""
+    sources = found.sources
+    matches = match_sources(sources, same_k=found.same_k)
+    if not {match.kind for match in matches} <= {"missing", "ambiguous"}:
+        return found
+    if unclear := next((match for match in matches if match.kind == "ambiguous"), None):
+        raise PairingError(unclear.problem, code="ambiguous-pairs")
+    if templates := without_affixes(sources):
+        return Found(templates, same_k=True)
+    if found.same_k and all(source.names for source in sources) and len(matches) > len(sources):
+        names = " and ".join(f"{min(source.names)} in {source.template}" for source in sources)
+        raise PairingError(
+            f"no names agree, such as {names}; give a template for each source, with {{}} for the "
+            "part that the names share, such as ir/IR_{}.* and vis/VIS_{}.*",
+            code="no-pairs",
         )
-    same_k = len(paths) > 1  # otherwise k may differ from stem to stem
-    return [_item(stem, source_folders, files_by_stem, same_k=same_k) for stem in stems]
+    return found
 
 
 def _is_image_set(folder: Path) -> bool:
     return all((folder / letter).is_dir() for letter in "ab")
-
-
-def _letter_folders(folder: Path) -> list[Path]:
-    subfolders = sorted(p for p in folder.iterdir() if re.fullmatch("[a-z]", p.name) and p.is_dir())
-    if len(subfolders) < 2:
-        raise FusionlabError(
-            f"{folder} is not an image set: expected subfolders a/ b/ c/ ... with one source of "
-            "each fusion; or give several folders, one for each source",
-            code="not-an-image-set",
-            path=folder,
-        )
-    return subfolders
-
-
-def images_by_stem(folder: Path) -> dict[str, list[Path]]:
-    """Return stem -> image files of a folder with this stem, whatever their suffix."""
-    files: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        hidden = path.name.startswith(".")
-        not_a_file = path.exists() and not path.is_file()  # but include broken links
-        if path.suffix.lower() in SUFFIXES and not hidden and not not_a_file:
-            # Unicode names have several spellings, and file systems differ in which they store
-            files.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path)
-    return files
-
-
-def _item(
-    stem: str, folders: list[Path], files_by_stem: list[dict[str, list[Path]]], *, same_k: bool
-) -> ImageSetItem:
-    """Return the item of a stem; without `same_k`, later folders may lack it."""
-    folders_with_stem = [
-        f for f, files in zip(folders, files_by_stem, strict=True) if stem in files
-    ]
-    sources = [files[stem] for files in files_by_stem if stem in files]
-    problem = ""
-    if duplicates := next((paths for paths in sources if len(paths) > 1), None):
-        names = ", ".join(path.name for path in duplicates)
-        problem = f"{stem} has several files in {duplicates[0].parent}: {names}; keep one of them"
-    expected = folders if same_k else _folders_up_to(folders_with_stem[-1])
-    if missing := [folder for folder in expected if folder not in folders_with_stem]:
-        problem = f"{stem} is missing in {missing[0]}; add it there, or remove it everywhere"
-    elif len(folders_with_stem) < 2:
-        problem = f"{stem} is only in {folders_with_stem[0]}; a fusion needs at least two sources"
-    return ImageSetItem(stem, tuple(paths[0] for paths in sources), problem)
-
-
-def _folders_up_to(last: Path) -> list[Path]:
-    """Return the folders from a/ to the last one that has a file."""
-    letters = range(ord("a"), ord(last.name) + 1)
-    return [last.with_name(chr(letter)) for letter in letters]

@@ -115,7 +115,7 @@ def train_strategy(
 
     Args:
         strategy: the strategy; its `checkpoint`, if any, is where training starts.
-        data: an image set: a folder with sub-folders `a/ b/ ...`, or one folder per source.
+        data: an image set as `find_image_set` takes it.
         output: the folder for checkpoint, log, weights and card.
         settings: everything else that decides the result; None: the defaults.
         validation: a held-out image set; empty: every tenth image of `data`.
@@ -235,7 +235,7 @@ def strategy_run(
 
     Args:
         strategy: the strategy; its `checkpoint`, if any, is where training starts.
-        data: an image set: a folder with sub-folders `a/ b/ ...`, or one folder per source.
+        data: an image set as `find_image_set` takes it.
         folder: the folder of the run, locked as long as the block lasts.
         settings: everything else that decides the result; None: the defaults.
         validation: a held-out image set; empty: every tenth image of `data`.

@@ -68,6 +68,7 @@ def test_each_image_is_a_line_and_the_end_is_a_summary(folder):
     assert result.stderr == ""
     *lines, time_, output = result.stdout.splitlines()
     assert lines == [
+        "pairs   ir/ with vis/, 5 pairs",
         "method  identity/l1norm,r=1,border=inside",
         "range   clip",
         "color   auto",
@@ -170,6 +171,8 @@ def test_as_json_each_image_is_a_line_in_order_and_the_last_is_the_summary(folde
     assert summary.pop("seconds") > 0
     assert set(summary.pop("spent")) == {"read", "fuse", "write", "waited"}
     assert summary == {
+        "pairs": "ir/ with vis/, 5 pairs",
+        "left_out": [],
         "task": None,
         "detected": None,
         "method": "identity/l1norm,r=1,border=inside",

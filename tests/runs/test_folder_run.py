@@ -644,3 +644,24 @@ def test_a_run_killed_before_any_of_its_steps_is_resumed_to_the_same_bytes(here,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 25  # two files an image, each made, opened, renamed, ...
+
+
+def test_two_items_with_one_name_are_refused(here):
+    images(1, "ir", "vis")
+    items = find_image_set(["ir", "vis"])
+    file_fusion = FileFusion(Fusion("identity", "mean"), installed())
+    with pytest.raises(FusionlabError, check=refused("same-result", Path("out/000.png"))):
+        list(FolderRun(file_fusion, Path("out")).run([*items, *items]))
+    assert not Path("out").exists()
+
+
+def test_a_run_by_templates_can_be_resumed(here):
+    images(3, "ir", "vis")
+    sources = ("ir/{}.png", "vis/{}.*")
+    assert run(sources=sources) == dict.fromkeys(("000", "001", "002"), "fused")
+    images(1, "vis")
+    assert run(sources=sources, resume=True) == {
+        "000": "fused",
+        "001": "skipped",
+        "002": "skipped",
+    }

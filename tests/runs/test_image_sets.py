@@ -114,9 +114,12 @@ def test_sources_are_paired_across_suffixes_in_upper_and_lower_case(tmp_path):
     ]
 
 
-def test_stems_differ_by_case(tmp_path):
+def test_stems_that_differ_by_case_are_paired_where_no_other_is_equal(tmp_path):
     put(tmp_path, "a/x.png", "b/X.png")
-    assert all("only in" in text or "missing" in text for text in found(tmp_path).values())
+    assert found(tmp_path) == {"x": ["a/x.png", "b/X.png"]}
+    put(tmp_path, "b/x.png")
+    assert found(tmp_path)["x"] == ["a/x.png", "b/x.png"]
+    assert found(tmp_path)["X"].startswith("X is missing in")
 
 
 def test_a_stem_twice_in_a_folder_is_named_with_both_files(tmp_path):
@@ -194,7 +197,7 @@ def test_an_empty_folder_beside_a_full_one_misses_everything(tmp_path):
     assert all("is missing in" in problem for problem in found(tmp_path, "ir", "vis").values())
 
 
-@pytest.mark.parametrize("names", [["x.png", "y.png"], ["a/x.png"], ["ir/x.png", "vis/x.png"]])
+@pytest.mark.parametrize("names", [["x.png", "y.png"], ["a/x.png"], ["left/x.png", "right/x.png"]])
 def test_one_folder_without_two_letters_is_no_image_set(tmp_path, names):
     put(tmp_path, *names)
     with pytest.raises(FusionlabError, check=refused("not-an-image-set", tmp_path)):

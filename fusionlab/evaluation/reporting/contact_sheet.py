@@ -55,7 +55,7 @@ def contact_sheet(
 
     Args:
         image_set: a folder with sub-folders `a/ b/ ...` whose files are paired by stem; or several
-            folders, one for each source.
+            folders or templates, one for each source; see `find_image_set`.
         fused: title of a column -> folder with one result for each stem, or `DIR/before{}after`.
         samples: the stems to show; empty: all.
         limit: show at most so many samples, evenly spaced over the set; None: all.

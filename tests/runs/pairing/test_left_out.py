@@ -1,0 +1,98 @@
+"""What is in a folder beside the images that are paired: named with the reason, or left alone."""
+
+import json
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fusionlab.cli import main
+from fusionlab.runs.image_sets import pair_images
+
+PNG = imagecodecs.png_encode(np.zeros((4, 4), np.uint8))
+PGM = b"P5 2 2 255\n\0\0\0\0"
+
+
+def left_out(*sources):
+    return {entry.path.as_posix(): entry.reason for entry in pair_images(sources).left_out}
+
+
+def problems(*sources):
+    return {item.stem: item.problem for item in pair_images(sources).items if item.problem}
+
+
+def test_side_files_are_left_alone(put):
+    put("ir/1.png", "vis/1.png")
+    put("ir/Thumbs.db", "ir/.DS_Store", "vis/desktop.ini", "ir/1.png.json", "ir/._1.png")
+    put("ir/fusionlab-manifest.jsonl")
+    assert left_out("ir", "vis") == problems("ir", "vis") == {}
+
+
+def test_files_that_are_no_images_are_named(put):
+    put("ir/1.png", "vis/1.png", "ir/notes.txt", "vis/1.xml")
+    expected = dict.fromkeys(["ir/notes.txt", "vis/1.xml"], "is not an image")
+    assert left_out("ir", "vis") == expected
+    assert problems("ir", "vis") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [("2.pgm", PGM, "PNM"), ("2.png_", PNG, "rename it to 2.png"), ("2.tga", b"", "TGA")],
+)
+def test_an_image_that_is_not_read_is_a_problem_of_its_own(put, name, content, says):
+    put("ir/1.png", "vis/1.png", "vis/2.png")
+    put(f"ir/{name}", content=content)
+    assert says in problems("ir", "vis")["2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("1.png.bak", PNG), ("1.pgm", PGM), ("1.dng", b"II*\0")]
+)
+def test_a_copy_or_a_raw_file_beside_an_image_is_named_only(put, name, content):
+    put("ir/1.png", "vis/1.png")
+    put(f"ir/{name}", content=content)
+    assert [*left_out("ir", "vis")] == [f"ir/{name}"]
+    assert problems("ir", "vis") == {}
+
+
+def test_images_that_match_no_template_are_named(put):
+    put("set/1_ir.png", "set/1_vis.png", "set/1_uv.png")
+    assert left_out("set/{}_ir.*", "set/{}_vis.*") == {"set/1_uv.png": "matches no template"}
+
+
+def test_pairs_prints_what_pairs_and_what_does_not(put):
+    put("ir/1.png", "vis/01.jpg", "ir/2.png", "vis/3.png", "ir/notes.txt")
+    result = CliRunner().invoke(main, ["pairs", "ir", "vis"])
+    assert result.exit_code == 1, result.output
+    assert "1  ir/1.png  vis/01.jpg" in result.stdout
+    assert "1 file that is not an image: ir/notes.txt" in result.stdout
+    assert [line.split(" is ")[0] for line in result.stderr.splitlines()] == [
+        "problem: 2",
+        "problem: 3",
+    ]
+    content = json.loads(CliRunner().invoke(main, ["pairs", "ir", "vis", "--json"]).stdout)
+    assert content["templates"] == ["ir/", "vis/"]
+    assert [item["name"] for item in content["items"]] == ["1", "2", "3"]
+    assert content["items"][0]["sources"] == ["ir/1.png", "vis/01.jpg"]
+    assert content["differing"] == ["1"]
+    assert len(content["problems"]) == 2
+    assert content["left_out"] == [{"path": "ir/notes.txt", "reason": "is not an image"}]
+
+
+@pytest.mark.parametrize(
+    ("names", "code"), [(["ir/1.png", "vis/1.png"], 0), (["ir/1.png", "vis/2.png"], 2), ([], 2)]
+)
+def test_the_exit_code_of_pairs_says_whether_everything_pairs(put, names, code):
+    Path("ir").mkdir()
+    Path("vis").mkdir()
+    put(*names)
+    assert CliRunner().invoke(main, ["pairs", "ir", "vis"]).exit_code == code
+
+
+def test_a_refusal_gives_the_command_that_works(put):
+    put("a b/1_ir.png", "a b/1_vis.png", "a b/x.png")
+    result = CliRunner().invoke(main, ["pairs", "a b"])
+    assert result.exit_code == 2
+    assert result.stderr.rstrip().endswith("fusionlab pairs 'a b/{}_ir.*' 'a b/{}_vis.*'")
