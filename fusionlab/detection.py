@@ -31,7 +31,7 @@ class Detection(NamedTuple):
 
 @torch_defaults()
 def detect_task(
-    sources: Iterable[Any], *, scale: str | Scale | Sequence[str | Scale] = "full"
+    sources: Iterable[Any], *, scale: str | Scale | Sequence[str | Scale] = "auto"
 ) -> str:
     """Return the name of the installed task that the sources look most like.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Literal, TypeVar, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +36,8 @@ from fusionlab.imaging.color import Color
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.given import given_sources
 from fusionlab.imaging.range_policy import OutsideCount, RangePolicy
-from fusionlab.imaging.scale import Scale, parse_scales
+from fusionlab.imaging.range_use import range_use
+from fusionlab.imaging.scale import Scale, parse_scales, scales_for
 from fusionlab.plugins.factory import (
     build_backbone,
     build_networks,
@@ -87,8 +90,9 @@ class Fusion:
             otherwise it clips for strategies that declare idempotence and normalizes from minimum
             to maximum for all others. `own` takes what the backbone declares, or else the strategy:
             how the program of its authors saves. None returns the decoded floats.
-        scale: which values of a source are black and white: `full`, `minmax`, `percentile=1,99`
-            or `LO,HI`; one for all sources or one for each, see `fusionlab.imaging.scale`.
+        scale: which values of a source are black and white: `auto`, `full`, `minmax`,
+            `percentile=1,99` or `LO,HI`; one for all sources or one for each, see
+            `fusionlab.imaging.scale`.
         color: `auto`, `per-channel`, `luma` or `gray`, see `fusionlab.imaging.color`.
         shared_weights: whether the three channels of a color image share one set of weights,
             computed from the luminance, where color is fused channel by channel. False computes
@@ -122,7 +126,7 @@ class Fusion:
         strategy: Strategy | str | None = None,
         *,
         range_policy: RangePolicy | Literal["auto", "own"] | None = "auto",
-        scale: str | Scale | Sequence[str | Scale] = "full",
+        scale: str | Scale | Sequence[str | Scale] = "auto",
         color: Color | Literal["auto"] = "auto",
         shared_weights: bool = True,
         device: str | torch.device = "cpu",
@@ -211,7 +215,7 @@ class Fusion:
         scales = [str(scale) for scale in self.scale]
         settings: dict[str, tuple[object, object]] = {  # name -> value and default
             "range_policy": (self.range_policy, self._automatic_range()),
-            "scale": (scales[0] if len(scales) == 1 else scales, "full"),
+            "scale": (scales[0] if len(scales) == 1 else scales, "auto"),
             "color": (self.color, "auto"),
             "shared_weights": (self.shared_weights, True),
             "device": (str(self.device), "cpu"),
@@ -267,7 +271,10 @@ class Fusion:
         """
         if depth not in (None, *get_args(Depth)):
             raise FusionlabError(f"the depth must be 8, 16, 32 or None, got {depth!r}")
+        named = bool(names)
         images, names = given_sources(sources, names)
+        if not named:  # whoever names them has read files, and reports on these
+            self._warn_of_unused_ranges(images, names)
         return fuse_by_mode(
             images,
             color_modes(images, self.color, names),
@@ -275,6 +282,21 @@ class Fusion:
                 Stack(images, self.scale, color, names), weights, depth, feature_cache, progress
             ),
         )
+
+    def _warn_of_unused_ranges(self, images: Sequence[Any], names: Sequence[str]) -> None:
+        """Warn of arrays that take up too little of the range of their type."""
+        if len(self.scale) not in (1, len(images)):
+            return  # the stack says what is wrong
+        scales = scales_for(self.scale, len(images))
+        for image, name, scale in zip(images, names, scales, strict=True):
+            use = range_use(image) if isinstance(image, np.ndarray) else None
+            if scale.kind == "auto" and use is not None and use.too_little:
+                warnings.warn(
+                    f"{name} {use.sentence}; give it the scale {use.scale} to see more of it, or "
+                    "full if that is meant",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
 
     def _fuse_stack(
         self,

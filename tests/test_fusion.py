@@ -32,7 +32,7 @@ from fusionlab_strategies.mean import Mean
 )
 def test_the_result_is_of_the_kind_of_the_sources(make, check):
     sources = [make(image) for image in images()]
-    fused = Fusion(Identity(), Mean())(sources)
+    fused = Fusion(Identity(), Mean(), scale="full")(sources)
     assert type(fused) is type(sources[0])
     assert fused.shape == sources[0].shape
     assert check(fused)

@@ -107,7 +107,7 @@ def test_every_image_of_a_batch_has_its_own_limits():
 def test_the_number_of_scales_must_fit_the_sources():
     with pytest.raises(FusionlabError, match="one scale for all 2 sources .* got 3"):
         Fusion(Identity(), Mean(), scale=["full"] * 3)(images())
-    with pytest.raises(FusionlabError, match="a scale must be full, minmax"):
+    with pytest.raises(FusionlabError, match="a scale must be auto, full, minmax"):
         Fusion(Identity(), Mean(), scale="bright")
 
 

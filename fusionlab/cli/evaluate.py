@@ -88,8 +88,9 @@ Ctrl-C.
     "--scale",
     multiple=True,
     metavar="SCALE",
-    help="Which values of the sources are black and white, as for 'fuse'; fused and scored alike.  "
-    "[default: that of the preset, or full]",
+    help="Which values of the sources are black and white, as for 'fuse'; fused and scored alike. "
+    "Images that take up little of the range of their type are refused unless it is given.  "
+    "[default: that of the preset, or auto]",
 )
 @click.option(
     "--color",

@@ -103,11 +103,12 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 @click.option(
     "--scale",
     multiple=True,
-    default=["full"],
+    default=["auto"],
     show_default=True,
     metavar="SCALE",
-    help="Which values of a source are black and white: full (the range of its type), minmax, "
-    "percentile[=1,99], or LO,HI. Once for all sources, or once for each in their order.",
+    help="Which values of a source are black and white: full (the range of its type), auto (the "
+    "same, with a warning if its values take up little of it), minmax, percentile[=1,99], or "
+    "LO,HI. Once for all sources, or once for each in their order.",
 )
 @click.option(
     "--color",

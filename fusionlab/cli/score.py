@@ -56,7 +56,7 @@ DIRECTIONS = {1: "higher is better", -1: "lower is better", 0: ""}
 @click.option(
     "--scale",
     multiple=True,
-    default=["full"],
+    default=["auto"],
     show_default=True,
     metavar="SCALE",
     help="Which values of the sources are black and white, as for 'fuse'.",

@@ -48,7 +48,7 @@ Examples:
 @click.option(
     "--scale",
     multiple=True,
-    default=["full"],
+    default=["auto"],
     show_default=True,
     metavar="SCALE",
     help="Which values of the sources are black and white, as for 'fuse'.",

@@ -67,7 +67,7 @@ class TrainStrategyCommand(StrategyCommand):
 @click.option(
     "--scale",
     multiple=True,
-    default=["full"],
+    default=["auto"],
     show_default=True,
     metavar="SCALE",
     help="Which values of the sources are black and white, as for 'fuse'.",

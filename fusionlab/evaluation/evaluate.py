@@ -21,6 +21,7 @@ from fusionlab.evaluation.gray_levels import (
 )
 from fusionlab.evaluation.methods import Method, MethodBuilder, MethodLike
 from fusionlab.evaluation.metric import choose_metrics
+from fusionlab.evaluation.range_check import check_ranges_of_set
 from fusionlab.evaluation.recipes import TablePolicy
 from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.result_folder import FolderMethod
@@ -141,7 +142,7 @@ def evaluate(
     plugins = plugins or installed()
     settings = preset_settings(preset, plugins) if preset else {}
     policy: Any = range_policy or settings.get("range_policy", "auto")
-    scales = parse_scales(scale or cast("Any", settings.get("scale", "full")))
+    scales = parse_scales(scale or cast("Any", settings.get("scale", "auto")))
     color = cast("Any", color or settings.get("color", "gray"))
     modes = ("auto", *get_args(Color))
     if color not in modes:
@@ -154,6 +155,7 @@ def evaluate(
     folders = _folders(image_set)
     paired = pair_images(folders)
     items = paired.items
+    check_ranges_of_set(items, scales)
     choice = ExecutorChoice.parse(executor)
     builder = MethodBuilder(plugins, preset, policy, scales, color, device, baselines)
     stems = [item.stem for item in items]

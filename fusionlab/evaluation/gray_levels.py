@@ -82,7 +82,7 @@ def to_gray_levels(
         FusionlabError: the depth has no white by convention (code `no-white`), or floats lie
             outside 0..1 (code `out-of-range`).
     """
-    if scale.kind == "full":
+    if scale.of_type:
         return _levels(to_gray(pixels), name, scale, remedy)[0]
     return luminance(_levels(pixels, name, scale, remedy)[None])[0, 0]
 
@@ -100,7 +100,7 @@ def to_color_levels(
 def _levels(pixels: NDArray[Any], name: str, scale: Scale, remedy: str) -> Tensor:
     """Return the channels of an image in 0..255, `(C, H, W)` in float64."""
     planes = torch.from_numpy(np.atleast_3d(pixels)).movedim(-1, 0)
-    if scale.kind != "full":
+    if not scale.of_type:
         unit = scale.apply(planes[None], scale.limits(planes[None], name))
         return unit[0].double() * GRAY_LEVELS
     levels = torch.from_numpy(np.atleast_3d(pixels.astype(np.float64))).movedim(-1, 0)

@@ -153,7 +153,7 @@ class MethodBuilder:
     plugins: Plugins
     preset: str | None = None
     range_policy: TablePolicy = "auto"
-    scale: Sequence[str | Scale] = ("full",)
+    scale: Sequence[str | Scale] = ("auto",)
     color: Color | Literal["auto"] = "gray"
     device: str | torch.device = "cpu"
     baselines: bool = True

@@ -12,6 +12,7 @@ from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import MetricInput, ScoreColor, checked_score_color
 from fusionlab.evaluation.metric import Metric, choose_metrics
+from fusionlab.evaluation.range_check import check_range_use
 from fusionlab.evaluation.sample import check_same_size
 from fusionlab.evaluation.truth import truth_metrics
 from fusionlab.imaging.given import given_array, given_sources
@@ -30,7 +31,7 @@ def score(
     *,
     truth: ImageLike | None = None,
     preset: str | None = None,
-    scale: str | Scale | Sequence[str | Scale] = "full",
+    scale: str | Scale | Sequence[str | Scale] = "auto",
     score_color: ScoreColor = "luma",
     device: str | torch.device = "cpu",
     plugins: Plugins | None = None,
@@ -81,7 +82,7 @@ def score_by(
     sources: Iterable[ImageLike],
     *,
     truth: ImageLike | None = None,
-    scale: str | Scale | Sequence[str | Scale] = "full",
+    scale: str | Scale | Sequence[str | Scale] = "auto",
     score_color: ScoreColor = "luma",
     device: str | torch.device = "cpu",
 ) -> dict[str, float]:
@@ -98,6 +99,7 @@ def score_by(
     check_same_size([pixels.shape for _, pixels in images])
     scales = scales_for(parse_scales(scale), len(images) - 1)
     names, pixels = zip(*images, strict=True)
+    check_range_use(pixels[1:], names[1:], scales)
     fused_input = MetricInput(pixels[:1], names[:1], device=place)
     source_input = MetricInput(pixels[1:], names[1:], scales, place)
     inputs = {False: source_input}

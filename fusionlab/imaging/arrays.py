@@ -203,7 +203,7 @@ class Stack:
         """Cut every source, and scale it to float32 in 0..1: `(N, C, h, w)`."""
         for number, (source, scale) in enumerate(zip(self._sources, self._scales, strict=True)):
             pixels = source.cut(rows, columns)
-            if scale.kind == "full" and source.dtype == torch.uint16:
+            if scale.of_type and source.dtype == torch.uint16:
                 self._update_extremes(number, pixels)
             yield scale.apply(pixels, self.limits[number])
 

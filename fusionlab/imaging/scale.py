@@ -4,7 +4,9 @@ Photographs fill the range of their type, measurements do not: the counts of a t
 may take up half a percent of 16 bits. The scale changes the result as much as the strategy does,
 so it is an explicit setting of every source:
 
-* `full`: the range of the integer type, or 0..1 for floats;
+* `auto`, the default: the range of the integer type, or 0..1 for floats. An evaluation refuses
+  images that take up too little of it, see `fusionlab.imaging.range_use`, others warn;
+* `full`: the same, for images that are meant to take up little of it;
 * `minmax`: from the smallest to the largest value of the image;
 * `percentile=LOW,HIGH`: between two percentiles of its values, by default 1 and 99;
 * `LO,HI`: between two fixed values, in the units of the source, so that a series of images
@@ -45,7 +47,7 @@ Parts = Callable[[], Iterable[Tensor]]
 class Scale:
     """How one source is scaled; `parse` reads its text form, `str` writes it."""
 
-    kind: Literal["full", "minmax", "percentile", "fixed"] = "full"
+    kind: Literal["auto", "full", "minmax", "percentile", "fixed"] = "full"
     low: float = 0
     """The percentile or the value that becomes black."""
     high: float = 0
@@ -53,12 +55,12 @@ class Scale:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `full`, `minmax`, `percentile`, `percentile=1,99` or `LO,HI`.
+        """Read `auto`, `full`, `minmax`, `percentile`, `percentile=1,99` or `LO,HI`.
 
         Raises:
             FusionlabError: the text is none of these, or LOW is not below HIGH.
         """
-        if text in ("full", "minmax"):
+        if text in ("auto", "full", "minmax"):
             return cls(text)  # type: ignore[arg-type]  # narrowed by the line above
         name, equals, limits = text.rpartition("=")
         if text == "percentile":
@@ -72,10 +74,15 @@ class Scale:
         if not equals and low < high and math.isfinite(high - low):
             return cls("fixed", low, high)
         raise FusionlabError(
-            "a scale must be full, minmax, percentile=LOW,HIGH within 0..100, or LO,HI with LO "
-            f"below HI; got {text!r}",
+            "a scale must be auto, full, minmax, percentile=LOW,HIGH within 0..100, or LO,HI with "
+            f"LO below HI; got {text!r}",
             code="scale-syntax",
         )
+
+    @property
+    def of_type(self) -> bool:
+        """Whether the range of the type becomes black and white, whatever the values are."""
+        return self.kind in ("auto", "full")
 
     def __str__(self) -> str:
         low, high = (repr(float(limit)).removesuffix(".0") for limit in (self.low, self.high))
@@ -93,8 +100,8 @@ class Scale:
             `(N, 2)`, float64, in the units of the images.
 
         Raises:
-            FusionlabError: a value is NaN or infinite; or, for `full`, the type has no white by
-                convention or floats lie outside 0..1.
+            FusionlabError: a value is NaN or infinite; or, for `auto` and `full`, the type has no
+                white by convention or floats lie outside 0..1.
         """
         return self.measure(lambda: (images,), len(images), images.dtype, name)[0]
 
@@ -116,7 +123,7 @@ class Scale:
         Raises:
             FusionlabError: as `limits`.
         """
-        if self.kind == "full" and dtype in WHITE:
+        if self.of_type and dtype in WHITE:
             limits = torch.tensor([[0, WHITE[dtype]]] * count, dtype=torch.float64)
             return limits, torch.full_like(limits, math.nan)
         extremes = [_extremes(parts, number, name) for number in range(count)]
@@ -144,13 +151,13 @@ class Scale:
                 option="scale",
             )
         match self.kind:
-            case "full":
+            case "auto" | "full":
                 return full_range(dtype, minimum, maximum, name)
             case "minmax":
                 return minimum, maximum
             case "percentile":
                 images = (_values(part[number]) for part in parts())
-                low, high = _percentiles(images, (self.low, self.high))
+                low, high = percentiles(images, (self.low, self.high))
                 return low, high
             case "fixed":
                 return self.low, self.high
@@ -160,7 +167,7 @@ class Scale:
 
         An image with a single value becomes black.
         """
-        if self.kind == "full":
+        if self.of_type:
             if images.is_floating_point():  # may lie outside 0..1 by rounding, see `tolerance`
                 return images.float().clamp(0, 1)
             return images.float() / WHITE[images.dtype]
@@ -198,8 +205,8 @@ def _values(image: Tensor) -> NDArray[Any]:
     return values
 
 
-def _percentiles(parts: Iterable[NDArray[Any]], percents: Sequence[float]) -> list[float]:
-    """Return percentiles of all values, with linear interpolation.
+def percentiles(parts: Iterable[NDArray[Any]], percents: Sequence[float]) -> list[float]:
+    """Return percentiles of all values of an image in parts, with linear interpolation.
 
     Integers of up to 16 bits are counted in a histogram instead of sorted.
     """

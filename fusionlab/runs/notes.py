@@ -5,20 +5,15 @@ Each note is a complete sentence, without a full stop, that begins with the name
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fusionlab.fused import Fused
 from fusionlab.imaging.depth import Depth
+from fusionlab.imaging.range_use import range_use
 from fusionlab.imaging.reading import LoadedImage
 from fusionlab.imaging.scale import Scale
-
-LOW_RANGE_USE = 0.05
-"""A 16-bit source that uses less of its range than this contributes next to nothing."""
 
 
 def note_duplicates(images: Sequence[LoadedImage]) -> list[LoadedImage]:
@@ -71,15 +66,15 @@ def note_unused_range(
 def _note_unused_range(
     image: LoadedImage, scale: Scale, black: float, white: float, minimum: float, maximum: float
 ) -> str:
-    if scale.kind == "full":
-        if image.pixels.dtype != np.uint16 or math.isnan(minimum):
-            return ""  # floats were checked against 0..1, and 8 bits have no range to spare
-        share = (maximum - minimum) / (white - black)
-        if 0 < share < LOW_RANGE_USE:
+    if scale.kind == "auto":
+        use = range_use(image.pixels)
+        if use is not None and use.too_little:
             return (
-                f"{image.name} uses {share:.1%} of its 16 bits, {minimum:g} to {maximum:g}; give "
-                "it a scale, such as minmax, to see more of it"
+                f"{image.name} {use.sentence}; give it the scale {use.scale} to see more of it, or "
+                "full if that is meant"
             )
+    elif scale.kind == "full":
+        return ""
     elif black == white:
         if minimum == maximum:
             return f"{image.name} has only one value, {minimum:g}, and will contribute nothing"

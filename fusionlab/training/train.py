@@ -225,7 +225,7 @@ def strategy_run(
     *,
     validation: Sequence[Path] = (),
     backbone: str = "",
-    scale: Sequence[str] = ("full",),
+    scale: Sequence[str] = ("auto",),
     device: str = "cpu",
     tensorboard: bool = False,
     plugins: Plugins | None = None,

@@ -62,7 +62,7 @@ def test_it_prints_the_settings_sources_versions_and_command(folder):
         "method    identity/l1norm,r=2,border=inside",
         "range     clip",
         "color     per-channel",
-        "scale     full",
+        "scale     auto",
         "device    cpu",
         f"sources   a.png  30x20 8-bit gray, black 0, white 255, SHA-256 {first}...",
         f"sources   color.png  30x20 8-bit RGB, black 0, white 255, SHA-256 {second}...",
@@ -72,7 +72,7 @@ def test_it_prints_the_settings_sources_versions_and_command(folder):
         "",
         "To make it again, with the sources at these paths:",
         "fusionlab fuse --backbone identity --strategy l1norm --r 2 --border inside --range clip "
-        "--color per-channel --shared-weights --scale full --depth 8 --device cpu --engine eager "
+        "--color per-channel --shared-weights --scale auto --depth 8 --device cpu --engine eager "
         "--precision fp32 a.png color.png -o fused.png --record",
     ]
     assert result.stderr == ""

@@ -107,34 +107,32 @@ def test_a_method_that_kills_its_worker_fails_and_the_others_do_not(
     assert sum(bool(row.values) for row in report.rows) == 2
 
 
-def test_workers_may_have_another_working_directory(image_set, tmp_path, monkeypatch):
-    """As those of a cluster; folders are given relative to that of the run."""
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+def test_jobs_hold_absolute_paths_because_workers_may_have_another_working_directory(
+    image_set, monkeypatch
+):
+    jobs = []
 
-    def run_elsewhere(job):
-        monkeypatch.chdir(elsewhere)
-        try:
-            return run_job(job)
-        finally:
-            monkeypatch.chdir(image_set.parent)
+    def recorded(_, job, workers):
+        jobs.append(job.portable)
+        return workers.submit(run_job, job.portable)
 
     monkeypatch.chdir(image_set.parent)
-    monkeypatch.setattr(
-        "fusionlab.evaluation.run.ScoringRun._submit",
-        lambda _, job, workers: workers.submit(run_elsewhere, job.portable),
-    )
-    first = Path(image_set.name) / "a"
-    report = evaluate(
-        image_set.name,
-        ["identity/max", first],
-        "EN",
-        truth=first,
-        executor="threads:1",
-        baselines=False,
-    )
-    assert not [row.problem for row in report.rows if row.problem]
-    assert {row.method for row in report.rows} == {"identity/max", "a"}
+    monkeypatch.setattr("fusionlab.evaluation.run.ScoringRun._submit", recorded)
+    folder = Path(image_set.name) / "a"
+    methods = ["identity/max", folder]
+    evaluate(image_set.name, methods, "EN", truth=folder, executor="threads:1", baselines=False)
+    paths = {
+        path
+        for job in jobs
+        for files in (
+            {"": job.item.sources},
+            job.settings.truth.files,
+            *(cell.method.files for cell in job.cells if cell.method.label == "a"),
+        )
+        for found in files.values()
+        for path in found
+    }
+    assert paths == set(image_set.glob("?/*.*"))
 
 
 def test_an_object_of_a_script_cannot_be_sent_to_a_process(image_set):

@@ -80,7 +80,7 @@ def test_a_text_comes_back_as_it_was_written(text):
     ],
 )
 def test_other_texts_are_refused_in_one_sentence(text):
-    with pytest.raises(FusionlabError, match="a scale must be full, minmax, percentile=LOW,HIGH"):
+    with pytest.raises(FusionlabError, match="a scale must be auto, full, minmax, percentile"):
         Scale.parse(text)
 
 
@@ -92,7 +92,7 @@ def test_other_texts_are_refused_in_one_sentence(text):
     ],
 )
 def test_what_is_no_scale_is_refused_however_it_is_given(given_):
-    with pytest.raises(FusionlabError, match="a scale must be full, minmax, .*; got '"):
+    with pytest.raises(FusionlabError, match="a scale must be auto, full, minmax, .*; got '"):
         parse_scales(given_)
 
 
@@ -175,7 +175,7 @@ def test_differences_of_large_numbers_are_not_lost(dtype, offset):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
 @pytest.mark.parametrize("ends", [(1, 99), (0, 100), (0.5, 99.5), (25, 30)])
-def test_percentiles_are_those_of_numpy_in_float64(dtype, ends):
+def testpercentiles_are_those_of_numpy_in_float64(dtype, ends):
     rng = np.random.default_rng(3)
     images = torch.tensor((rng.standard_normal((2, 3, 9, 11)) * 30 + 100).astype(dtype))
     limits = Scale("percentile", *ends).limits(images, "x")
@@ -193,7 +193,7 @@ def test_percentiles_are_those_of_numpy_in_float64(dtype, ends):
         (np.float16, [-60000, 60000], 0),
     ],
 )
-def test_percentiles_do_not_wrap_around(dtype, values, median):
+def testpercentiles_do_not_wrap_around(dtype, values, median):
     """numpy interpolates in the type of the image, where the difference may not fit."""
     scale = Scale("percentile", 0, 50)
     assert scale.limits(one(values, dtype), "x").tolist() == [[values[0], median]]

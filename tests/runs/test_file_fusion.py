@@ -236,11 +236,18 @@ SPARSE[0, :2] = 200
 @pytest.mark.parametrize(
     ("pixels", "scale", "told"),
     [
-        (RAMP, "full", "uses 0.2% of its 16 bits, 100 to 199; give it a scale, such as minmax, to"),
-        (RAMP * 40, "full", ""),  # 6 %
-        (RAMP.astype(np.uint8), "full", ""),
-        (FLAT, "full", ""),
-        (FLAT.astype(np.uint16), "full", ""),
+        (
+            RAMP,
+            "auto",
+            "has values that fit 8 bits, in 16 bits; give it the scale 0,255 to see",
+        ),
+        (RAMP * 20, "auto", "has values that fit 12 bits, in 16 bits; give it the scale 0,4095 to"),
+        (RAMP + 30000, "auto", "uses 0.2% of its 16 bits, 30100 to 30199; give it the scale"),
+        (RAMP, "full", ""),  # explicitly
+        (RAMP * 200, "auto", ""),
+        (RAMP.astype(np.uint8), "auto", ""),
+        (FLAT, "auto", ""),
+        (FLAT.astype(np.uint16), "auto", ""),
         (RAMP, "minmax", ""),
         (FLAT, "minmax", "has only one value, 77, and will contribute nothing"),
         (FLAT, "percentile", "has only one value, 77, and will contribute nothing"),

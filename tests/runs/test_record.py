@@ -79,7 +79,7 @@ def test_a_record_holds_what_the_image_is_a_function_of():
         "range": "clip",
         "color": "luma",
         "shared_weights": True,
-        "scale": ["full"],
+        "scale": ["auto"],
         "device": "cpu",
         "gpu": None,
         "tile": 64,

@@ -106,7 +106,7 @@ class SetImages:
             `weights` (row -> how many maps), and `problem` if the sources cannot be shown.
         """
         report = self.results.reports[self.image_set]
-        scales = parse_scales(report.settings.get("scale", "full").split())
+        scales = parse_scales(report.settings.get("scale", "auto").split())
         if chosen:
             for folder in (IMAGES, THUMBNAILS):
                 (self.target / folder / str(self.number)).mkdir(parents=True, exist_ok=True)

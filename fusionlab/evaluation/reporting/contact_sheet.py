@@ -47,7 +47,7 @@ def contact_sheet(
     samples: Sequence[str] = (),
     limit: int | None = None,
     cell: int = 240,
-    scale: str | Scale | Sequence[str | Scale] = "full",
+    scale: str | Scale | Sequence[str | Scale] = "auto",
     max_pixels: int | None = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from fusionlab.evaluation.factors import factors_of, matching_rows, varying
 from fusionlab.evaluation.methods import FusionMethod, Method, MethodBuilder
 from fusionlab.evaluation.metric import Metric, choose_metrics
 from fusionlab.evaluation.paired_tests import ALPHA
+from fusionlab.evaluation.range_check import check_ranges_of_set
 from fusionlab.evaluation.recipes import Backbones
 from fusionlab.evaluation.result_folder import FolderMethod
 from fusionlab.evaluation.rows import (
@@ -131,8 +132,11 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
         with _in_place(f"the set {entry.name}"):
             folders = list(entry.folders)
             items = find_image_set(folders)[: entry.limit]
+            scales = parse_scales(
+                entry.scale or file.scale or cast("Any", preset.get("scale", "auto"))
+            )
+            check_ranges_of_set(items, scales)
         stems = [item.stem for item in items]
-        scales = parse_scales(entry.scale or file.scale or cast("Any", preset.get("scale", "full")))
         truth = None if entry.truth is None else TruthFolder.find(entry.truth, stems)
 
         def builder(settings: Mapping[str, str], scales: Sequence[Any] = scales) -> MethodBuilder:

@@ -1,0 +1,107 @@
+"""How much of the range of its type an image takes up: the bulk of its values, not the extremes.
+
+Counts of a 12-bit camera in a file of 16 bits span 0..4095 of 0..65535: taken for what they seem,
+they become an image of 16 gray levels of 256, and scores of it are nonsense. A hot pixel or a dead
+one at the end of the range changes nothing about that, so 0.1 % at either end are left out.
+
+8-bit images are not looked at: they have no range to spare.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionlab.imaging.rows import Rows
+from fusionlab.imaging.scale import percentiles
+
+BULK = (0.1, 99.9)
+"""Percent of the values that are below, and up to, the bulk."""
+
+BITS = (8, 10, 12, 14)
+"""Bits of the samples of cameras and scanners whose files have 16."""
+
+DARK = 0.25
+"""A bulk that ends below this part of the range is not scaled to it: the range of 14 of 16 bits."""
+
+FLAT = 0.05
+"""A bulk that spans less than this part of the range is not scaled to it, wherever it lies."""
+
+MAX_VALUES = 2**20
+"""How many values are looked at; of a larger image, rows at equal distances."""
+
+PLACES = 16
+"""At how many places the rows of a file are read, which are decoded once more for this: at most one
+of 16 rows."""
+
+
+@dataclass(frozen=True)
+class RangeUse:
+    """Where the bulk of the values of an image lies within the range of its type."""
+
+    low: float
+    high: float
+    black: float
+    white: float
+    bits: int | None
+    """Of the type, if it is an integer type."""
+
+    @property
+    def too_little(self) -> bool:
+        """Whether the image is surely darker or flatter than it is meant to be."""
+        span = self.white - self.black
+        if self.low == self.high:  # there is nothing that a scale could show
+            return False
+        return self.high - self.black < DARK * span or self.high - self.low < FLAT * span
+
+    @property
+    def scale(self) -> str:
+        """The scale that shows the bulk; fixed limits where a number of bits explains it."""
+        bits = self._bits
+        return f"0,{2**bits - 1}" if bits else "percentile"
+
+    @property
+    def sentence(self) -> str:
+        """What the bulk is, as the end of a sentence that begins with the name of the image."""
+        if bits := self._bits:
+            return f"has values that fit {bits} bits, in {self.bits} bits"
+        of = f"its {self.bits} bits" if self.bits else "0..1"
+        share = (self.high - self.low) / (self.white - self.black)
+        return f"uses {share:.1%} of {of}, {self.low:.5g} to {self.high:.5g}"
+
+    @property
+    def _bits(self) -> int:
+        """How many bits the values fit; 0 where bits do not explain them."""
+        fitting = [bits for bits in BITS if self.high < 2**bits]
+        if self.bits is None or not fitting or self.high - self.low < FLAT * 2 ** fitting[0]:
+            return 0
+        return fitting[0]
+
+
+def range_use(pixels: Rows) -> RangeUse | None:
+    """Return how much of its range an image takes up; None if its type has no range to spare.
+
+    Args:
+        pixels: `(H, W)` or `(H, W, C)`; unsigned 16 bits, or floats that all lie in 0..1.
+    """
+    kind, size = pixels.dtype.kind, pixels.dtype.itemsize
+    if (kind, size) != ("u", 2) and kind != "f":
+        return None
+    values = list(_rows(pixels))
+    if kind == "f" and not all(part.min() >= 0 and part.max() <= 1 for part in values):
+        return None
+    low, high = percentiles(values, BULK)
+    return RangeUse(low, high, 0, 1, None) if kind == "f" else RangeUse(low, high, 0, 65535, 16)
+
+
+def _rows(pixels: Rows) -> list[NDArray[Any]]:
+    height, row = pixels.shape[0], prod(pixels.shape[1:])
+    if isinstance(pixels, np.ndarray):
+        return [pixels[:: -(-height * row // MAX_VALUES)]]
+    step = -(-height // PLACES)
+    rows = max(1, min(step // PLACES, MAX_VALUES // (PLACES * row)))
+    return [pixels[top : top + rows] for top in range(0, height, step)]
