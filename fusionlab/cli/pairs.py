@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from fusionlab.cli.output import json_option, show_facts, show_table
 from fusionlab.cli.session import cli_errors
 
 if TYPE_CHECKING:
-    from fusionlab.runs.image_sets import ImageSet
+    from fusionlab.runs.image_sets import ImageSet, ImageSetItem
 
 EXAMPLES = """\b
 Examples:
@@ -48,7 +49,7 @@ def pairs(ctx: click.Context, *, sources: tuple[Path, ...], as_json: bool) -> No
     with cli_errors():
         from fusionlab.runs.image_sets import pair_images
 
-        image_set = pair_images(sources)
+        image_set = _examined(pair_images(sources))
     items = [item for item in image_set.items if not item.problem]
     problems = [item.problem for item in image_set.items if item.problem]
     if as_json:
@@ -63,6 +64,31 @@ def pairs(ctx: click.Context, *, sources: tuple[Path, ...], as_json: bool) -> No
         for problem in problems:
             click.echo(f"problem: {problem}", err=True)
     ctx.exit(0 if not problems else 1 if items else 2)
+
+
+def _examined(image_set: ImageSet) -> ImageSet:
+    """Return the image set with a problem for each file that is not in a format that is read."""
+    return replace(
+        image_set,
+        items=tuple(
+            replace(item, problem=item.problem or _problem_of_files(item))
+            for item in image_set.items
+        ),
+    )
+
+
+def _problem_of_files(item: ImageSetItem) -> str:
+    from fusionlab.imaging.reading import recognize
+
+    for path in item.sources:
+        try:
+            name, readable = recognize(path)
+        except OSError as error:
+            return f"{item.stem}: cannot read {path}: {error.strerror}"
+        if not readable:
+            reason = f"is a {name} image, a format that is not read" if name else "is not an image"
+            return f"{item.stem}: {path} {reason}"
+    return ""
 
 
 def pairing_facts(image_set: ImageSet) -> dict[str, Any]:

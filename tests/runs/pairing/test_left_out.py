@@ -63,7 +63,8 @@ def test_images_that_match_no_template_are_named(put):
 
 
 def test_pairs_prints_what_pairs_and_what_does_not(put):
-    put("ir/1.png", "vis/01.jpg", "ir/2.png", "vis/3.png", "ir/notes.txt")
+    put("ir/1.png", "vis/01.jpg", "ir/2.png", "vis/3.png", content=PNG)
+    put("ir/notes.txt")
     result = CliRunner().invoke(main, ["pairs", "ir", "vis"])
     assert result.exit_code == 1, result.output
     assert "1  ir/1.png  vis/01.jpg" in result.stdout
@@ -87,8 +88,18 @@ def test_pairs_prints_what_pairs_and_what_does_not(put):
 def test_the_exit_code_of_pairs_says_whether_everything_pairs(put, names, code):
     Path("ir").mkdir()
     Path("vis").mkdir()
-    put(*names)
+    put(*names, content=PNG)
     assert CliRunner().invoke(main, ["pairs", "ir", "vis"]).exit_code == code
+
+
+def test_pairs_looks_into_the_files(put):
+    put("ir/1.png", "vis/1.png", "ir/2.png", "ir/3.png", "vis/3.png", content=PNG)
+    put("vis/2.png", content=b"text")
+    put("vis/3.png", content=PGM)
+    result = CliRunner().invoke(main, ["pairs", "ir", "vis"])
+    assert result.exit_code == 1
+    assert "problem: 2: vis/2.png is not an image\n" in result.stderr
+    assert "problem: 3: vis/3.png is a PNM image" in result.stderr
 
 
 def test_a_refusal_gives_the_command_that_works(put):
