@@ -28,6 +28,9 @@ BITS = (8, 10, 12, 14)
 DARK = 0.25
 """A bulk that ends below this part of the range is not scaled to it: the range of 14 of 16 bits."""
 
+DARK_FLOATS = 0.07
+"""The same for floats, which may hold linear light: the range of 12 of 16 bits."""
+
 FLAT = 0.05
 """A bulk that spans less than this part of the range is not scaled to it, wherever it lies."""
 
@@ -56,7 +59,8 @@ class RangeUse:
         span = self.white - self.black
         if self.low == self.high:  # there is nothing that a scale could show
             return False
-        return self.high - self.black < DARK * span or self.high - self.low < FLAT * span
+        dark = DARK if self.bits else DARK_FLOATS
+        return self.high - self.black < dark * span or self.high - self.low < FLAT * span
 
     @property
     def scale(self) -> str:

@@ -25,6 +25,9 @@ from fusionlab.testing.search import (
 PROFILES = {"quick": 25, "thorough": 500}
 """How many inputs each law is tested with."""
 
+RARE = 8
+"""How many times as many inputs a law that is not declared has to hold for before it is said to."""
+
 FIRST = (Law.SHAPE, Law.UNTOUCHED, Law.DETERMINISM)
 """A strategy that breaks one of these may break any other law as a consequence."""
 RESTS_ON: dict[Law, tuple[Law, ...]] = {
@@ -119,6 +122,9 @@ def examine(
             # the same law breaks, or this input remains
             alone = search(law, strategy, declaration, examples)
             outcome = alone if alone.counterexample else outcome
+        if declaration == "no" and outcome.inputs and not outcome.counterexample:
+            # a rare input may break it
+            outcome = search(law, strategy, declaration, RARE * examples, simplify=False)
         verdict = _verdict(law, declaration, outcome)
         if verdict.held is False and cause:
             verdict = replace(verdict, cause=cause)

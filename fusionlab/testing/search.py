@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -109,7 +109,7 @@ def search_together(
     def test(drawn: tuple[Strategy, int], data: st.DataObject) -> None:
         shared.test(*drawn, data)
 
-    with suppress(_EnoughError, Unsatisfiable):
+    with _same_inputs_everywhere(), suppress(_EnoughError, Unsatisfiable):
         test()
     return shared.outcomes
 
@@ -136,7 +136,8 @@ def search(
         _test(law, tested, x, data.draw, outcome)
 
     try:
-        test()
+        with _same_inputs_everywhere():
+            test()
     except BrokenLawError as broken:
         outcome.counterexample = str(broken)
     except Flaky:
@@ -196,6 +197,29 @@ def hypothesis_settings(examples: int, *phases: Phase) -> settings:
         phases=phases,
         suppress_health_check=list(HealthCheck),
     )
+
+
+@contextmanager
+def _same_inputs_everywhere() -> Iterator[None]:
+    """Keep Hypothesis from drawing constants that it reads in the source of loaded modules.
+
+    Otherwise the inputs, and with them verdicts, depend on what a program has imported. Hypothesis
+    has no setting for that; versions that do not read constants need none.
+    """
+    from hypothesis.internal.conjecture import providers
+
+    if not hasattr(providers, "_get_local_constants"):
+        yield
+        return
+    read = providers._get_local_constants  # noqa: SLF001
+    nothing = type(read())()
+    providers._get_local_constants = lambda: nothing  # noqa: SLF001
+    providers.CONSTANTS_CACHE.cache.clear()
+    try:
+        yield
+    finally:
+        providers._get_local_constants = read  # noqa: SLF001
+        providers.CONSTANTS_CACHE.cache.clear()
 
 
 def _describe(strategy: Strategy) -> str:

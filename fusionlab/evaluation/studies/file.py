@@ -299,7 +299,7 @@ class _Reader:
         ]
         if not entries:
             raise FusionlabError(
-                f"{self.name}: there is not an image set; name at least one in [sets]",
+                f"{self.name}: no image set is given; name at least one in [sets]",
                 code="missing-key",
             )
         return tuple(entries)

@@ -150,7 +150,7 @@ def _threshold(values: Tensor, share: float, bins_further: int = 0) -> Tensor:
     cumulative = torch.bincount(bins, minlength=BINS).cumsum(0)
     place = int((cumulative.double() / values.numel() <= share).sum()) + bins_further
     place = min(place, BINS - 1)
-    return centers[place] if centers[place] > 0 else centers[place + 1]
+    return centers[place] if centers[place] > 0 else centers[min(place + 1, BINS - 1)]
 
 
 class _System:

@@ -130,3 +130,8 @@ def test_laws_hold_for_a_few_inputs(broken_laws):
 @pytest.mark.slow
 class TestGTF(StrategyLaws):
     strategy = GTF
+
+
+def test_the_threshold_of_values_without_any_above_zero_is_their_center():
+    """The search for the next center above 0 ended beyond the last one."""
+    assert gtf._threshold(torch.zeros(4, 4), 0.05, bins_further=1) == 0
