@@ -17,7 +17,7 @@ def inputs_seen(monkeypatch):
     monkeypatch.setattr(
         "fusionlab.testing.search._SharedInputs.test", lambda _, *drawn: seen.append(drawn[0])
     )
-    search_together(Weighted, {Law.SHAPE: "yes", Law.UNTOUCHED: "yes"}, 5)
+    search_together(Weighted, {Law.SHAPE: "yes", Law.UNTOUCHED: "yes"}, 100)
     return [repr(strategy) for strategy in seen]
 
 
@@ -28,7 +28,7 @@ def test_inputs_do_not_depend_on_the_modules_that_are_loaded(tmp_path, monkeypat
     """Hypothesis draws numbers that it finds in the source of loaded modules."""
     before = inputs_seen(monkeypatch)
     source = tmp_path / "with_constants.py"
-    source.write_text("\n".join(f"x{n} = {n}.{n}" for n in range(200, 2000)))
+    source.write_text("\n".join(f"x{n} = {n}.{n}" for n in range(200, 400)))
     module = ModuleType("with_constants")
     module.__file__ = str(source)
     monkeypatch.setitem(sys.modules, "with_constants", module)
