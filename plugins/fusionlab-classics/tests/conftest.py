@@ -69,10 +69,11 @@ def assert_as_published(sources, published):
 
 @pytest.fixture(scope="session")
 def broken_laws():
-    """Return a function: strategy class -> counterexamples to required or declared laws."""
+    """Return a function: strategy, or its class -> counterexamples to laws that it must keep."""
 
     def find(strategy, profile="brief", without=()):
-        required = [law for law in Law if law not in DECLARABLE or law in strategy().laws]
+        declared = (strategy() if isinstance(strategy, type) else strategy).laws
+        required = [law for law in Law if law not in DECLARABLE or law in declared]
         laws = [law for law in required if law not in without]
         verdicts = examine(strategy, laws, profile)
         return [f"{v.law.name}: {v.counterexample}" for v in verdicts if not v.passed]
