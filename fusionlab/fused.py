@@ -34,8 +34,8 @@ class Fused(Generic[Image]):
     limits: Tensor
     """The values of each source that became black and white: `(k, N, 2)`, float64, in its units."""
     extremes: Tensor
-    """The smallest and largest value of each source, likewise; NaN for 8-bit sources whose scale
-    is `full`."""
+    """The smallest and largest value of each source, likewise; NaN for sources of 8 and 16
+    bits whose scale is `auto` or `full`."""
     colors: tuple[Color, ...]
     """The color mode of each of the N images."""
     outside: Tensor

@@ -33,6 +33,17 @@ def torch_defaults() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use this many threads for the length of the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class _DefaultDtype:
     """The default dtype of the process: the first block sets it, the last one restores it."""
 

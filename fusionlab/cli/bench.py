@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -155,12 +154,13 @@ def bench(
         from fusionlab.bench.report import Report
         from fusionlab.bench.timing import TimingBudget
         from fusionlab.engine.device import available_device
+        from fusionlab.torch_defaults import torch_threads
 
         cases = _cases(session.plugins, **choices)
         place = available_device(device)
         budget = TimingBudget(rounds, seconds)
         runner = Bench(place, session.plugins, session.blocked, budget, memory=not no_memory)
-        with _threads(threads):
+        with torch_threads(threads) if threads else nullcontext():
             report = Report(describe_machine(place), rows := [])
             stopped = False
             try:
@@ -202,16 +202,3 @@ def _cases(
             methods, sizes, counts, channels, engines, precisions
         )
     ]
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let torch use this many threads as long as the block lasts."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -104,12 +104,13 @@ def _strategy(text: str, plugins: Plugins) -> Strategy | type[Strategy]:
 def _verdicts(strategy: Strategy | type[Strategy], laws: list[Law], profile: str) -> list[Verdict]:
     """Test the laws, with a progress bar."""
     from fusionlab.testing import examine
+    from fusionlab.torch_defaults import torch_threads
 
     verdicts: list[Verdict] = []
     try:
         with (
             _temporary_hypothesis_folder(),
-            _one_thread(),
+            torch_threads(1),  # for maps this small, more cost more than they save
             show_progress("checking") as progress,
         ):
             for verdict in examine(strategy, laws, profile):
@@ -129,19 +130,6 @@ def _temporary_hypothesis_folder() -> Iterator[None]:
         configuration.set_hypothesis_home_dir(folder)
         yield
         configuration.set_hypothesis_home_dir(None)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch from using several threads, which for maps this small cost more than they save."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _row(verdict: Verdict) -> tuple[str, str, str, str]:

@@ -73,7 +73,9 @@ class ExecutorChoice:
                 is no such cluster (code `no-cluster`).
         """
         if self.kind == "threads":
-            with _one_thread_of_torch(), _shut_down(ThreadPoolExecutor(self.count)) as threads:
+            from fusionlab.torch_defaults import torch_threads
+
+            with torch_threads(1), _shut_down(ThreadPoolExecutor(self.count)) as threads:
                 yield RunningExecutor(threads, self.count, in_process=True)
         elif self.kind == "local":
             from fusionlab.evaluation.processes import LocalProcesses
@@ -144,15 +146,3 @@ def _shut_down(executor: Executor) -> Iterator[Executor]:
         yield executor
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _one_thread_of_torch() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

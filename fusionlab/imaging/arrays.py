@@ -83,8 +83,8 @@ class Stack:
         self.limits = torch.stack([limits for limits, _ in measured])
         """Which values became black and white, `(k, images, 2)` in the units of each source."""
         self.extremes = torch.stack([extremes for _, extremes in measured])
-        """The smallest and largest values, `(k, images, 2)`; complete once all planes have been
-        cut, and NaN for 8-bit sources whose scale is `full`."""
+        """The smallest and largest values, `(k, images, 2)`; NaN for 8 and 16 bits whose scale is
+        the range of their type."""
         self._recolors = color == "luma" and channels > 1
         self._axes = max(source.axes for source in self._sources)
         self._dtype = max((source.dtype for source in self._sources), key=bit_depth_order)
@@ -202,22 +202,7 @@ class Stack:
     def _units(self, rows: slice, columns: slice) -> Iterator[Tensor]:
         """Cut every source, and scale it to float32 in 0..1: `(N, C, h, w)`."""
         for number, (source, scale) in enumerate(zip(self._sources, self._scales, strict=True)):
-            pixels = source.cut(rows, columns)
-            if scale.of_type and source.dtype == torch.uint16:
-                self._update_extremes(number, pixels)
-            yield scale.apply(pixels, self.limits[number])
-
-    def _update_extremes(self, number: int, pixels: Tensor) -> None:
-        """Include a rectangle `(N, C, h, w)` of a source that its scale has not looked at."""
-        values = pixels.cpu().numpy().reshape(len(pixels), -1)
-        low, high = self.extremes[number].T
-        self.extremes[number] = torch.stack(
-            [
-                torch.fmin(low, torch.from_numpy(values.min(1).astype(np.float64))),
-                torch.fmax(high, torch.from_numpy(values.max(1).astype(np.float64))),
-            ],
-            dim=1,
-        )
+            yield scale.apply(source.cut(rows, columns), self.limits[number])
 
     def _measured(self, bands: Iterable[Tensor], minmax: RunningMinMax) -> Iterable[Tensor]:
         """Consume all bands to measure them, and yield them again; large ones from the disk."""

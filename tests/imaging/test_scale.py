@@ -339,8 +339,7 @@ def test_an_error_names_the_source():
 
 
 @pytest.mark.parametrize("kind", ["array", "tensor"])
-def test_the_extremes_of_a_source_are_known_once_its_planes_are_cut(kind):
-    """Those of 16 bits at full scale are seen while they are cut, a rectangle at a time."""
+def test_the_extremes_of_a_source_are_known_where_its_scale_depends_on_them(kind):
     rng = np.random.default_rng(0)
     deep = rng.integers(500, 3000, (9, 7), dtype=np.uint16)
     sources = [deep, deep.astype(np.uint8), (deep / 3000).astype(np.float32), deep]
@@ -350,14 +349,10 @@ def test_the_extremes_of_a_source_are_known_once_its_planes_are_cut(kind):
         ]
     stack = Stack(sources, [Scale(), Scale(), Scale(), Scale("percentile", 10, 90)])
     low, high = int(deep.min()), int(deep.max())
-    for top in (0, 5):
-        for left in (0, 3):
-            stack.cut(slice(2), slice(top, top + 5), slice(left, left + 4))
     extremes = stack.extremes.numpy()
     floats = [np.float32(low / 3000), np.float32(high / 3000)]
     for number in range(2 if kind == "tensor" else 1):
-        assert extremes[0, number].tolist() == [low, high]
-        assert np.isnan(extremes[1, number]).all()
+        assert np.isnan(extremes[:2, number]).all()
         assert extremes[2, number].tolist() == floats
         assert extremes[3, number].tolist() == [low, high]
 
