@@ -29,7 +29,7 @@ from fusionlab.engine.pipeline import Pipeline
 from fusionlab.engine.precision import Precision, convolutions
 from fusionlab.engine.scenes import TensorPlanes
 from fusionlab.engine.tiling import SMALLEST_EDGE, images_at_once
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, FusionlabWarning
 from fusionlab.fused import Fused, fuse_by_mode
 from fusionlab.imaging.arrays import Stack, color_modes
 from fusionlab.imaging.color import Color
@@ -291,12 +291,7 @@ class Fusion:
         for image, name, scale in zip(images, names, scales, strict=True):
             use = range_use(image) if isinstance(image, np.ndarray) else None
             if scale.kind == "auto" and use is not None and use.too_little:
-                warnings.warn(
-                    f"{name} {use.sentence}; give it the scale {use.scale} to see more of it, or "
-                    "full if that is meant",
-                    RuntimeWarning,
-                    stacklevel=4,
-                )
+                warnings.warn(f"{name} {use.advice}", FusionlabWarning, stacklevel=4)
 
     def _fuse_stack(
         self,

@@ -6,7 +6,6 @@ Their scores look like any others. A row in a table needs a decision: a scale, o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.range_use import RangeUse, range_use
@@ -75,7 +74,7 @@ def _refuse(
     sources: Sequence[tuple[str, Sequence[RangeUse | None]]], scales: Sequence[Scale]
 ) -> None:
     advised, reasons = [], []
-    for (name, uses), scale in zip_longest(sources, scales):
+    for (name, uses), scale in zip(sources, scales, strict=True):
         small = [use for use in uses if use is not None and use.too_little]
         if not small or len(small) < len(uses):
             advised.append("full" if scale.kind == "auto" else str(scale))
@@ -85,8 +84,8 @@ def _refuse(
         reasons.append(f"{name} {largest.sentence}")
     if reasons:
         raise FusionlabError(
-            f"{'; '.join(reasons)}: scores of it as it is mean nothing. Choose a scale for each "
-            f"source, here {' and '.join(advised)}, or full for all if they are meant to be so",
+            f"{'; '.join(reasons)}: scores over the whole range would mean nothing; choose a scale "
+            f"for each source, here {' and '.join(advised)}, or full if that is meant",
             code="unused-range",
             option="scale",
         )

@@ -78,6 +78,12 @@ class RangeUse:
         return f"uses {share:.1%} of {of}, {self.low:.5g} to {self.high:.5g}"
 
     @property
+    def advice(self) -> str:
+        """The sentence, and what to do about it."""
+        remedy = f"give it the scale {self.scale} to see more of it, or full if that is meant"
+        return f"{self.sentence}; {remedy}"
+
+    @property
     def _bits(self) -> int:
         """How many bits the values fit; 0 where bits do not explain them."""
         fitting = [bits for bits in BITS if self.high < 2**bits]

@@ -69,10 +69,7 @@ def _note_unused_range(
     if scale.kind == "auto":
         use = range_use(image.pixels)
         if use is not None and use.too_little:
-            return (
-                f"{image.name} {use.sentence}; give it the scale {use.scale} to see more of it, or "
-                "full if that is meant"
-            )
+            return f"{image.name} {use.advice}"
     elif scale.kind == "full":
         return ""
     elif black == white:

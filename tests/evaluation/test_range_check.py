@@ -4,7 +4,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from fusionlab import Fusion, FusionlabError, evaluate, score
+from fusionlab import Fusion, FusionlabError, FusionlabWarning, evaluate, score
 
 
 def textured(bits, number):
@@ -77,7 +77,7 @@ def test_a_score_is_refused_too():
 
 def test_python_warns_of_arrays_and_not_if_the_scale_is_given():
     sources = [textured(12, 0), textured(16, 1)]
-    with pytest.warns(RuntimeWarning, match="source 1 has values that fit 12 bits"):
+    with pytest.warns(FusionlabWarning, match="source 1 has values that fit 12 bits"):
         Fusion("identity", "mean")(sources)
     Fusion("identity", "mean", scale="full")(sources)  # a warning would be an error
     Fusion("identity", "mean", scale=["0,4095", "auto"])(sources)
