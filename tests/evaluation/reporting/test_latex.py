@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from made_up_study import made_up_report
 
+from fusionlab.evaluation.comparisons import Comparison
+from fusionlab.evaluation.effects import ALL_SETS, Effect
 from fusionlab.evaluation.reporting.files import report_files
 from fusionlab.evaluation.reporting.latex import table_label, to_latex
 from fusionlab.evaluation.reporting.tables import Cell, Table
@@ -60,9 +62,10 @@ def typeset(tmp_path):
     if shutil.which("pdflatex") is None:
         pytest.skip("needs LaTeX")
 
-    def build(reports, study):
+    def build(reports, study, effects=()):
         with (tmp_path / "table.tex").open("wb") as file:
-            report_files(reports, tmp_path, {"name": study})[tmp_path / "table.tex"](file)
+            files = report_files(reports, tmp_path, {"name": study}, effects)
+            files[tmp_path / "table.tex"](file)
         (tmp_path / "paper.tex").write_text(
             r"\documentclass{article}\usepackage{booktabs,graphicx}"
             r"\begin{document}\input{table}\end{document}"
@@ -92,14 +95,25 @@ def test_a_wide_table_is_scaled_to_the_text_and_special_characters_are_printed(t
         image_set: made_up_report(methods, samples, values, WIDE, against=methods[1])
         for image_set in (SPECIAL, SPECIAL.replace("_", "-"))
     }
-    log, words = typeset(reports, "radius_study")
+    effects = [
+        Effect(
+            image_set, SPECIAL, 3,
+            Comparison(SPECIAL, "clip", metric, 7, -0.5, -0.75, -0.25, 0.02, 1, tests=13),
+        )
+        for image_set in (ALL_SETS, *reports)
+        for metric in WIDE
+    ]  # fmt: skip
+    log, words = typeset(reports, "radius_study", effects)
     assert not re.findall(r"Overfull.*|.*multiply defined.*", log)
     if words is not None:
         # the fonts of TeX have accents for ~ and ^, and draw a line for _
         accents = {"\N{SMALL TILDE}": "~", "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}": "^"}
         plain = words.translate(str.maketrans(accents))
-        assert plain.count(SPECIAL.replace("_", " ")) == 2 + 4  # captions, rows
-        assert "Table 4" in words
+        in_effects = 3 * 2 + 1  # the factor and its level in each row, the name of a set
+        assert plain.count(SPECIAL.replace("_", " ")) == 2 + 4 + in_effects  # captions, rows
+        assert "Table 1: Effects of the factors" in words
+        assert words.count("p = 0.02") == 3 * len(WIDE)
+        assert "Table 5" in words
 
 
 @pytest.mark.parametrize("deviations", [True, False])
