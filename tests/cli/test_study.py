@@ -286,12 +286,20 @@ def test_status_and_report_of_a_study_that_was_stopped(folder):
 
 def test_a_damaged_sample_costs_its_rows_and_is_counted(folder):
     (folder / "set" / "b" / "two.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    text = STUDY.replace("[study]", "[study]\nsave_images = true")
+    (folder / "grid.toml").write_text(text)
     result = run("run", "grid.toml", "-o", "out")
     assert result.exit_code == 1
     assert "8 failed" in result.stdout  # `two` has only the first two samples
     problems = read(folder / "out" / "problems.csv")
     assert len(problems) == 8
     assert {row["sample"] for row in problems} == {"two"}
+    written = PAGE.read_text(encoding="utf-8").partition("## What it writes")[2].partition("```")[0]
+    documented = set(re.findall(r"`([^`/]+)[^`]*`", written.replace("`radius/`", "")))
+    assert {path.name for path in (folder / "out").iterdir()} <= documented
+    fields = json.loads((folder / "out" / "status.json").read_text())
+    paragraph = PAGE.read_text(encoding="utf-8").partition("\n`status.json` has")[2]
+    assert set(fields) <= set(re.findall(r"`([a-z_]+)`", paragraph.partition("\n\n")[0]))
 
 
 def test_events_are_lines_of_json(folder):
