@@ -142,10 +142,10 @@ def validate(session: Session, /, *, file: Path, as_json: bool, **options: Any) 
         },
         as_json=as_json,
     )
-    for kind in plan.vain_tests:
+    for kind, change in plan.vain_tests.items():
         warn(
             f"none of the {plan.tests[kind]:,} tests of the comparison {kind!r} can be "
-            "significant, however large the difference; take more samples, or fewer rows or metrics"
+            f"significant, however large the difference; {change}"
         )
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.paired_tests import (
     ALPHA,
+    MIN_IMAGES,
     Differences,
     mean_intervals,
     signed_rank_p_values,
@@ -152,3 +153,18 @@ def holm(values: Sequence[float]) -> list[float]:
 def smallest_p(images: int) -> float:
     """Return the p-value of the signed-rank test if all of so many images agree."""
     return float(2 ** (1 - images))
+
+
+def what_to_change(images: int, tests: int, metrics: int, compared: str = "rows") -> str:
+    """Return what would let one of the tests be significant, none of which can be: `take ...`.
+
+    Args:
+        images: that each test is over.
+        tests: how many there are.
+        metrics: by how many metrics each comparison is made.
+        compared: what there could be fewer of besides metrics, and so fewer tests.
+    """
+    if smallest_p(images) >= ALPHA:  # not even a single test
+        return f"take at least {MIN_IMAGES} images"
+    fewer = [*([compared] if tests > metrics else []), *(["metrics"] if metrics > 1 else [])]
+    return f"take more images, or fewer {' or '.join(fewer)}"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusionlab.evaluation.comparisons import compare, holm
+from fusionlab.evaluation.comparisons import compare, holm, smallest_p, what_to_change
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.scores import ScoreRow, Scores
 from fusionlab.plugins.host import installed
@@ -107,3 +107,18 @@ def test_a_comparison_is_over_the_images_that_both_methods_have(metrics):
     more = comparison(metrics, [2.0, 3, math.nan, 4, 5, 6, 7, 9], [1.0, 1, 5, 1, 1, 1, 1, math.nan])
     assert both == more
     assert both.images == 6
+
+
+@pytest.mark.parametrize(
+    ("images", "tests", "metrics", "advice"),
+    [
+        (5, 1, 1, "take at least 6 images"),
+        (6, 2, 2, "take more images, or fewer metrics"),
+        (6, 4, 1, "take more images, or fewer rows"),
+        (6, 4, 2, "take more images, or fewer rows or metrics"),
+    ],
+)
+def test_what_to_change_is_what_makes_the_smallest_p_small_enough(images, tests, metrics, advice):
+    assert tests * smallest_p(images) >= 0.05
+    assert what_to_change(images, tests, metrics) == advice
+    assert smallest_p(6) < 0.05

@@ -75,4 +75,4 @@ def _notes(effects: Sequence[Effect]) -> tuple[str, ...]:
         "with their 95 % bootstrap interval over the images; * p < 0.05 (Wilcoxon signed-rank, "
         f"Holm's correction for {' and '.join(counts)})."
     )
-    return (note, *impossible_note(pooled or single))
+    return (note, *impossible_note(pooled or single, "values of the factors"))

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionlab.evaluation.comparisons import Comparison, smallest_p
+from fusionlab.evaluation.comparisons import Comparison, smallest_p, what_to_change
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.paired_tests import ALPHA
 from fusionlab.evaluation.scores import Scores
@@ -233,16 +233,22 @@ def _difference_notes(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     return (note, *impossible_note(comparisons))
 
 
-def impossible_note(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    """Return a sentence if none of the comparisons can be significant."""
+def impossible_note(comparisons: Sequence[Comparison], compared: str = "rows") -> tuple[str, ...]:
+    """Return a sentence if none of the comparisons can be significant, and what to change.
+
+    Args:
+        comparisons: of one table.
+        compared: what there could be fewer of; see `what_to_change`.
+    """
     tests = max((comparison.tests for comparison in comparisons), default=0)
     images = max((comparison.images for comparison in comparisons), default=0)
     if not images or tests * smallest_p(images) < ALPHA:
         return ()
+    metrics = len({comparison.metric for comparison in comparisons})
     return (
         (
             f"No difference over {images} images can be significant among {tests} tests, however "
-            "large; take more images, or fewer metrics."
+            f"large; {what_to_change(images, tests, metrics, compared)}."
         ),
     )
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 from fusionlab import parameters
 from fusionlab.engine.device import available_device
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.comparisons import Pairs, smallest_p
+from fusionlab.evaluation.comparisons import Pairs, smallest_p, what_to_change
 from fusionlab.evaluation.effects import Contrast
 from fusionlab.evaluation.executors import ExecutorChoice
 from fusionlab.evaluation.factors import factors_of, matching_rows, varying
@@ -101,10 +101,15 @@ class StudyPlan:
         }
 
     @property
-    def vain_tests(self) -> list[str]:
-        """Kinds of comparisons of which none can be significant, however large the difference."""
+    def vain_tests(self) -> dict[str, str]:
+        """Kind of comparison of which none can be significant, however large -> what to change."""
         images = max(len(entry.items) for entry in self.sets)
-        return [kind for kind, tests in self.tests.items() if tests * smallest_p(images) >= ALPHA]
+        metrics = max(len(entry.metrics) for entry in self.sets)
+        return {
+            kind: what_to_change(images, tests, metrics)
+            for kind, tests in self.tests.items()
+            if tests * smallest_p(images) >= ALPHA
+        }
 
 
 def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
