@@ -280,7 +280,11 @@ def status(*, folder: Path, as_json: bool) -> None:
     help="Which samples the page shows with their images, where the study has kept them "
     "(save_images = true).",
 )
-@click.option("--order-by", metavar="METRIC", help="Metric by which samples are the worst.")
+@click.option(
+    "--order-by",
+    metavar="METRIC",
+    help="Metric by which samples are the worst.  [default: one that compares with the sources]",
+)
 @click.option("--weight-maps", is_flag=True, help="Show the weights of the strategies, too.")
 @click.option("--single-file", is_flag=True, help="Put the whole page into one file.")
 @click.pass_obj

@@ -197,6 +197,16 @@ def comparison_groups(report: Report) -> dict[str, tuple[str, Sequence[Compariso
     }
 
 
+def references_by_kind(report: Report) -> dict[str, list[int | None]]:
+    """Return kind of comparison -> for each row the number of the one it is compared with."""
+    numbers = {label: number for number, label in enumerate(report.scores.methods)}
+    references = {}
+    for kind, comparisons in report.comparisons_by_kind.items():
+        against = {comparison.method: numbers[comparison.against] for comparison in comparisons}
+        references[kind] = [against.get(label) for label in numbers]
+    return references
+
+
 def decimals(report: Report) -> list[int]:
     """Return how many decimals the table shows of each metric."""
     table = report.tables[0]

@@ -18,6 +18,7 @@ from fusionlab.evaluation.page.content import (
     decimals,
     describe_rows,
     overview,
+    references_by_kind,
     set_content,
 )
 from fusionlab.evaluation.page.html import GENERATOR, page_html
@@ -28,6 +29,7 @@ from fusionlab.evaluation.page.images import (
     SetImages,
     WeightMaps,
 )
+from fusionlab.evaluation.page.ordering import order_metrics
 from fusionlab.evaluation.page.sweeps import can_draw, caption, draw_sweep, sweeps
 from fusionlab.evaluation.page.values import chunk_script, value_chunks
 from fusionlab.evaluation.reporting.effects_table import effects_table
@@ -65,8 +67,8 @@ def write_page(
         images: which samples are shown with their images: `all`, `none`, or `worst:N` of each set.
             Images are shown where they are kept (`save_images` of an evaluation).
         single_file: put everything into `index.html`, also the images.
-        order_by: the metric by which samples are the worst, and ordered at first; None: the first
-            that has a direction.
+        order_by: the metric by which samples are the worst, and ordered at first; None: see
+            `ordering.order_metrics`.
         weight_maps: returns the weight maps of a row and a sample, for example
             `fusionlab.evaluation.page.weight_maps.ComputedWeightMaps(results)`; None: no maps.
         progress: called with (samples written, samples in all).
@@ -82,8 +84,7 @@ def write_page(
     choice = ImageChoice.parse(images)
     folder = Path(folder)
     check_folder(folder)
-    orders = [_order_by(report, order_by) for report in results.reports.values()]
-    _check_order(results, order_by)
+    orders = order_metrics(results.reports.values(), order_by)
     with replace_folder(folder) as target:
         sets, data, chunks = _write_sets(results, target, choice, orders, weight_maps, progress)
         inlined: dict[str, Any] = {}
@@ -150,25 +151,6 @@ def _is_page(index: Path) -> bool:
         return False
 
 
-def _order_by(report: Report, name: str | None) -> int:
-    """Return the number of the metric that samples are ordered by at first."""
-    metrics = report.scores.metrics
-    for number, metric in enumerate(metrics):
-        if metric.name == name or (name is None and metric.direction):
-            return number
-    return 0
-
-
-def _check_order(results: StudyResults, name: str | None) -> None:
-    names = dict.fromkeys(m.name for r in results.reports.values() for m in r.scores.metrics)
-    if name is not None and name not in names:
-        raise FusionlabError(
-            f"there is no metric {name!r} to order by; known: {', '.join(names)}",
-            code="no-such-metric",
-            option="order_by",
-        )
-
-
 def _write_sets(
     results: StudyResults,
     target: Path,
@@ -211,6 +193,7 @@ def _set_data(report: Report, name: str, order: int) -> dict[str, Any]:
         "rows": report.scores.methods,
         "samples": len(report.scores.samples),
         "order": order,
+        "comparisons": references_by_kind(report),
         "metrics": [
             {"name": metric.name, "direction": metric.direction, "decimals": places}
             for metric, places in zip(report.scores.metrics, decimals(report), strict=True)

@@ -129,7 +129,9 @@ def test_below_a_mean_is_a_difference_or_a_deviation(small_page, open_page):
 def test_the_worst_samples_come_first_by_any_metric_of_any_method(small_page, open_page):
     page = open_page(small_page)
     assert cards(page) == ["two", "three", "one"]
-    assert page.locator(".card").first.inner_text().split("\n")[1:] == ["EN 1.0000", "l1norm"]
+    assert page.locator(".card").first.inner_text().split("\n")[1:] == ["Qabf 0.1000", "l1norm"]
+    page.locator("[data-order=metric]").select_option("EN")
+    page.locator(".card", has_text="EN 1.0000").wait_for()
     page.locator("[data-order=row]").select_option(label="l1norm,r=4")
     page.locator(".card", has_text="EN 4.0000").wait_for()
     assert cards(page) == ["one", "two", "three"]  # a sample without a value is last
@@ -141,6 +143,27 @@ def test_the_worst_samples_come_first_by_any_metric_of_any_method(small_page, op
     assert cards(page) == ["one", "two", "three"]
 
 
+def test_the_worst_samples_may_be_those_that_are_farthest_behind_another_row(small_page, open_page):
+    page = open_page(small_page)
+    cards(page)
+    page.locator("[data-order=metric]").select_option("EN")
+    page.locator("[data-order=by]").select_option(label="difference from Theirs")
+    page.locator(".card", has_text="EN -1.5000").first.wait_for()
+    # 1.0 of 2.5 and 1.5 of 3.0; all others are ahead of Theirs on the sample `one`
+    assert [card.split("\n")[1:] for card in page.locator(".card").all_inner_texts()] == [
+        ["EN -1.5000", "l1norm - Theirs"],
+        ["EN -1.5000", "l1norm,r=2 - Theirs"],
+        ["EN +1.0000", "l1norm - Theirs"],
+    ]
+    images = page.locator(".card").first.locator("img")
+    assert images.evaluate_all("all => all.map(e => e.alt)") == ["a", "b", "l1norm", "Theirs"]
+    viewer = open_sample(page, "three")
+    assert viewer.locator(".pane-title").all_inner_texts()[2:4] == ["l1norm,r=2", "Theirs"]
+    page.keyboard.press("w")
+    expect(page.get_by_label("First image", exact=True)).to_have_value("r3")
+    expect(page.get_by_label("Second image")).to_have_value("r1")
+
+
 def test_a_sample_shows_all_of_its_images_with_their_values(small_page, open_page):
     viewer = open_sample(open_page(small_page))
     assert viewer.locator(".pane-title").all_inner_texts() == [
@@ -149,7 +172,7 @@ def test_a_sample_shows_all_of_its_images_with_their_values(small_page, open_pag
     assert viewer.locator("figure.chosen .pane-title").inner_text() == "l1norm"
     values = viewer.locator("figure", has_text="l1norm,r=4").locator(".values")
     assert values.inner_text().split() == ["EN", "7.0000", "Qabf", "0.7000"]
-    assert values.locator(".ordered").all_inner_texts() == ["EN 7.0000"]
+    assert values.locator(".ordered").all_inner_texts() == ["Qabf 0.7000"]
     viewer.get_by_label("weight maps").check()
     maps = viewer.locator("figure", has_text="weights of")
     assert maps.locator("img").count() == 2
@@ -402,11 +425,11 @@ def test_values_are_loaded_when_they_are_needed(tmp_path, open_page):
     page = open_page(write_page(study, tmp_path / "page"))
     loaded = "[...document.querySelectorAll('head script')].map(e => e.src.split('/').pop())"
     assert len(cards(page)) == 48
-    assert page.evaluate(loaded) == ["samples-0.js", "values-0-0.js"]
+    assert page.evaluate(loaded) == ["samples-0.js", "values-0-1.js"]
     page.get_by_text("Show more samples").click()
     assert len(cards(page)) == 96
-    worst = np.argsort(values[:, :, 0].min(axis=0))[:3]
+    worst = np.argsort(values[:, :, 1].min(axis=0))[:3]
     assert cards(page)[:3] == [samples[number] for number in worst]
     page.locator(".card").nth(60).click()  # without images: a table of its values
     page.locator("#viewer tbody tr").first.wait_for()
-    assert page.evaluate(loaded)[2:] == ["values-0-1.js"]
+    assert page.evaluate(loaded)[2:] == ["values-0-0.js"]

@@ -5,16 +5,19 @@
   const STEP = 48; // cards that are added at once
   const SOURCES = 3; // thumbnails of sources on a card
 
-  // For each sample the value that counts, and the row it belongs to.
-  function worstValues(set, metric, row, values, sign) {
+  // For each sample the value that counts, and the row it belongs to: the value itself, or its
+  // difference from that of the row it is compared with.
+  function worstValues(set, row, values, references, sign) {
     const rows = row < 0 ? data.sets[set].rows.map((_, number) => number) : [row];
     return Array.from({ length: data.sets[set].samples }, (_, sample) => {
-      let worst = { sample, value: NaN, row: rows[0] };
+      let worst = { sample, value: NaN, row: rows[0], against: references?.[rows[0]] };
       for (const number of rows) {
-        const value = values(number, sample);
+        const against = references?.[number];
+        if (against === null) continue; // compared with no other row
+        const value = values(number, sample) - (references ? values(against, sample) : 0);
         if (Number.isNaN(value)) continue;
         if (Number.isNaN(worst.value) || sign * value < sign * worst.value) {
-          worst = { sample, value, row: number };
+          worst = { sample, value, row: number, against };
         }
       }
       return worst;
@@ -41,6 +44,11 @@
       this.order = [];
     }
 
+    // For each row the one it is compared with, or null; undefined to order by the values.
+    get references() {
+      return data.sets[this.set].comparisons[this.controls.by.value];
+    }
+
     get metric() {
       const number = Number(this.controls.metric.value);
       return Number.isNaN(number) ? null : number;
@@ -49,7 +57,7 @@
     async update() {
       const { metric } = this;
       const row = Number(this.controls.row.value);
-      for (const name of ["row", "end"]) this.controls[name].disabled = metric === null;
+      for (const name of ["by", "row", "end"]) this.controls[name].disabled = metric === null;
       this.entries = await load(`samples-${this.set}`);
       if (metric === null) {
         this.order = this.entries.map((_, sample) => ({ sample, value: NaN, row: Math.max(row, 0) }));
@@ -57,7 +65,7 @@
         const values = await metricValues(this.set, metric);
         const end = this.controls.end.value === "worst" ? 1 : -1;
         const sign = end * (data.sets[this.set].metrics[metric].direction || 1);
-        this.order = worstValues(this.set, metric, row, values, sign);
+        this.order = worstValues(this.set, row, values, this.references, sign);
         const last = (entry) => Number.isNaN(entry.value);
         this.order.sort((a, b) => last(a) - last(b) || sign * (a.value - b.value) || a.sample - b.sample);
       }
@@ -77,14 +85,17 @@
       this.more.hidden = this.list.children.length >= this.order.length;
     }
 
-    card({ sample, value, row }, position) {
+    card({ sample, value, row, against }, position) {
       const entry = this.entries[sample];
-      const label = data.sets[this.set].rows[row];
+      const labels = data.sets[this.set].rows;
+      const label = labels[row];
       const thumbs = make("span", { class: "thumbs" });
       (entry.sources ?? []).slice(0, SOURCES).forEach(([title], number) => {
         thumbs.append(thumbnail(this.set, sample, `s${number + 1}`, title));
       });
-      if (entry.rows?.includes(row)) thumbs.append(thumbnail(this.set, sample, `r${row}`, label));
+      for (const number of [row, against]) {
+        if (entry.rows?.includes(number)) thumbs.append(thumbnail(this.set, sample, `r${number}`, labels[number]));
+      }
       if (!entry.size && this.pictures) {
         thumbs.append(make("span", { class: "no-image" }, "not chosen for this page: values only"));
       }
@@ -93,9 +104,11 @@
       if (entry.problem) card.append(make("span", { class: "card-value worse" }, entry.problem), " ");
       if (!Number.isNaN(value)) {
         const { metric } = this;
-        const text = `${data.sets[this.set].metrics[metric].name} ${format(this.set, metric, value)}`;
+        const plus = labels[against] !== undefined && value > 0 ? "+" : "";
+        const text = `${data.sets[this.set].metrics[metric].name} ${plus}${format(this.set, metric, value)}`;
         card.append(make("span", { class: "card-value" }, text), " ");
-        card.append(make("span", { class: "card-row" }, label));
+        const names = labels[against] === undefined ? label : `${label} - ${labels[against]}`;
+        card.append(make("span", { class: "card-row" }, names));
       }
       card.addEventListener("click", () => fusionlabPage.openViewer(this, position));
       return card;

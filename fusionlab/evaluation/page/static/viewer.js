@@ -24,8 +24,8 @@
     const sources = (entry().sources ?? []).map(([title, file], i) => ({
       key: `s${i + 1}`, title, note: file, path: path(`s${i + 1}`),
     }));
-    const first = place().row; // the one that the card is about
-    const rows = [...(entry().rows ?? [])].sort((a, b) => (b === first) - (a === first));
+    const firsts = [place().against, place().row]; // those that the card is about
+    const rows = [...(entry().rows ?? [])].sort((a, b) => firsts.indexOf(b) - firsts.indexOf(a));
     const results = rows.flatMap((row) => {
       const maps = Array.from({ length: entry().weights[row] ?? 0 }, (_, i) => ({
         key: `r${row}-w${i + 1}`, title: `${set().rows[row]}: weights of ${entry().sources[i]?.[0] ?? `source ${i + 1}`}`, row,
@@ -61,7 +61,7 @@
 
   function isShown(image) {
     if (image.map) return part("maps").checked && isShown({ row: image.row, key: `r${image.row}` });
-    return state.shown?.get(image.key) ?? (image.row === undefined || image.row < MANY || image.row === place().row);
+    return state.shown?.get(image.key) ?? (image.row === undefined || image.row < MANY || [place().row, place().against].includes(image.row));
   }
 
   function sideBySide(all, values) {
@@ -81,8 +81,8 @@
     picks.forEach((select, index) => {
       select.replaceChildren(...all.map((image) => make("option", { value: image.key }, image.title)));
       const keys = all.map((image) => image.key);
-      const fallback = index === 0 ? keys[0] : `r${place().row}`;
-      const wanted = [state.picked[index], fallback, keys.at(-1)];
+      const fallback = `r${index === 0 ? place().against : place().row}`;
+      const wanted = [state.picked[index], fallback, keys.at(index === 0 ? 0 : -1)];
       select.value = wanted.find((key) => keys.includes(key));
     });
     return picks.map((select) => all.find((image) => image.key === select.value));
