@@ -94,12 +94,14 @@ def shipped():
     return [o for o in installed().strategies.registrations if o.plugin == "fusionlab-imaging"]
 
 
+@pytest.mark.docs
 def test_every_page_of_docs_is_in_the_site(site):
     for path in (ROOT / "docs").rglob("*.md"):
         page = path.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
         assert page.replace("README.html", "index.html") in site
 
 
+@pytest.mark.docs
 def test_the_home_page_is_the_readme(site):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = [line for line in readme.splitlines() if line.startswith("python3 -m venv ")]
@@ -108,6 +110,7 @@ def test_the_home_page_is_the_readme(site):
     assert "images/street.png" in site["index.html"].html
 
 
+@pytest.mark.docs
 def test_every_hook_has_a_heading_with_its_arguments(site):
     hooks = [f for f in vars(hookspecs).values() if hasattr(f, "fusionlab_spec")]
     assert hooks
@@ -116,6 +119,7 @@ def test_every_hook_has_a_heading_with_its_arguments(site):
         assert f"{hook.__name__}{signature}" in site["hooks.html"].headings
 
 
+@pytest.mark.docs
 def test_everything_that_hooks_return_is_beside_them(site):
     described = [*vars(offers).values(), *vars(presets).values(), *vars(tasks).values()]
     classes = [c for c in described if isinstance(c, type) and is_dataclass(c)]
@@ -125,6 +129,7 @@ def test_everything_that_hooks_return_is_beside_them(site):
         assert f"{cls.__module__}.{cls.__name__}" in site["hooks.html"].places
 
 
+@pytest.mark.docs
 def test_every_public_name_has_its_place_in_the_api(site):
     page = site["api.html"]
     for name in fusionlab.__all__:
@@ -133,6 +138,7 @@ def test_every_public_name_has_its_place_in_the_api(site):
         assert f"fusionlab.{name}" in page.places or elsewhere in page.links
 
 
+@pytest.mark.docs
 def test_every_command_has_a_section_with_its_options(site):
     page = site["command-line.html"]
     sections = page.text.split("Usage: fusionlab ")
@@ -145,6 +151,7 @@ def test_every_command_has_a_section_with_its_options(site):
                 assert long in section  # other names are aliases
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("registration", shipped(), ids=lambda registration: registration.ref.name)
 def test_every_strategy_has_a_page_with_all_it_says_about_itself(site, registration):
     page, cls = site[f"strategies/{registration.ref.name}.html"], registration.ref.load()
@@ -159,6 +166,7 @@ def test_every_strategy_has_a_page_with_all_it_says_about_itself(site, registrat
     assert {formula.strip() for formula in formulas} <= {block.strip() for block in page.blocks}
 
 
+@pytest.mark.docs
 def test_every_link_within_the_site_leads_somewhere(site):
     for name, page in site.items():
         for link in page.links:
@@ -171,11 +179,13 @@ def test_every_link_within_the_site_leads_somewhere(site):
             assert not url.fragment or unquote(url.fragment) in found.places, f"{name}: {link}"
 
 
+@pytest.mark.docs
 def test_no_page_loads_anything_from_elsewhere(site):
     for name, page in site.items():
         assert not REMOTE.search(page.html), name
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize(
     ("page", "printed", "images"),
     [

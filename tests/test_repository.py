@@ -62,7 +62,7 @@ def test_ci_without_arguments_also_checks_style_types_imports_words_and_docs():
     for tool in ("ruff check", "ruff format --check", "mypy", "lint-imports", "codespell"):
         assert f"+ .venv/bin/{tool}" in commands
     assert "+ .venv/bin/python tools/check_words.py" in commands
-    assert "+ .venv/bin/mkdocs build --strict" in commands
+    assert "+ .venv/bin/pytest -m docs" in commands
 
 
 def test_ci_refuses_a_step_that_it_does_not_have():

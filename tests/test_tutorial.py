@@ -102,6 +102,7 @@ def test_what_counts_as_printed(shown, printed, expected):
     assert missing(shown, printed) == expected
 
 
+@pytest.mark.docs
 def test_the_tutorial_verbatim(tmp_path, environment):
     text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     blocks = BLOCK.findall(text)

@@ -11,7 +11,7 @@ from fusionlab.plugins.loading import strategy_class
 from fusionlab.strategy import DECLARABLE, Law
 from fusionlab.testing import PROFILES, examine
 
-PROFILES["brief"] = 12  # slow tests examine 500 inputs
+PROFILES["brief"] = 6  # slow tests examine 500 inputs
 
 
 def _examined(cls):

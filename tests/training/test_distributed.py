@@ -129,6 +129,7 @@ def test_torchrun_trains_as_one_process_does(folder, python):
     check_same_run(folder, "two")
 
 
+@pytest.mark.slow
 def test_what_torchrun_began_one_process_can_finish(folder, python):
     """SIGTERM is how torchrun and schedulers stop a job: all stop at one iteration, and save."""
     _, _, err = torchrun(python, folder, "stopped", stop_at=7)

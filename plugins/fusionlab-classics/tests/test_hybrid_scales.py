@@ -121,9 +121,8 @@ def test_three_sources_are_refused_with_the_roles():
         Fusion(strategy=HMSDGF())([random_image(9, 9).astype(np.uint8)] * 3)
 
 
-@each_method
-def test_laws_hold_for_a_few_inputs(broken_laws, name):
-    assert broken_laws(METHODS[name]) == []
+def test_laws_hold_for_a_few_inputs(broken_laws):
+    assert broken_laws(HMSDGF) == []  # Hybrid-MSD takes three times as long
 
 
 @pytest.mark.slow

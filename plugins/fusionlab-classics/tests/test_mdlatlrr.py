@@ -85,6 +85,7 @@ def test_strips_and_tiles_do_not_matter(monkeypatch):
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow  # of each patch of 16x16 the singular values
 def test_laws(broken_laws):
     assert broken_laws(MDLatLRR) == []
 
