@@ -96,7 +96,7 @@ Ctrl-C.
     "--color",
     metavar="MODE",
     help="How color images are fused, as for 'fuse': gray, luma, per-channel or auto.  [default: "
-    "that of the preset, or gray]",
+    "that of the preset, or gray, since metrics score the luminance; 'fuse' has auto]",
 )
 @score_color_option
 @click.option(
@@ -122,9 +122,8 @@ Ctrl-C.
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for table.md, table.tex, rows.csv, means.csv, comparisons.csv, published.csv, "
-    "study.json; and for the scores as they come, to resume from.  [default: only print the "
-    "tables]",
+    help="Folder for the tables (Markdown, LaTeX, CSV), study.json, and the scores as they come, "
+    "to resume from.  [default: only print the tables]",
 )
 @click.option("--resume", is_flag=True, help="Resume an earlier run in --output.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")

@@ -105,7 +105,7 @@ def evaluate(
             for all rows; `"own"`: for each row as the program of its authors saves, which its
             backbone or strategy declares. Where the rows differ, the table has a column for it.
         scale: which values of the sources are black and white, for the fusion and the metrics;
-            None: `full`, or what the preset says.
+            None: `auto`, or what the preset says.
         color: how color images are fused, as for a `Fusion`; None: as the preset says, or else
             their luminance, in gray. Results in folders stay as they are.
         score_color: how color images are scored by metrics that do not take color: `"luma"`, or

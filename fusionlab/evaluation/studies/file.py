@@ -111,7 +111,7 @@ class StudyFile:
     settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """`range` and `color`, if given -> values; otherwise those of the preset, or the defaults."""
     scale: tuple[str, ...] = ()
-    """Empty: that of the preset, or `full`."""
+    """Empty: that of the preset, or `auto`."""
     score_color: ScoreColor = "luma"
     against: str | None = None
     compare: tuple[str, ...] = ()
