@@ -54,16 +54,44 @@ A study file:
   strategy = "l1norm"
   r = { grid = [0, 1, 2, 4] }
 \b
-Examples:
-  fusionlab study validate radius.toml
-  fusionlab study run radius.toml -o radius/
-  fusionlab study run radius.toml -o radius/ --executor local:8
-  fusionlab study run radius.toml -o radius/ --executor dask://10.0.0.1:8786
-  fusionlab study status radius/
+Examples, in the order of a study:
+  fusionlab study validate radius.toml                what would run, and mistakes
+  fusionlab study run radius.toml -o radius/          compute, or continue
+  fusionlab study status radius/                      how far it is
   fusionlab study report radius/                      tables and page of what is there so far
 \b
 Exit codes: 0 success, 1 some rows have no values, 2 nothing could be done, 130 stopped by Ctrl-C,
 143 by SIGTERM.
+"""
+
+VALIDATE_EXAMPLES = """\b
+Examples:
+  fusionlab study validate radius.toml
+  fusionlab study validate radius.toml --only tno --range clip    a part of it
+\b
+Exit codes: 0 success, also if some images are missing, which it lists; 2 the study cannot run.
+"""
+
+RUN_EXAMPLES = """\b
+Examples:
+  fusionlab study run radius.toml -o radius/          the same command continues after Ctrl-C
+  fusionlab study run radius.toml -o radius/ --executor local:4
+  fusionlab study run radius.toml -o radius/ --executor dask://10.0.0.1:8786
+  fusionlab study run radius.toml -o try/ --only tno --metrics EN,Qabf
+"""
+
+STATUS_EXAMPLES = """\b
+Examples:
+  fusionlab study status radius/
+  watch fusionlab study status radius/                again every two seconds
+"""
+
+REPORT_EXAMPLES = """\b
+Examples:
+  fusionlab study report radius/                      with the file that was run
+  fusionlab study report radius.toml -o radius/       with this file, if that one has moved
+  fusionlab study report radius/ --images worst:20 --order-by VIF
+  fusionlab study report radius/ --single-file        to send by mail
 """
 
 SHOWN_ROWS = 20
@@ -77,22 +105,44 @@ output_option = click.option(
     "--output",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the study: its scores as they come, and its tables.",
+    help="Folder of the study, for its scores and tables.",
 )
 
 
 def _overrides(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that replace what the file says."""
     options = (
-        click.option("--metrics", metavar="NAME[@CONVENTION],...", help="Instead of the file's."),
         click.option(
-            "--range", "range_policy", metavar="POLICY,...", help="Instead of the file's."
+            "--metrics",
+            metavar="NAME[@CONVENTION],...",
+            help="The columns, instead of those in the file.",
         ),
-        click.option("--color", metavar="MODE,...", help="Instead of the file's."),
-        click.option("--against", metavar="ROW", help="Instead of the file's."),
-        click.option("--device", metavar="DEVICE", help="Instead of the file's."),
         click.option(
-            "--only", multiple=True, metavar="SET", help="Only this image set; repeatable."
+            "--range",
+            "range_policy",
+            metavar="POLICY,...",
+            help="How values become gray levels: auto, clip, minmax or own, instead of what the "
+            "file says; several make a row of each.",
+        ),
+        click.option(
+            "--color",
+            metavar="MODE,...",
+            help="How color images are fused: gray, luma, per-channel or auto, instead of what the "
+            "file says; several make a row of each.",
+        ),
+        click.option(
+            "--against",
+            metavar="ROW",
+            help="The row that all others are compared with, instead of that in the file.",
+        ),
+        click.option(
+            "--device", metavar="DEVICE", help="cpu or cuda, instead of what the file says."
+        ),
+        click.option(
+            "--only",
+            multiple=True,
+            metavar="SET",
+            help="Only this image set of the file; repeatable.",
         ),
     )
     for option in reversed(options):
@@ -100,22 +150,38 @@ def _overrides(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group(epilog=EXAMPLES)
+class _InOrder(click.Group):
+    """Lists its commands in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Return the names in the order in which they were added."""
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, epilog=EXAMPLES)
 def study() -> None:
     """Run a grid of methods, settings and image sets from a file.
 
-    Every value that may vary takes { grid = [...] }. What is computed stays computed: run again,
-    after an interruption or with a larger grid, only what is missing is computed.
+    Every value that may vary takes { grid = [...] }: each combination is a row of the tables. Every
+    row is scored on every sample of every set. What is computed stays computed: run again, after an
+    interruption or with a larger grid, only what is missing is computed.
     """
 
 
-@study.command(cls=TableCommand, epilog="Example:  fusionlab study validate radius.toml")
+@study.command(
+    cls=TableCommand, short_help="Print what a study would compute.", epilog=VALIDATE_EXAMPLES
+)
 @file_argument
 @_overrides
 @json_option
 @click.pass_obj
 def validate(session: Session, /, *, file: Path, as_json: bool, **options: Any) -> None:
-    """Print what a study would compute, and find mistakes before it runs."""
+    """Print what a study would compute, and find mistakes before it runs; nothing is written.
+
+    It prints the sets with their samples, the rows of the tables, the rows of scores (one method on
+    one sample, by all metrics), what varies, the images that are missing, and how many significance
+    tests there will be, with a warning if none of them can succeed.
+    """
     with cli_errors():
         plan = _plan(file, options, session)
     problems = [item.problem for entry in plan.sets for item in entry.items if item.problem]
@@ -151,7 +217,8 @@ def validate(session: Session, /, *, file: Path, as_json: bool, **options: Any) 
 
 @study.command(
     cls=TableCommand,
-    epilog="Example:  fusionlab study run radius.toml -o radius/ --executor local:4",
+    short_help="Compute what is missing, and write the tables.",
+    epilog=RUN_EXAMPLES,
 )
 @file_argument
 @output_option
@@ -163,7 +230,7 @@ def validate(session: Session, /, *, file: Path, as_json: bool, **options: Any) 
     "of workers, or dask://HOST:PORT. The scores are the same.  [default: as in the file, or a "
     "process for each core, at most 8]",
 )
-@click.option("--overwrite", is_flag=True, help="Compute everything anew.")
+@click.option("--overwrite", is_flag=True, help="Compute everything anew, instead of continuing.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as lines of JSON, for scripts.")
 @click.pass_context
 def run(
@@ -177,7 +244,11 @@ def run(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Compute what is missing of a study, and write its tables."""
+    """Compute what is missing of a study, and write its tables.
+
+    Scores are kept as they come: after an interruption, or with a larger grid, the same command
+    continues. `study report` makes a page of them.
+    """
     session: Session = ctx.obj
     with cli_errors(), quiet_decoders():
         from fusionlab.evaluation.studies.study import run_study
@@ -231,11 +302,15 @@ def run(
     ctx.exit(0 if not failed else 1 if values else 2)
 
 
-@study.command(cls=TableCommand, epilog="Example:  fusionlab study status radius/")
+@study.command(cls=TableCommand, short_help="Print how far a study is.", epilog=STATUS_EXAMPLES)
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @json_option
 def status(*, folder: Path, as_json: bool) -> None:
-    """Print how far a study is, also while it runs."""
+    """Print how far the study in a folder is, also while it runs.
+
+    A row of scores is one method on one sample. The state is running, stopped or complete; the time
+    left is there once ten rows have been computed.
+    """
     with cli_errors():
         from fusionlab.evaluation.studies.study import read_status
 
@@ -262,7 +337,8 @@ def status(*, folder: Path, as_json: bool) -> None:
 
 @study.command(
     cls=TableCommand,
-    epilog="Example:  fusionlab study report radius.toml -o radius/ --images worst:20",
+    short_help="Write tables and page of what is there so far.",
+    epilog=REPORT_EXAMPLES,
 )
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE|DIR")
 @click.option(
@@ -285,7 +361,11 @@ def status(*, folder: Path, as_json: bool) -> None:
     metavar="METRIC",
     help="Metric by which samples are the worst.  [default: one that compares with the sources]",
 )
-@click.option("--weight-maps", is_flag=True, help="Show the weights of the strategies, too.")
+@click.option(
+    "--weight-maps",
+    is_flag=True,
+    help="Also compute and show the weights of the strategies, where they have any.",
+)
 @click.option("--single-file", is_flag=True, help="Put the whole page into one file.")
 @click.pass_obj
 def report(
@@ -300,9 +380,11 @@ def report(
     single_file: bool,
     **options: Any,
 ) -> None:
-    """Write the tables and the page of what a study has computed so far; nothing is computed.
+    """Write the tables and the page of what a study has computed so far.
 
-    The page, report/index.html in the folder of the study, needs no server and no network.
+    No score is computed, so that this can be done while the study runs. Give the folder of the
+    study; or its file, with the folder as -o. The page, report/index.html in that folder, needs no
+    server and no network.
     """
     with cli_errors(), quiet_decoders():
         from fusionlab.evaluation.page.weight_maps import ComputedWeightMaps

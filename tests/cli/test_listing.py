@@ -40,10 +40,20 @@ def test_the_parameters_of_a_strategy_or_backbone_are_shown():
     assert (result.exit_code, "did you mean 'l1norm'" in result.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("command", main.commands)
+@pytest.mark.parametrize(
+    "command", [*main.commands, *(f"study {name}" for name in main.commands["study"].commands)]
+)
 def test_help_shows_examples_on_lines_of_their_own(command):
-    text = CliRunner().invoke(main, [command, "--help"]).stdout
+    text = CliRunner().invoke(main, [*command.split(), "--help"]).stdout
     assert "\\b" not in text
+    lines = [line.strip().removeprefix("Example:").strip() for line in text.splitlines()]
+    assert any(line.startswith(f"fusionlab {command}") for line in lines)
+
+
+def test_the_commands_of_a_study_are_listed_in_the_order_of_their_use():
+    text = CliRunner().invoke(main, ["study", "--help"]).stdout
+    listed = [line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line][:4]
+    assert listed == ["validate", "run", "status", "report"]
 
 
 ROLES = """
