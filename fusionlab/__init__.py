@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from fusionlab.fused import Fused
     from fusionlab.fusion import Fusion
     from fusionlab.hookspecs import hookimpl
+    from fusionlab.imaging.contents import Contents, Page
+    from fusionlab.imaging.decoding import Decoded
     from fusionlab.imaging.reading import LoadedImage, read_image
     from fusionlab.imaging.writing import write_image
     from fusionlab.metrics.sources_part import keep_parts, once_per_sources
@@ -38,12 +40,13 @@ if TYPE_CHECKING:
         list_engines,
         list_methods,
         list_metrics,
+        list_readers,
         list_strategies,
         list_tasks,
         load_backbone,
         load_strategy,
     )
-    from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
+    from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, ReaderRef, StrategyRef
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.registry import Plugins
     from fusionlab.plugins.tasks import Task
@@ -65,6 +68,8 @@ _HOMES = {
     "Borders": "backbone",
     "Card": "checkpoint",
     "Comparison": "evaluation.comparisons",
+    "Contents": "imaging.contents",
+    "Decoded": "imaging.decoding",
     "Engine": "engine.base",
     "EngineRef": "plugins.offers",
     "Features": "backbone",
@@ -78,8 +83,10 @@ _HOMES = {
     "Level": "backbone",
     "LoadedImage": "imaging.reading",
     "MetricRef": "plugins.offers",
+    "Page": "imaging.contents",
     "Plugins": "plugins.registry",
     "Preset": "plugins.presets",
+    "ReaderRef": "plugins.offers",
     "Report": "evaluation.reporting.report",
     "Scene": "strategy",
     "Statistics": "strategy",
@@ -100,6 +107,7 @@ _HOMES = {
     "list_engines": "plugins.listing",
     "list_methods": "plugins.listing",
     "list_metrics": "plugins.listing",
+    "list_readers": "plugins.listing",
     "list_strategies": "plugins.listing",
     "list_tasks": "plugins.listing",
     "load_backbone": "plugins.listing",
@@ -121,6 +129,8 @@ __all__ = [
     "Borders",
     "Card",
     "Comparison",
+    "Contents",
+    "Decoded",
     "Engine",
     "EngineRef",
     "Features",
@@ -134,8 +144,10 @@ __all__ = [
     "Level",
     "LoadedImage",
     "MetricRef",
+    "Page",
     "Plugins",
     "Preset",
+    "ReaderRef",
     "Report",
     "Scene",
     "Statistics",
@@ -155,6 +167,7 @@ __all__ = [
     "list_engines",
     "list_methods",
     "list_metrics",
+    "list_readers",
     "list_strategies",
     "list_tasks",
     "load_backbone",

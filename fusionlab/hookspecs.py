@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
-    from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
+    from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, ReaderRef, StrategyRef
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.tasks import Task
 
@@ -51,6 +51,15 @@ def fusionlab_defaults() -> Mapping[str, str]:  # type: ignore[empty-body]
     name); `baseline`, the backbone without weights that evaluations compare every other backbone
     with; and `metrics`, the metrics that evaluations compute, separated by spaces. If two plugins
     offer a default for the same key, the user has to choose.
+    """
+
+
+@hookspec
+def fusionlab_readers() -> Iterable[ReaderRef]:  # type: ignore[empty-body]
+    """List the image formats that this plugin reads.
+
+    Called before the first file is read or a folder is searched: say by which bytes a format is
+    recognized and where its reader is defined, do not import it.
     """
 
 

@@ -25,7 +25,6 @@ except ModuleNotFoundError:
 
 from fusionlab.hookspecs import GROUP
 from fusionlab.plugins import host
-from fusionlab.plugins.host import installed
 
 SHARED = Path(__file__).parents[2] / "shared"
 MAX_WORKERS = 8  # a worker with torch and its subprocesses take up to 2 GB
@@ -76,14 +75,20 @@ def _read_entry_points_once():
         yield
 
 
+def forget_plugins():
+    """Let the plugins be loaded anew."""
+    host.installed.cache_clear()
+    host.plugins_without.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):
     """No test sees the user's settings, or plugins that another test installed."""
     for name in ("FUSIONLAB_NO_PLUGIN", "FUSIONLAB_STRATEGY", "FUSIONLAB_BACKBONE"):
         monkeypatch.delenv(name, raising=False)
-    installed.cache_clear()
+    forget_plugins()
     yield
-    installed.cache_clear()
+    forget_plugins()
 
 
 @pytest.fixture
@@ -94,7 +99,7 @@ def only_what_ships(_clean_environment, monkeypatch):
     monkeypatch.setattr(
         host, "_entry_points", lambda: [p for p in find() if p.dist.name not in others]
     )
-    installed.cache_clear()
+    forget_plugins()
 
 
 @pytest.fixture(scope="session")
@@ -171,7 +176,7 @@ def install(tmp_path, monkeypatch) -> Callable[..., str]:
         (site / f"{module}.py").write_text(textwrap.dedent(code))
         monkeypatch.delitem(sys.modules, module, raising=False)
         importlib.invalidate_caches()
-        installed.cache_clear()
+        forget_plugins()
         return name
 
     return install_one

@@ -59,6 +59,7 @@ def test_the_core_names_no_strategy_and_no_backbone_in_code():
         ["strategies"],
         ["backbones"],
         ["engines"],
+        ["readers"],
         ["tasks"],
         ["plugins"],
         ["fuse", "--engine", "eager", "--help"],

@@ -96,6 +96,10 @@ def raw(content, name="odd.png"):
     return make
 
 
+def renamed(make, name):
+    return lambda folder: (folder / make(folder)).rename(folder / name).name
+
+
 def truncated(make_whole):
     """Cut a file off at ten places."""
 
@@ -253,6 +257,7 @@ def beside(content, *names):
 
 PGM = b"P5 30 20 255\n" + GRAY.tobytes()
 PNG = imagecodecs.png_encode(GRAY)
+JXL = imagecodecs.jpegxl_encode(GRAY)
 BY_SUFFIX = "set/{}_ir.* set/{}_vis.*"
 
 
@@ -295,7 +300,7 @@ INFINITE = np.where(GRAY < 9, np.inf, FLOATS).astype(np.float32)
 LA = Image.fromarray(np.dstack([GRAY, OTHER]), "LA")
 RGBA = np.dstack([RGB, OTHER])
 FLAT = np.full((20, 30), 77, np.uint8)
-CUT = "cannot read cut-...; expected a complete PNG, JPEG, BMP, GIF, WebP or TIFF"
+CUT = "cannot read cut-...; expected a complete"
 OWN = "--backbone densefuse@odd.safetensors"
 
 CASES = [
@@ -309,7 +314,15 @@ CASES = [
     Case("a BMP cut off at ten places", FAILS, CUT, "*", truncated(pillow(Image.fromarray(RGB), "odd.bmp"))),
     Case("a text file", FAILS, "cannot read odd.png: it is not in a known image format", make=raw(b"no image")),
     Case("a web page named .png", FAILS, "cannot read odd.png: it is a web page", make=raw(b"<!DOCTYPE html><html>")),
-    Case("a PGM", FAILS, "cannot read odd.pgm: it is a PNM image, a format that is not read", "odd.pgm b.png", raw(b"P5 1 1 255\n\0", "odd.pgm")),
+    Case("a PGM", WORKS, args="odd b.png", make=raw(PGM, "odd.pgm")),
+    Case("a PGM of 10 bits", WARNS, "it has 10 bits per sample, but is treated as 16 bits; its white is 1023", make=raw(b"P5 30 20 1023\n" + (GRAY.astype(">u2") << 2).tobytes(), "odd.pgm")),
+    Case("a PGM cut off at ten places", FAILS, CUT, "*", truncated(raw(PGM, "odd.pgm"))),
+    Case("JPEG 2000, 12 bits", WARNS, "it has 12 bits per sample, but is treated as 16 bits", make=raw(imagecodecs.jpeg2k_encode(GRAY.astype(np.uint16) << 4, level=0, bitspersample=12), "odd.jp2")),
+    Case("AVIF", WORKS, make=raw(imagecodecs.avif_encode(GRAY), "odd.avif")),
+    Case("TGA", WORKS, make=pillow(Image.fromarray(GRAY), "odd.tga")),
+    Case("TGA with another suffix", FAILS, "cannot read odd.png: it is not in a known image format", make=renamed(pillow(Image.fromarray(GRAY), "odd.tga"), "odd.png")),
+    Case("Radiance HDR, whose floats go beyond 1", FAILS, "odd.hdr must hold floats in 0..1, got values from ... choose a scale", make=raw(imagecodecs.rgbe_encode(RGB.astype(np.float32)), "odd.hdr")),
+    Case("JPEG XL", FAILS, "cannot read odd.jxl: it is a JPEG XL image, a format that is not read", make=raw(imagecodecs.jpegxl_encode(GRAY), "odd.jxl")),
     Case("a PDF", FAILS, "it is not in a known image format; expected a complete PNG", make=raw(b"%PDF-1.7 ...")),
     Case("a device instead of a file", FAILS, "cannot read /dev/zero: expected an image file, got a device", "a.png /dev/zero"),
     Case("a loop of symbolic links", FAILS, "cannot read odd.png: Too many levels of symbolic links", make=loop),
@@ -438,7 +451,8 @@ CASES = [
     Case("one template", FAILS, "set/{}_ir.* is the template of one source; give one for each source", "set/{}_ir.*", named("1_ir.png", "1_vis.png")),
     Case("a template and a file", FAILS, "expected files only or folders only, got set/{}_ir.* and a.png", "set/{}_ir.* a.png", named("1_ir.png", "1_vis.png")),
     # ---------------------------------------------------------------- files beside the images
-    Case("a PGM pair beside a PNG pair", FAILS, "failed: 2 cannot be fused: set/ir/2.pgm is a PNM image, a format that is not read; convert it to PNG or TIFF first", "odd", beside(PGM, "ir/2.pgm", "vis/2.pgm"), code=1),
+    Case("a JPEG XL pair beside a PNG pair", FAILS, "failed: 2 cannot be fused: set/ir/2.jxl is a JPEG XL image, a format that is not read; convert it to PNG or TIFF first", "odd", beside(JXL, "ir/2.jxl", "vis/2.jxl"), code=1),
+    Case("a PGM pair beside a PNG pair", WORKS, "set/ir/ with set/vis/, 2 pairs", "odd", named("ir/1.png", "vis/1.png", "ir/2.pgm", "vis/2.pgm")),
     Case("a PNG without a suffix", FAILS, "failed: 2 cannot be fused: set/ir/2 is a PNG image, but its name does not say so; rename it to 2.png, or give a template with its suffix", "odd", beside(PNG, "ir/2", "vis/2.png"), code=1),
     Case("a PNG with an unknown suffix, by a template with it", WORKS, "set/ir/{}.dat with set/vis/{}.png, 1 pair", "set/ir/{}.dat set/vis/{}.png", beside(PNG, "ir/1.dat")),
     Case("a raw file beside each JPEG of a camera", WORKS, "left out  set/vis/1.dng is a raw camera image, a format that is not read", "odd", beside(b"II*\0", "vis/1.dng")),

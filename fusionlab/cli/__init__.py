@@ -15,7 +15,15 @@ from fusionlab.cli.curves import curves
 from fusionlab.cli.evaluate import evaluate
 from fusionlab.cli.explain import explain
 from fusionlab.cli.fuse import fuse
-from fusionlab.cli.listing import backbones, engines, plugins, presets, strategies, tasks
+from fusionlab.cli.listing import (
+    backbones,
+    engines,
+    plugins,
+    presets,
+    readers,
+    strategies,
+    tasks,
+)
 from fusionlab.cli.metrics import metrics
 from fusionlab.cli.new_strategy import new_strategy
 from fusionlab.cli.pairs import pairs
@@ -45,6 +53,7 @@ from fusionlab.plugins import NO_PLUGIN
 def main(ctx: click.Context, no_plugin: tuple[str, ...]) -> None:
     """Fuse registered images with a frozen neural backbone and the strategy of your choice."""
     ctx.obj = Session(no_plugin)
+    ctx.with_resource(ctx.obj.in_process())
 
 
 for command in (
@@ -62,6 +71,7 @@ for command in (
     backbones,
     engines,
     metrics,
+    readers,
     tasks,
     presets,
     plugins,

@@ -1,4 +1,6 @@
-"""`fusionlab strategies | backbones | engines | tasks | presets | plugins`: what is installed."""
+"""What is installed: `fusionlab strategies`, `backbones`, `engines`, `readers`, `tasks`, `presets`
+and `plugins`.
+"""
 
 from __future__ import annotations
 
@@ -118,6 +120,38 @@ def engines(session: Session, *, as_json: bool) -> None:
                 _origin(registration.plugin, as_json=as_json),
             )
             for registration in session.plugins.engines.registrations
+        ),
+        as_json=as_json,
+    )
+
+
+READERS_EXAMPLES = """\b
+Examples:
+  fusionlab readers
+  fusionlab pairs infrared/ visible/          which files are read and paired
+"""
+
+
+@click.command(epilog=READERS_EXAMPLES)
+@json_option
+@click.pass_obj
+def readers(session: Session, *, as_json: bool) -> None:
+    """List the image formats that are read, and what must be installed for some of them.
+
+    A file is recognized by its content; the suffixes are those that count when a folder is
+    searched.
+    """
+    show_table(
+        ("name", "summary", "suffixes", "requires", "plugin"),
+        (
+            (
+                registration.ref.name,
+                registration.ref.summary,
+                " ".join(registration.ref.suffixes),
+                registration.ref.requires,
+                _origin(registration.plugin, as_json=as_json),
+            )
+            for registration in session.plugins.readers.registrations
         ),
         as_json=as_json,
     )

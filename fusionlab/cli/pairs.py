@@ -78,16 +78,16 @@ def _examined(image_set: ImageSet) -> ImageSet:
 
 
 def _problem_of_files(item: ImageSetItem) -> str:
-    from fusionlab.imaging.reading import recognize
+    from fusionlab.imaging.recognizing import recognize
 
     for path in item.sources:
         try:
-            name, readable = recognize(path)
+            found = recognize(path)
         except OSError as error:
             return f"{item.stem}: cannot read {path}: {error.strerror}"
-        if not readable:
-            reason = f"is a {name} image, a format that is not read" if name else "is not an image"
-            return f"{item.stem}: {path} {reason}"
+        if found.reader is None:
+            reason = found.refusal if found.name else "not an image"
+            return f"{item.stem}: {path} is {reason}"
     return ""
 
 

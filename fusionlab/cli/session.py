@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from collections.abc import Collection, Iterator, Sequence
@@ -14,6 +15,7 @@ from click.core import ParameterSource
 
 from fusionlab.cli.output import warn
 from fusionlab.errors import FusionlabError, PairingError
+from fusionlab.plugins import NO_PLUGIN
 
 if TYPE_CHECKING:
     from fusionlab.plugins.registry import Plugins
@@ -87,12 +89,25 @@ class Session:
     def __init__(self, blocked: tuple[str, ...] = ()) -> None:
         self.blocked = blocked
 
+    @contextmanager
+    def in_process(self) -> Iterator[None]:
+        """Leave the blocked plugins out wherever this process, or one that it starts, reads."""
+        before = os.environ.get(NO_PLUGIN)
+        os.environ[NO_PLUGIN] = " ".join(self.blocked)
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[NO_PLUGIN]
+            else:
+                os.environ[NO_PLUGIN] = before
+
     @cached_property
     def plugins(self) -> Plugins:
         """All plugins except the blocked ones; each broken plugin is reported once on stderr."""
-        from fusionlab.plugins.host import load_plugins
+        from fusionlab.plugins.host import plugins_without
 
-        plugins = load_plugins(self.blocked)
+        plugins = plugins_without(" ".join(self.blocked))
         for text in plugins.warnings:
             warn(text)
         return plugins

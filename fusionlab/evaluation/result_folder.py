@@ -12,7 +12,8 @@ import numpy as np
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.sample import Result, Sample
-from fusionlab.imaging.reading import SUFFIXES, read_image
+from fusionlab.imaging.reading import read_image
+from fusionlab.imaging.recognizing import suffixes
 from fusionlab.runs.pairing.folder_search import images_by_stem
 from fusionlab.storage.hashing import sha256_of_file
 
@@ -58,7 +59,7 @@ def files_of_samples(
         FusionlabError: the folder does not exist (code `no-folder`).
     """
     folder, pattern = _split_pattern(folder)
-    suffix = next((suffix for suffix in SUFFIXES if pattern.lower().endswith(suffix)), "")
+    suffix = next((suffix for suffix in suffixes() if pattern.lower().endswith(suffix)), "")
     before, _, after = pattern[: len(pattern) - len(suffix)].partition("{}")
     if not folder.is_dir():
         raise FusionlabError(

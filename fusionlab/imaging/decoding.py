@@ -33,11 +33,6 @@ class UnsupportedImage(Exception):  # noqa: N818  # not an error of the file, wh
     """The file is intact, but is not a gray or RGB image; the message says what it is instead."""
 
 
-def note_ignored_frames(frames: int) -> tuple[str, ...]:
-    """Return a note if a file has more than one frame."""
-    return (f"only the first of its {frames} frames or pages is used",) if frames > 1 else ()
-
-
 def held(pixels: NDArray[Any]) -> NDArray[Any]:
     """Return pixels as they are held in memory: contiguous, in a dtype that torch has.
 
@@ -49,14 +44,18 @@ def held(pixels: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Decoded:
-    """The first image of a file."""
+    """One image of a file, as it is stored."""
 
     pixels: NDArray[Any]
     """`(H, W)`, or `(H, W, C)` with C up to 4: gray or RGB, possibly followed by alpha."""
     orientation: int = 1
-    frames: int = 1
+    """How it is to be turned: the value of the EXIF tag."""
     notes: tuple[str, ...] = ()
     """What was ignored or changed; each continues the sentence "X: ..."."""
+    bits: int | None = None
+    """Significant bits of an integer sample: white is 2**bits - 1. None: all that it has."""
+    unit: str = ""
+    """The physical unit of the values: `"C"` for degrees Celsius, `"K"`, `"HU"`; empty: none."""
 
     def normalized(self) -> Decoded:
         """Return the image upright, without alpha, with a note for everything that was ignored.
@@ -74,7 +73,13 @@ class Decoded:
             pixels = pixels[..., 0]
         if 0 in pixels.shape or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
             raise UnsupportedImage(f"pixels of shape {pixels.shape}")
-        notes += note_ignored_frames(self.frames)
+        if self.bits is not None and self.bits < 8 * pixels.dtype.itemsize and self.bits > 1:
+            white = 2**self.bits - 1
+            notes.append(
+                f"it has {self.bits} bits per sample, but is treated as "
+                f"{8 * pixels.dtype.itemsize} bits; its white is {white}, so give it the scale "
+                f"0,{white}"
+            )
         if turn := _UPRIGHT.get(self.orientation):
             pixels = turn(pixels)
         return replace(self, pixels=held(pixels), notes=tuple(notes))

@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP, GIF and WebP: decoded by Pillow through imageio, 16-bit PNG by libpng.
+"""PNG, JPEG, BMP, GIF, TGA and WebP: decoded by Pillow through imageio, 16-bit PNG by libpng.
 
 Pillow silently reduces 16-bit RGB PNG to 8 bits and cannot write it, so the depth in the header
 of the file selects the decoder.
@@ -19,10 +19,12 @@ import imageio.v3 as iio
 import numpy as np
 import PIL.Image
 
+from fusionlab.imaging.contents import Contents, Page, channel_names
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.rows import Rows
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+JPEG_START = b"\xff\xd8\xff"
 PNG_BITS = 24
 """Offset of the bits per sample in a PNG (in IHDR, its first chunk)."""
 PNG_AFTER_HEADER = 33
@@ -36,11 +38,10 @@ MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
 _pillow_limit_lock = Lock()
 
 
-def decode(content: bytes, check_size: SizeCheck) -> Decoded:
-    """Decode the first frame of a file.
+def open_image(content: bytes, check_size: SizeCheck) -> Contents:
+    """Open a file; its frames are decoded on request.
 
     Raises:
-        UnsupportedImage: it is not a gray or RGB image.
         Exception: anything that the decoder raises at damaged files.
     """
     file: Any  # the type hints of imageio omit what its plugins add
@@ -49,26 +50,51 @@ def decode(content: bytes, check_size: SizeCheck) -> Decoded:
             file = iio.imopen(io.BytesIO(content), "r", plugin="pillow")
     except OSError as error:  # its message is about plugins
         raise ValueError("its header is damaged") from error
-    with file:
-        height, width = file.properties(index=0).shape[:2]
-        check_size(width, height)
-        if content.startswith(b"BM"):  # else the palette of Pillow < 13 is too raw for `metadata`
-            file.read(index=0)
-        meta = file.metadata(index=0, exclude_applied=False)  # decodes a PNG
-        with _without_pillow_limit():
-            frames = file.properties(index=...).n_images or 1
-        orientation = meta.get("Orientation", 1)
-        if content.startswith(PNG_SIGNATURE) and content[PNG_BITS] == 16:
-            return Decoded(imagecodecs.png_decode(content), orientation, frames)
-        if meta["mode"] not in MODES:
-            raise UnsupportedImage(f"pixels of the mode {meta['mode']}")
-        transparent = "transparency" in meta  # a value or palette entries instead of a channel
-        notes = ("its transparency is ignored",) if transparent else ()
-        if transparent and meta["mode"] == "P":  # Pillow warns about converting to RGB
-            pixels = file.read(index=0, mode="RGBA")[..., :3]
-        else:
-            pixels = file.read(index=0)
-        return Decoded(pixels, orientation, frames, notes)
+    pages = [_page(file, 0)]
+    check_size(pages[0].width, pages[0].height)
+    with _without_pillow_limit():
+        frames = file.properties(index=...).n_images or 1
+    if content.startswith(JPEG_START):  # of several photos, which may differ in size
+        pages += [_page(file, index) for index in range(1, frames)]
+    else:
+        pages *= frames
+
+    def decode(index: int) -> Decoded:
+        page = _page(file, index)  # goes to the frame, and asks Pillow's limit again
+        check_size(page.width, page.height)
+        return _decode(file, content, index)
+
+    return Contents(pages, decode)
+
+
+def _page(file: Any, index: int) -> Page:
+    with _without_pillow_limit():
+        shape = file.properties(index=index).shape
+    channels = channel_names(shape[2] if len(shape) == 3 else 1)
+    return Page(str(index + 1), shape[1], shape[0], channels)
+
+
+def _decode(file: Any, content: bytes, index: int) -> Decoded:
+    """Decode a frame of an open file, which is at this frame.
+
+    Raises:
+        UnsupportedImage: it is not a gray or RGB image.
+    """
+    if content.startswith(b"BM"):  # else the palette of Pillow < 13 is too raw for `metadata`
+        file.read(index=0)
+    meta = file.metadata(index=index, exclude_applied=False)  # decodes a PNG
+    orientation = meta.get("Orientation", 1)
+    if index == 0 and content.startswith(PNG_SIGNATURE) and content[PNG_BITS] == 16:
+        return Decoded(imagecodecs.png_decode(content), orientation)
+    if meta["mode"] not in MODES:
+        raise UnsupportedImage(f"pixels of the mode {meta['mode']}")
+    transparent = "transparency" in meta  # a value or palette entries instead of a channel
+    notes = ("its transparency is ignored",) if transparent else ()
+    if transparent and meta["mode"] == "P":  # Pillow warns about converting to RGB
+        pixels = file.read(index=index, mode="RGBA")[..., :3]
+    else:
+        pixels = file.read(index=index)
+    return Decoded(pixels, orientation, notes)
 
 
 def encode_png(pixels: Rows, record: str = "") -> bytes:
@@ -92,8 +118,8 @@ def png_record(content: bytes) -> str | None:
 def _without_pillow_limit() -> Iterator[None]:
     """Disable Pillow's own size limit while a file is opened: `SizeCheck` applies ours.
 
-    Pillow's limit is global to the process, and only used while a file is opened and the frames of
-    a GIF are counted.
+    Pillow's limit is global to the process, and only used while a file is opened and while its
+    frames are sought.
     """
     with _pillow_limit_lock:
         limit = PIL.Image.MAX_IMAGE_PIXELS

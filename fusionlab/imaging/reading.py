@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fusionlab.errors import FusionlabError, one_line
-from fusionlab.imaging import pillow_formats, tiff
-from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
-from fusionlab.imaging.recognizing import FIRST_BYTES, NOT_READ, image_format
+from fusionlab.imaging import TIFF
+from fusionlab.imaging.contents import Contents
+from fusionlab.imaging.decoding import SizeCheck, UnsupportedImage
+from fusionlab.imaging.recognizing import (
+    any_format,
+    first_bytes,
+    image_format,
+    readers_of,
+)
 from fusionlab.imaging.rows import Rows
+from fusionlab.plugins.offers import ReaderRef
 from fusionlab.storage.hashing import sha256_of_bytes, sha256_of_file
 
 MAX_PIXELS = 2**28
@@ -21,48 +28,10 @@ MAX_PIXELS = 2**28
 A file of a few kilobytes can claim gigabytes; the limit prevents their allocation.
 """
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-"""Suffixes of images when a folder is searched; the decoder is chosen by the content of a file."""
-
-_DECODERS: dict[bytes, Callable[[bytes, SizeCheck], Decoded]] = {
-    pillow_formats.PNG_SIGNATURE: pillow_formats.decode,
-    b"\xff\xd8\xff": pillow_formats.decode,  # JPEG
-    b"BM": pillow_formats.decode,
-    b"GIF8": pillow_formats.decode,
-    b"RIFF": pillow_formats.decode,  # WebP
-    b"II*\0": tiff.decode,
-    b"MM\0*": tiff.decode,
-    b"II+\0": tiff.decode,  # BigTIFF
-    b"MM\0+": tiff.decode,
-}
-"""First bytes of a file -> decoder. All other files are refused."""
-
-
-def has_image_suffix(path: Path) -> bool:
-    """Return whether a file is taken for an image when a folder is searched."""
-    return path.suffix.lower() in SUFFIXES
-
-
-def recognize(path: Path) -> tuple[str, bool]:
-    """Return the image format of a file, by its content where that tells, and if it is read.
-
-    Returns:
-        The name of the format, empty if it is not an image; and whether `read_image` decodes it.
-
-    Raises:
-        OSError: the file cannot be opened.
-    """
-    if name := NOT_READ.get(path.suffix.lower()):
-        return name, False
-    with path.open("rb") as file:
-        start = file.read(FIRST_BYTES)
-    name = image_format(start)
-    return name, bool(name) and _decoder(start) is not None
-
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """The pixels of a file, with its hash and notes."""
+    """The pixels of an image of a file, with the hash of the file and notes."""
 
     name: str
     pixels: Rows
@@ -72,6 +41,10 @@ class LoadedImage:
     """Of the file."""
     notes: tuple[str, ...] = ()
     """What the user should know, such as what was ignored; sentences that begin with the name."""
+    bits: int | None = None
+    """Significant bits of an integer sample: white is 2**bits - 1. None: all that it has."""
+    unit: str = ""
+    """The physical unit of the values: `"C"` for degrees Celsius, `"K"`, `"HU"`; empty: none."""
 
     def with_note(self, note: str) -> LoadedImage:
         """Return the image with a further note."""
@@ -81,10 +54,10 @@ class LoadedImage:
 def read_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> LoadedImage:
     """Read the first image of a file: gray or RGB, integers or floats, in full depth.
 
-    PNG, JPEG, BMP, GIF, WebP and TIFF, whatever the name of the file. Palettes are applied,
-    two-level images become 0 and 255, EXIF orientation is applied; alpha and further frames
-    are ignored with a note. The pixels of a large TIFF stay in the file, which is open as long
-    as they are referenced; `np.asarray` reads all of them.
+    Every format that an installed plugin reads (`fusionlab readers` lists them), whatever the name
+    of the file. Palettes are applied, two-level images become 0 and 255, EXIF orientation is
+    applied; alpha and further frames are ignored with a note. The pixels of a large TIFF stay in
+    the file, which is open as long as they are referenced; `np.asarray` reads all of them.
 
     Args:
         path: the file.
@@ -125,16 +98,40 @@ def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS)
     Raises:
         FusionlabError: as `read_image`.
     """
-    decode = _decoder(content)
-    if decode is None:
-        raise _undecodable(name, _guess_kind(content))
-    with _attribute_errors_to(name):
-        decoded = decode(content, _size_check(name, max_pixels)).normalized()
-    return LoadedImage(name, decoded.pixels, sha256_of_bytes(content), _notes(name, decoded.notes))
+    readers = readers_of(content, Path(name).suffix)
+    if not readers:
+        raise _undecodable(name, _guess_kind(content, name))
+    with _attribute_errors_to(name, readers[0].name):
+        contents = _open(content, name, readers, _size_check(name, max_pixels))
+        decoded = contents.decode(contents.default).normalized()
+    return LoadedImage(
+        name,
+        decoded.pixels,
+        sha256_of_bytes(content),
+        _notes(name, decoded.notes, len(contents.pages)),
+        decoded.bits,
+        decoded.unit,
+    )
 
 
-def _decoder(content: bytes) -> Callable[[bytes, SizeCheck], Decoded] | None:
-    return next((d for start, d in _DECODERS.items() if content.startswith(start)), None)
+def _open(
+    content: bytes, name: str, readers: Sequence[ReaderRef], check_size: SizeCheck
+) -> Contents:
+    """Return what the first reader that does not decline finds in a file."""
+    for reader in readers:
+        try:
+            open_content = reader.load()
+        except ImportError as error:
+            if not reader.requires:
+                raise
+            raise FusionlabError(
+                f"cannot read {name}: it is in the format {reader.name}, which needs "
+                f"{reader.requires}; install it: pip install '{reader.requires}'",
+                code="missing-extra",
+            ) from error
+        if (contents := open_content(content, check_size)) is not None:
+            return contents
+    raise ValueError(f"it is in a kind of {readers[0].name} that is not read")
 
 
 def _open_large(path: Path, max_pixels: int | None) -> LoadedImage | None:
@@ -142,16 +139,19 @@ def _open_large(path: Path, max_pixels: int | None) -> LoadedImage | None:
     name = str(path)
     with ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
-        if _DECODERS.get(file.read(4)) is not tiff.decode:
+        readers = readers_of(file.read(first_bytes()), path.suffix)
+        if not readers or readers[0].target != TIFF:
             return None
-        with _attribute_errors_to(name):
+        from fusionlab.imaging import tiff
+
+        with _attribute_errors_to(name, "TIFF"):
             opened = tiff.open_large(file, name, _size_check(name, max_pixels))
         if opened is None:
             return None
         digest = sha256_of_file(file)
         stack.pop_all()  # the rows close it
-    pixels, notes = opened
-    return LoadedImage(name, pixels, digest, _notes(name, notes))
+    pixels, pages = opened
+    return LoadedImage(name, pixels, digest, _notes(name, (), pages))
 
 
 def _size_check(name: str, max_pixels: int | None) -> SizeCheck:
@@ -168,8 +168,8 @@ def _size_check(name: str, max_pixels: int | None) -> SizeCheck:
 
 
 @contextmanager
-def _attribute_errors_to(name: str) -> Iterator[None]:
-    """Turn the exceptions of a decoder into an error that names the file."""
+def _attribute_errors_to(name: str, image_format: str) -> Iterator[None]:
+    """Turn the exceptions of a reader into an error that names the file."""
     try:
         yield
     except FusionlabError:
@@ -180,27 +180,30 @@ def _attribute_errors_to(name: str) -> Iterator[None]:
             code="unsupported-image",
         ) from error
     except Exception as error:  # decoders may raise anything at damaged files
-        raise _undecodable(name, one_line(error)) from error
+        raise _undecodable(name, one_line(error), image_format) from error
 
 
-def _notes(name: str, notes: tuple[str, ...]) -> tuple[str, ...]:
+def _notes(name: str, notes: tuple[str, ...], pages: int) -> tuple[str, ...]:
+    if pages > 1:
+        notes = (*notes, f"only the first of its {pages} frames or pages is used")
     return tuple(f"{name}: {note}" for note in notes)
 
 
-def _guess_kind(content: bytes) -> str:
-    """Return what a file is instead of an image."""
+def _guess_kind(content: bytes, name: str) -> str:
+    """Return what a file is instead of an image that is read."""
     if not content:
         return "it is empty"
-    if name := image_format(content[:FIRST_BYTES]):
-        return f"it is a {name} image, a format that is not read"
+    found = image_format(content, Path(name).suffix)
+    if found.name:
+        return f"it is {found.refusal}"
     if content.lstrip()[:1] == b"<":
         return "it is a web page or other text, not an image"
     return "it is not in a known image format"
 
 
-def _undecodable(name: str, reason: str) -> FusionlabError:
+def _undecodable(name: str, reason: str, expected: str = "") -> FusionlabError:
     return FusionlabError(
-        f"cannot read {name}: {reason}; expected a complete PNG, JPEG, BMP, GIF, WebP or TIFF",
+        f"cannot read {name}: {reason}; expected a complete {expected or any_format()}",
         code="unreadable",
     )
 

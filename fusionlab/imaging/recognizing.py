@@ -6,43 +6,108 @@ fused as if it were not there.
 
 from __future__ import annotations
 
+import os
 import re
+from dataclasses import dataclass
+from pathlib import Path
 
-FIRST_BYTES = 132
-"""How much of a file `image_format` needs: DICOM has its mark there."""
+from fusionlab.plugins import NO_PLUGIN
+from fusionlab.plugins.host import plugins_without
+from fusionlab.plugins.offers import ReaderRef
+from fusionlab.plugins.registry import Registration
 
-_FORMATS = {
-    "PNG": rb"\x89PNG\r\n\x1a\n",
-    "JPEG": rb"\xff\xd8\xff",
-    "BMP": rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}",  # with the size of its header
-    "GIF": rb"GIF8[79]a",
-    "WebP": rb"RIFF.{4}WEBP",
-    "TIFF": rb"II[*+]\0|MM\0[*+]",
-    "PNM": rb"P[1-7]\s|P[Ff]\s",
-    "JPEG 2000": rb"\0\0\0\x0cjP  \r\n|\xff\x4f\xff\x51",
-    "OpenEXR": rb"\x76\x2f\x31\x01",
-    "Radiance HDR": rb"#\?(RADIANCE|RGBE)",
-    "HEIC or AVIF": rb".{4}ftyp(heic|heix|heim|heis|mif1|msf1|avif|avis)",
-    "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
-    "Photoshop": rb"8BPS\0[\x01\x02]",
-    "FITS": rb"SIMPLE  =",
-    "DICOM": rb".{128}DICM",
+RAW = "raw camera"
+RAW_SUFFIXES = {".dng", ".nef", ".cr2", ".arw", ".orf", ".rw2", ".pef", ".raf"}
+"""Suffixes of raw files, which begin like TIFF and hold a small photo in its place."""
+
+NOT_READ = {
+    "JPEG XL": (rb"\xff\x0a|\0\0\0\x0cJXL ", ""),
+    "Photoshop": (rb"8BPS\0[\x01\x02]", ""),
+    "FITS": (rb"SIMPLE  =", ""),
+    "DICOM": (rb".{128}DICM", "fusionlab-dicom"),
 }
-"""Name of a format -> its first bytes, a regular expression."""
-
-NOT_READ = {".tga": "TGA"} | dict.fromkeys(
-    (".dng", ".nef", ".cr2", ".arw", ".orf", ".rw2", ".pef", ".raf"), "raw camera"
-)
-"""Suffix -> name of a format that is not read, and that the first bytes do not tell: TGA has no
-mark, and raw files begin like TIFF."""
-
-_COMPILED = {name: re.compile(mark, re.DOTALL) for name, mark in _FORMATS.items()}
+"""Name of a format that nothing here reads -> its first bytes, and the plugin that reads it."""
 
 
-def image_format(start: bytes) -> str:
-    """Return the name of the image format of a file, by its first bytes; empty if it has none.
+@dataclass(frozen=True)
+class ImageFormat:
+    """The format of a file."""
+
+    name: str
+    """Empty: it is not an image."""
+    reader: ReaderRef | None = None
+    """None: it is not read."""
+    requires: str = ""
+    """What would have to be installed to read it, where that is known."""
+
+    @property
+    def refusal(self) -> str:
+        """What it is and why it is not read; continues "it is"."""
+        plugin = f" without {self.requires}" if self.requires else ""
+        return f"a {self.name} image, a format that is not read{plugin}"
+
+
+def registrations() -> list[Registration[ReaderRef]]:
+    """Return the readers of this process, in the order in which they are asked."""
+    plugins = plugins_without(os.environ.get(NO_PLUGIN, ""))
+    return sorted(plugins.readers.registrations, key=lambda found: -found.ref.priority)
+
+
+def suffixes() -> frozenset[str]:
+    """Return the suffixes of files that are taken for images when a folder is searched."""
+    return frozenset(suffix for found in registrations() for suffix in found.ref.suffixes)
+
+
+def any_format() -> str:
+    """Return the formats that are read, as a sentence says them: `PNG, JPEG or TIFF`."""
+    names = [found.ref.name for found in registrations() if not found.ref.requires]
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "image"
+
+
+def first_bytes() -> int:
+    """Return how much of a file is needed to recognize it."""
+    return max((found.ref.within for found in registrations()), default=0)
+
+
+def has_image_suffix(path: Path) -> bool:
+    """Return whether a file is taken for an image when a folder is searched."""
+    return path.suffix.lower() in suffixes()
+
+
+def readers_of(content: bytes, suffix: str) -> list[ReaderRef]:
+    """Return the readers that may read a file, in the order in which they are to be asked.
 
     Args:
-        start: the first `FIRST_BYTES` bytes of the file, or fewer if it is shorter.
+        content: of the file, or as many of its first bytes as `first_bytes` says.
+        suffix: of its name.
     """
-    return next((name for name, mark in _COMPILED.items() if mark.match(start)), "")
+    return [found.ref for found in registrations() if found.ref.recognizes(content, suffix.lower())]
+
+
+def image_format(content: bytes, suffix: str) -> ImageFormat:
+    """Return the format of a file, by its first bytes where these tell.
+
+    Args:
+        content: as `readers_of`.
+        suffix: of its name.
+    """
+    readers = readers_of(content, suffix)
+    raw = suffix.lower() in RAW_SUFFIXES
+    if readers and not (raw and suffix.lower() not in readers[0].suffixes):
+        return ImageFormat(readers[0].name, readers[0])
+    if raw:
+        return ImageFormat(RAW)
+    for name, (mark, requires) in NOT_READ.items():
+        if re.match(mark, content, re.DOTALL):
+            return ImageFormat(name, None, requires)
+    return ImageFormat("")
+
+
+def recognize(path: Path) -> ImageFormat:
+    """Return the format of a file.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        return image_format(file.read(first_bytes()), path.suffix)

@@ -13,13 +13,8 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, PREDICTOR, TIFF
 
-from fusionlab.imaging.decoding import (
-    ORIENTATION,
-    Decoded,
-    SizeCheck,
-    UnsupportedImage,
-    note_ignored_frames,
-)
+from fusionlab.imaging.contents import Contents, Page, channel_names
+from fusionlab.imaging.decoding import ORIENTATION, Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.rows import Rows, bands
 from fusionlab.imaging.tiff_rows import TiffRows, is_plain
 
@@ -47,54 +42,63 @@ CLASSIC_BYTES = 2**32 - 2**25
 32 MiB are reserved for the header, and for pixels that deflate makes longer."""
 
 
-def decode(content: bytes, check_size: SizeCheck) -> Decoded:
-    """Decode the first page of a file.
+def open_image(content: bytes, check_size: SizeCheck) -> Contents:
+    """Open a file; its pages are decoded on request.
 
     Raises:
-        UnsupportedImage: it is not a gray or RGB image.
+        UnsupportedImage: the first page is not a gray or RGB image.
         Exception: anything that the decoder raises at damaged files.
     """
-    with tifffile.TiffFile(io.BytesIO(content)) as file:
-        page = file.pages.first
+    file = tifffile.TiffFile(io.BytesIO(content))
+    first = file.pages.first
+    check_size(first.imagewidth, first.imagelength)
+
+    def decode(index: int) -> Decoded:
+        page = file.pages[index].aspage()
         check_size(page.imagewidth, page.imagelength)
-        colors = _colors(page)
-        _check_complete(page, len(content))
-        pixels = page.asarray()
-        if page.axes.startswith("S"):  # channels in separate planes
-            pixels = np.moveaxis(pixels, 0, -1)
-        notes = []
-        if page.photometric == PHOTOMETRIC.PALETTE:
-            pixels = _apply_palette(pixels, page)
-        elif pixels.ndim == 3 and pixels.shape[2] > colors:
-            notes.append("its alpha or further channels are ignored")
-            pixels = pixels[..., :colors]
-        if page.photometric == PHOTOMETRIC.MINISWHITE:
-            pixels = _inverted(pixels, page.bitspersample)
-        bits = page.bitspersample
-        if 8 < bits < 16:
-            notes.append(
-                f"it has {bits} bits per sample, but is treated as 16 bits; its white is "
-                f"{2**bits - 1}, so give it the scale 0,{2**bits - 1}"
-            )
-        orientation = page.tags.valueof(ORIENTATION, default=1)
-        return Decoded(pixels, orientation, len(file.pages), tuple(notes))
+        return _decode(page, len(content))
+
+    colors = _colors(first)
+    channels = channel_names(1 if colors == 1 else first.samplesperpixel)
+    pages = (Page(str(1), first.imagewidth, first.imagelength, channels),) * len(file.pages)
+    return Contents(pages, decode)
+
+
+def _decode(page: tifffile.TiffPage, size: int) -> Decoded:
+    """Decode a page of a file of `size` bytes."""
+    colors = _colors(page)
+    _check_complete(page, size)
+    pixels = page.asarray()
+    if page.axes.startswith("S"):  # channels in separate planes
+        pixels = np.moveaxis(pixels, 0, -1)
+    notes = []
+    if page.photometric == PHOTOMETRIC.PALETTE:
+        pixels = _apply_palette(pixels, page)
+    elif pixels.ndim == 3 and pixels.shape[2] > colors:
+        notes.append("its alpha or further channels are ignored")
+        pixels = pixels[..., :colors]
+    if page.photometric == PHOTOMETRIC.MINISWHITE:
+        pixels = _inverted(pixels, page.bitspersample)
+    bits = page.bitspersample if 8 < page.bitspersample < 16 else None
+    orientation = page.tags.valueof(ORIENTATION, default=1)
+    return Decoded(pixels, orientation, tuple(notes), bits)
 
 
 def open_large(
     file: io.BufferedReader, name: str, check_size: SizeCheck
-) -> tuple[Rows, tuple[str, ...]] | None:
+) -> tuple[Rows, int] | None:
     """Open the first page of a file without reading it, if it is large and can be read by rows.
 
     Args:
         file: the open file, which the rows own and close.
         name: of the file, for errors of the rows.
-        check_size: as for `decode`.
+        check_size: as for `open_image`.
 
     Returns:
-        The rows, and notes as in `Decoded`; None for a file that `decode` must read.
+        The rows, and the number of pages; None for a file that `open_image` must read.
 
     Raises:
-        Exception: as `decode`.
+        Exception: as `open_image`.
     """
     file.seek(0)
     tif = tifffile.TiffFile(file)
@@ -108,7 +112,7 @@ def open_large(
         return None
     rows = TiffRows(file, page, name)
     rows[:1]  # an unknown compression is refused here; the decoded rows are cached
-    return rows, note_ignored_frames(len(tif.pages))
+    return rows, len(tif.pages)
 
 
 def _check_complete(page: tifffile.TiffPage, size: int) -> None:

@@ -26,7 +26,7 @@ import pluggy
 
 from fusionlab import hookspecs
 from fusionlab.plugins import NO_PLUGIN
-from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
+from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, ReaderRef, StrategyRef
 from fusionlab.plugins.presets import Preset
 from fusionlab.plugins.registry import (
     Plugin,
@@ -71,9 +71,19 @@ def load_plugins(blocked: Iterable[str] = ()) -> Plugins:
 
 
 @cache
+def plugins_without(blocked: str) -> Plugins:
+    """Return the plugins of this process except some, loaded once.
+
+    Args:
+        blocked: names of distributions, separated by spaces, as `NO_PLUGIN` holds them.
+    """
+    return load_plugins(blocked.split())
+
+
+@cache
 def installed() -> Plugins:
     """Return the plugins of this process, loaded once; warn in Python about broken ones."""
-    plugins = load_plugins(os.environ.get(NO_PLUGIN, "").split())
+    plugins = plugins_without(os.environ.get(NO_PLUGIN, ""))
     for text in plugins.warnings:
         warnings.warn(text, RuntimeWarning, stacklevel=3)
     return plugins
@@ -146,6 +156,7 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
     backbones = _new(plugins.backbones, call("fusionlab_backbones", BackboneRef), plugin)
     engines = _new(plugins.engines, call("fusionlab_engines", EngineRef), plugin)
     metrics = _new(plugins.metrics, call("fusionlab_metrics", MetricRef), plugin)
+    readers = _new(plugins.readers, call("fusionlab_readers", ReaderRef), plugin)
     tasks = _new(plugins.tasks, call("fusionlab_tasks", Task), plugin)
     presets = call("fusionlab_presets", Preset)
     defaults: list[Mapping[str, str]] = call("fusionlab_defaults", Mapping)
@@ -157,6 +168,7 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
     plugins.backbones.registrations += backbones
     plugins.engines.registrations += engines
     plugins.metrics.registrations += metrics
+    plugins.readers.registrations += readers
     plugins.tasks.registrations += tasks
     plugins.presets += [(plugin, preset) for preset in presets]
     plugins.defaults += [(plugin, k, v) for values in defaults for k, v in values.items()]

@@ -79,6 +79,20 @@ def list_engines(pattern: str = "*") -> list[str]:
     return _matching(sorted(_names(installed().engines)), pattern)
 
 
+def list_readers(pattern: str = "*") -> list[str]:
+    """Return the names of the image formats that are read and match a pattern, sorted.
+
+        >>> fusionlab.list_readers("P*")
+        ['PNG', 'PNM']
+
+    A reader may need a package that is missing here.
+
+    Args:
+        pattern: shell-style, with `*`, `?` and `[...]`; case matters.
+    """
+    return _matching(sorted(_names(installed().readers)), pattern)
+
+
 def list_tasks(pattern: str = "*") -> list[str]:
     """Return the names of the installed tasks that match a pattern, sorted.
 

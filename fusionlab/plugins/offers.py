@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionlab.backbone import Backbone
+    from fusionlab.imaging.contents import Contents
+    from fusionlab.imaging.decoding import SizeCheck
     from fusionlab.strategy import Strategy
 
 T = TypeVar("T")
@@ -113,6 +115,94 @@ class EngineRef(_Ref):
     def load(self) -> Any:
         """Import and return the class."""
         return load_attribute(self.target)
+
+
+@dataclass(frozen=True)
+class ReaderRef(_Ref):
+    """A reader of one image format that can be listed, and asked for, without importing it.
+
+    A file is read by the first reader that recognizes its content, whatever its name.
+
+    Args:
+        name: of the format, as messages say it: `"PNG"`.
+        target: where the function is defined, `"package.module:open_format"`: from the bytes of a
+            file to what it holds. See `ReaderFunction`.
+        summary: one line: what images of the format can hold.
+        suffixes: of such files, in lower case, with the dot: files with one of them are taken for
+            images when a folder is searched.
+        magic: how such files begin, a regular expression of bytes in which `.` is any byte.
+        contains: bytes of which one must be among the first `within` bytes, too; empty: none.
+        within: how many bytes of a file are needed to recognize it.
+        needs_suffix: whether a file must have one of the suffixes, too, because its first bytes
+            are no mark.
+        priority: of several readers that recognize a file, the one with the highest priority is
+            asked first. A format inside another one, such as thermal data in a JPEG, takes 1.
+        requires: what must be installed to read it, as pip takes it: the package or the extra
+            whose lack makes the import of `target` fail; empty: nothing else.
+    """
+
+    suffixes: tuple[str, ...] = ()
+    magic: bytes = b""
+    contains: tuple[bytes, ...] = ()
+    within: int = 256
+    needs_suffix: bool = False
+    priority: int = 0
+    requires: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.magic and isinstance(self.magic, bytes)):
+            raise ValueError(f"magic of {self.name} must be a regular expression of bytes")
+        re.compile(self.magic)
+        if bad := [s for s in self.suffixes if not re.fullmatch(r"\.[^A-Z]+", s)]:
+            raise ValueError(
+                f"a suffix of {self.name} begins with a dot, in lower case, got {bad[0]!r}"
+            )
+
+    def recognizes(self, content: bytes, suffix: str) -> bool:
+        """Return whether a file seems to be in this format.
+
+        Args:
+            content: of the file, or its first `within` bytes.
+            suffix: of its name, in lower case.
+        """
+        if self.needs_suffix and suffix not in self.suffixes:
+            return False
+        if not re.compile(self.magic, re.DOTALL).match(content, 0, self.within):
+            return False
+        found = (content.find(mark, 0, self.within) >= 0 for mark in self.contains)
+        return not self.contains or any(found)
+
+    def load(self) -> ReaderFunction:
+        """Import and return the function.
+
+        Raises:
+            ImportError: what it requires is not installed.
+        """
+        function: ReaderFunction = load_attribute(self.target)
+        if not callable(function):
+            raise TypeError(f"{self.target} is not a function")
+        return function
+
+
+class ReaderFunction(Protocol):
+    """A function that opens an image file: bytes in, what the file holds out."""
+
+    def __call__(self, content: bytes, check_size: SizeCheck, /) -> Contents | None:
+        """Return the pages of a file, without decoding their pixels.
+
+        Anything may be raised at a damaged file. `fusionlab.imaging.decoding.UnsupportedImage`
+        says what an image is instead of gray or RGB; a `FusionlabError` reaches the user as it is.
+
+        Args:
+            content: of the file.
+            check_size: to be called with (width, height) before pixels are allocated; raises if
+                there are too many.
+
+        Returns:
+            The contents; None: the file is not in this format after all, and the next reader that
+            recognizes it is asked.
+        """
 
 
 class MetricFunction(Protocol):

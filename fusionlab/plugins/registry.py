@@ -9,12 +9,12 @@ from difflib import get_close_matches
 from typing import Any, Generic, Literal, TypeVar
 
 from fusionlab.errors import FusionlabError
-from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
+from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, ReaderRef, StrategyRef
 from fusionlab.plugins.presets import Preset
 from fusionlab.plugins.tasks import Task
 
 Status = Literal["ok", "broken", "blocked", "outdated"]
-Ref = TypeVar("Ref", StrategyRef, BackboneRef, EngineRef, MetricRef, Task)
+Ref = TypeVar("Ref", StrategyRef, BackboneRef, EngineRef, MetricRef, ReaderRef, Task)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Registration(Generic[Ref]):
-    """A strategy, a backbone, an engine, a metric or a task, and the plugin that offers it."""
+    """A strategy, a backbone, an engine, a metric, a reader or a task, and its plugin."""
 
     ref: Ref
     plugin: str
@@ -111,6 +111,7 @@ class Plugins:
     backbones: Registry[BackboneRef] = field(default_factory=lambda: Registry("backbone"))
     engines: Registry[EngineRef] = field(default_factory=lambda: Registry("engine"))
     metrics: Registry[MetricRef] = field(default_factory=lambda: Registry("metric"))
+    readers: Registry[ReaderRef] = field(default_factory=lambda: Registry("reader"))
     tasks: Registry[Task] = field(default_factory=lambda: Registry("task"))
     presets: list[tuple[str, Preset]] = field(default_factory=list)
     """(plugin, its part of a preset)"""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionlab.errors import FusionlabError, PairingError
-from fusionlab.imaging.reading import SUFFIXES
+from fusionlab.imaging.recognizing import suffixes
 from fusionlab.runs.pairing.affixes import without_affixes
 from fusionlab.runs.pairing.folder_search import LeftOut
 from fusionlab.runs.pairing.matching import match_sources
@@ -124,7 +124,7 @@ def pair_images(sources: str | Path | Sequence[str | Path]) -> ImageSet:
         places = ", ".join(source.template.removesuffix("/") for source in there)
         raise FusionlabError(
             f"no images in {places}; expected files that end in one of "
-            f"{', '.join(sorted(SUFFIXES))}",
+            f"{', '.join(sorted(suffixes()))}",
             code="no-images",
         )
     items = [ImageSetItem(match.name, match.files, match.problem) for match in matches]

@@ -112,11 +112,9 @@ def test_a_bad_pair_does_not_stop_the_others(folder):
     Path("ir/3.png").unlink()
     result = fuse("ir", "vis", "-o", "out")
     assert result.exit_code == 1
-    assert result.stderr.splitlines() == [
-        "failed: 1: cannot read vis/1.png: it is not in a known image format; expected a complete "
-        "PNG, JPEG, BMP, GIF, WebP or TIFF",
-        "failed: 3 is missing in ir; add it there, or remove it everywhere",
-    ]
+    first, second = result.stderr.splitlines()
+    assert first.startswith("failed: 1: cannot read vis/1.png: it is not in a known image format;")
+    assert second == "failed: 3 is missing in ir; add it there, or remove it everywhere"
     assert "summary  3 fused, 0 skipped, 2 failed, of 5" in result.stdout
     assert sorted(tree("out")) == ["0.png", "2.png", "4.png", MANIFEST_NAME]
 

@@ -139,9 +139,10 @@ def test_plugins_say_what_became_of_them(install):
     assert "broken" in broken
     assert "nowhere_at_all" in broken
     shipped = [row.split() for row in rows if row.startswith("fusionlab-imaging ")]
-    targets = {words[-1] for words in shipped}  # of four entry points
+    targets = {words[-1] for words in shipped}  # of five entry points
     assert targets == {
         "fusionlab.engine",
+        "fusionlab.imaging",
         "fusionlab.metrics",
         "fusionlab_encoders",
         "fusionlab_strategies",
@@ -150,7 +151,7 @@ def test_plugins_say_what_became_of_them(install):
 
 
 @pytest.mark.parametrize(
-    "command", ["strategies", "backbones", "engines", "tasks", "presets", "plugins"]
+    "command", ["strategies", "backbones", "engines", "readers", "tasks", "presets", "plugins"]
 )
 def test_as_json_it_is_the_same_table(command):
     result = CliRunner().invoke(main, [command, "--json"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusionlab.imaging.reading import has_image_suffix, recognize
+from fusionlab.imaging.recognizing import has_image_suffix, recognize
 from fusionlab.runs.destination import is_record_path
 from fusionlab.runs.manifest import MANIFEST_NAME
 
@@ -92,21 +92,21 @@ def stems_of(path: Path) -> Iterator[str]:
 
 def _left_out(path: Path) -> LeftOut:
     try:
-        name, readable = recognize(path)
+        found = recognize(path)
     except OSError as error:
         return LeftOut(path, f"cannot be read: {error.strerror}")
-    if not name:
+    if not found.name:
         return LeftOut(path, "is not an image")
-    if readable:
-        suffix = f".{name.lower()}"
+    if found.reader is not None:
+        suffix = found.reader.suffixes[0]
         return LeftOut(
             path,
-            f"is a {name} image, but its name does not say so; rename it to "
+            f"is a {found.name} image, but its name does not say so; rename it to "
             f"{path.with_suffix(suffix).name}, or give a template with its suffix",
             is_image=True,
         )
     return LeftOut(
         path,
-        f"is a {name} image, a format that is not read; convert it to PNG or TIFF first",
+        f"is {found.refusal}; convert it to PNG or TIFF first",
         is_image=True,
     )

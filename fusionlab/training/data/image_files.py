@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.reading import SUFFIXES
+from fusionlab.imaging.recognizing import has_image_suffix
 from fusionlab.storage.hashing import sha256_of_bytes
 from fusionlab.training.data.hold_out import hold_out
 
@@ -212,7 +212,7 @@ def sha256_of_files(files: Sequence[ImageFile]) -> str:
 
 def _is_image(path: Path) -> bool:
     """Decide by the name; files whose name begins with a dot belong to the operating system."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return has_image_suffix(path) and not path.name.startswith(".")
 
 
 def _in_folder(location: Path) -> Iterator[ImageFile]:

@@ -12,7 +12,7 @@ from fusionlab.cli import main
 from fusionlab.runs.image_sets import pair_images
 
 PNG = imagecodecs.png_encode(np.zeros((4, 4), np.uint8))
-PGM = b"P5 2 2 255\n\0\0\0\0"
+PSD = b"8BPS\0\1"
 
 
 def left_out(*sources):
@@ -39,7 +39,11 @@ def test_files_that_are_no_images_are_named(put):
 
 @pytest.mark.parametrize(
     ("name", "content", "says"),
-    [("2.pgm", PGM, "PNM"), ("2.png_", PNG, "rename it to 2.png"), ("2.tga", b"", "TGA")],
+    [
+        ("2.psd", PSD, "Photoshop"),
+        ("2.png_", PNG, "rename it to 2.png"),
+        ("2.dng", b"II*\0", "raw camera"),
+    ],
 )
 def test_an_image_that_is_not_read_is_a_problem_of_its_own(put, name, content, says):
     put("ir/1.png", "vis/1.png", "vis/2.png")
@@ -48,7 +52,7 @@ def test_an_image_that_is_not_read_is_a_problem_of_its_own(put, name, content, s
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("1.png.bak", PNG), ("1.pgm", PGM), ("1.dng", b"II*\0")]
+    ("name", "content"), [("1.png.bak", PNG), ("1.psd", PSD), ("1.dng", b"II*\0")]
 )
 def test_a_copy_or_a_raw_file_beside_an_image_is_named_only(put, name, content):
     put("ir/1.png", "vis/1.png")
@@ -95,11 +99,11 @@ def test_the_exit_code_of_pairs_says_whether_everything_pairs(put, names, code):
 def test_pairs_looks_into_the_files(put):
     put("ir/1.png", "vis/1.png", "ir/2.png", "ir/3.png", "vis/3.png", content=PNG)
     put("vis/2.png", content=b"text")
-    put("vis/3.png", content=PGM)
+    put("vis/3.png", content=PSD)
     result = CliRunner().invoke(main, ["pairs", "ir", "vis"])
     assert result.exit_code == 1
     assert "problem: 2: vis/2.png is not an image\n" in result.stderr
-    assert "problem: 3: vis/3.png is a PNM image" in result.stderr
+    assert "problem: 3: vis/3.png is a Photoshop image" in result.stderr
 
 
 def test_a_refusal_gives_the_command_that_works(put):
