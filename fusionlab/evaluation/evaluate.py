@@ -215,7 +215,7 @@ def evaluate(
                 "scale": " ".join(map(str, scales)),
                 "color": _describe_color(color, score_color),
                 "scored": "the images as written, in gray levels 0..255",
-                **({} if truth_folder is None else {"truth": truth_folder.pattern}),
+                **({} if truth_folder is None else {"truth": truth_folder.images.pattern}),
             },
             published=published.rows,
             published_labels=published_labels(published, labels, builder),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ import numpy as np
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.sample import Result, Sample
+from fusionlab.evaluation.sample_files import SampleFiles
 from fusionlab.imaging.reading import read_image
-from fusionlab.imaging.recognizing import suffixes
-from fusionlab.runs.pairing.folder_search import images_by_stem
+from fusionlab.runs.pairing.templates import is_template, literal_folder
 from fusionlab.storage.hashing import sha256_of_file
 
 
@@ -29,7 +29,7 @@ def parse_result_folder(text: str) -> tuple[str, Path]:
     """
     parts = text.split("=")
     splits = [("=".join(parts[:i]), "=".join(parts[i:])) for i in range(1, len(parts))]
-    existing = (pair for pair in splits if pair[1] and _split_pattern(Path(pair[1]))[0].is_dir())
+    existing = (pair for pair in splits if pair[1] and _folder(Path(pair[1])).is_dir())
     label, folder = next(existing, splits[0] if splits else ("", ""))
     if not (folder and label.isprintable() and label.strip()):
         raise FusionlabError(
@@ -40,46 +40,8 @@ def parse_result_folder(text: str) -> tuple[str, Path]:
     return label, Path(folder)
 
 
-def files_of_samples(
-    folder: Path, samples: Sequence[str], content: str
-) -> tuple[str, dict[str, list[Path]]]:
-    """Find the image files of samples by stem, whatever their suffix.
-
-    Args:
-        folder: the folder, or `DIR/before{}after` if file names hold more than the name of the
-            sample; if it ends in the suffix of an image, only such files count.
-        samples: names of the samples of the image set.
-        content: what errors call the files.
-
-    Returns:
-        The path of the files with `{}` for the name of the sample, and name of a sample -> its
-        files, of which there should be one.
-
-    Raises:
-        FusionlabError: the folder does not exist (code `no-folder`).
-    """
-    folder, pattern = _split_pattern(folder)
-    suffix = next((suffix for suffix in suffixes() if pattern.lower().endswith(suffix)), "")
-    before, _, after = pattern[: len(pattern) - len(suffix)].partition("{}")
-    if not folder.is_dir():
-        raise FusionlabError(
-            f"{folder} is not a folder; expected one with {content}", code="no-folder", path=folder
-        )
-    images = images_by_stem(folder.absolute())  # workers may have another working directory
-    files = {
-        sample: [
-            file
-            for file in images.get(f"{before}{sample}{after}", [])
-            if not suffix or file.suffix.lower() == suffix
-        ]
-        for sample in samples
-    }
-    return str(folder / (pattern if suffix else f"{pattern}.*")), files
-
-
-def _split_pattern(path: Path) -> tuple[Path, str]:
-    """Split `DIR` or `DIR/before{}after` into the folder and the pattern of the file names."""
-    return (path.parent, path.name) if "{}" in path.name else (path, "{}")
+def _folder(path: Path) -> Path:
+    return literal_folder(path) if is_template(path) else path
 
 
 @dataclass(frozen=True)
@@ -88,13 +50,11 @@ class FolderMethod:
 
     Args:
         label: the name of the row.
-        pattern: path of the files, `{}` for the name of the sample, as errors show it.
-        files: name of a sample -> its files, of which there should be one.
+        results: the files.
     """
 
     label: str
-    pattern: str
-    files: Mapping[str, Sequence[Path]]
+    results: SampleFiles
     baseline: str | None = None
     range_policy: None = None
     """Unknown: that of the program that made them."""
@@ -105,27 +65,26 @@ class FolderMethod:
 
         Args:
             label: the name of the row.
-            folder: the folder, or `DIR/before{}after` if file names hold more than the name of the
-                sample; if it ends in the suffix of an image, only such files count.
+            folder: the folder, or a template if file names hold more than the name of the sample.
             samples: names of the samples of the image set.
 
         Raises:
-            FusionlabError: the folder does not exist (code `no-folder`) or has no result at all
-                (code `no-results`).
+            FusionlabError: see `SampleFiles.find`, or there is no result at all (code
+                `no-results`).
         """
-        pattern, files = files_of_samples(folder, samples, f"the results of {label}")
-        if not any(files.values()):
+        results = SampleFiles.find(folder, samples, f"the results of {label}")
+        if not (results.files or results.problems):
             raise FusionlabError(
                 f"{label} has no result for any image of the set; expected files named "
-                f"{pattern}, with {{}} for {samples[0]} and so on",
+                f"{results.pattern}, with {{}} for {samples[0]} and so on",
                 code="no-results",
                 path=folder,
             )
-        return cls(label, pattern, files)
+        return cls(label, results)
 
     def describe(self) -> dict[str, Any]:
         """Return the label and the pattern of the file names."""
-        return {"method": self.label, "names": Path(self.pattern).name}
+        return {"method": self.label, "names": Path(self.results.pattern).name}
 
     def needs(self, k: int) -> str:  # noqa: ARG002  # the fusion is done
         """Return an empty text: a result is scored against any number of sources."""
@@ -134,7 +93,7 @@ class FolderMethod:
     def fingerprint(self, sample: str) -> str:
         """Return the SHA-256 of the file."""
         try:
-            return sha256_of_file(self._file(sample))
+            return sha256_of_file(self.results.file(sample))
         except OSError as error:
             raise FusionlabError(f"cannot read {error.filename}: {error.strerror}") from error
 
@@ -145,7 +104,7 @@ class FolderMethod:
             FusionlabError: there is none or more than one (code `not-one-result`), it cannot be
                 read, or its size is not that of the sources (code `size-mismatch`).
         """
-        path = self._file(sample.name)
+        path = self.results.file(sample.name)
         image = np.asarray(read_image(path).pixels)
         height, width = image.shape[:2]
         rows, columns = sample.sources[0].shape[:2]
@@ -157,13 +116,3 @@ class FolderMethod:
                 path=path,
             )
         return Result(image)
-
-    def _file(self, sample: str) -> Path:
-        files = self.files[sample]
-        if len(files) != 1:
-            names = ", ".join(file.name for file in files) or "none"
-            raise FusionlabError(
-                f"expected one image {self.pattern} for {sample}, found {names}",
-                code="not-one-result",
-            )
-        return files[0]

@@ -5,7 +5,7 @@ Truth exists where the sources were made from one image, as `benchmarks/focus_se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +15,8 @@ import torch
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import MetricInput
 from fusionlab.evaluation.metric import Metric
-from fusionlab.evaluation.result_folder import files_of_samples
 from fusionlab.evaluation.sample import Sample
+from fusionlab.evaluation.sample_files import SampleFiles
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
 from fusionlab.plugins.registry import Plugins
 from fusionlab.storage.hashing import sha256_of_file
@@ -47,12 +47,10 @@ class TruthFolder:
     """A folder with the true image of each sample.
 
     Args:
-        pattern: path of the files, `{}` for the name of the sample, as errors show it.
-        files: name of a sample -> its files, of which there should be one.
+        images: the files.
     """
 
-    pattern: str
-    files: Mapping[str, Sequence[Path]]
+    images: SampleFiles
 
     @classmethod
     def find(cls, folder: Path, samples: Sequence[str]) -> TruthFolder:
@@ -62,15 +60,16 @@ class TruthFolder:
             FusionlabError: the folder does not exist (code `no-folder`), or has no image of any
                 sample (code `no-truth`).
         """
-        pattern, files = files_of_samples(folder, samples, "the true images")
-        if not any(files.values()):
+        images = SampleFiles.find(folder, samples, "the true images")
+        if not (images.files or images.problems):
             raise FusionlabError(
-                f"there is no true image for any sample of the set; expected files named {pattern}",
+                "there is no true image for any sample of the set; expected files named "
+                f"{images.pattern}",
                 code="no-truth",
                 option="truth",
                 path=folder,
             )
-        return cls(pattern, files)
+        return cls(images)
 
     def sha256(self, sample: str) -> str:
         """Return the SHA-256 of the true image of a sample; empty if there is not one file.
@@ -78,8 +77,8 @@ class TruthFolder:
         Raises:
             OSError: it cannot be read.
         """
-        files = self.files.get(sample, ())
-        return sha256_of_file(files[0]) if len(files) == 1 else ""
+        file = self.images.files.get(sample)
+        return "" if file is None else sha256_of_file(file)
 
     def load(
         self,
@@ -88,12 +87,8 @@ class TruthFolder:
         max_pixels: int | None = MAX_PIXELS,
     ) -> Truth:
         """Read the true image of a sample; raises nothing, see `Truth.problem`."""
-        files = self.files.get(sample.name, ())
         try:
-            if len(files) != 1:
-                names = ", ".join(file.name for file in files) or "none"
-                raise FusionlabError(f"expected one file {self.pattern}, found {names}")  # noqa: TRY301  # ends as other problems do
-            image = read_image(files[0], max_pixels)
+            image = read_image(self.images.file(sample.name), max_pixels)
             pixels = np.asarray(image.pixels)
             (height, width), (rows, columns) = pixels.shape[:2], sample.sources[0].shape[:2]
             if (height, width) != (rows, columns):

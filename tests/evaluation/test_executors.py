@@ -125,12 +125,11 @@ def test_jobs_hold_absolute_paths_because_workers_may_have_another_working_direc
         path
         for job in jobs
         for files in (
-            {"": job.item.sources},
-            job.settings.truth.files,
-            *(cell.method.files for cell in job.cells if cell.method.label == "a"),
+            job.item.sources,
+            job.settings.truth.images.files.values(),
+            *(cell.method.results.files.values() for cell in job.cells if cell.method.label == "a"),
         )
-        for found in files.values()
-        for path in found
+        for path in files
     }
     assert paths == set(image_set.glob("?/*.*"))
 

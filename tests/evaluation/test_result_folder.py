@@ -1,5 +1,7 @@
 """Folders of results that other programs have made: how their files are found, and refusals."""
 
+import re
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.evaluation.methods import MethodBuilder
 from fusionlab.evaluation.result_folder import FolderMethod, parse_result_folder
 from fusionlab.evaluation.sample import Sample
+from fusionlab.evaluation.sample_files import SampleFiles
 from fusionlab.imaging.reading import read_image
 from fusionlab.plugins.host import installed
 
@@ -46,7 +49,7 @@ def test_a_folder_of_results_is_paired_by_stem(image_set, results, pattern, leve
     assert method.label == "CBF"
     sample = read_sample(image_set)
     if level is None:  # matches another sample only
-        with pytest.raises(FusionlabError, match="found none"):
+        with pytest.raises(FusionlabError, match="there is no"):
             method.result(sample, FeatureCache())
     else:
         assert np.unique(method.result(sample, FeatureCache()).pixels).tolist() == [level]
@@ -54,10 +57,37 @@ def test_a_folder_of_results_is_paired_by_stem(image_set, results, pattern, leve
 
 def test_a_result_that_is_missing_or_ambiguous_is_named(image_set, results):
     method = FolderMethod.find("CBF", results, SAMPLES)
-    for name, files in (("two", "none"), ("one", "one.bmp, one.png")):
-        with pytest.raises(FusionlabError, match=f"for {name}, found {files}") as refused:
+    for name, text in (
+        ("two", f"there is no {results / 'two.*'}"),
+        ("one", f"one has several files in {results}: one.bmp, one.png"),
+    ):
+        with pytest.raises(FusionlabError, match=re.escape(text)) as refused:
             method.result(read_sample(image_set, name), FeatureCache())
         assert refused.value.code == "not-one-result"
+
+
+@pytest.mark.parametrize(
+    ("path", "files", "expected"),
+    [
+        ("", ["One.PNG", "two.tif"], {"one": "One.PNG", "two": "two.tif"}),
+        ("", ["07.png", "7.tif"], {"7": "7.tif"}),  # the equal name wins
+        ("", ["007.png", "8.png"], {"7": "007.png"}),
+        ("", ["07.png", "007.png"], {"7": "is ambiguous"}),
+        ("{}_b*", ["one_b_v2.png", "two_b.bmp"], {"one": "one_b_v2.png", "two": "two_b.bmp"}),
+        ("{}/fused.png", ["one/fused.png", "two/other.png"], {"one": "one/fused.png"}),
+        ("", ["one.jxl"], {"one": "is a JPEG XL image"}),
+    ],
+)  # fmt: skip
+def test_results_are_paired_as_the_sources_of_a_set_are(tmp_path, path, files, expected):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        content = b"\xff\x0a" if name.endswith("jxl") else b""  # the rest is never read
+        (tmp_path / name).write_bytes(content)
+    found = SampleFiles.find(tmp_path / path, ["one", "two", "7"], "results")
+    shown = {name: str(file.relative_to(tmp_path)) for name, file in found.files.items()}
+    for name, problem in found.problems.items():
+        shown[name] = next((text for text in expected.values() if text in problem), problem)
+    assert shown == expected
 
 
 def test_a_folder_without_any_result_is_refused_at_once(results):

@@ -132,10 +132,8 @@ def _source_cells(item: ImageSetItem, scales: Sequence[Scale], count: int) -> li
 
 
 def _result(method: FolderMethod, stem: str) -> _Cell:
-    files = method.files[stem]
-    if len(files) > 1:
-        return _Cell(None, problem=f"{len(files)} files")
-    return _Cell(files[0]) if files else _Cell(None)
+    results = method.results
+    return _Cell(results.files.get(stem), problem=results.problems.get(stem, "none"))
 
 
 def _thumbnail(cell: _Cell, width: int, max_pixels: int | None) -> Image.Image | str:

@@ -67,6 +67,13 @@ def literal_folder(template: str | Path) -> Path:
     return folder
 
 
+def with_any_suffix(template: str | Path) -> str:
+    """Return a template with the `.*` that it may leave out."""
+    text = str(template)
+    whole = text.endswith(".*") or _Name.of(Path(text).name, text).suffix
+    return text if whole else f"{text}.*"
+
+
 def find_files(template: str | Path) -> Source:
     """Find the files of a template.
 
