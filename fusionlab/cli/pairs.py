@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionlab.cli.output import json_option, show_facts, show_table
+from fusionlab.cli.output import json_option, show_facts, show_table, warn
 from fusionlab.cli.session import cli_errors
 
 if TYPE_CHECKING:
+    from fusionlab.runs.headers import Header
     from fusionlab.runs.image_sets import ImageSet, ImageSetItem
+
+    Headers = dict[Path, Header | None]
 
 EXAMPLES = """\b
 Examples:
@@ -43,42 +47,61 @@ NAMED = 3
 def pairs(ctx: click.Context, *, sources: tuple[Path, ...], as_json: bool) -> None:
     """Show which files would be fused with which, and what is left out.
 
+    Sizes and bits are those in the headers of the files; there are none for formats that have to be
+    decoded.
+
     SET is what 'fuse' and 'evaluate' take: a folder, or several folders or templates, one for each
     source.
     """
     with cli_errors():
         from fusionlab.runs.image_sets import pair_images
 
-        image_set = _examined(pair_images(sources))
+        image_set, headers = _examined(pair_images(sources))
     items = [item for item in image_set.items if not item.problem]
     problems = [item.problem for item in image_set.items if item.problem]
     if as_json:
-        click.echo(json.dumps(_as_json(image_set), indent=2))
+        click.echo(json.dumps(_as_json(image_set, headers), indent=2))
     else:
         count = max((len(item.sources) for item in items), default=0)
-        names = ["name", *(f"source {number}" for number in range(1, count + 1))]
-        rows = [[item.stem, *map(str, item.sources)] for item in items]
-        show_table(names, [row + [""] * (count + 1 - len(row)) for row in rows], as_json=False)
+        names = ["name", *(f"source {number}" for number in range(1, count + 1)), "size", "bits"]
+        rows = [
+            [
+                item.stem,
+                *map(str, item.sources),
+                *[""] * (count - len(item.sources)),
+                *_sizes_and_bits([headers[path] for path in item.sources]),
+            ]
+            for item in items
+        ]
+        show_table(names, rows, as_json=False)
         facts = pairing_facts(image_set)
         show_facts({"pairs": facts["pairs"], "left out": facts["left_out"]}, as_json=False)
+        if differ := [item.stem for item in items if _differ(item, headers)]:
+            warn(
+                f"{len(differ)} of {len(items)} have sources of different sizes, such as "
+                f"{differ[0]}; a fusion needs one size, see --resize of fuse"
+            )
         for problem in problems:
             click.echo(f"problem: {problem}", err=True)
     ctx.exit(0 if not problems else 1 if items else 2)
 
 
-def _examined(image_set: ImageSet) -> ImageSet:
-    """Return the image set with a problem for each file that is not in a format that is read."""
-    return replace(
-        image_set,
-        items=tuple(
-            replace(item, problem=item.problem or _problem_of_files(item))
-            for item in image_set.items
-        ),
+def _examined(image_set: ImageSet) -> tuple[ImageSet, Headers]:
+    """Return the image set with a problem for each file in a format that is not read.
+
+    And what the headers of the files of all other items say.
+    """
+    headers: Headers = {}
+    items = tuple(
+        replace(item, problem=item.problem or _problem_of_files(item, headers))
+        for item in image_set.items
     )
+    return replace(image_set, items=items), headers
 
 
-def _problem_of_files(item: ImageSetItem) -> str:
+def _problem_of_files(item: ImageSetItem, headers: Headers) -> str:
     from fusionlab.imaging.recognizing import recognize
+    from fusionlab.runs.headers import read_header
 
     for path in item.sources:
         try:
@@ -88,7 +111,22 @@ def _problem_of_files(item: ImageSetItem) -> str:
         if found.reader is None:
             reason = found.refusal if found.name else "not an image"
             return f"{item.stem}: {path} is {reason}"
+        headers[path] = read_header(path, found.reader.name)
     return ""
+
+
+def _sizes_and_bits(headers: Sequence[Header | None]) -> tuple[str, str]:
+    """Return the sizes and the bits of the sources of a fusion, once where all have the same."""
+    known = [header for header in headers if header]
+    sizes = dict.fromkeys(header.size for header in known)
+    bits = dict.fromkeys(str(header.bits) for header in known)
+    differ = " differ" if len(sizes) > 1 else ""
+    return " and ".join(sizes) + differ, ", ".join(bits)
+
+
+def _differ(item: ImageSetItem, headers: Headers) -> bool:
+    found = [header for path in item.sources if (header := headers.get(path))]
+    return len({header.size for header in found}) > 1
 
 
 def pairing_facts(image_set: ImageSet) -> dict[str, Any]:
@@ -109,13 +147,19 @@ def pairing_facts(image_set: ImageSet) -> dict[str, Any]:
     return {"pairs": image_set.description, "left_out": lines}
 
 
-def _as_json(image_set: ImageSet) -> dict[str, Any]:
+def _as_json(image_set: ImageSet, headers: Headers) -> dict[str, Any]:
+    def header_facts(path: Path) -> dict[str, int] | None:
+        header = headers.get(path)
+        return asdict(header) if header else None
+
     return {
         "templates": image_set.templates,
         "items": [
             {
                 "name": item.stem,
                 "sources": [*map(str, item.sources)],
+                "headers": [*map(header_facts, item.sources)],
+                "sizes_differ": _differ(item, headers),
                 "problem": item.problem or None,
             }
             for item in image_set.items

@@ -86,6 +86,19 @@ def test_pairs_prints_what_pairs_and_what_does_not(put):
     assert content["left_out"] == [{"path": "ir/notes.txt", "reason": "is not an image"}]
 
 
+def test_pairs_prints_sizes_and_bits_and_says_which_sizes_differ(put):
+    put("ir/1.png", "vis/1.png", "ir/2.png", content=PNG)
+    put("vis/2.png", content=imagecodecs.png_encode(np.zeros((4, 6), np.uint16)))
+    result = CliRunner().invoke(main, ["pairs", "ir", "vis"])
+    assert result.exit_code == 0, result.output
+    lines = [line.split()[3:] for line in result.stdout.splitlines()[:2]]
+    assert lines == [["4x4", "8"], ["4x4", "and", "6x4", "differ", "8,", "16"]]
+    assert "1 of 2 have sources of different sizes, such as 2" in result.stderr
+    content = json.loads(CliRunner().invoke(main, ["pairs", "ir", "vis", "--json"]).stdout)
+    assert [item["sizes_differ"] for item in content["items"]] == [False, True]
+    assert content["items"][1]["headers"][1] == {"width": 6, "height": 4, "bits": 16}
+
+
 @pytest.mark.parametrize(
     ("names", "code"), [(["ir/1.png", "vis/1.png"], 0), (["ir/1.png", "vis/2.png"], 2), ([], 2)]
 )
