@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.given import given_sources
+from fusionlab.imaging.given import given_scales, given_sources, with_files_read
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.imaging.thumbnails import Thumbnails, thumbnails
 from fusionlab.plugins.host import installed
@@ -49,8 +49,10 @@ def detect_task(
         FusionlabError: the sources cannot be fused, see `Fusion`; or no installed plugin offers a
             task that can be used (code `no-task`).
     """
-    images, names = given_sources(sources)
-    detection = detect(thumbnails(images, parse_scales(scale), names), installed())
+    read = with_files_read(sources)
+    scales = given_scales(read, parse_scales(scale))
+    images, names = given_sources(read)
+    detection = detect(thumbnails(images, scales, names), installed())
     for problem in detection.problems:
         warnings.warn(problem, RuntimeWarning, stacklevel=2)
     return detection.task

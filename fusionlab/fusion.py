@@ -34,7 +34,7 @@ from fusionlab.fused import Fused, fuse_by_mode
 from fusionlab.imaging.arrays import Stack, color_modes
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.depth import Depth
-from fusionlab.imaging.given import given_sources
+from fusionlab.imaging.given import given_scales, given_sources, with_files_read
 from fusionlab.imaging.range_policy import OutsideCount, RangePolicy
 from fusionlab.imaging.range_use import range_use
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for
@@ -250,6 +250,7 @@ class Fusion:
         weights: bool = False,
         depth: Depth | None = None,
         names: Sequence[str] = (),
+        scale: Sequence[Scale] = (),
         feature_cache: FeatureCache | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> Fused[Any]:
@@ -262,6 +263,8 @@ class Fusion:
             depth: bits per sample of the result (32: float32 in 0..1); None: as the deepest
                 source.
             names: names of the sources for error messages.
+            scale: one for each source in the place of those of the fusion, such as these converted
+                to the units of the sources.
             feature_cache: keeps the features of small images, so that other strategies on the same
                 backbone do not encode them again.
             progress: called with (tiles done, tiles in all) after each tile.
@@ -272,23 +275,26 @@ class Fusion:
         if depth not in (None, *get_args(Depth)):
             raise FusionlabError(f"the depth must be 8, 16, 32 or None, got {depth!r}")
         named = bool(names)
-        images, names = given_sources(sources, names)
+        read = with_files_read(sources)
+        scales = scale or given_scales(read, self.scale)
+        images, names = given_sources(read, names)
         if not named:  # whoever names them has read files, and reports on these
-            self._warn_of_unused_ranges(images, names)
+            self._warn_of_unused_ranges(images, names, scales)
         return fuse_by_mode(
             images,
             color_modes(images, self.color, names),
             lambda images, color: self._fuse_stack(
-                Stack(images, self.scale, color, names), weights, depth, feature_cache, progress
+                Stack(images, scales, color, names), weights, depth, feature_cache, progress
             ),
         )
 
-    def _warn_of_unused_ranges(self, images: Sequence[Any], names: Sequence[str]) -> None:
+    def _warn_of_unused_ranges(
+        self, images: Sequence[Any], names: Sequence[str], scales: Sequence[Scale]
+    ) -> None:
         """Warn of arrays that take up too little of the range of their type."""
-        if len(self.scale) not in (1, len(images)):
+        if len(scales) not in (1, len(images)):
             return  # the stack says what is wrong
-        scales = scales_for(self.scale, len(images))
-        for image, name, scale in zip(images, names, scales, strict=True):
+        for image, name, scale in zip(images, names, scales_for(scales, len(images)), strict=True):
             use = range_use(image) if isinstance(image, np.ndarray) else None
             if scale.kind == "auto" and use is not None and use.too_little:
                 warnings.warn(f"{name} {use.advice}", FusionlabWarning, stacklevel=4)

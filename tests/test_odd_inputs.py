@@ -474,7 +474,7 @@ CASES = [
     Case("a value of an unknown name", FAILS, "the strategy 'l1norm' has no parameter 'rr'; it has: r, border", "a.png b.png --strategy l1norm,rr=2"),
     Case("a method in the place of a strategy", FAILS, "'densefuse/l1norm,r=2' is a method, not a strategy; give the strategy as l1norm,r=2, and --backbone densefuse", "a.png b.png --strategy densefuse/l1norm,r=2"),
     Case("an option out of its bounds", FAILS, "99 is not in the range 0<=x<=64", "a.png b.png --r 99"),
-    Case("a scale that is none", FAILS, "a scale must be auto, full, minmax, percentile=LOW,HIGH within 0..100, or LO,HI with LO below HI; got '9,1'", "a.png b.png --scale 9,1"),
+    Case("a scale that is none", FAILS, "a scale must be auto, full, minmax, percentile=LOW,HIGH within 0..100, or LO,HI with LO below HI, with a unit (20C,40C) or without; got '9,1'", "a.png b.png --scale 9,1"),
     Case("unknown weights", FAILS, "the backbone 'densefuse' has no weights '9'; known: 1e3-long", "a.png b.png --backbone densefuse@9"),
     Case("weights with another hash than their card", FAILS, "odd.safetensors is not the file its card describes: expected SHA-256 ...", f"odd b.png {OWN}", weights(bit_flip)),
     Case("weights of wrong shapes", FAILS, "odd.safetensors does not hold the weights of DenseFuse: ...", f"odd b.png {OWN}", weights(cropped)),

@@ -107,8 +107,9 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
     show_default=True,
     metavar="SCALE",
     help="Which values of a source are black and white: full (the range of its type), auto (the "
-    "same, with a warning if its values take up little of it), minmax, percentile[=1,99], or "
-    "LO,HI. Once for all sources, or once for each in their order.",
+    "same, with a warning if its values take up little of it), minmax, percentile[=1,99], "
+    "LO,HI, or 20C,40C with a unit (C, F, K, HU) where the file has one. Once for all sources, or "
+    "once for each in their order.",
 )
 @click.option(
     "--color",

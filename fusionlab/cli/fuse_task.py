@@ -39,7 +39,7 @@ def detect_from_sources(
         The detection, None if no image of the set can be read; and the files that were read.
     """
     from fusionlab.detection import detect
-    from fusionlab.imaging.scale import parse_scales
+    from fusionlab.imaging.scale import parse_scales, scales_of
     from fusionlab.imaging.thumbnails import thumbnails
     from fusionlab.runs.set_detection import detect_task_of_set
 
@@ -50,7 +50,8 @@ def detect_from_sources(
     else:
         sources = load(paths)
         pixels, names = [image.pixels for image in sources], [image.name for image in sources]
-        detection = detect(thumbnails(pixels, parse_scales(scale), names), plugins)
+        scales = scales_of(sources, parse_scales(scale))
+        detection = detect(thumbnails(pixels, scales, names), plugins)
     for problem in detection.problems if detection else ():
         warn(problem)
     return detection, sources

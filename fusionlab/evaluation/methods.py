@@ -125,7 +125,7 @@ class FusionMethod:
         """Fuse the sources in the color mode of the table, at the depth of the deepest."""
         with torch.no_grad():
             fused = self.fusion.fuse(
-                list(sample.sources), names=sample.source_names, feature_cache=feature_cache
+                sample.images, names=sample.source_names, feature_cache=feature_cache
             )
         return Result(fused.image, float(fused.outside))
 

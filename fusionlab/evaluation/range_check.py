@@ -61,7 +61,8 @@ def check_ranges_of_set(items: Sequence[ImageSetItem], scales: Sequence[Scale]) 
         uses: list[RangeUse | None] = []
         for path in paths if scale.kind == "auto" else ():
             try:
-                uses.append(range_use(read_image(path).pixels))
+                image = read_image(path)
+                uses.append(range_use(image.pixels) if image.window is None else None)
             except FusionlabError:
                 continue  # its row says what is wrong
             if uses[-1] is None or not uses[-1].too_little:

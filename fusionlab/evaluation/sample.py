@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from typing import Any, NamedTuple
 
@@ -20,10 +20,8 @@ class Sample:
 
     name: str
     """The stem that the files of the sources share."""
-    sources: tuple[NDArray[Any], ...]
-    """Each `(H, W)` or `(H, W, 3)`, in the depth of its file."""
-    source_names: tuple[str, ...]
-    sha256: tuple[str, ...]
+    images: tuple[LoadedImage, ...]
+    """The sources, whose pixels are arrays."""
 
     @classmethod
     def from_images(cls, name: str, images: Sequence[LoadedImage]) -> Sample:
@@ -33,12 +31,22 @@ class Sample:
             FusionlabError: their sizes differ (code `size-mismatch`).
         """
         check_same_size([image.pixels.shape for image in images])
-        return cls(
-            name,
-            tuple(np.asarray(image.pixels) for image in images),
-            tuple(image.name for image in images),
-            tuple(image.sha256 for image in images),
-        )
+        return cls(name, tuple(replace(image, pixels=np.asarray(image.pixels)) for image in images))
+
+    @property
+    def sources(self) -> tuple[NDArray[Any], ...]:
+        """The pixels of the sources, `(H, W)` or `(H, W, 3)` each, in the depth of its file."""
+        return tuple(np.asarray(image.pixels) for image in self.images)
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """The names of the files of the sources."""
+        return tuple(image.name for image in self.images)
+
+    @property
+    def sha256(self) -> tuple[str, ...]:
+        """The hashes of the files of the sources."""
+        return tuple(image.sha256 for image in self.images)
 
 
 class Result(NamedTuple):

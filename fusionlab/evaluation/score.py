@@ -15,7 +15,7 @@ from fusionlab.evaluation.metric import Metric, choose_metrics
 from fusionlab.evaluation.range_check import check_range_use
 from fusionlab.evaluation.sample import check_same_size
 from fusionlab.evaluation.truth import truth_metrics
-from fusionlab.imaging.given import given_array, given_sources
+from fusionlab.imaging.given import given_array, given_scales, given_sources, with_files_read
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.registry import Plugins
@@ -92,12 +92,13 @@ def score_by(
     """
     place = available_device(device)
     score_color = checked_score_color(score_color)
+    read = with_files_read(sources)
     images = [given_array(fused, "the fused image")]
-    images += [given_array(i, name) for i, name in zip(*given_sources(sources), strict=True)]
+    images += [given_array(i, name) for i, name in zip(*given_sources(read), strict=True)]
     if len(images) < 2:
         raise FusionlabError("expected at least one source, got none", code="no-sources")
     check_same_size([pixels.shape for _, pixels in images])
-    scales = scales_for(parse_scales(scale), len(images) - 1)
+    scales = scales_for(given_scales(read, parse_scales(scale)), len(images) - 1)
     names, pixels = zip(*images, strict=True)
     check_range_use(pixels[1:], names[1:], scales)
     fused_input = MetricInput(pixels[:1], names[:1], device=place)

@@ -22,7 +22,7 @@ from fusionlab.evaluation.score_journal import KnownRow, known_values
 from fusionlab.evaluation.scores import ScoreRow
 from fusionlab.evaluation.truth import Truth, TruthFolder
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
-from fusionlab.imaging.scale import Scale, scales_for
+from fusionlab.imaging.scale import Scale, scales_of
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.storage.hashing import sha256_of_json
 
@@ -200,7 +200,7 @@ def _load(item: ImageSetItem, settings: ScoringSettings) -> tuple[Sample, Metric
         raise FusionlabError(item.problem)
     images = [read_image(path, settings.max_pixels) for path in item.sources]
     sample = Sample.from_images(item.stem, images)
-    scales = scales_for(settings.scale, len(images))
+    scales = scales_of(images, settings.scale)
     sources = MetricInput(sample.sources, sample.source_names, scales, settings.device, shared=True)
     _ = sources.gray  # raises here, and not for each metric
     return sample, sources

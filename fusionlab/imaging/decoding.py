@@ -57,6 +57,9 @@ class Decoded:
     unit: str = ""
     """The physical unit of the values: `"C"` for degrees Celsius, `"K"`, `"HU"`; empty: none."""
 
+    window: tuple[float, float] | None = None
+    """The values that the file wants to be black and white, such as the window of a CT."""
+
     def normalized(self) -> Decoded:
         """Return the image upright, without alpha, with a note for everything that was ignored.
 

@@ -21,8 +21,10 @@ from fusionlab.imaging.decoding import ORIENTATION, Decoded, UnsupportedImage, h
 from fusionlab.imaging.pillow_formats import MODES
 from fusionlab.imaging.reading import LoadedImage, read_image
 from fusionlab.imaging.rows import BaseRows
+from fusionlab.imaging.scale import Scale, scales_for, scales_of
 from fusionlab.imaging.sources import check_array, check_tensor, not_an_image
 
+_SINGLE = (str, os.PathLike, LoadedImage, PIL.Image.Image)
 _PILLOW_MODES = {*MODES, "I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
 
 
@@ -38,8 +40,7 @@ def given_sources(sources: object, names: Sequence[str] = ()) -> tuple[list[Any]
         FusionlabError: `sources` is a single image or no iterable (code `no-list`), there is
             another number of names, or one of them is not an image (code `not-an-image`).
     """
-    single = (str, os.PathLike, LoadedImage, PIL.Image.Image)
-    if isinstance(sources, single) or hasattr(sources, "__array__"):
+    if isinstance(sources, _SINGLE) or hasattr(sources, "__array__"):
         shape = getattr(sources, "shape", None)
         raise FusionlabError(
             f"expected a list of sources, got one {type(sources).__name__}"
@@ -65,6 +66,45 @@ def given_sources(sources: object, names: Sequence[str] = ()) -> tuple[list[Any]
     return opened, known
 
 
+def with_files_read(sources: object) -> object:
+    """Return what is given as sources with the images of its paths in their place."""
+    single = isinstance(sources, (*_SINGLE, Mapping)) or hasattr(sources, "__array__")
+    if single or not isinstance(sources, Iterable):
+        return sources  # `given_sources` says what is wrong
+    return list(map(read_if_path, sources))
+
+
+def read_if_path(image: object) -> object:
+    """Return the image that a path leads to, anything else as it is.
+
+    Raises:
+        FusionlabError: the file cannot be read.
+    """
+    if not isinstance(image, str | os.PathLike):
+        return image
+    loaded = read_image(os.fspath(image))
+    _warn(loaded.notes)
+    return loaded
+
+
+def given_scales(sources: object, scales: Sequence[Scale]) -> Sequence[Scale]:
+    """Return scales as they apply to sources whose files say what their values mean.
+
+    Args:
+        sources: what `with_files_read` returns.
+        scales: one for all sources or one for each.
+
+    Raises:
+        FusionlabError: a scale has a unit that cannot be converted to that of its source.
+    """
+    if not isinstance(sources, list) or len(scales) not in (1, len(sources)):
+        return scales  # the stack says what is wrong
+    return [
+        scales_of([source], [scale])[0] if isinstance(source, LoadedImage) else scale
+        for source, scale in zip(sources, scales_for(scales, len(sources)), strict=True)
+    ]
+
+
 def given_image(image: object, name: str) -> tuple[str, Any]:
     """Return one image as an array, a tensor or the rows of a file, and what errors call it.
 
@@ -81,9 +121,7 @@ def given_image(image: object, name: str) -> tuple[str, Any]:
         FusionlabError: it is none of these, or a masked array with masked values (code
             `not-an-image`), or a file that cannot be read.
     """
-    if isinstance(image, str | os.PathLike):
-        image = read_image(os.fspath(image))
-        _warn(image.notes)
+    image = read_if_path(image)
     if isinstance(image, LoadedImage):
         return image.name, image.pixels
     if isinstance(image, Tensor | BaseRows):

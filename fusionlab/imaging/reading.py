@@ -45,6 +45,8 @@ class LoadedImage:
     """Significant bits of an integer sample: white is 2**bits - 1. None: all that it has."""
     unit: str = ""
     """The physical unit of the values: `"C"` for degrees Celsius, `"K"`, `"HU"`; empty: none."""
+    window: tuple[float, float] | None = None
+    """The values that the file wants to be black and white, such as the window of a CT."""
 
     def with_note(self, note: str) -> LoadedImage:
         """Return the image with a further note."""
@@ -111,6 +113,7 @@ def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS)
         _notes(name, decoded.notes, len(contents.pages)),
         decoded.bits,
         decoded.unit,
+        decoded.window,
     )
 
 

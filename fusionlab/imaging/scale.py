@@ -4,13 +4,16 @@ Photographs fill the range of their type, measurements do not: the counts of a t
 may take up half a percent of 16 bits. The scale changes the result as much as the strategy does,
 so it is an explicit setting of every source:
 
-* `auto`, the default: the range of the integer type, or 0..1 for floats. An evaluation refuses
+* `auto`, the default: the range of the integer type, or 0..1 for floats; or the window that the
+  file states, such as one of DICOM. An evaluation refuses
   images that take up too little of it, see `fusionlab.imaging.range_use`, others warn;
 * `full`: the same, for images that are meant to take up little of it;
 * `minmax`: from the smallest to the largest value of the image;
 * `percentile=LOW,HIGH`: between two percentiles of its values, by default 1 and 99;
-* `LO,HI`: between two fixed values, in the units of the source, so that a series of images
-  keeps one scale and does not flicker.
+* `LO,HI`: between two fixed values of the source, so that a series of images keeps one scale and
+  does not flicker;
+* `20C,40C`: the same, with a unit, which is converted to that of the source: C, F or K for
+  temperatures, HU for X-ray attenuation. A source whose file states no unit is refused.
 
 Values below black and above white are clipped.
 """
@@ -18,10 +21,11 @@ Values below black and above white are clipped.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -32,6 +36,16 @@ from fusionlab.errors import FusionlabError, distinct_texts
 
 WHITE = {torch.uint8: 255, torch.uint16: 65535}
 """Integer type -> value of white, for the types that have one by convention, by bit depth."""
+
+_KELVIN: dict[str, tuple[float, float]] = {
+    "K": (1, 0),
+    "C": (1, 273.15),
+    "F": (5 / 9, 459.67 * 5 / 9),
+}
+"""Unit of temperature -> factor and summand that make kelvin of it."""
+
+_UNIT = re.compile(rf"(.*[\d.])({'|'.join((*_KELVIN, 'HU'))})")
+"""A limit with a unit."""
 
 CHOOSE_A_SCALE = "choose a scale: minmax, percentile or LO,HI"
 """What to do about a source whose values have no black and white by convention."""
@@ -52,30 +66,37 @@ class Scale:
     """The percentile or the value that becomes black."""
     high: float = 0
     """The percentile or the value that becomes white."""
+    unit: str = ""
+    """Of fixed limits: C, F, K or HU; empty: they are values of the source."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `auto`, `full`, `minmax`, `percentile`, `percentile=1,99` or `LO,HI`.
+        """Read `auto`, `full`, `minmax`, `percentile`, `percentile=1,99`, `LO,HI` or `20C,40C`.
 
         Raises:
-            FusionlabError: the text is none of these, or LOW is not below HIGH.
+            FusionlabError: the text is none of these, LOW is not below HIGH, or the two have
+                different units.
         """
         if text in ("auto", "full", "minmax"):
             return cls(text)  # type: ignore[arg-type]  # narrowed by the line above
         name, equals, limits = text.rpartition("=")
         if text == "percentile":
             name, equals, limits = text, "=", "1,99"
+        found = [_UNIT.fullmatch(limit) for limit in limits.split(",")]
+        units = {match[2] if match else "" for match in found}
+        unit = units.pop() if len(units) == 1 and name != "percentile" else ""
         try:
-            low, high = map(float, limits.split(","))
+            low, high = (float(limit.removesuffix(unit)) for limit in limits.split(","))
         except ValueError:
             low = high = math.nan
         if name == "percentile" and 0 <= low < high <= 100:
             return cls("percentile", low, high)
         if not equals and low < high and math.isfinite(high - low):
-            return cls("fixed", low, high)
+            return cls("fixed", low, high, unit)
         raise FusionlabError(
             "a scale must be auto, full, minmax, percentile=LOW,HIGH within 0..100, or LO,HI with "
-            f"LO below HI; got {text!r}",
+            "LO below HI, with a unit (20C,40C) or without; got "
+            f"{text!r}",
             code="scale-syntax",
         )
 
@@ -84,9 +105,38 @@ class Scale:
         """Whether the range of the type becomes black and white, whatever the values are."""
         return self.kind in ("auto", "full")
 
+    def in_unit(self, unit: str, name: str) -> Self:
+        """Return the scale with its limits in the values of a source.
+
+        Args:
+            unit: of the values of the source, as `LoadedImage.unit`; empty: unknown.
+            name: of the source, for the error.
+
+        Raises:
+            FusionlabError: the scale has a unit that cannot be converted to that of the source.
+        """
+        if self.unit in ("", unit):
+            return replace(self, unit="")
+        if not {self.unit, unit} <= _KELVIN.keys():
+            has = f"are in {unit}" if unit else "have no unit that is known"
+            raise FusionlabError(
+                f"the scale {self} is in {self.unit}, but the values of {name} {has}; give limits "
+                "in its own values, LO,HI",
+                code="scale-unit",
+                option="scale",
+            )
+        factor, summand = _KELVIN[self.unit]
+        to_factor, to_summand = _KELVIN[unit]
+        # more digits would show the rounding of binary fractions: 68F is 20C, not 20.000000000006C
+        low, high = (
+            round((factor * limit + summand - to_summand) / to_factor, 9)
+            for limit in (self.low, self.high)
+        )
+        return replace(self, low=low, high=high, unit="")
+
     def __str__(self) -> str:
         low, high = (repr(float(limit)).removesuffix(".0") for limit in (self.low, self.high))
-        limits = f"{low},{high}"
+        limits = f"{low}{self.unit},{high}{self.unit}"
         return {"percentile": f"percentile={limits}", "fixed": limits}.get(self.kind, self.kind)
 
     def limits(self, images: Tensor, name: str) -> Tensor:
@@ -160,7 +210,8 @@ class Scale:
                 low, high = percentiles(images, (self.low, self.high))
                 return low, high
             case "fixed":
-                return self.low, self.high
+                scale = self.in_unit("", name)
+                return scale.low, scale.high
 
     def apply(self, images: Tensor, limits: Tensor) -> Tensor:
         """Scale images `(N, C, H, W)` to float32 in 0..1 with limits `(N, 2)`.
@@ -285,6 +336,36 @@ def parse_scales(scale: str | Scale | Sequence[str | Scale]) -> tuple[Scale, ...
     if not scales:
         raise FusionlabError("expected a scale, got none", code="scale-syntax", option="scale")
     return tuple(Scale.parse(str(text)) for text in scales)
+
+
+class Measured(Protocol):
+    """An image whose file may say what its values mean."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+
+    @property
+    def unit(self) -> str:
+        """The unit of its values; empty: unknown."""
+
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """The values that its file wants to be black and white; None: it does not say."""
+
+
+def scales_of(images: Sequence[Measured], scales: Sequence[Scale]) -> list[Scale]:
+    """Return one scale for each image, in its own values: limits in its unit, `auto` its window.
+
+    Raises:
+        FusionlabError: as `scales_for` and `Scale.in_unit`.
+    """
+    return [
+        Scale("fixed", *image.window)
+        if scale.kind == "auto" and image.window is not None
+        else scale.in_unit(image.unit, image.name)
+        for image, scale in zip(images, scales_for(scales, len(images)), strict=True)
+    ]
 
 
 def scales_for(scales: Sequence[Scale], k: int) -> list[Scale]:

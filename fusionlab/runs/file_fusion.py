@@ -28,7 +28,7 @@ from fusionlab.imaging.pillow_formats import encode_png
 from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, decode_image, read_image
 from fusionlab.imaging.resizing import Resize, resize_to_one_size
 from fusionlab.imaging.rows import Rows
-from fusionlab.imaging.scale import scales_for
+from fusionlab.imaging.scale import scales_of
 from fusionlab.imaging.writing import WEIGHTS, encode_image, encode_weight_map
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs import notes, record
@@ -133,7 +133,7 @@ class FileFusion:
         wanted, depth = self._depths(sources, destination)
         with _memory_errors(destination):
             fused = self.fusion.fuse(
-                [image.pixels for image in sources],
+                sources,
                 weights=destination.needs_weights,
                 depth=depth,
                 names=[image.name for image in sources],
@@ -154,7 +154,7 @@ class FileFusion:
         They have the `same_layout` and the same color mode: the result for an image does not
         depend on its neighbors.
         """
-        if not same_layout(first, second):
+        if not same_layout(first, second) or not self._same_scales(first, second):
             return False
         if self.fusion.color != "auto":
             return True
@@ -166,6 +166,13 @@ class FileFusion:
         except FusionlabError:  # raised again for the image that causes it
             return False
         return modes[0] == modes[1]
+
+    def _same_scales(self, first: Sequence[LoadedImage], second: Sequence[LoadedImage]) -> bool:
+        """Return whether the same values of two images become black and white."""
+        try:
+            return scales_of(first, self.fusion.scale) == scales_of(second, self.fusion.scale)
+        except FusionlabError:  # raised again for the image that causes it
+            return False
 
     def fuse_batch(
         self, batch: Sequence[Sequence[LoadedImage]], destinations: Sequence[Destination]
@@ -191,6 +198,7 @@ class FileFusion:
                 [s.movedim(-1, 1) if s.ndim == 4 else s[:, None] for s in stacks],
                 weights=destinations[0].needs_weights,
                 depth=depth,
+                scale=scales_of(first, self.fusion.scale),
             )
         return [
             self._product(sources, destination, _of_batch(fused, number), wanted, depth)
@@ -248,11 +256,12 @@ class FileFusion:
         wanted: Depth,
         depth: Depth,
     ) -> Product:
-        scales = scales_for(self.fusion.scale, len(sources))
+        scales = scales_of(sources, self.fusion.scale)
         texts = [
             *(note for image in sources for note in image.notes),
             *notes.note_reduced_depth(destination.image, wanted, depth),
             *notes.note_smaller_tiles(destination.image, fused.tile),
+            *notes.note_windows(sources, self.fusion.scale),
             *notes.note_unused_range(sources, scales, fused),
         ]
         return Product(sources, destination, fused, tuple(texts))

@@ -13,7 +13,7 @@ from fusionlab.fused import Fused
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.range_use import range_use
 from fusionlab.imaging.reading import LoadedImage
-from fusionlab.imaging.scale import Scale
+from fusionlab.imaging.scale import Scale, scales_for
 
 
 def note_duplicates(images: Sequence[LoadedImage]) -> list[LoadedImage]:
@@ -47,6 +47,16 @@ def note_smaller_tiles(output: Path, tile: int | None) -> list[str]:
         "planned ones"
     )
     return [note]
+
+
+def note_windows(images: Sequence[LoadedImage], scales: Sequence[Scale]) -> list[str]:
+    """Return a note for every source whose black and white its file has chosen."""
+    notes = []
+    for image, scale in zip(images, scales_for(scales, len(images)), strict=True):
+        if scale.kind == "auto" and image.window is not None:
+            black, white = (f"{limit:g}{image.unit}" for limit in image.window)
+            notes.append(f"{image.name} is scaled to the window in its file, {black},{white}")
+    return notes
 
 
 def note_unused_range(

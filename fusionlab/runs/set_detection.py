@@ -8,7 +8,7 @@ from pathlib import Path
 from fusionlab.detection import Detection, detect
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.reading import LoadedImage
-from fusionlab.imaging.scale import parse_scales
+from fusionlab.imaging.scale import parse_scales, scales_of
 from fusionlab.imaging.thumbnails import Thumbnails, thumbnails
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.image_sets import ImageSetItem
@@ -56,7 +56,8 @@ def _thumbnails(
 ) -> Iterator[Thumbnails]:
     for item in items:
         try:
-            sources = [image.pixels for image in load(item.sources)]
-            yield from thumbnails(sources, parse_scales(scale))
+            sources = load(item.sources)
+            scales = scales_of(sources, parse_scales(scale))
+            yield from thumbnails([image.pixels for image in sources], scales)
         except FusionlabError:  # raised again when the item is fused
             continue

@@ -36,16 +36,16 @@ def integers(dtype, shape=(2, 3, 9, 11), seed=0):
 
 
 @st.composite
-def scales(draw):
+def scales(draw, units=("",)):
     kind = draw(st.sampled_from(["full", "minmax", "percentile", "fixed"]))
     if kind in ("full", "minmax"):
         return Scale(kind)
     value = st.floats(0, 100) if kind == "percentile" else st.floats(-1e300, 1e300)
     low, high = sorted(draw(st.tuples(value, value).filter(lambda pair: pair[0] != pair[1])))
-    return Scale(kind, low, high)
+    return Scale(kind, low, high, draw(st.sampled_from(units)) if kind == "fixed" else "")
 
 
-@given(scales())
+@given(scales(units=("", "C", "F", "K", "HU")))
 def test_a_scale_is_what_its_text_says(scale):
     assert Scale.parse(str(scale)) == scale
 
@@ -59,13 +59,15 @@ def test_a_scale_is_what_its_text_says(scale):
         ("percentile=0.5,99.5", Scale("percentile", 0.5, 99.5)),
         ("0,4095", Scale("fixed", 0, 4095)),
         ("-20.5,1e3", Scale("fixed", -20.5, 1000)),
+        ("20C,40C", Scale("fixed", 20, 40, "C")),
+        ("-1e3HU,.5HU", Scale("fixed", -1000, 0.5, "HU")),
     ],
 )
 def test_texts_are_read(text, scale):
     assert Scale.parse(text) == scale
 
 
-@pytest.mark.parametrize("text", ["full", "minmax", "percentile=0.1,99.9", "0,4095", "-20.5,0.3"])
+@pytest.mark.parametrize("text", ["full", "minmax", "percentile=0.1,99.9", "0,4095", "-20.5C,0.3C"])
 def test_a_text_comes_back_as_it_was_written(text):
     assert str(Scale.parse(text)) == text
 
@@ -77,6 +79,16 @@ def test_a_text_comes_back_as_it_was_written(text):
         *("0,inf", "-inf,0", "-1e308,1e308", "=1,2", "x=1,2", "minmax=1,2", "percentile="),
         *("percentile=50", "percentile=99,1", "percentile=5,5", "percentile=-1,99"),
         *("percentile=1,101", "percentile=nan,99", "percentile=percentile=1,99"),
+        *(
+            "20C,40",
+            "20,40C",
+            "20C,40F",
+            "40C,20C",
+            "20X,40X",
+            "C,K",
+            "infC,1C",
+            "percentile=1C,9C",
+        ),
     ],
 )
 def test_other_texts_are_refused_in_one_sentence(text):
@@ -94,6 +106,43 @@ def test_other_texts_are_refused_in_one_sentence(text):
 def test_what_is_no_scale_is_refused_however_it_is_given(given_):
     with pytest.raises(FusionlabError, match="a scale must be auto, full, minmax, .*; got '"):
         parse_scales(given_)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "expected"),
+    [
+        ("20C,40C", "C", "20,40"),
+        ("20C,40C", "K", "293.15,313.15"),
+        ("32F,212F", "C", "0,100"),
+        ("-40C,100C", "F", "-40,212"),
+        ("0K,300K", "C", "-273.15,26.85"),
+        ("-160HU,240HU", "HU", "-160,240"),
+        ("20,40", "C", "20,40"),
+        ("minmax", "C", "minmax"),
+    ],
+)
+def test_limits_are_converted_to_the_unit_of_the_source(text, unit, expected):
+    assert str(Scale.parse(text).in_unit(unit, "x")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "why"),
+    [
+        ("20C,40C", "", "have no unit that is known"),
+        ("20C,40C", "HU", "are in HU"),
+        ("0HU,80HU", "K", "are in K"),
+        ("0HU,80HU", "BQML", "are in BQML"),
+    ],
+)
+def test_limits_that_cannot_be_converted_are_refused_in_one_sentence(text, unit, why):
+    with pytest.raises(FusionlabError, match=f"the values of x .*{why}; give limits in") as error:
+        Scale.parse(text).in_unit(unit, "x")
+    assert (error.value.code, error.value.option) == ("scale-unit", "scale")
+
+
+def test_values_of_an_array_have_no_unit():
+    with pytest.raises(FusionlabError, match="the values of x have no unit"):
+        scaled(Scale.parse("20C,40C"), one([20, 30], np.float32))
 
 
 def test_one_scale_or_several_texts_or_not():

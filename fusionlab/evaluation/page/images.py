@@ -26,7 +26,7 @@ from fusionlab.evaluation.studies.results import StudyResults
 from fusionlab.imaging.pillow_formats import encode_png
 from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
 from fusionlab.imaging.reading import read_image
-from fusionlab.imaging.scale import Scale, parse_scales, scales_for
+from fusionlab.imaging.scale import Scale, parse_scales, scales_for, scales_of
 
 IMAGES, THUMBNAILS = "images", "thumbnails"
 THUMBNAIL_EDGE = 320
@@ -193,7 +193,9 @@ def eight_bit_pixels(path: Path, scale: Scale) -> NDArray[np.uint8]:
     Raises:
         FusionlabError: it cannot be read.
     """
-    pixels = np.asarray(read_image(path).pixels)
+    image = read_image(path)
+    (scale,) = scales_of([image], [scale])
+    pixels = np.asarray(image.pixels)
     planes = torch.from_numpy(pixels[None, None] if pixels.ndim == 2 else pixels[None])
     unit = scale.apply(planes, scale.limits(planes, path.name))
     levels: NDArray[np.uint8] = round_half_up(unit * GRAY_LEVELS).to(torch.uint8).numpy()[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class ComputedWeightMaps:
         try:
             with torch.no_grad():
                 fused = fusion.fuse(
-                    [np.asarray(image.pixels) for image in self._sources],
+                    [replace(image, pixels=np.asarray(image.pixels)) for image in self._sources],
                     weights=True,
                     names=[image.name for image in self._sources],
                     feature_cache=self._features,

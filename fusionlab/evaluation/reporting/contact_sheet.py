@@ -17,7 +17,7 @@ from fusionlab.evaluation.gray_levels import FULL_SCALE
 from fusionlab.evaluation.result_folder import FolderMethod
 from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
-from fusionlab.imaging.scale import Scale, parse_scales, scales_for
+from fusionlab.imaging.scale import Scale, parse_scales, scales_for, scales_of
 from fusionlab.runs.image_sets import ImageSetItem, find_image_set
 
 GAP = 6
@@ -141,8 +141,9 @@ def _thumbnail(cell: _Cell, width: int, max_pixels: int | None) -> Image.Image |
     if cell.file is None:
         return cell.problem
     try:
-        pixels = np.asarray(read_image(cell.file, max_pixels).pixels)
-        image = Image.fromarray(_eight_bits(pixels, cell.scale, cell.file.name))
+        read = read_image(cell.file, max_pixels)
+        (scale,) = scales_of([read], [cell.scale])
+        image = Image.fromarray(_eight_bits(np.asarray(read.pixels), scale, cell.file.name))
     except FusionlabError as error:
         return str(error)
     if image.width > width:

@@ -15,7 +15,7 @@ from torch import Tensor
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.arrays import Stack
 from fusionlab.imaging.reading import read_image
-from fusionlab.imaging.scale import Scale
+from fusionlab.imaging.scale import Scale, scales_of
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.training.data.batches import images_of_iteration
@@ -46,7 +46,8 @@ def load_samples(
             raise FusionlabError(item.problem)
         images = [read_image(path) for path in item.sources]
         names = [image.name for image in images]
-        stack = Stack([image.pixels for image in images], scale, "gray", names)
+        scales = scales_of(images, scale)
+        stack = Stack([image.pixels for image in images], scales, "gray", names)
         samples.append(Sample(item.stem, stack.planes()[:, 0]))
         progress(number, len(items))
     return samples
