@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import struct
@@ -16,6 +17,7 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import imagecodecs
 import imageio.v3 as iio
@@ -29,7 +31,8 @@ from fusionlab import Card
 from fusionlab.cli import main
 from fusionlab.plugins.host import installed
 
-DOCS = Path(__file__).parents[1] / "docs" / "odd-inputs.md"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs" / "odd-inputs.md"
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
 OTHER = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
@@ -52,6 +55,8 @@ class Case:
     """(folder) -> name, or names to be tried one after the other."""
     code: int | None = None
     backbone: str = "identity"
+    plugin: str = ""
+    """A package of plugins/ that is installed, such as `dicom`."""
 
 
 def png(pixels, name="odd.png"):
@@ -160,6 +165,18 @@ def upright(folder):
     exif[0x0112] = 6
     Image.fromarray(GRAY.T.copy()[:, ::-1]).save(folder / "odd.png", exif=exif)
     return "odd.png"
+
+
+def shipped_dicom(name):
+    """A file that pydicom ships."""
+
+    def make(folder):
+        from pydicom.data import get_testdata_file
+
+        shutil.copy(get_testdata_file(name), folder / "odd.dcm")
+        return "odd.dcm"
+
+    return make
 
 
 def palette(folder):
@@ -303,6 +320,32 @@ FLAT = np.full((20, 30), 77, np.uint8)
 CUT = "cannot read cut-...; expected a complete"
 OWN = "--backbone densefuse@odd.safetensors"
 
+DICOM, THERMAL = (
+    SimpleNamespace(
+        **runpy.run_path(ROOT / "plugins" / f"fusionlab-{name}" / "tests" / "make_files.py")
+    )
+    for name in ("dicom", "thermal")
+)
+"""What makes files of these formats."""
+
+
+def scan(folder):
+    """A CT and an MR image."""
+    (folder / "ct.dcm").write_bytes(DICOM.ct())
+    (folder / "mr.dcm").write_bytes(DICOM.mr())
+
+
+def thermal(content, name="odd.jpg"):
+    """A radiometric file, and a visible image of its size."""
+
+    def make(folder):
+        (folder / name).write_bytes(content)
+        Image.fromarray(THERMAL.photo(64, 48)).save(folder / "vis.png")
+        return name
+
+    return make
+
+
 CASES = [
     # ---------------------------------------------------------------- files that are no image
     Case("a file that is not there", FAILS, "gone.png does not exist", "gone.png b.png"),
@@ -384,6 +427,23 @@ CASES = [
     Case("CMYK", FAILS, "odd.jpg must be a gray or RGB image, got pixels of the mode CMYK; convert it to one first", make=pillow(Image.fromarray(RGB).convert("CMYK"), "odd.jpg")),
     Case("CIE L*a*b*", FAILS, "odd.tif must be a gray or RGB image, got pixels of the type CIELAB", make=pillow(Image.fromarray(RGB).convert("LAB"), "odd.tif")),
     Case("12 bits per sample", WARNS, "it has 12 bits per sample, but is treated as 16 bits; its white is 4095", make=twelve_bits),
+    Case("DICOM, without the package fusionlab-dicom", FAILS, "cannot read ct.dcm: it is a DICOM image, a format that is not read without fusionlab-dicom", "ct.dcm mr.dcm", scan),
+    Case("DICOM, with it: CT and MRI", WARNS, "ct.dcm is scaled to the window in its file, -0.5HU,79.5HU", "ct.dcm mr.dcm", scan, plugin="dicom"),
+    Case("the same, with `--scale -160HU,240HU --scale 0,1600`", WORKS, "", "ct.dcm mr.dcm --scale -160HU,240HU --scale 0,1600 -o fused.tif", scan, plugin="dicom"),
+    Case("the same, with `--scale 20C,40C`", FAILS, "the scale 20C,40C is in C, but the values of ct.dcm are in HU; give limits in its own values, LO,HI (--scale)", "ct.dcm mr.dcm --scale 20C,40C", scan, plugin="dicom"),
+    Case("a CT without a window", FAILS, "odd.dcm must hold floats in 0..1, got values from -1000 to 900; choose a scale", "odd odd", raw(DICOM.ct(WindowWidth=0), "odd.dcm"), plugin="dicom"),
+    Case("DICOM without its preamble, named .dcm", WARNS, "odd.dcm is the same image as odd.dcm", "odd odd --scale 0HU,80HU -o fused.tif", raw(DICOM.ct()[132:], "odd.dcm"), plugin="dicom"),
+    Case("a DICOM file without pixels", FAILS, "odd.dcm must be a gray or RGB image, got no pixels, but a DICOM object of the class RT Plan Storage", make=shipped_dicom("rtplan.dcm"), plugin="dicom"),
+    Case("DICOM cut off at ten places", FAILS, CUT, "*", truncated(raw(DICOM.mr(), "odd.dcm")), plugin="dicom"),
+    Case("a radiometric JPEG, without the package fusionlab-thermal", WARNS, "odd.jpg: its colors are used, not its thermal data, which fusionlab-thermal reads", "odd vis.png", thermal(THERMAL.flir_file(shown=THERMAL.jpeg(THERMAL.photo(64, 48))))),
+    Case("a radiometric JPEG of FLIR, with it", FAILS, "odd.jpg must hold floats in 0..1, got values from 26.3333 to 44.3264; choose a scale", "odd vis.png", thermal(THERMAL.flir_file()), plugin="thermal"),
+    Case("the same, with `--scale 20C,50C --scale full`", WORKS, "", "odd vis.png --scale 20C,50C --scale full -o fused.tif", thermal(THERMAL.flir_file()), plugin="thermal"),
+    Case("the same, with `--scale 68F,122F --scale full`", WORKS, "", "odd vis.png --scale 68F,122F --scale full -o fused.tif", thermal(THERMAL.flir_file()), plugin="thermal"),
+    Case("thermal data of FLIR cut off at ten places", FAILS, CUT, "*", truncated(raw(THERMAL.container(THERMAL.scene()), "odd.fff")), plugin="thermal"),
+    Case("a radiometric JPEG of DJI", WARNS, "odd.jpg: its values are counts: what degrees they are is known to the DJI Thermal SDK alone", "odd vis.png --scale minmax --scale full", thermal(THERMAL.dji_jpeg(THERMAL.scene())), plugin="thermal"),
+    Case("the same, with `--scale 20C,50C`", FAILS, "the scale 20C,50C is in C, but the values of odd.jpg are in counts; give limits in its own values", "odd vis.png --scale 20C,50C --scale full", thermal(THERMAL.dji_jpeg(THERMAL.scene())), plugin="thermal"),
+    Case("limits with a unit for a source without one", FAILS, "the scale 20C,40C is in C, but the values of a.png have no unit that is known", "a.png b.png --scale 20C,40C"),
+    Case("limits with two units", FAILS, "or LO,HI with LO below HI, with a unit (20C,40C) or without; got '20C,40F'", "a.png b.png --scale 20C,40F"),
     Case("an animated GIF", WARNS, "odd.gif: only the first of its 2 frames or pages is used", make=two_frames),
     Case("a TIFF of several pages", WARNS, "odd.tif: only the first of its 2 frames or pages is used", make=tiff(np.stack([GRAY, OTHER]), photometric="minisblack")),
     # ---------------------------------------------------------------- output
@@ -510,7 +570,9 @@ def pattern(case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.given for case in CASES])
-def test_each_row_behaves_as_the_table_says(folder, case):
+def test_each_row_behaves_as_the_table_says(folder, case, only_what_ships, install):
+    if case.plugin:  # under another name, since a developer may have installed it, too
+        install(f"lab-{case.plugin}", "", entries=f"{case.plugin} = fusionlab_{case.plugin}")
     for args in arguments(case, folder):
         before = snapshot(folder)
         backbone = [] if "--backbone" in args else ["--backbone", case.backbone]

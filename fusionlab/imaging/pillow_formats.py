@@ -7,6 +7,7 @@ of the file selects the decoder.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -34,6 +35,11 @@ PNG_KEYWORD = "fusionlab"
 
 MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
 """Pillow modes of gray, RGB and palette images of up to 8 bits."""
+
+_THERMAL = re.compile(rb"\xff\xe1..FLIR\0\x01|DJI\0.*\xff\xe3\xff\xfe", re.DOTALL)
+"""The marks of thermal data in a JPEG: segments of FLIR, or of DJI (full ones, APP3)."""
+_BEFORE_IMAGE = 2**17
+"""How many bytes of a JPEG are searched for them; EXIF and XMP, which come first, are shorter."""
 
 _pillow_limit_lock = Lock()
 
@@ -89,11 +95,13 @@ def _decode(file: Any, content: bytes, index: int) -> Decoded:
     if meta["mode"] not in MODES:
         raise UnsupportedImage(f"pixels of the mode {meta['mode']}")
     transparent = "transparency" in meta  # a value or palette entries instead of a channel
-    notes = ("its transparency is ignored",) if transparent else ()
+    notes: tuple[str, ...] = ("its transparency is ignored",) if transparent else ()
     if transparent and meta["mode"] == "P":  # Pillow warns about converting to RGB
         pixels = file.read(index=index, mode="RGBA")[..., :3]
     else:
         pixels = file.read(index=index)
+    if content.startswith(JPEG_START) and _THERMAL.search(content, 0, _BEFORE_IMAGE):
+        notes += ("its colors are used, not its thermal data, which fusionlab-thermal reads",)
     return Decoded(pixels, orientation, notes)
 
 

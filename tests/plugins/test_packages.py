@@ -23,6 +23,9 @@ QUICK = "fusionlab-zca"
 """Whose own tests always run; those of the others are slow and would show the same. Those of
 fusionlab-classics also run from the folder of the package, see `testpaths`."""
 
+READERS = {"fusionlab-dicom": {"DICOM", "DICOM-bare"}, "fusionlab-thermal": {"FLIR", "DJI"}}
+"""The packages that read formats instead of fusing, and these formats."""
+
 FUSE = """
 import json, sys
 from click.testing import CliRunner
@@ -85,9 +88,9 @@ def run(python, folder, paths, *args):
     return done
 
 
-def registrations(python, folder, paths):
-    """Return the strategies that are listed: name -> plugin."""
-    listed = run(python, folder, paths, "-m", "fusionlab", "strategies", "--json")
+def registrations(python, folder, paths, kind="strategies"):
+    """Return the strategies, or the readers, that are listed: name -> plugin."""
+    listed = run(python, folder, paths, "-m", "fusionlab", kind, "--json")
     assert not listed.stderr
     return {row["name"]: row["plugin"] for row in json.loads(listed.stdout)}
 
@@ -114,7 +117,17 @@ def test_installed_packages_add_their_strategies_and_no_others(environment):
     _, _, before, after = environment
     assert not set(before.values()) & set(NAMES)
     added = {name: plugin for name, plugin in after.items() if name not in before}
-    assert set(added.values()) == set(NAMES)
+    assert set(added.values()) == set(NAMES) - READERS.keys()
+    assert before.items() <= after.items()
+
+
+def test_installed_packages_add_their_readers_and_no_others(environment, tmp_path, python):
+    without, installed, _, _ = environment
+    before, after = (
+        registrations(python, tmp_path, paths, "readers") for paths in (without, installed)
+    )
+    expected = {name: package for package, names in READERS.items() for name in names}
+    assert after.items() - before.items() == expected.items()
     assert before.items() <= after.items()
 
 
