@@ -43,14 +43,19 @@ class Fused(Generic[Image]):
     `(N,)` in 0..1, float64. Rounding errors do not count."""
     tile: int | None = None
     """Edge of the tiles, if memory did not suffice for those that were planned."""
+    valid: Image | None = None
+    """Where at least one source is data: truth values, of the kind of the weight maps, without
+    color; None: everywhere. Elsewhere floats of the image are NaN, integers 0, weights 0."""
+    no_data: Tensor | None = None
+    """How many pixels of each source are no data: `(k, N)`, int64; None: not known."""
 
     @property
     def index(self) -> Image:
         """Which source each pixel mostly comes from: the number of the largest weight, from 0.
 
         Of the kind of the weight maps, without color: `(H, W)`, `(1, H, W)` or `(N, 1, H, W)`;
-        uint8, or uint16 for more than 256 sources. The first of several equal weights wins. For a
-        focus stack it is a map of depth. It takes `weights=True`.
+        uint8, or uint16 for more than 256 sources. The first of several equal weights wins, also
+        where no source is data. For a focus stack it is a map of depth. It takes `weights=True`.
 
         Raises:
             FusionlabError: the weights were not requested (code `no-weights`).
@@ -111,6 +116,14 @@ def fuse_by_mode(
         channels = max(images.shape[1] for images in maps)
         weights.append(joined(images.expand(-1, channels, -1, -1) for images in maps))
     image: Any = joined(part.image for part in parts)
+    valid: Any = None
+    if any(part.valid is not None for part in parts):
+        valid = joined(
+            torch.ones_like(part.image[:, :1], dtype=torch.bool)
+            if part.valid is None
+            else part.valid
+            for part in parts
+        )
     return Fused(
         image,
         weights,
@@ -119,6 +132,8 @@ def fuse_by_mode(
         tuple(colors),
         joined(part.outside for part in parts),
         min((part.tile for part in parts if part.tile), default=None),
+        valid,
+        joined((part.no_data for part in parts), 1),
     )
 
 

@@ -35,9 +35,11 @@ from fusionlab.imaging.arrays import Stack, color_modes
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.given import given_scales, given_sources, with_files_read
+from fusionlab.imaging.nodata import parse_nodata
 from fusionlab.imaging.range_policy import OutsideCount, RangePolicy
 from fusionlab.imaging.range_use import range_use
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for
+from fusionlab.imaging.sources import unmasked
 from fusionlab.plugins.factory import (
     build_backbone,
     build_networks,
@@ -64,6 +66,10 @@ class Fusion:
     any source is, and as deep as the deepest. Paths, `LoadedImage`s of `fusionlab.read_image`,
     Pillow images and arrays of other libraries count as numpy arrays; what is ignored in a file
     costs a `FusionlabWarning`.
+
+    Pixels may be no data: masked ones of a masked array, NaN, those that `valid` of a call leaves
+    out, those with the value `nodata`. The value of such a pixel counts nowhere; the result shows
+    the other sources there. See docs/guide.md.
 
     What the program has set for torch changes nothing: an open autocast, the default dtype and
     device, inference mode.
@@ -93,6 +99,9 @@ class Fusion:
         scale: which values of a source are black and white: `auto`, `full`, `minmax`,
             `percentile=1,99` or `LO,HI`; one for all sources or one for each, see
             `fusionlab.imaging.scale`.
+        nodata: the value of pixels that are no data, in the units of the sources, such as -9999,
+            or 0 for the black frame of a warped image; a color pixel is no data if all its
+            channels have the value. One for all sources or one for each; None: there is none.
         color: `auto`, `per-channel`, `luma` or `gray`, see `fusionlab.imaging.color`.
         shared_weights: whether the three channels of a color image share one set of weights,
             computed from the luminance, where color is fused channel by channel. False computes
@@ -127,6 +136,7 @@ class Fusion:
         *,
         range_policy: RangePolicy | Literal["auto", "own"] | None = "auto",
         scale: str | Scale | Sequence[str | Scale] = "auto",
+        nodata: float | str | Sequence[float | str | None] | None = None,
         color: Color | Literal["auto"] = "auto",
         shared_weights: bool = True,
         device: str | torch.device = "cpu",
@@ -170,6 +180,7 @@ class Fusion:
         else:
             self.range_policy = range_policy
         self.scale = parse_scales(scale)
+        self.nodata = parse_nodata(nodata)
         self.color: Color | Literal["auto"] = color
         self.shared_weights = shared_weights
         self.tile = tile
@@ -216,6 +227,7 @@ class Fusion:
         settings: dict[str, tuple[object, object]] = {  # name -> value and default
             "range_policy": (self.range_policy, self._automatic_range()),
             "scale": (scales[0] if len(scales) == 1 else scales, "auto"),
+            "nodata": (self.nodata[0] if len(self.nodata) == 1 else [*self.nodata], None),
             "color": (self.color, "auto"),
             "shared_weights": (self.shared_weights, True),
             "device": (str(self.device), "cpu"),
@@ -233,20 +245,25 @@ class Fusion:
         """The full name of the method, for example `densefuse@1e2/l1norm,r=1,border=inside`."""
         return method_id(self.backbone, self.strategy, installed())
 
-    def __call__(self, sources: Iterable[Any]) -> Any:
+    def __call__(self, sources: Iterable[Any], valid: Sequence[Any] | None = None) -> Any:
         """Fuse k sources into one image of the same kind; see the class for their kinds.
+
+        Args:
+            sources: the images.
+            valid: see `fuse`.
 
         Raises:
             FusionlabError: the sources are too few or too many, differ in size or kind, or hold
                 values that the scale does not accept.
         """
-        return self.fuse(sources).image
+        return self.fuse(sources, valid=valid).image
 
     @torch_defaults()
     def fuse(
         self,
         sources: Iterable[Any],
         *,
+        valid: Sequence[Any] | None = None,
         weights: bool = False,
         depth: Depth | None = None,
         names: Sequence[str] = (),
@@ -258,6 +275,9 @@ class Fusion:
 
         Args:
             sources: an iterable of k images, as for a call.
+            valid: which pixels of each source are data: k arrays or tensors of truth values,
+                `(H, W)`, for batches also `(N, 1, H, W)`, or None for a source that is data
+                everywhere. What the sources themselves call no data remains so.
             weights: also return the weight map of each source: the weight at the finest level
                 of the backbone, averaged over its channels.
             depth: bits per sample of the result (32: float32 in 0..1); None: as the deepest
@@ -277,7 +297,7 @@ class Fusion:
         named = bool(names)
         read = with_files_read(sources)
         scales = scale or given_scales(read, self.scale)
-        images, names = given_sources(read, names)
+        images, names = given_sources(read, names, valid=valid, nodata=self.nodata)
         if not named:  # whoever names them has read files, and reports on these
             self._warn_of_unused_ranges(images, names, scales)
         return fuse_by_mode(
@@ -295,7 +315,7 @@ class Fusion:
         if len(scales) not in (1, len(images)):
             return  # the stack says what is wrong
         for image, name, scale in zip(images, names, scales_for(scales, len(images)), strict=True):
-            use = range_use(image) if isinstance(image, np.ndarray) else None
+            use = range_use(image) if isinstance(unmasked(image), np.ndarray) else None
             if scale.kind == "auto" and use is not None and use.too_little:
                 warnings.warn(f"{name} {use.advice}", FusionlabWarning, stacklevel=4)
 
@@ -313,11 +333,15 @@ class Fusion:
             maps, outside = [], OutsideCount()
 
             def decoded() -> Iterator[Tensor]:
+                top = 0
                 for band in pipeline.bands(
                     stack, weights=weights, feature_cache=feature_cache, progress=progress
                 ):
                     maps.append(band.maps)
-                    outside.add(band.fused.unflatten(0, (-1, stack.group)).squeeze(2))
+                    valid = stack.valid_rows(top, top + band.fused.shape[-2])
+                    on_device = valid if valid is None else valid.to(band.fused.device)
+                    outside.add(band.fused.unflatten(0, (-1, stack.group)).squeeze(2), on_device)
+                    top += band.fused.shape[-2]
                     yield band.fused
 
             image = stack.image(decoded(), self.range_policy, depth)
@@ -331,6 +355,8 @@ class Fusion:
                 stack.colors,
                 outside.share().cpu(),
                 tile,
+                stack.valid,
+                stack.no_data,
             )
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and stack.on_tensors):

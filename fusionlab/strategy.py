@@ -66,6 +66,10 @@ class Law(Enum):
     DETERMINISM = "the same input gives the same result, whatever was fused before"
     SUPPORT = "nothing further away than the support matters"
     TILES = "tiles give the result of the whole image"
+    MASKS = (
+        "the value of a pixel that is no data changes nothing, nor does a mask without such pixels"
+    )
+    MASKED_TILES = "tiles give the result of the whole image, also where pixels are no data"
     AUTOCAST = "within torch.autocast the result is the same, to the rounding of half precision"
 
 
@@ -116,6 +120,11 @@ class Scene:
     """The trained network of a learned strategy for this level."""
     read_color: Callable[[], Tensor | None] | None = None
     """Reads `color_sources`."""
+    valid: Tensor | None = None
+    """Which pixels of the sources are data, `(k, N, 1, H, W)`, at image resolution; None: all.
+
+    Elsewhere the sources, and with them the features, are filled with what they may have shown. A
+    strategy need not look at this: the pipeline leaves out a source where it is no data."""
 
     @cached_property
     def color_sources(self) -> Tensor | None:

@@ -87,7 +87,7 @@ def test_sources_that_cannot_be_fused_are_refused():
         (PAIR[:1], "number-of-sources"),
         ([PAIR[0], PAIR[1][:5]], "size-mismatch"),
         ([PAIR[0], torch.zeros(20, 30)], "mixed-kinds"),
-        ([np.full((20, 30), np.nan), PAIR[1]], "not-finite"),
+        ([np.full((20, 30), np.inf), PAIR[1]], "not-finite"),
         ([np.full((20, 30), 7.0), PAIR[1]], "out-of-range"),
     ]:
         with pytest.raises(FusionlabError) as caught:

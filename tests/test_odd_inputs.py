@@ -394,7 +394,8 @@ CASES = [
     # ---------------------------------------------------------------- values
     Case("all pixels alike", WORKS, args="odd b.png", make=png(FLAT)),
     Case("all pixels alike, with `--scale minmax`", WARNS, "odd.png has only one value, 77, and will contribute nothing", "odd b.png --scale minmax", png(FLAT)),
-    Case("NaN", FAILS, "odd.tif holds NaN or infinity at ... of 600 values; replace them by numbers first", make=tiff(HOLES)),
+    Case("NaN, which is no data", WARNS, "fused.png is written with 16 bits instead of 32-bit floats", make=tiff(HOLES)),
+    Case("nothing but NaN", FAILS, "odd.tif has no pixel that is data; leave it out, or correct its mask", make=tiff(HOLES * np.float32("nan"))),
     Case("infinity", FAILS, "odd.tif holds NaN or infinity at ... of 600 values; replace them by numbers first", make=tiff(INFINITE)),
     Case("negative floats", FAILS, "odd.tif must hold floats in 0..1, got values from -1 to 0; choose a scale: minmax, percentile or LO,HI (--scale)", make=tiff(FLOATS - FLOATS.max())),
     Case("negative floats, with `--scale minmax`", WARNS, "fused.png is written with 16 bits instead of 32-bit floats", "odd b.png --scale minmax", tiff(FLOATS - 1)),

@@ -79,7 +79,8 @@ CASES = [
     Case("arrays and tensors together", FAILS, "the sources must all be arrays or all be tensors, got both", [RGB, TENSOR]),
     Case("batches of different sizes", FAILS, "the sources must be batches of the same size, got 1, 2", [TENSOR[None], TENSOR.expand(2, -1, -1, -1)]),
     Case("a nested list", FAILS, "source 1 must be an image, got the type list; give an array, a tensor or a path", [GRAY.tolist(), OTHER]),
-    Case("a masked array", FAILS, "source 1 must be an image, got an array with ... masked of 600 values; give it values there first, array.filled(value)", [np.ma.masked_less(GRAY, 9), OTHER]),
+    works("a masked array", [np.ma.masked_less(GRAY, 9), OTHER], [np.where(GRAY < 9, OTHER, GRAY), OTHER]),
+    works("NaN", [np.where(GRAY < 9, np.nan, UNIT), OTHER], [np.where(GRAY < 9, OTHER / np.float32(255), UNIT), OTHER]),
     Case("a Pillow image in CMYK", FAILS, "got a Pillow image of the mode CMYK; convert it with convert('RGB')", [Image.fromarray(RGB).convert("CMYK"), OTHER]),
     # ---------------------------------------------------------------- shapes
     Case("an array with channels first", FAILS, "got the shape (3, 20, 30); an array is (H, W) or (H, W, 3); where its channels come first, give np.moveaxis(array, 0, -1)", [TENSOR.numpy(), OTHER]),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fusionlab.errors import FusionlabError
 from fusionlab.plugins.host import in_one_line
-from fusionlab.strategy import Scene, Statistics, Strategy, WeightedStrategy
+from fusionlab.strategy import Law, Scene, Statistics, Strategy, WeightedStrategy
 
 
 class LevelInput(NamedTuple):
@@ -26,10 +26,17 @@ class LevelInput(NamedTuple):
     """The scene that goes with `guide`."""
     images: Tensor | None
     """Which of the m images each of the n planes belongs to; None where `guide` is `features`."""
+    valid: Tensor | None = None
+    """Which pixels of `features` are data, `(k, n, 1, h, w)`; None: all."""
 
 
 class Merger:
     """Applies a strategy.
+
+    Where a source is no data, its weight is zero, and the weights of the others sum to one. A
+    strategy without weights merges filled features there; where only one source is data, its
+    features are the result, unless the strategy gives something else for sources that are
+    alike, as a sum does. Where no source is data, the strategy merges filled features, too.
 
     Args:
         strategy: merges the features.
@@ -60,19 +67,55 @@ class Merger:
         """
         weights = self._weights(level)
         with attribute_errors_to(self.strategy):
-            if level.images is None:
-                merged = self.strategy.fuse(level.features, level.scene)
+            if self._sums and weights is not None:
+                merged = self._weighted_sum(level.features, weights)
             else:
-                assert isinstance(self.strategy, WeightedStrategy)
-                assert weights is not None
-                merged = self.strategy.weighted_sum(level.features, weights)
+                merged = self.strategy.fuse(level.features, level.scene)
         self._check(merged, level.features)
+        if level.valid is not None:
+            merged, weights = self._of_data(level.valid, merged, weights, level.features)
         return merged, self._maps(weights, level)
+
+    @property
+    def _sums(self) -> bool:
+        """Whether the weights alone say how the features are merged."""
+        return type(self.strategy).fuse is WeightedStrategy.fuse
+
+    def _weighted_sum(self, features: Tensor, weights: Tensor) -> Tensor:
+        assert isinstance(self.strategy, WeightedStrategy)
+        return self.strategy.weighted_sum(features, weights)
+
+    def _of_data(
+        self, valid: Tensor, merged: Tensor, weights: Tensor | None, features: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Leave out the sources where they are no data; see the class."""
+        count = valid.sum(0)
+        some = (count > 0) & (count < len(valid))
+        if weights is not None:
+            kept = torch.where(valid, weights, 0)
+            total = kept.sum(0)
+            own = torch.where(total > 0, kept / torch.where(total > 0, total, 1), valid / count)
+            weights = torch.where(some, own, weights)
+        if self._sums and weights is not None:
+            # where all sources are data, what the strategy has returned remains, bit for bit
+            merged = torch.where(some, self._weighted_sum(features, weights), merged)
+        elif self._keeps_alike:
+            only = torch.where(valid, features, 0).sum(0, dtype=features.dtype)
+            merged = torch.where(count == 1, only, merged)
+        return merged, weights
+
+    @property
+    def _keeps_alike(self) -> bool:
+        """Whether the strategy gives back, at least roughly, what all sources show."""
+        if self.strategy.domain == "pixels":
+            return self.strategy.saves == "clip"
+        with attribute_errors_to(self.strategy):
+            return Law.IDEMPOTENCE in self.strategy.laws
 
     def _weights(self, level: LevelInput) -> Tensor | None:
         """Return the weights of the planes where they are needed besides the merged features."""
-        shared = level.images is not None
-        needs_weights = shared or (self.weight_maps and level.scene.level == 0)
+        needs_weights = level.images is not None or (level.valid is not None and self._sums)
+        needs_weights = needs_weights or (self.weight_maps and level.scene.level == 0)
         if not (needs_weights and isinstance(self.strategy, WeightedStrategy)):
             return None
         with attribute_errors_to(self.strategy):
@@ -88,6 +131,9 @@ class Merger:
         maps: Tensor = weights.mean(dim=2, keepdim=True, dtype=torch.float32)
         for axis in (-2, -1):
             maps = maps.repeat_interleave(scene.stride, dim=axis)
+        if scene.valid is not None:
+            somewhere = scene.valid.any(0)
+            maps = maps * (somewhere if level.images is None else somewhere[level.images])
         return maps.to(scene.sources)
 
     def _check(self, merged: object, features: Tensor) -> None:

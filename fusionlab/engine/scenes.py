@@ -42,6 +42,12 @@ class Planes(Protocol):
         Gray sources among color ones have three equal channels.
         """
 
+    def cut_valid(self, images: slice, rows: slice, columns: slice) -> Tensor | None:
+        """Return which pixels of a part of some images are data, `(k, n, 1, h, w)`; None: all.
+
+        The other cuts hold what fills pixels that are no data.
+        """
+
 
 @dataclass(frozen=True)
 class TensorPlanes:
@@ -66,6 +72,10 @@ class TensorPlanes:
 
     def cut_color(self, images: slice, rows: slice, columns: slice) -> None:  # noqa: ARG002
         """Return None: all images are gray."""
+        return
+
+    def cut_valid(self, images: slice, rows: slice, columns: slice) -> None:  # noqa: ARG002
+        """Return None: all pixels are data."""
         return
 
 
@@ -135,6 +145,10 @@ class SceneReader:
         features, guides = self._features(tile, batch, sources, guide)
         scene_sources = guide[..., *tile.encoded.within(tile.outer).slices]
         color = self._color_reader(tile, batch)
+        valid = self._valid(tile, batch)
+        of_planes = valid if valid is None else valid[:, self._images_of(batch.planes)]
+        if not self.shares_weights:
+            valid = of_planes
         for number, level in enumerate(self.engine.backbone.levels):
             scene = Scene(
                 sources=scene_sources,
@@ -148,10 +162,12 @@ class SceneReader:
                 statistics=batch.statistics[number],
                 network=self.networks[number] if self.networks else None,
                 read_color=color,
+                valid=valid,
             )
             maps = features[number].unflatten(0, sources.shape[:2])
             guide_maps = maps if images is None else guides[number].unflatten(0, guide.shape[:2])
-            yield LevelInput(maps, guide_maps, scene, images)
+            of_level = None if of_planes is None else _pooled(of_planes, level.stride)
+            yield LevelInput(maps, guide_maps, scene, images, of_level)
 
     def _features(
         self, tile: Tile, batch: Batch, sources: Tensor, guide: Tensor
@@ -207,6 +223,14 @@ class SceneReader:
 
         return read
 
+    def _valid(self, tile: Tile, batch: Batch) -> Tensor | None:
+        """Return which pixels of a tile are data, for each image; None: all."""
+        box = tile.encoded
+        valid = self.planes.cut_valid(self._images(batch.planes), *self._inside(box).slices)
+        if valid is None:
+            return None
+        return self._extended(valid.to(torch.uint8), box).to(self.engine.device, torch.bool)
+
     def _inside(self, box: Box) -> Box:
         """Return the part of a box that lies in the image before it was extended."""
         height, width = self.planes.shape[2:]
@@ -220,3 +244,12 @@ class SceneReader:
         flat = pad(part.flatten(0, 1), (0, right, 0, bottom), mode="replicate")
         extended: Tensor = flat.unflatten(0, part.shape[:2])
         return extended
+
+
+def _pooled(valid: Tensor, stride: int) -> Tensor:
+    """Return which pixels of features are data: those all of whose image pixels are."""
+    if stride == 1:
+        return valid
+    blocks = valid.unflatten(-1, (-1, stride)).unflatten(-3, (-1, stride))
+    pooled: Tensor = blocks.all(-1).all(-2)
+    return pooled

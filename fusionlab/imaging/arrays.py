@@ -8,8 +8,9 @@ neither is in memory as floats at full size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,16 +19,25 @@ from torch import Tensor
 
 from fusionlab.imaging.color import Color, MergedChroma, fit_to_range, luminance, recolored
 from fusionlab.imaging.depth import DTYPES, Depth, depth_of
+from fusionlab.imaging.filling import RADIUS, SAMPLES, Filler, stacked_masks
 from fusionlab.imaging.range_policy import (
     RangePolicy,
     RunningMinMax,
     map_to_range,
     round_half_up,
 )
-from fusionlab.imaging.rows import InMemoryRows, OnDiskRows, Rows
+from fusionlab.imaging.rows import BaseRows, InMemoryRows, OnDiskRows, Rows
 from fusionlab.imaging.rows import bands as bands_of
 from fusionlab.imaging.scale import COMPUTE_DTYPE, WHITE, Scale, scales_for
-from fusionlab.imaging.sources import Source, TensorSource, bit_depth_order, open_sources
+from fusionlab.imaging.sources import (
+    CountedParts,
+    Part,
+    Source,
+    TensorSource,
+    bit_depth_order,
+    open_sources,
+    unmasked,
+)
 
 Image = TypeVar("Image", NDArray[Any], Tensor, Rows)
 """numpy: `(H, W)` or `(H, W, 3)`; torch: `(H, W)`, `(C, H, W)` or `(N, C, H, W)`, C 1 or 3; or
@@ -76,10 +86,15 @@ class Stack:
         height, width = self._sources[0].size
         self.shape = (k, self._sources[0].images * self.group, height, width)
         """k, N, H, W."""
+        parts = [CountedParts(source) for source in self._sources]
         measured = [
-            scale.measure(source.parts, source.images, source.dtype, source.name)
-            for source, scale in zip(self._sources, self._scales, strict=True)
+            scale.measure(counted, source.images, source.dtype, source.name)
+            for source, counted, scale in zip(self._sources, parts, self._scales, strict=True)
         ]
+        self.no_data = torch.stack([counted.counts() for counted in parts])
+        """How many pixels of each source are no data, `(k, images)`."""
+        for source, counts in zip(self._sources, self.no_data, strict=True):
+            source.may_lack_data = bool(counts.any())
         self.limits = torch.stack([limits for limits, _ in measured])
         """Which values became black and white, `(k, images, 2)` in the units of each source."""
         self.extremes = torch.stack([extremes for _, extremes in measured])
@@ -88,7 +103,9 @@ class Stack:
         self._recolors = color == "luma" and channels > 1
         self._axes = max(source.axes for source in self._sources)
         self._dtype = max((source.dtype for source in self._sources), key=bit_depth_order)
-        self._arrays = any(isinstance(source, np.ndarray) for source in sources)
+        self._arrays = any(isinstance(unmasked(source), np.ndarray) for source in sources)
+        self._filler = self._make_filler() if self.no_data.any() else None
+        self._last_filled: tuple[tuple[slice, slice], _Filled] | None = None
 
     @property
     def on_tensors(self) -> bool:
@@ -127,6 +144,13 @@ class Stack:
             return None
         units = self._units(rows, columns)
         return torch.stack([unit[images].expand(-1, 3, -1, -1) for unit in units])
+
+    def cut_valid(self, images: slice, rows: slice, columns: slice) -> Tensor | None:
+        """Return which pixels of a part of some images are data, `(k, n, 1, h, w)`; None: all."""
+        if self._filler is None:
+            return None
+        valid = self._filled(self._filler, rows, columns).valid
+        return None if valid is None else valid[:, images]
 
     def planes(self) -> Tensor:
         """Return all planes, `(k, N, 1, H, W)`."""
@@ -184,8 +208,8 @@ class Stack:
         if self._recolors:
             height, width = images.shape[-2:]
             merged = MergedChroma()
-            for unit in self._units(slice(top, top + height), slice(width)):
-                merged.add(unit)
+            for unit, valid in self._scaled(slice(top, top + height), slice(width)):
+                merged.add(unit, valid)
             chroma = merged.result()
         if policy is None:
             displayed = images if chroma is None else recolored(images, chroma)
@@ -197,12 +221,82 @@ class Stack:
                 luma = map_to_range(images, 1, minmax)
                 displayed = fit_to_range(recolored(luma, chroma), luma) * white
             displayed = round_half_up(displayed) if dtype in WHITE else displayed
+        somewhere = self.valid_rows(top, top + images.shape[-2])
+        if somewhere is not None:
+            nothing = math.nan if dtype.is_floating_point else 0
+            displayed = torch.where(somewhere, displayed, nothing)
         return displayed.to(dtype)
 
-    def _units(self, rows: slice, columns: slice) -> Iterator[Tensor]:
-        """Cut every source, and scale it to float32 in 0..1: `(N, C, h, w)`."""
-        for number, (source, scale) in enumerate(zip(self._sources, self._scales, strict=True)):
-            yield scale.apply(source.cut(rows, columns), self.limits[number])
+    @property
+    def valid(self) -> Any:
+        """Where at least one source is data, as an image without color; None: everywhere.
+
+        Tensors `(H, W)`, `(1, H, W)` or `(N, 1, H, W)`, arrays `(H, W)`, or rows that are read from
+        the files of the sources, which hold 0 and 1.
+        """
+        if self.no_data.amin(0).max() == 0:
+            return None
+        if not (self.on_tensors or self._arrays):
+            return _ValidRows(self)
+        valid = self.valid_rows(0, self.shape[2])
+        if valid is None:
+            return None
+        return valid[(0,) * (4 - self._axes)] if self.on_tensors else valid[0, 0].numpy()
+
+    def valid_rows(self, top: int, bottom: int) -> Tensor | None:
+        """Return where at least one source is data in some rows, `(N, 1, h, W)`; None: all are."""
+        if not all(source.may_lack_data for source in self._sources):
+            return None
+        somewhere: Tensor | None = None
+        for source in self._sources:
+            _, valid = source.cut(slice(top, bottom), slice(self.shape[3]))
+            if valid is None:
+                return None
+            somewhere = valid if somewhere is None else somewhere | valid
+        return somewhere
+
+    def _units(self, rows: slice, columns: slice) -> Iterable[Tensor]:
+        """Cut every source, scale it to float32 in 0..1, and fill it: `(N, C, h, w)`."""
+        if self._filler is not None:
+            return self._filled(self._filler, rows, columns).images
+        return (unit for unit, _ in self._scaled(rows, columns))
+
+    def _scaled(self, rows: slice, columns: slice) -> Iterator[Part]:
+        """Cut every source, and scale it to float32 in 0..1; 0 where it is no data."""
+        for number, source in enumerate(self._sources):
+            yield self._scale(number, *source.cut(rows, columns))
+
+    def _scale(self, number: int, pixels: Tensor, valid: Tensor | None) -> Part:
+        unit = self._scales[number].apply(pixels, self.limits[number])
+        return (unit if valid is None else torch.where(valid, unit, 0)), valid
+
+    def _make_filler(self) -> Filler:
+        step = max(1, max(self.shape[2:]) // SAMPLES)
+        parts = [
+            self._scale(number, *source.sampled(step))
+            for number, source in enumerate(self._sources)
+        ]
+        return Filler([unit for unit, _ in parts], stacked_masks(parts))
+
+    def _filled(self, filler: Filler, rows: slice, columns: slice) -> _Filled:
+        """Cut and fill; the last part is kept, since it is asked for in several forms."""
+        if self._last_filled is None or self._last_filled[0] != (rows, columns):
+            outer, inner = zip(
+                *(
+                    _with_halo(part, size)
+                    for part, size in zip((rows, columns), self.shape[2:], strict=True)
+                ),
+                strict=True,
+            )
+            parts = list(self._scaled(*outer))
+            valid = stacked_masks(parts)
+            units = [unit for unit, _ in parts]
+            if not valid[..., *inner].all():
+                units = filler.fill(units, valid)
+            valid = valid[..., *inner]
+            filled = _Filled([unit[..., *inner] for unit in units], None if valid.all() else valid)
+            self._last_filled = (rows, columns), filled
+        return self._last_filled[1]
 
     def _measured(self, bands: Iterable[Tensor], minmax: RunningMinMax) -> Iterable[Tensor]:
         """Consume all bands to measure them, and yield them again; large ones from the disk."""
@@ -211,8 +305,11 @@ class Stack:
         if not self.on_tensors:
             rows_type = OnDiskRows if 4 * planes * height * width > SPOOL_BYTES else InMemoryRows
             sink = rows_type((height, planes, width), np.float32)
+        top = 0
         for band in bands:
-            minmax.add(band.unflatten(0, (-1, self.group)).squeeze(2))
+            valid = self.valid_rows(top, top + band.shape[-2])
+            minmax.add(band.unflatten(0, (-1, self.group)).squeeze(2), valid)
+            top += band.shape[-2]
             rows: Any = band
             if not self.on_tensors:
                 rows = band.squeeze(1).movedim(0, 1).numpy()
@@ -232,6 +329,29 @@ class Stack:
         numpy_dtype = torch.empty(0, dtype=dtype).numpy().dtype
         rows_type = InMemoryRows if self._arrays else OnDiskRows
         return rows_type((*self.shape[2:], *colors), numpy_dtype)
+
+
+class _Filled(NamedTuple):
+    """A part of the sources whose pixels that are no data are filled."""
+
+    images: list[Tensor]
+    """In 0..1, `(N, C, h, w)` each."""
+    valid: Tensor | None
+    """Which pixels are data, `(k, N, 1, h, w)`; None: all."""
+
+
+class _ValidRows(BaseRows):
+    """Where at least one source is data: 0 and 1, read from the files of the sources."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(stack.shape[2:], np.uint8)
+        self._stack = stack
+
+    def _read(self, top: int, bottom: int) -> NDArray[Any]:
+        valid = self._stack.valid_rows(top, bottom)
+        if valid is None:
+            return np.ones((bottom - top, self.shape[1]), np.uint8)
+        return valid[0, 0].numpy().astype(np.uint8)
 
 
 def color_modes(
@@ -264,15 +384,25 @@ def _in_color(source: Source) -> list[bool]:
     colored = [False] * source.images
     if source.channels == 1:
         return colored
-    for part in source.parts():
+    for part, valid in source.parts():
         values = part.detach()
         if values.dtype.itemsize == 2 and not values.dtype.is_floating_point:
             values = values.view(torch.int16)  # torch compares few types without a sign
-        differs = (values[:, 1:] != values[:, :1]).flatten(1).any(1).tolist()
-        colored = [before or now for before, now in zip(colored, differs, strict=True)]
+        differs = values[:, 1:] != values[:, :1]
+        if valid is not None:
+            differs = differs & valid
+        now = differs.flatten(1).any(1).tolist()
+        colored = [before or also for before, also in zip(colored, now, strict=True)]
         if all(colored):
             break
     return colored
+
+
+def _with_halo(part: slice, size: int) -> tuple[slice, slice]:
+    """Return a part of an axis with what the fill looks at, and where the part lies in that."""
+    start, stop, _ = part.indices(size)
+    first, last = max(0, start - RADIUS), min(size, stop + RADIUS)
+    return slice(first, last), slice(start - first, stop - first)
 
 
 def _exact_luminance(images: Tensor) -> Tensor:

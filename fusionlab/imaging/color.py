@@ -53,10 +53,15 @@ class MergedChroma:
         self._weighted: Tensor | float = 0.0
         self._magnitude: Tensor | float = 0.0
 
-    def add(self, images: Tensor) -> None:
-        """Add one source `(N, C, H, W)` in 0..1; gray sources have no chroma."""
+    def add(self, images: Tensor, valid: Tensor | None = None) -> None:
+        """Add one source `(N, C, H, W)` in 0..1; gray sources have no chroma.
+
+        Nor has a source where it is not `valid`, `(N, 1, H, W)`; None: it is everywhere.
+        """
         if images.shape[1] == 3:
             source_chroma = chroma(images)
+            if valid is not None:
+                source_chroma = torch.where(valid, source_chroma, 0)
             self._weighted = self._weighted + source_chroma.abs() * source_chroma
             self._magnitude = self._magnitude + source_chroma.abs()
 

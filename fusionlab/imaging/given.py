@@ -18,23 +18,35 @@ from torch import Tensor
 
 from fusionlab.errors import FusionlabError, FusionlabWarning, one_line
 from fusionlab.imaging.decoding import ORIENTATION, Decoded, UnsupportedImage, held
+from fusionlab.imaging.nodata import Nodata, nodata_for
 from fusionlab.imaging.pillow_formats import MODES
 from fusionlab.imaging.reading import LoadedImage, read_image
 from fusionlab.imaging.rows import BaseRows
 from fusionlab.imaging.scale import Scale, scales_for, scales_of
-from fusionlab.imaging.sources import check_array, check_tensor, not_an_image
+from fusionlab.imaging.sources import MaskedImage, check_array, check_tensor, not_an_image
 
 _SINGLE = (str, os.PathLike, LoadedImage, PIL.Image.Image)
 _PILLOW_MODES = {*MODES, "I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
 
 
-def given_sources(sources: object, names: Sequence[str] = ()) -> tuple[list[Any], list[str]]:
+def given_sources(
+    sources: object,
+    names: Sequence[str] = (),
+    *,
+    valid: Sequence[Any] | None = None,
+    nodata: Nodata = (None,),
+) -> tuple[list[Any], list[str]]:
     """Return the sources of a fusion as arrays, tensors or rows of files, and their names.
+
+    Those that may hold pixels that are no data are `MaskedImage`s.
 
     Args:
         sources: any iterable of what `given_image` takes.
         names: one for each source, for error messages; empty: the paths of files, and source 1,
             source 2, ... for others.
+        valid: a mask for each source, or None for one that has none; None: none has. It is combined
+            with the mask that a source brings with it.
+        nodata: values of pixels that are no data, see `fusionlab.imaging.nodata`.
 
     Raises:
         FusionlabError: `sources` is a single image or no iterable (code `no-list`), there is
@@ -58,10 +70,17 @@ def given_sources(sources: object, names: Sequence[str] = ()) -> tuple[list[Any]
         raise FusionlabError(
             f"expected one name for each of {len(images)} sources, got {len(names)}"
         )
+    masks = [None] * len(images) if valid is None else list(valid)
+    if len(masks) != len(images):
+        raise FusionlabError(
+            f"expected one mask, or None, for each of {len(images)} sources, got {len(masks)}",
+            code="number-of-masks",
+        )
+    values = nodata_for(nodata, len(images))
     opened, known = [], []
-    for number, image in enumerate(images, start=1):
+    for number, (image, mask, value) in enumerate(zip(images, masks, values, strict=True), start=1):
         name, pixels = given_image(image, f"source {number}")
-        opened.append(pixels)
+        opened.append(_masked(pixels, mask, value))
         known.append(names[number - 1] if names else name)
     return opened, known
 
@@ -108,7 +127,8 @@ def given_scales(sources: object, scales: Sequence[Scale]) -> Sequence[Scale]:
 def given_image(image: object, name: str) -> tuple[str, Any]:
     """Return one image as an array, a tensor or the rows of a file, and what errors call it.
 
-    A path is read, and what is ignored in the file costs a `FusionlabWarning`. A Pillow image is
+    It is a `MaskedImage` of one of these if the image says of some pixels that they are no data. A
+    path is read, and what is ignored in the file costs a `FusionlabWarning`. A Pillow image is
     taken as the file that it came from: palettes and the EXIF orientation are applied. Arrays of
     other libraries (xarray, pandas, jax, ...) become arrays of numpy.
 
@@ -118,8 +138,7 @@ def given_image(image: object, name: str) -> tuple[str, Any]:
         name: of images that are not files.
 
     Raises:
-        FusionlabError: it is none of these, or a masked array with masked values (code
-            `not-an-image`), or a file that cannot be read.
+        FusionlabError: it is none of these (code `not-an-image`), or a file that cannot be read.
     """
     image = read_if_path(image)
     if isinstance(image, LoadedImage):
@@ -128,12 +147,10 @@ def given_image(image: object, name: str) -> tuple[str, Any]:
         return name, image
     if isinstance(image, PIL.Image.Image):
         return name, _pillow_pixels(image, name)
-    if isinstance(image, np.ma.MaskedArray) and (masked := int(np.ma.getmaskarray(image).sum())):
-        raise not_an_image(
-            name,
-            f"an array with {masked} masked of {image.size} values; give it values there first, "
-            "array.filled(value)",
-        )
+    if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
+        masked = np.ma.getmaskarray(image)
+        lacking = masked.any(axis=2) if masked.ndim == 3 else masked
+        return name, MaskedImage(np.ma.getdata(image), ~lacking)
     if not hasattr(image, "__array__"):
         raise not_an_image(
             name, f"the type {type(image).__name__}; give an array, a tensor or a path"
@@ -146,6 +163,18 @@ def given_image(image: object, name: str) -> tuple[str, Any]:
         ) from error
 
 
+def _masked(pixels: Any, valid: Any, nodata: float | None) -> Any:
+    """Return an image with a further mask, and a value of no data."""
+    if valid is None and nodata is None:
+        return pixels
+    image = pixels if isinstance(pixels, MaskedImage) else MaskedImage(pixels)
+    if valid is not None and image.valid is not None:
+        valid = np.asarray(valid).astype(bool) & np.asarray(image.valid).astype(bool)
+    mask = image.valid if valid is None else valid
+    values = image.nodata if nodata is None else (*image.nodata, nodata)
+    return MaskedImage(image.pixels, mask, values)
+
+
 def given_array(image: object, name: str) -> tuple[str, NDArray[Any]]:
     """Return one image as an array `(H, W)` or `(H, W, 3)`, and what errors call it.
 
@@ -155,9 +184,16 @@ def given_array(image: object, name: str) -> tuple[str, NDArray[Any]]:
 
     Raises:
         FusionlabError: as `given_image`, or the shape or dtype is not that of an image (code
-            `not-an-image`).
+            `not-an-image`), or some pixels are no data (code `no-data`).
     """
     name, given = given_image(image, name)
+    if isinstance(given, MaskedImage):
+        lacking = int(np.sum(np.asarray(given.valid) == 0))
+        raise FusionlabError(
+            f"{name} holds no data at {lacking} pixels, where there is nothing to score or write; "
+            "crop it, or give it values there, such as array.filled(0)",
+            code="no-data",
+        )
     if isinstance(given, Tensor):
         check_tensor(given, name)
         if given.ndim == 4 and len(given) > 1:

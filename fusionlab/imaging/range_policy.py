@@ -15,6 +15,7 @@ number in a table as much as the strategy does, so it is always an explicit choi
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -31,11 +32,13 @@ class RunningMinMax:
         self._minimum: Tensor | None = None
         self._maximum: Tensor | None = None
 
-    def add(self, images: Tensor) -> None:
-        """Include a band of images `(N, C, h, W)`."""
-        gray = images * GRAY_LEVELS
-        low = gray.amin(dim=(1, 2, 3), keepdim=True)
-        high = gray.amax(dim=(1, 2, 3), keepdim=True)
+    def add(self, images: Tensor, valid: Tensor | None = None) -> None:
+        """Include a band of images `(N, C, h, W)`; of these only what is data, `(N, 1, h, W)`."""
+        least = most = images * GRAY_LEVELS
+        if valid is not None:
+            least, most = least.where(valid, math.inf), most.where(valid, -math.inf)
+        low = least.amin(dim=(1, 2, 3), keepdim=True)
+        high = most.amax(dim=(1, 2, 3), keepdim=True)
         self._minimum = low if self._minimum is None else torch.minimum(self._minimum, low)
         self._maximum = high if self._maximum is None else torch.maximum(self._maximum, high)
 
@@ -60,15 +63,22 @@ class OutsideCount:
 
     def __init__(self) -> None:
         self._outside: Tensor | None = None
-        self._pixels = 0
+        self._pixels: Tensor | int = 0
 
-    def add(self, images: Tensor) -> None:
-        """Include a band of decoded images `(N, C, h, W)`, nominally in 0..1."""
+    def add(self, images: Tensor, valid: Tensor | None = None) -> None:
+        """Include a band of decoded images `(N, C, h, W)`, nominally in 0..1.
+
+        Of these only what is data, `(N, 1, h, W)`; None: all.
+        """
         images = images.detach()
         beyond = (images < -0.5 / GRAY_LEVELS) | (images >= 1 + 0.5 / GRAY_LEVELS)
+        pixels: Tensor | int = images[0].numel()
+        if valid is not None:
+            beyond = beyond & valid
+            pixels = images.shape[1] * valid.flatten(1).sum(1)
         outside = beyond.sum(dim=(1, 2, 3))
         self._outside = outside if self._outside is None else self._outside + outside
-        self._pixels += images[0].numel()
+        self._pixels = self._pixels + pixels
 
     def share(self) -> Tensor:
         """Return the share of each image, `(N,)` in 0..1, float64."""

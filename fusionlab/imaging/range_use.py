@@ -9,6 +9,7 @@ one at the end of the range changes nothing about that, so 0.1 % at either end a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from fusionlab.imaging.rows import Rows
 from fusionlab.imaging.scale import percentiles
+from fusionlab.imaging.sources import MaskedImage, unmasked
 
 BULK = (0.1, 99.9)
 """Percent of the values that are below, and up to, the bulk."""
@@ -92,16 +94,28 @@ class RangeUse:
         return fitting[0]
 
 
-def range_use(pixels: Rows) -> RangeUse | None:
+def range_use(image: Rows | MaskedImage) -> RangeUse | None:
     """Return how much of its range an image takes up; None if its type has no range to spare.
 
     Args:
-        pixels: `(H, W)` or `(H, W, C)`; unsigned 16 bits, or floats that all lie in 0..1.
+        image: `(H, W)` or `(H, W, C)`; unsigned 16 bits, or floats that all lie in 0..1. Pixels
+            that are no data are not looked at.
     """
+    pixels = unmasked(image)
     kind, size = pixels.dtype.kind, pixels.dtype.itemsize
     if (kind, size) != ("u", 2) and kind != "f":
         return None
-    values = list(_rows(pixels))
+    values = _rows(pixels)
+    if isinstance(image, MaskedImage):
+        masks = [None] * len(values) if image.valid is None else _rows_like(image.valid, pixels)
+        values = [
+            _of_data(part, mask, image.nodata) for part, mask in zip(values, masks, strict=True)
+        ]
+    if kind == "f":
+        values = [part if part.min(initial=0) >= 0 else part[~np.isnan(part)] for part in values]
+    values = [part for part in values if part.size]
+    if not values:
+        return None
     if kind == "f" and not all(part.min() >= 0 and part.max() <= 1 for part in values):
         return None
     low, high = percentiles(values, BULK)
@@ -109,9 +123,26 @@ def range_use(pixels: Rows) -> RangeUse | None:
 
 
 def _rows(pixels: Rows) -> list[NDArray[Any]]:
+    return _rows_like(pixels, pixels)
+
+
+def _rows_like(image: Rows, pixels: Rows) -> list[NDArray[Any]]:
+    """Return those rows of an image that are looked at of `pixels`, which may be its mask."""
     height, row = pixels.shape[0], prod(pixels.shape[1:])
     if isinstance(pixels, np.ndarray):
-        return [pixels[:: -(-height * row // MAX_VALUES)]]
+        return [np.asarray(image)[:: -(-height * row // MAX_VALUES)]]
     step = -(-height // PLACES)
     rows = max(1, min(step // PLACES, MAX_VALUES // (PLACES * row)))
-    return [pixels[top : top + rows] for top in range(0, height, step)]
+    return [image[top : top + rows] for top in range(0, height, step)]
+
+
+def _of_data(
+    part: NDArray[Any], valid: NDArray[Any] | None, nodata: Sequence[float]
+) -> NDArray[Any]:
+    """Return the values of the pixels that are data."""
+    kept = np.ones(part.shape[:2], bool) if valid is None else valid != 0
+    for value in nodata:
+        same = part == value
+        kept &= ~(same.all(axis=2) if same.ndim == 3 else same)
+    values: NDArray[Any] = part[kept]
+    return values

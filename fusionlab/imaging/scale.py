@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal, Protocol, Self
@@ -53,8 +53,9 @@ CHOOSE_A_SCALE = "choose a scale: minmax, percentile or LO,HI"
 COMPUTE_DTYPE = torch.float32
 """The dtype of the planes that backbones and strategies compute with."""
 
-Parts = Callable[[], Iterable[Tensor]]
-"""Yields images `(N, C, h, w)` in parts, such as bands of rows, each time it is called."""
+Parts = Callable[[], Iterable[tuple[Tensor, Tensor | None]]]
+"""Yields images `(N, C, h, w)` in parts, such as bands of rows, each time it is called; and which
+of their pixels are data, `(N, 1, h, w)`, None if all are. Others are not looked at."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class Scale:
             FusionlabError: a value is NaN or infinite; or, for `auto` and `full`, the type has no
                 white by convention or floats lie outside 0..1.
         """
-        return self.measure(lambda: (images,), len(images), images.dtype, name)[0]
+        return self.measure(lambda: ((images, None),), len(images), images.dtype, name)[0]
 
     def measure(
         self, parts: Parts, count: int, dtype: torch.dtype, name: str
@@ -206,8 +207,7 @@ class Scale:
             case "minmax":
                 return minimum, maximum
             case "percentile":
-                images = (_values(part[number]) for part in parts())
-                low, high = percentiles(images, (self.low, self.high))
+                low, high = percentiles(_values_of(parts, number), (self.low, self.high))
                 return low, high
             case "fixed":
                 scale = self.in_unit("", name)
@@ -235,8 +235,7 @@ class Scale:
 def _extremes(parts: Parts, number: int, name: str) -> tuple[float, float]:
     """Return the smallest and the largest value of one image of a batch."""
     minimum, maximum, not_finite, size = math.inf, -math.inf, 0, 0
-    for part in parts():
-        values = _values(part[number])
+    for values in _values_of(parts, number):
         not_finite += values.size - int(np.isfinite(values).sum())
         size += values.size
         minimum, maximum = min(minimum, float(values.min())), max(maximum, float(values.max()))
@@ -247,6 +246,16 @@ def _extremes(parts: Parts, number: int, name: str) -> tuple[float, float]:
             code="not-finite",
         )
     return minimum, maximum
+
+
+def _values_of(parts: Parts, number: int) -> Iterator[NDArray[Any]]:
+    """Yield the values of one image of a batch that are data."""
+    for part, valid in parts():
+        values = _values(part[number])
+        if valid is not None:
+            values = values[:, valid[number, 0].cpu().numpy()]
+        if values.size:
+            yield values
 
 
 def _values(image: Tensor) -> NDArray[Any]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +20,81 @@ from fusionlab.imaging.depth import pixel_dtype
 from fusionlab.imaging.rows import BaseRows, Rows, bands
 
 
-class TensorSource:
+@dataclass(frozen=True)
+class MaskedImage:
+    """An image that may hold pixels that are no data; NaN is no data in every image of floats."""
+
+    pixels: Any
+    """An array, a tensor or the rows of a file."""
+    valid: Any = None
+    """Truth values of the size of the image, True where a pixel is data: an array, a tensor or
+    rows; None: there is no mask."""
+    nodata: tuple[float, ...] = ()
+    """A pixel whose channels all have one of these values is no data."""
+
+    def __getitem__(self, numbers: list[int]) -> MaskedImage:
+        """Return some images of a batch of tensors."""
+        valid = self.valid
+        if isinstance(valid, Tensor) and valid.ndim == 4 and len(valid) > 1:
+            valid = valid[numbers]
+        return MaskedImage(self.pixels[numbers], valid, self.nodata)
+
+
+Part = tuple[Tensor, Tensor | None]
+"""Pixels `(N, C, h, w)`, and which of them are data, `(N, 1, h, w)`; None: all."""
+
+
+class _BaseSource(ABC):
+    """What tensors and arrays have in common: which of their pixels are data."""
+
+    images: int
+    dtype: torch.dtype
+    name: str
+
+    def _open(self, *, masked: bool, nodata: tuple[float, ...]) -> None:
+        kept = [_as_pixel(value, self.dtype) for value in nodata]
+        self._nodata = [value for value in kept if value is not None]
+        self.may_lack_data = masked or bool(self._nodata) or self.dtype.is_floating_point
+        """Whether some pixels may be no data; set to False where they are known to be data."""
+
+    @abstractmethod
+    def cut(self, rows: slice, columns: slice) -> Part:
+        """Return a rectangle of all images."""
+
+    @abstractmethod
+    def parts(self) -> Iterator[Part]:
+        """Yield the complete images, in bands from top to bottom."""
+
+    def sampled(self, step: int) -> Part:
+        """Return every `step`-th pixel of every `step`-th row."""
+        pixels, masks, top = [], [], 0
+        for part, valid in self.parts():
+            of_part = ..., slice(-top % step, None, step), slice(None, None, step)
+            pixels.append(part.detach()[of_part].contiguous())
+            masks.append((part[:, :1] == part[:, :1] if valid is None else valid)[of_part])
+            top += part.shape[-2]
+        valid = torch.cat(masks, -2)
+        return torch.cat(pixels, -2), None if valid.all() else valid
+
+    def _part(self, pixels: Tensor, given: Tensor | None) -> Part:
+        """Return pixels with what is data among them, of what the mask says and beyond it."""
+        if not self.may_lack_data:
+            return pixels, None
+        valid = given
+        lacking = [(_signed(pixels) == value).all(1, keepdim=True) for value in self._nodata]
+        if pixels.is_floating_point():
+            lacking.append(pixels.isnan().any(1, keepdim=True))
+        for holes in lacking:
+            valid = ~holes if valid is None else valid & ~holes
+        return pixels, None if valid is None or valid.all() else valid
+
+
+class TensorSource(_BaseSource):
     """A source given as a tensor: one image or a batch."""
 
-    def __init__(self, source: Tensor, name: str) -> None:
+    def __init__(
+        self, source: Tensor, name: str, valid: object = None, nodata: tuple[float, ...] = ()
+    ) -> None:
         check_tensor(source, name)
         if source.dtype == torch.bool:
             source = source.to(torch.uint8) * 255
@@ -29,49 +104,124 @@ class TensorSource:
         self.requires_grad = source.requires_grad
         self.images, self.channels = self._tensor.shape[:2]
         self.size = tuple(self._tensor.shape[2:])
+        self._valid = None if valid is None else self._mask(valid)
+        self._open(masked=valid is not None, nodata=nodata)
 
-    def cut(self, rows: slice, columns: slice) -> Tensor:
-        """Return a rectangle of all images, `(N, C, h, w)`."""
-        return self._tensor[..., rows, columns]
+    def cut(self, rows: slice, columns: slice) -> Part:
+        """Return a rectangle of all images."""
+        valid = None if self._valid is None else self._valid[..., rows, columns]
+        return self._part(self._tensor[..., rows, columns], valid)
 
-    def parts(self) -> Iterator[Tensor]:
+    def parts(self) -> Iterator[Part]:
         """Yield the complete images, in one part."""
-        yield self._tensor
+        yield self._part(self._tensor, self._valid)
+
+    def _mask(self, valid: object) -> Tensor:
+        mask = valid if isinstance(valid, Tensor) else torch.from_numpy(np.array(valid))
+        if (
+            mask.dtype.is_floating_point
+            or tuple(mask.shape[-2:]) != self.size
+            or tuple(mask.shape[:-2]) not in ((), (1,), (1, 1), (self.images, 1))
+        ):
+            raise _wrong_mask(self.name, mask, (self.images, 1, *self.size))
+        return (mask != 0).to(self.device).expand(self.images, 1, -1, -1)
 
 
-class ArraySource:
+class ArraySource(_BaseSource):
     """A source given as an array, or as the rows of a file."""
 
     images, device, requires_grad = 1, torch.device("cpu"), False
 
-    def __init__(self, source: Rows, name: str) -> None:
+    def __init__(
+        self, source: Rows, name: str, valid: Any = None, nodata: tuple[float, ...] = ()
+    ) -> None:
         check_array(source, name)
         self.dtype = torch.from_numpy(np.empty(0, pixel_dtype(source.dtype))).dtype
         self.name = name
         self.axes, self.channels = source.ndim, 1 if source.ndim == 2 else source.shape[2]
         self.size = source.shape[:2]
-        self._rows = source
-        self._last_rows: tuple[tuple[int, int], NDArray[Any]] | None = None
+        self._rows = _CachedRows(source)
+        if valid is not None and not isinstance(valid, BaseRows):
+            valid = np.asarray(valid)
+        if valid is not None and (valid.shape != self.size or valid.dtype.kind == "f"):
+            raise _wrong_mask(name, valid, self.size)
+        self._valid = None if valid is None else _CachedRows(valid)
+        self._open(masked=valid is not None, nodata=nodata)
 
-    def cut(self, rows: slice, columns: slice) -> Tensor:
-        """Return a rectangle of the image, `(1, C, h, w)`."""
-        return self._tensor(self._read(rows.start or 0, rows.stop)[:, columns])
+    def cut(self, rows: slice, columns: slice) -> Part:
+        """Return a rectangle of the image."""
+        top, bottom = rows.start or 0, rows.stop
+        return self._tensors(self._rows.read(top, bottom), top, columns)
 
-    def parts(self) -> Iterator[Tensor]:
+    def parts(self) -> Iterator[Part]:
         """Yield the image in bands, from top to bottom."""
-        return map(self._tensor, bands(self._rows))
+        top = 0
+        for band in bands(self._rows.rows):
+            yield self._tensors(band, top, slice(None))
+            top += len(band)
 
-    def _read(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows; the last ones are cached for the other tiles of their band."""
-        if isinstance(self._rows, np.ndarray):
-            return self._rows[top:bottom]
-        if self._last_rows is None or self._last_rows[0] != (top, bottom):
-            self._last_rows = (top, bottom), self._rows[top:bottom]
-        return self._last_rows[1]
+    def _tensors(self, rows: NDArray[Any], top: int, columns: slice) -> Part:
+        kept = np.array(held(rows[:, columns]), order="C")  # a copy: writable, not flipped
+        pixels = torch.from_numpy(kept)
+        valid = None
+        if self._valid is not None and self.may_lack_data:
+            mask = self._valid.read(top, top + len(rows))[:, columns] != 0
+            valid = torch.from_numpy(np.ascontiguousarray(mask))[None, None]
+        return self._part(
+            (pixels.movedim(-1, 0) if pixels.ndim == 3 else pixels[None])[None], valid
+        )
 
-    def _tensor(self, rows: NDArray[Any]) -> Tensor:
-        pixels = torch.from_numpy(np.array(held(rows), order="C"))  # a copy: writable, not flipped
-        return (pixels.movedim(-1, 0) if pixels.ndim == 3 else pixels[None])[None]
+
+class _CachedRows:
+    """Rows, of which the last ones that were read from a file are kept for the tiles of a band."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self._last: tuple[tuple[int, int], NDArray[Any]] | None = None
+
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return some rows."""
+        if isinstance(self.rows, np.ndarray):
+            return self.rows[top:bottom]
+        if self._last is None or self._last[0] != (top, bottom):
+            self._last = (top, bottom), self.rows[top:bottom]
+        return self._last[1]
+
+
+class CountedParts:
+    """The parts of a source, and how many of its pixels are no data.
+
+    They are counted while the parts are read for something else.
+
+    Raises:
+        FusionlabError: all pixels of an image are no data (code `no-data`); after its last part.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._counts: Tensor | None = None
+
+    def __call__(self) -> Iterator[Part]:
+        """Yield the parts of the source."""
+        counts = torch.zeros(self._source.images, dtype=torch.int64)
+        for pixels, valid in self._source.parts():
+            if valid is not None:
+                counts += (~valid).flatten(1).sum(1).cpu()
+            yield pixels, valid
+        self._counts = counts
+        if (counts == self._source.size[0] * self._source.size[1]).any():
+            raise FusionlabError(
+                f"{self._source.name} has no pixel that is data; leave it out, or correct its mask",
+                code="no-data",
+            )
+
+    def counts(self) -> Tensor:
+        """Return how many pixels of each image are no data, `(N,)`."""
+        if self._counts is None and self._source.may_lack_data:
+            deque(self(), maxlen=0)
+        if self._counts is None:
+            return torch.zeros(self._source.images, dtype=torch.int64)
+        return self._counts
 
 
 Source = TensorSource | ArraySource
@@ -82,16 +232,18 @@ def open_source(source: object, name: str) -> Source:
 
     Args:
         source: a tensor `(H, W)`, `(C, H, W)` or `(N, C, H, W)`, an array `(H, W)` or `(H, W, 3)`,
-            or the rows of a file.
+            or the rows of a file; or a `MaskedImage` of one of these.
         name: of the source, for error messages.
 
     Raises:
-        FusionlabError: the source is none of these (code `not-an-image`).
+        FusionlabError: the source is none of these (code `not-an-image`), or its mask has another
+            size (code `wrong-mask`).
     """
-    if isinstance(source, Tensor):
-        return TensorSource(source, name)
-    if isinstance(source, np.ndarray | BaseRows):
-        return ArraySource(source, name)
+    image = source if isinstance(source, MaskedImage) else MaskedImage(source)
+    if isinstance(image.pixels, Tensor):
+        return TensorSource(image.pixels, name, image.valid, image.nodata)
+    if isinstance(image.pixels, np.ndarray | BaseRows):
+        return ArraySource(image.pixels, name, image.valid, image.nodata)
     raise not_an_image(name, f"the type {type(source).__name__}")
 
 
@@ -110,7 +262,7 @@ def open_sources(sources: Sequence[object], names: Sequence[str] = ()) -> list[S
         raise FusionlabError(
             f"a fusion needs at least two sources, got {len(sources)}", code="number-of-sources"
         )
-    if len({isinstance(source, Tensor) for source in sources}) > 1:
+    if len({isinstance(unmasked(source), Tensor) for source in sources}) > 1:
         raise FusionlabError(
             "the sources must all be arrays or all be tensors, got both", code="mixed-kinds"
         )
@@ -132,6 +284,11 @@ def open_sources(sources: Sequence[object], names: Sequence[str] = ()) -> list[S
             f"the sources must be batches of the same size, got {counts}", code="batch-mismatch"
         )
     return opened
+
+
+def unmasked(source: Any) -> Any:
+    """Return the pixels of a source: an array, a tensor or the rows of a file."""
+    return source.pixels if isinstance(source, MaskedImage) else source
 
 
 def bit_depth_order(dtype: torch.dtype) -> tuple[bool, int]:
@@ -185,6 +342,42 @@ def check_tensor(source: Tensor, name: str) -> None:
         elif len(shape) in (3, 4) and shape[-3] in (2, 4):
             remedy += "; leave out its alpha channel, tensor[..., :-1, :, :]"
         raise not_an_image(name, f"the shape {shape}; {remedy}")
+
+
+def _as_pixel(value: float, dtype: torch.dtype) -> Tensor | None:
+    """Return a value as a pixel of a dtype, see `_signed`; None if no pixel can have it."""
+    if math.isnan(value):
+        return None  # is no data in all floats
+    if dtype.is_floating_point:
+        return torch.tensor(value, dtype=dtype)
+    if (
+        not float(value).is_integer()
+        or not torch.iinfo(dtype).min <= value <= torch.iinfo(dtype).max
+    ):
+        return None
+    return _signed(torch.tensor(int(value), dtype=dtype))
+
+
+def _signed(pixels: Tensor) -> Tensor:
+    """Return integers without a sign as others of the same size, which all versions compare."""
+    kind = _SIGNED.get(pixels.dtype)
+    return pixels if kind is None else pixels.view(kind)
+
+
+_SIGNED = {
+    torch.uint16: torch.int16,
+    torch.uint32: torch.int32,
+    torch.uint64: torch.int64,
+}
+
+
+def _wrong_mask(name: str, mask: Any, shape: tuple[int, ...]) -> FusionlabError:
+    kind = str(mask.dtype).removeprefix("torch.")
+    return FusionlabError(
+        f"the mask of {name} must hold truth values, True where a pixel is data, of the shape "
+        f"{shape}; got {kind} of the shape {tuple(mask.shape)}",
+        code="wrong-mask",
+    )
 
 
 def not_an_image(name: str, got: str) -> FusionlabError:

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from fusionlab.imaging.arrays import Image
+from fusionlab.imaging.filling import filled
 from fusionlab.imaging.scale import Scale, scales_for
-from fusionlab.imaging.sources import Source, open_sources
+from fusionlab.imaging.sources import open_sources
 
 EDGE = 256
 """The longest edge of a thumbnail, in pixels; smaller sources keep their size."""
@@ -34,7 +35,8 @@ def thumbnails(
 ) -> list[Thumbnails]:
     """Return the thumbnails of sources, one item for each image of a batch.
 
-    Of large sources only a part of the pixels is looked at, also for their scale.
+    Of large sources only a part of the pixels is looked at, also for their scale. Pixels that are
+    no data are filled.
 
     Args:
         sources: k >= 2 images of one size, as for `Fusion`.
@@ -50,31 +52,28 @@ def thumbnails(
     step = max(1, round(longest / SAMPLES))
     shrink = min(1.0, EDGE / longest)
     size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
-    images, gray = [], []
+    parts, gray = [], []
     for source, source_scale in zip(opened, scales_for(scale, len(opened)), strict=True):
-        pixels = _sampled(source, step)
-        limits = source_scale.limits(pixels, source.name)
-        scaled = source_scale.apply(pixels, limits)
-        images.append(adaptive_avg_pool2d(scaled, size).expand(-1, 3, -1, -1).cpu())
-        gray.append(_is_gray(pixels))
+        pixels, valid = source.sampled(step)
+        sample = [(pixels, valid)]
+        limits, _ = source_scale.measure(sample.copy, len(pixels), pixels.dtype, source.name)
+        parts.append((source_scale.apply(pixels, limits), valid))
+        gray.append(_is_gray(pixels, valid))
+    images = [
+        adaptive_avg_pool2d(image, size).expand(-1, 3, -1, -1).cpu() for image in filled(parts)
+    ]
     return [
         Thumbnails(stack, flags)
         for stack, flags in zip(torch.stack(images, dim=1), zip(*gray, strict=True), strict=True)
     ]
 
 
-def _sampled(source: Source, step: int) -> Tensor:
-    """Return every `step`-th pixel of every `step`-th row, `(N, C, h, w)`."""
-    parts, top = [], 0
-    for part in source.parts():
-        parts.append(part.detach()[..., -top % step :: step, ::step])
-        top += part.shape[-2]
-    return torch.cat([part.contiguous() for part in parts], dim=-2)
-
-
-def _is_gray(pixels: Tensor) -> list[bool]:
-    """Return for each image `(N, C, h, w)` whether its channels are equal in every pixel."""
+def _is_gray(pixels: Tensor, valid: Tensor | None) -> list[bool]:
+    """Return for each image `(N, C, h, w)` whether its channels are equal in every valid pixel."""
     if pixels.dtype.itemsize == 2 and not pixels.dtype.is_floating_point:
         pixels = pixels.view(torch.int16)  # torch compares few types without a sign
-    equal: list[bool] = (pixels[:, 1:] == pixels[:, :1]).flatten(1).all(1).tolist()
-    return equal
+    equal = pixels[:, 1:] == pixels[:, :1]
+    if valid is not None:
+        equal = equal | ~valid
+    gray: list[bool] = equal.flatten(1).all(1).tolist()
+    return gray

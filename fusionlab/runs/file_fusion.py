@@ -305,6 +305,8 @@ def _of_batch(fused: Fused[torch.Tensor], number: int) -> Fused[NDArray[Any]]:
         fused.colors[this_image],
         fused.outside[this_image],
         fused.tile,
+        None if fused.valid is None else array(fused.valid),
+        None if fused.no_data is None else fused.no_data[:, this_image],
     )
 
 

@@ -19,6 +19,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.fused import Fused
 from fusionlab.fusion import Fusion
 from fusionlab.imaging import pillow_formats, tiff
+from fusionlab.imaging.nodata import nodata_text
 from fusionlab.imaging.reading import LoadedImage, read_image
 from fusionlab.imaging.rows import Rows, bands
 from fusionlab.parameters import Param, params_of
@@ -44,6 +45,7 @@ def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
     )
     used = {registration.plugin for registration in registrations if registration}
     card = fusion.card
+    any_nodata = any(value is not None for value in fusion.nodata)
     networks = {"networks": {"tag": card.tag, "sha256": card.sha256}} if card else {}
     return {
         "method": method_id(backbone, strategy, plugins),
@@ -59,6 +61,7 @@ def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
         "color": fusion.color,
         "shared_weights": fusion.shared_weights,
         "scale": [str(scale) for scale in fusion.scale],
+        **({"nodata": [*map(nodata_text, fusion.nodata)]} if any_nodata else {}),
         "device": str(fusion.device),
         "gpu": torch.cuda.get_device_name(fusion.device) if fusion.device.type == "cuda" else None,
         "tile": fusion.tile,

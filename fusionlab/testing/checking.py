@@ -17,6 +17,7 @@ from fusionlab.testing.search import (
     Declaration,
     Outcome,
     hypothesis_settings,
+    inputs_of,
     is_testable,
     search,
     search_together,
@@ -34,6 +35,7 @@ RESTS_ON: dict[Law, tuple[Law, ...]] = {
     **{law: FIRST for law in Law if law not in FIRST},
     Law.TRANSLATION: (*FIRST, Law.SUPPORT),
     Law.TILES: (*FIRST, Law.SUPPORT),
+    Law.MASKED_TILES: (*FIRST, Law.SUPPORT, Law.TILES),
 }
 """Law -> the laws that it rests on: those to correct first. The others rest on none."""
 _CAUSES = set().union(*RESTS_ON.values())
@@ -74,9 +76,9 @@ def examine(
     Hypothesis draws the parameters, the number of sources, their sizes and values
     deterministically: the draws are the same as long as the same modules are loaded, from which it
     takes some constants. Laws that need no other draws are tested on the same inputs; a law that
-    breaks, or that these inputs seldom suit, gets inputs of its own. Three laws that need larger
+    breaks, or that these inputs seldom suit, gets inputs of its own. Four laws that need larger
     images are tested only with parameters whose support is at most 24 pixels, if there are any
-    among about 50.
+    among about 50; two that take several fusions each, with an eighth of the inputs.
 
     Laws that others rest on come first. Where one of them breaks, the others that break name it as
     their cause.
@@ -116,7 +118,7 @@ def examine(
         outcome = outcomes.get(law, Outcome())
         cause = next((cause for cause in RESTS_ON.get(law, ()) if cause in broken), None)
         worth_simplifying = simplify and declaration != "no" and cause is None
-        if not outcome.counterexample and outcome.inputs < examples:
+        if not outcome.counterexample and outcome.inputs < inputs_of(law, examples):
             outcome = search(law, strategy, declaration, examples, simplify=worth_simplifying)
         elif outcome.counterexample and worth_simplifying:
             # the same law breaks, or this input remains

@@ -9,6 +9,7 @@ by sums of some hundred terms, which float32 does to a few 1e-7.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from hypothesis import assume, reject
@@ -291,19 +292,69 @@ def tiles(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:
         return fusion.fuse_planes(images)[0]
 
     size = f"an image of {width}x{height}"
-    try:
-        whole = fused(max(height, width, 2))
-    except FusionlabError as error:
-        if error.__cause__ is not None:  # the pipeline wraps an exception
-            raise BrokenLawError(f"{size}: {error}") from error
-        tested.refusal = str(error)
-        reject()  # the strategy refuses the whole image
+    whole = _in_pipeline(tested, size, lambda: fused(max(height, width, 2)))
     context = f"{size} in tiles of {edge}"
     try:
         tiled = fused(edge)
     except FusionlabError as error:
         raise BrokenLawError(f"{context}: {error}") from error
     _same(tiled, whole, torch.ones(1), context, 1e-3 / 255)
+
+
+@_tests(Law.MASKS)
+def masks(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
+    """With a mask that leaves out nothing; and with NaN and 1e30 in place of masked pixels.
+
+    Bit for bit; the latter in a pipeline whose backbone returns the image.
+    """
+    everything = torch.ones_like(x[:, :, :1], dtype=torch.bool)
+    expected, result = tested.fuse(x), tested.fuse(x, valid=everything)
+    if not torch.equal(result, expected):
+        raise BrokenLawError(f"with a mask that leaves out nothing: {_worst(result, expected)}")
+    images, valid = _images(x), _mask(x)
+    levels = GrayLevels()
+    fusion = Fusion(
+        levels,
+        tested.strategy,
+        range_policy=None,
+        networks=tested.networks(levels.levels, images),
+    )
+    odd = torch.where(images > 0.5, torch.nan, 1e30)
+    first, second = (
+        _in_pipeline(tested, "with masked pixels", partial(fusion, [*y], [*valid]))
+        for y in (images, torch.where(valid, images, odd))
+    )
+    if not torch.equal(first.nan_to_num(-1), second.nan_to_num(-1)):
+        context = "with NaN and 1e30 in place of masked pixels"
+        raise BrokenLawError(f"{context}: {_worst(second.nan_to_num(), first.nan_to_num())}")
+
+
+@_tests(Law.MASKED_TILES)
+def masked_tiles(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
+    """For images of 40x12 pixels in three tiles."""
+    height, width = (max(edge, tested.strategy.min_size) for edge in (12, 40))
+    images, valid = _images(x), _mask(x)
+    images, valid = (
+        y.repeat(1, 1, 1, height, width)[..., :height, :width] for y in (images, valid)
+    )
+    columns = torch.arange(width)
+    images = (images + 0.37 * torch.arange(height)[:, None] * columns).remainder(1)
+    valid = valid & ((columns < width // 2) | (torch.arange(len(x)) > 0).view(-1, 1, 1, 1, 1))
+    backbone = GrayLevels() if tested.pixels else TwoLevels()
+    networks = tested.networks(backbone.levels, images)
+
+    def fused(tile: int) -> Tensor:
+        fusion = Fusion(backbone, tested.strategy, range_policy=None, tile=tile, networks=networks)
+        image: Tensor = fusion([*images], [*valid])
+        return image.nan_to_num(-1)
+
+    whole = _in_pipeline(tested, "the whole image", lambda: fused(max(height, width)))
+    edge = max(16, tested.strategy.min_size)
+    try:
+        tiled = fused(edge)
+    except FusionlabError as error:
+        raise BrokenLawError(f"in tiles of {edge}: {error}") from error
+    _same(tiled, whole, torch.ones(1), f"in tiles of {edge}", 1e-3 / 255)
 
 
 @_tests(Law.AUTOCAST)
@@ -317,6 +368,32 @@ def autocast(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa:
         if result.dtype != y.dtype:
             raise BrokenLawError(f"expected {y.dtype}, got {result.dtype}")
         _same(result, expected, y, f"within autocast, features from {lowest}", 2**-6)
+
+
+# ------------------------------------------------------------------ fusing images
+
+
+def _images(x: Tensor) -> Tensor:
+    """Return the first channel of features as images in 0..1."""
+    return x[:, :, :1].abs().remainder(256) / 255 % 1
+
+
+def _mask(x: Tensor) -> Tensor:
+    """Return a mask that leaves out about a third of the pixels, but not the first."""
+    valid = x[:, :, :1].abs().floor().remainder(3) > 0
+    valid[..., 0, 0] = True
+    return valid
+
+
+def _in_pipeline(tested: StrategyUnderTest, what: str, fuse: Callable[[], Tensor]) -> Tensor:
+    """Fuse images; discard them if the strategy refuses them."""
+    try:
+        return fuse()
+    except FusionlabError as error:
+        if error.__cause__ is not None:  # the pipeline wraps an exception
+            raise BrokenLawError(f"{what}: {error}") from error
+        tested.refusal = str(error)
+        reject()
 
 
 # ------------------------------------------------------------------ comparing

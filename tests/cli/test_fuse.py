@@ -490,8 +490,8 @@ def test_all_weight_maps_in_one_file(folder, name, second):
     sources = [iio.imread(source) for source in ("a.png", second)]
     expected = Fusion("densefuse", "l1norm", color="per-channel").fuse(sources, weights=True)
     if name.endswith(".npz"):
-        stored = np.load(name)
-        maps, names = stored["weights"], list(stored["sources"])
+        with np.load(name) as stored:
+            maps, names = stored["weights"], list(stored["sources"])
     else:
         with tifffile.TiffFile(name) as file:
             maps = np.stack([page.asarray() for page in file.pages])

@@ -171,7 +171,7 @@ def test_of_images_that_are_fused_together_one_fails_alone(here):
         for number in range(4):
             pixels = RNG.random((12, 16), dtype=np.float32)
             if (folder, number) == ("vis", 2):
-                pixels[3, 4] = np.nan
+                pixels[3, 4] = np.inf
             iio.imwrite(f"{folder}/{number:03}.tif", pixels)
     found = {one.stem: one for one in outcomes(suffix=".tif")}
     assert [one.status for one in found.values()] == ["fused", "fused", "failed", "fused"]

@@ -37,6 +37,8 @@ constants of all modules that are loaded, hypothesis takes some from there."""
 def breaks(*laws, rarely=()):
     def register(fault):
         BREAKS[fault], RARELY[fault] = set(laws), set(rarely)
+        if Law.TILES in laws:  # of which the other is a smaller version
+            RARELY[fault].add(Law.MASKED_TILES)
         return fault
 
     return register
@@ -332,6 +334,30 @@ class Transposed(Sound):
 
     def fuse(self, features, scene):
         return super().fuse(features, scene).mT
+
+
+# ------------------------------------------------------------------ pixels that are no data
+
+
+@breaks(Law.MASKS, Law.MASKED_TILES)
+class AveragesWithMasks(Sound):
+    """Averages wherever it is given a mask at all."""
+
+    def weights(self, features, scene):
+        weights = super().weights(features, scene)
+        return weights if scene.valid is None else torch.full_like(weights, 1 / len(weights))
+
+
+@breaks(Law.MASKED_TILES)
+class TrustsWholeTiles(Sound):
+    """Weights each source by the part of the tile that is data."""
+
+    def activity(self, features, valid=None):
+        activity = super().activity(features)
+        return activity if valid is None else activity * valid.float().mean((-2, -1), keepdim=True)
+
+    def weights(self, features, scene):
+        return normalize(self.activity(features, scene.valid))
 
 
 # ------------------------------------------------------------------ side effects
