@@ -461,6 +461,7 @@ CASES = [
     Case("a folder and `--format`", WORKS, args="a.png b.png -o new/ --format tif"),
     Case("a name too long for its record, map and index", WORKS, args=f"a.png b.png -o {'x' * 251}.png --record --save-weights maps --strategy l1norm"),
     Case("a name too long", FAILS, "cannot write ...: File name too long", f"a.png b.png -o {'x' * 252}.png"),
+    Case("a name too long in a folder", FAILS, "the name of its image would have 256 bytes, and file systems take at most 255; shorten the names of its sources", "set/{}/ir.png set/{}/vis.png", named(*(f"{name}/{source}.png" for name in ("1", "x" * 252) for source in ("ir", "vis"))), code=1),
     Case("all weight maps in one file", WORKS, args="a.png b.png --strategy l1norm --save-weights maps/all.tif"),
     Case("one file for the weight maps of several images", FAILS, "all.npz cannot hold the weights of several images; put {} where the name has the stem of each, such as all-{}.npz (--save-weights)", "odd vis --strategy l1norm --save-weights all.npz", image_set),
     # ---------------------------------------------------------------- folders

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
@@ -15,7 +15,12 @@ from typing import Literal
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.reading import LoadedImage
-from fusionlab.runs.destination import Destination, check_writable, is_weights_file
+from fusionlab.runs.destination import (
+    MAX_NAME,
+    Destination,
+    check_writable,
+    is_weights_file,
+)
 from fusionlab.runs.file_fusion import FileFusion, Product
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.runs.manifest import RunManifest
@@ -108,9 +113,7 @@ class FolderRun:
             FusionlabError: files exist already, or the folder cannot be written.
         """
         manifest = RunManifest(self.folder)
-        tasks = [
-            _Task(item, self.file_fusion.plan(self._output(item), item.sources)) for item in items
-        ]
+        tasks = [self._task(item) for item in items]
         self._check(tasks, manifest)
         self._prepare()
         manifest.tidy()
@@ -144,8 +147,20 @@ class FolderRun:
             writer.shutdown(cancel_futures=True)
         manifest.tidy()
 
-    def _output(self, item: ImageSetItem) -> Path:
-        return self.folder / f"{item.stem}{self.suffix}"
+    def _task(self, item: ImageSetItem) -> _Task:
+        """Return the task of an item; it fails if no file can have its name.
+
+        The name is not shortened: results are found by it, and paired with their sources.
+        """
+        output = self.folder / f"{item.stem}{self.suffix}"
+        length = len(os.fsencode(output.name))
+        if length > MAX_NAME and not item.problem:
+            problem = (
+                f"{item.stem}: the name of its image would have {length} bytes, and file systems "
+                f"take at most {MAX_NAME}; shorten the names of its sources"
+            )
+            item = replace(item, problem=problem)
+        return _Task(item, self.file_fusion.plan(output, item.sources))
 
     @property
     def _folders(self) -> list[Path]:
