@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fusionlab.hookspecs import hookimpl
     from fusionlab.imaging.contents import Contents, Page
     from fusionlab.imaging.decoding import Decoded
-    from fusionlab.imaging.reading import LoadedImage, read_image
+    from fusionlab.imaging.reading import LoadedImage, read_image, read_sources
     from fusionlab.imaging.writing import write_image
     from fusionlab.metrics.sources_part import keep_parts, once_per_sources
     from fusionlab.ops import box_average, guided_filter, normalize
@@ -116,6 +116,7 @@ _HOMES = {
     "normalize": "ops",
     "once_per_sources": "metrics.sources_part",
     "read_image": "imaging.reading",
+    "read_sources": "imaging.reading",
     "score": "evaluation.score",
     "write_image": "imaging.writing",
 }
@@ -176,6 +177,7 @@ __all__ = [
     "normalize",
     "once_per_sources",
     "read_image",
+    "read_sources",
     "score",
     "write_image",
 ]

@@ -272,6 +272,33 @@ def beside(content, *names):
     return make
 
 
+PLANES = np.stack([np.roll(GRAY, 7 * number) for number in range(5)])
+BANDS = np.moveaxis(PLANES, 0, -1).copy()
+RGBT = np.dstack([RGB, np.add.outer(5 * np.arange(20), 3 * np.arange(1, 31)).astype(np.uint8)])
+
+
+def imagej_stack(folder):
+    """Five planes behind a single page, as ImageJ writes large stacks."""
+    text = "ImageJ=1.54f\nimages=5\nslices=5\n"
+    pages = {"description": text, "metadata": None, "photometric": "minisblack"}
+    tifffile.imwrite(folder / "odd.tif", GRAY, **pages)  # whose pixels are the end of the file
+    with (folder / "odd.tif").open("ab") as file:
+        file.write(PLANES[1:].tobytes())
+    return "odd.tif"
+
+
+def folder_of(*images):
+    """The folder `set` with these images, 0.png, 1.png, ..."""
+
+    def make(folder):
+        (folder / "set").mkdir()
+        for number, pixels in enumerate(images):
+            png(np.ascontiguousarray(pixels), f"set/{number}.png")(folder)
+        return "set"
+
+    return make
+
+
 PGM = b"P5 30 20 255\n" + GRAY.tobytes()
 PNG = imagecodecs.png_encode(GRAY)
 JXL = imagecodecs.jpegxl_encode(GRAY)
@@ -421,6 +448,8 @@ CASES = [
     Case("a palette", WORKS, make=palette),
     Case("a palette with a transparent entry", WARNS, "odd.png: its transparency is ignored", make=see_through),
     Case("1 bit per pixel", WORKS, make=pillow(Image.fromarray(GRAY > 100))),
+    Case("a TIFF of three planes of one bit", WORKS, args="odd b.png", make=tiff(np.moveaxis(RGB > 100, -1, 0), photometric="rgb", planarconfig="separate", compression="zlib")),
+    Case("the same, with its colors side by side and without the tag of the bits", FAILS, "cannot read odd.tif: its header says nothing of the bits per sample of a color image", make=tiff(RGB > 100, photometric="rgb")),
     Case("gray with alpha", WARNS, "odd.png: its alpha channel is ignored", make=pillow(LA)),
     Case("RGB with alpha", WARNS, "odd.png: its alpha channel is ignored", make=png(RGBA)),
     Case("16-bit RGB with alpha", WARNS, "odd.png: its alpha channel is ignored", make=png(np.dstack([DEEP, DEEP[..., 0]]))),
@@ -445,8 +474,39 @@ CASES = [
     Case("the same, with `--scale 20C,50C`", FAILS, "the scale 20C,50C is in C, but the values of odd.jpg are in counts; give limits in its own values", "odd vis.png --scale 20C,50C --scale full", thermal(THERMAL.dji_jpeg(THERMAL.scene())), plugin="thermal"),
     Case("limits with a unit for a source without one", FAILS, "the scale 20C,40C is in C, but the values of a.png have no unit that is known", "a.png b.png --scale 20C,40C"),
     Case("limits with two units", FAILS, "or LO,HI with LO below HI, with a unit (20C,40C) or without; got '20C,40F'", "a.png b.png --scale 20C,40F"),
-    Case("an animated GIF", WARNS, "odd.gif: only the first of its 2 frames or pages is used", make=two_frames),
-    Case("a TIFF of several pages", WARNS, "odd.tif: only the first of its 2 frames or pages is used", make=tiff(np.stack([GRAY, OTHER]), photometric="minisblack")),
+    # ---------------------------------------------------------------- several sources in one file
+    Case("an animated GIF", WARNS, "odd.gif: it holds 2 pages of 30x20, of which the first is used; pages=all takes all of them as sources", make=two_frames),
+    Case("an animated GIF, with `--pages all`", WORKS, args="odd --pages all", make=two_frames),
+    Case("a TIFF of several pages", WARNS, "odd.tif: it holds 2 pages of 30x20, of which the first is used", make=tiff(PLANES[:2], photometric="minisblack")),
+    Case("a TIFF of several pages as the only source", FAILS, "a fusion needs at least two sources, got 1; odd.tif holds 5 pages of 30x20; pages=all takes all of them as sources", "odd", tiff(PLANES, photometric="minisblack")),
+    Case("the same, with `--pages all`", WORKS, args="odd --pages all", make=tiff(PLANES, photometric="minisblack")),
+    Case("the same, with `--pages 1,3-5`", WORKS, args="odd --pages 1,3-5", make=tiff(PLANES, photometric="minisblack")),
+    Case("one of its pages by name", WORKS, args="odd.tif[page=2] b.png", make=tiff(PLANES, photometric="minisblack")),
+    Case("a page that is not there", FAILS, "odd.tif holds 5 pages of 30x20; there is no page 9 (--pages)", "odd --pages 1,9", tiff(PLANES, photometric="minisblack")),
+    Case("pages that cannot be read", FAILS, "pages must be all, 1,3-5 or names, got '1,,3' (--pages)", "odd --pages 1,,3", tiff(PLANES, photometric="minisblack")),
+    Case("an OME z-stack", WORKS, args="odd --pages z=1,z=5", make=tiff(PLANES, ome=True, metadata={"axes": "ZYX"})),
+    Case("an ImageJ stack behind a single page", WARNS, "it holds 5 pages (z=1, z=2, z=3, z=4, ...) of 30x20, of which the first is used", make=imagej_stack),
+    Case("the same as a source each", WORKS, args="odd --pages all", make=imagej_stack),
+    Case("an ImageJ stack cut off at ten places", FAILS, CUT, "*", truncated(imagej_stack)),
+    Case("two photos in one file (MPO)", WORKS, args="odd --pages all", make=pillow(Image.fromarray(RGB), "odd.mpo", save_all=True, append_images=[Image.fromarray(RGB[::-1])])),
+    Case("a radiometric JPEG of FLIR, with `--pages thermal,photo --resize first`", WARNS, "odd.jpg[page=photo] is resized from 128x96 to 64x48", "odd --pages thermal,photo --resize first --scale 20C,50C --scale full -o fused.tif", thermal(THERMAL.flir_file(shown=THERMAL.jpeg(THERMAL.photo(64, 48)))), plugin="thermal"),
+    Case("a TIFF of 5 bands", FAILS, "odd.tif holds 5 channels, none of which is known to be the image; choose one or three of them for each source, such as channels=1-3,4 (--channels)", make=tiff(BANDS, photometric="minisblack", planarconfig="contig")),
+    Case("the same, with `--channels all`", WORKS, args="odd --channels all", make=tiff(BANDS, photometric="minisblack", planarconfig="contig")),
+    Case("the same, with `--channels 1-3,5`", WORKS, args="odd --channels 1-3,5", make=tiff(BANDS, photometric="minisblack", planarconfig="contig")),
+    Case("a TIFF of 4 bands", WARNS, "it holds 4 channels (gray, 2, 3, 4), of which the first is used; channels=1,2 takes others as sources, too", make=tiff(BANDS[..., :4], photometric="minisblack", planarconfig="contig")),
+    Case("color and thermal in one PNG", WARNS, "odd.png: its fourth channel looks like an image; channels=rgb,4 takes it as a source of its own", make=png(RGBT)),
+    Case("the same, with `--channels rgb,4`", WORKS, args="odd --channels rgb,4", make=png(RGBT)),
+    Case("two channels as one source", FAILS, "odd.png holds 4 channels (red, green, blue, alpha); 1-2 are 2 channels, and a source has one or three; separate them by commas (--channels)", "odd --channels 1-2,4", png(RGBT)),
+    Case("a channel that is not there", FAILS, "odd.png holds 4 channels (red, green, blue, alpha); there is no channel 'thermal' (--channels)", "odd --channels rgb,thermal", png(RGBT)),
+    Case("a selection that cannot be read", FAILS, "a selection is written [page=2], [channels=1-3] or [page=2,channels=1-3]; got [page=]", "odd.png[page=] b.png", png(RGBT)),
+    Case("pages of a file that is selected already", FAILS, "odd.png[page=1] selects a source of odd.png already; give it without the brackets", "odd.png[page=1] --pages all", png(RGBT)),
+    Case("a folder of such files, `--channels rgb,4`", WORKS, "set/, 2 pairs", "odd --channels rgb,4", folder_of(RGBT, RGBT[::-1])),
+    Case("the same, one without a fourth channel", FAILS, "failed: 1: set/1.png holds 3 channels (red, green, blue); there are no channels 4", "odd --channels rgb,4", folder_of(RGBT, RGB), code=1),
+    Case("the same by templates", WORKS, "set/{}.png[channels=rgb] with set/{}.png[channels=4], 2 pairs", "set/{}.png[channels=rgb] set/{}.png[channels=4]", folder_of(RGBT, RGBT[::-1])),
+    Case("a folder that is one stack, with `--stack all`", WORKS, args="odd --stack all", make=folder_of(GRAY, OTHER, GRAY[::-1])),
+    Case("brackets, with `--stack 3`", WORKS, "set/, 1 triple", "odd --stack 3", folder_of(GRAY, OTHER, GRAY[::-1])),
+    Case("brackets that are not complete", FAILS, "failed: 2 begins the last 1 images of set, of which 2 make a fusion", "odd --stack 2", folder_of(GRAY, OTHER, GRAY[::-1]), code=1),
+    Case("`--stack` with files", FAILS, "--stack is for one folder, whose images are the sources", "a.png b.png --stack all"),
     # ---------------------------------------------------------------- output
     Case("a folder that cannot be written", FAILS, "cannot write /proc/fused.png: ...", "a.png b.png -o /proc/fused.png"),
     Case("a folder that is not there", FAILS, "cannot write no/x.png: the folder no does not exist; make it first", "a.png b.png -o no/x.png"),

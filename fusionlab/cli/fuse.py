@@ -20,9 +20,12 @@ from fusionlab.cli.options import (
     OptionWithAliases,
     StrategyCommand,
     TaskName,
+    channels_option,
+    pages_option,
+    stack_option,
 )
 from fusionlab.cli.output import json_option
-from fusionlab.cli.pairs import pairing_facts
+from fusionlab.cli.pairs import pairing_facts, stack_sources
 from fusionlab.cli.session import (
     CommandError,
     Session,
@@ -50,6 +53,10 @@ Examples:
   fusionlab fuse --scale 6700,7100 --depth 8 thermal/ visible/ -o fused/
   fusionlab fuse pet.png mri.png                  keeps the color of the PET
   fusionlab fuse --resize first ir.png vis.jpg --record
+\b
+  fusionlab fuse stack.tif --pages all            slices, frames; see --channels, too
+  fusionlab fuse rgbt/ --channels rgb,4 -o fused/ the fourth channel is a thermal image
+  fusionlab fuse brackets/ --stack 3 -o fused/    three by three, by their names
 \b
   fusionlab fuse ir/ vis/ -o fused/               one image for each stem in both
   fusionlab fuse brackets/ -o fused/ --resume     brackets/a, brackets/b, ...; resumes
@@ -214,6 +221,9 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
     metavar="PIXELS",
     help="Refuse sources that claim more pixels, as decompression bombs do; 0: no limit.",
 )
+@pages_option
+@channels_option
+@stack_option
 @json_option
 @click.pass_context
 def fuse(
@@ -242,26 +252,33 @@ def fuse(
     resume: bool,
     overwrite: bool,
     max_pixels: int,
+    pages: str | None,
+    channels: str | None,
+    stack: str | None,
     as_json: bool,
 ) -> None:
     """Fuse two or more registered SOURCES of one size into one image.
 
-    SOURCES are image files: gray or RGB; 8 bits, 16 bits or float; PNG, JPEG, BMP, GIF, WebP or
-    TIFF, recognized by their content. Or they are folders: several, whose files are paired by stem,
-    or one with such sub-folders a/ b/ c/ ..., or whose sub-folders or files are named after
-    sources, as ir/ vis/ or 01_ir.png 01_vis.png. Or they are templates, one for each source:
+    SOURCES are image files: gray or RGB; 8 bits, 16 bits or float; in the formats that 'fusionlab
+    readers' lists, recognized by their content. One file may hold all sources: see --pages and
+    --channels, or give 'stack.tif[page=1]' and 'rgbt.png[channels=4]'. Or they are folders:
+    several, whose files are paired by stem, or one with such sub-folders a/ b/ c/ ..., or whose
+    sub-folders or files are named after sources, as ir/ vis/ or 01_ir.png 01_vis.png. Or they are
+    templates, one for each source:
     'set/{}_ir.*' are the files whose names have {} in common with those of the others; * and ?
     stand for any characters. Quote templates: a shell would replace * by names of files itself.
     """
     session: Session = ctx.obj
+    sources, size = stack_sources(sources, stack, pages, channels)
     folders = _are_folders(sources)
     _check_options(ctx, folders=folders, resume=resume, output=output)
     with cli_errors(), quiet_decoders():
         from fusionlab.fusion import Fusion
+        from fusionlab.imaging.reading import selected_paths
         from fusionlab.plugins.factory import build_backbone, default_backbone
         from fusionlab.runs.destination import Destination
         from fusionlab.runs.file_fusion import FileFusion, load_sources
-        from fusionlab.runs.image_sets import pair_images
+        from fusionlab.runs.image_sets import pair_images, stacks
 
         plugins = session.plugins
         items: Sequence[ImageSetItem] = ()
@@ -270,9 +287,16 @@ def fuse(
         detected: Detection | None = None
         if folders:
             folder = output_folder(None if output is None else Path(output))
-            image_set = pair_images(sources)
+            image_set = stacks(sources[0], size) if size else pair_images(sources, pages, channels)
             items, paired = image_set.items, pairing_facts(image_set)
         else:
+            if pages is not None or channels is not None:
+                limit = max_pixels or None
+                sources = tuple(
+                    source
+                    for file in sources
+                    for source in selected_paths(file, pages, channels, limit)
+                )
             image, make_folder = output_file(output, sources, suffix)
             destination = Destination.plan(
                 image,
@@ -327,6 +351,10 @@ def fuse(
 
 def _are_folders(sources: tuple[Path, ...]) -> bool:
     """Return whether the sources are folders and templates: all of them or none."""
+    with cli_errors():
+        from fusionlab.imaging.selecting import file_of
+
+        sources = tuple(map(file_of, sources))
     templates = [path for path in sources if not os.path.lexists(path) and "{}" in str(path)]
     if missing := next((p for p in sources if not (os.path.lexists(p) or p in templates)), None):
         hint = (

@@ -64,7 +64,9 @@ def output_file(output: str | None, sources: Sequence[Path], suffix: str) -> tup
     path = Path(output or "fused.png")
     if not names_folder(output):
         return path, False
-    stems = {source.stem for source in sources}
+    from fusionlab.imaging.selecting import file_of
+
+    stems = {file_of(source).stem for source in sources}
     return path / f"{stems.pop() if len(stems) == 1 else 'fused'}.{suffix}", True
 
 

@@ -20,6 +20,25 @@ if TYPE_CHECKING:
     from fusionlab.plugins.offers import StrategyRef
     from fusionlab.plugins.registry import Plugins, Registration, Registry
 
+pages_option = click.option(
+    "--pages",
+    metavar="all|1,3-5",
+    help="Take these pages (frames, slices) of each file as sources: numbers from 1, ranges or "
+    "names.  [default: the first]",
+)
+channels_option = click.option(
+    "--channels",
+    metavar="all|rgb,4",
+    help="Take these channels of each file as sources, separated by commas: one channel, or three "
+    "as color; 1-3 and rgb are the first three.  [default: the color or gray image]",
+)
+stack_option = click.option(
+    "--stack",
+    metavar="all|N",
+    help="For one folder: its images are the sources, all of them, or N by N in the order of their "
+    "names.",
+)
+
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """The names in `fusionlab.engine.precision`, which imports torch; a test compares them."""
 

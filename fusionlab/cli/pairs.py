@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionlab.cli.options import channels_option, pages_option, stack_option
 from fusionlab.cli.output import json_option, show_facts, show_table, warn
-from fusionlab.cli.session import cli_errors
+from fusionlab.cli.session import CommandError, cli_errors
 
 if TYPE_CHECKING:
     from fusionlab.runs.headers import Header
@@ -25,6 +26,7 @@ Examples:
   fusionlab pairs set/                        a/ b/, or ir/ vis/, or 01_ir.png 01_vis.png
   fusionlab pairs 'set/{}_ir.*' 'set/{}_vis.*'
   fusionlab pairs 'scenes/{}/ir.png' 'scenes/{}/rgb.png'    a folder for each fusion
+  fusionlab pairs rgbt/ --channels rgb,4      both sources in one file
   fusionlab pairs set/ --json | jq -r '.problems[]'
 \b
 {} stands for what the names of all sources of a fusion share; it is what the result is called. *
@@ -42,9 +44,20 @@ NAMED = 3
 @click.argument(
     "sources", nargs=-1, required=True, metavar="SET...", type=click.Path(path_type=Path)
 )
+@pages_option
+@channels_option
+@stack_option
 @json_option
 @click.pass_context
-def pairs(ctx: click.Context, *, sources: tuple[Path, ...], as_json: bool) -> None:
+def pairs(
+    ctx: click.Context,
+    *,
+    sources: tuple[Path, ...],
+    pages: str | None,
+    channels: str | None,
+    stack: str | None,
+    as_json: bool,
+) -> None:
     """Show which files would be fused with which, and what is left out.
 
     Sizes and bits are those in the headers of the files; there are none for formats that have to be
@@ -54,9 +67,16 @@ def pairs(ctx: click.Context, *, sources: tuple[Path, ...], as_json: bool) -> No
     source.
     """
     with cli_errors():
-        from fusionlab.runs.image_sets import pair_images
+        from fusionlab.runs.image_sets import ImageSet, ImageSetItem, pair_images, stacks
 
-        image_set, headers = _examined(pair_images(sources))
+        sources, size = stack_sources(sources, stack, pages, channels)
+        if stack is not None and not size:
+            image_set = ImageSet((ImageSetItem("fused", sources),), (f"{sources[0].parent}/",))
+        elif size:
+            image_set = stacks(sources[0], size)
+        else:
+            image_set = pair_images(sources, pages, channels)
+        image_set, headers = _examined(image_set)
     items = [item for item in image_set.items if not item.problem]
     problems = [item.problem for item in image_set.items if item.problem]
     if as_json:
@@ -86,6 +106,33 @@ def pairs(ctx: click.Context, *, sources: tuple[Path, ...], as_json: bool) -> No
     ctx.exit(0 if not problems else 1 if items else 2)
 
 
+def stack_sources(
+    sources: tuple[Path, ...], stack: str | None, *selected: str | None
+) -> tuple[tuple[Path, ...], int | None]:
+    """Return the sources, and how many images of the folder belong to one fusion.
+
+    Args:
+        sources: as they were given; one folder, if `stack` is given.
+        stack: what `--stack` says: all, which makes the images of the folder the sources, or a
+            number.
+        selected: what `--pages` and `--channels` say.
+    """
+    if stack is None:
+        return sources, None
+    if any(selected):
+        raise CommandError("--stack takes one source of each file; leave out --pages, --channels")
+    if len(sources) != 1 or not sources[0].is_dir():
+        raise CommandError("--stack is for one folder, whose images are the sources")
+    if stack == "all":
+        with cli_errors():
+            from fusionlab.runs.image_sets import stack_files
+
+            return tuple(stack_files(sources[0])), None
+    if not stack.isdecimal() or int(stack) < 2:
+        raise CommandError(f"--stack must be all, or a number of at least 2, got {stack!r}")
+    return sources, int(stack)
+
+
 def _examined(image_set: ImageSet) -> tuple[ImageSet, Headers]:
     """Return the image set with a problem for each file in a format that is not read.
 
@@ -101,9 +148,11 @@ def _examined(image_set: ImageSet) -> tuple[ImageSet, Headers]:
 
 def _problem_of_files(item: ImageSetItem, headers: Headers) -> str:
     from fusionlab.imaging.recognizing import recognize
+    from fusionlab.imaging.selecting import file_of
     from fusionlab.runs.headers import read_header
 
-    for path in item.sources:
+    for source in item.sources:
+        path = file_of(source)
         try:
             found = recognize(path)
         except OSError as error:
@@ -111,7 +160,7 @@ def _problem_of_files(item: ImageSetItem, headers: Headers) -> str:
         if found.reader is None:
             reason = found.refusal if found.name else "not an image"
             return f"{item.stem}: {path} is {reason}"
-        headers[path] = read_header(path, found.reader.name)
+        headers[source] = read_header(path, found.reader.name)
     return ""
 
 

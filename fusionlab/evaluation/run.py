@@ -28,8 +28,8 @@ from fusionlab.evaluation.scoring import (
     method_key,
     row_key,
 )
+from fusionlab.imaging.reading import identity_of
 from fusionlab.runs.image_sets import ImageSetItem
-from fusionlab.storage.hashing import sha256_of_file
 
 MAX_DEATHS = 3
 """How many workers may die over a single row before it fails."""
@@ -149,7 +149,7 @@ class ScoringRun:
         known_rows: list[ScoredRow] = []
         cells: list[Cell] = []
         try:
-            sources = [] if item.problem else [sha256_of_file(path) for path in item.sources]
+            sources = [] if item.problem else [identity_of(path) for path in item.sources]
             settings = self.settings
             truth = settings.truth.sha256(item.stem) if settings.truth is not None else ""
         except OSError:  # the job that reads them says why

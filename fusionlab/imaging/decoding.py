@@ -47,7 +47,8 @@ class Decoded:
     """One image of a file, as it is stored."""
 
     pixels: NDArray[Any]
-    """`(H, W)`, or `(H, W, C)` with C up to 4: gray or RGB, possibly followed by alpha."""
+    """`(H, W)`, or `(H, W, C)` with the channels of its `Page`: gray or RGB, possibly followed by
+    alpha, or others, of which some must be selected."""
     orientation: int = 1
     """How it is to be turned: the value of the EXIF tag."""
     notes: tuple[str, ...] = ()
@@ -56,9 +57,14 @@ class Decoded:
     """Significant bits of an integer sample: white is 2**bits - 1. None: all that it has."""
     unit: str = ""
     """The physical unit of the values: `"C"` for degrees Celsius, `"K"`, `"HU"`; empty: none."""
-
     window: tuple[float, float] | None = None
     """The values that the file wants to be black and white, such as the window of a CT."""
+
+    def with_channels(self, numbers: tuple[int, ...]) -> Decoded:
+        """Return one channel, `(H, W)`, or three of them, `(H, W, 3)`, as an image."""
+        pixels = self.pixels if self.pixels.ndim == 3 else self.pixels[..., None]
+        chosen = pixels[..., numbers[0]] if len(numbers) == 1 else pixels[..., list(numbers)]
+        return replace(self, pixels=chosen)
 
     def normalized(self) -> Decoded:
         """Return the image upright, without alpha, with a note for everything that was ignored.

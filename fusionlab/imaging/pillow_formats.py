@@ -20,7 +20,7 @@ import imageio.v3 as iio
 import numpy as np
 import PIL.Image
 
-from fusionlab.imaging.contents import Contents, Page, channel_names
+from fusionlab.imaging.contents import Contents, Page, channel_names, numbered
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.rows import Rows
 
@@ -63,7 +63,8 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
     if content.startswith(JPEG_START):  # of several photos, which may differ in size
         pages += [_page(file, index) for index in range(1, frames)]
     else:
-        pages *= frames
+        first = pages[0]
+        pages = list(numbered(frames, first.width, first.height, first.channels))
 
     def decode(index: int) -> Decoded:
         page = _page(file, index)  # goes to the frame, and asks Pillow's limit again

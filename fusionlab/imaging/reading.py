@@ -8,10 +8,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from fusionlab.errors import FusionlabError, one_line
-from fusionlab.imaging import TIFF
-from fusionlab.imaging.contents import Contents
-from fusionlab.imaging.decoding import SizeCheck, UnsupportedImage
+from fusionlab.imaging import TIFF, selecting
+from fusionlab.imaging.contents import Contents, Page
+from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.recognizing import (
     any_format,
     first_bytes,
@@ -19,14 +21,34 @@ from fusionlab.imaging.recognizing import (
     readers_of,
 )
 from fusionlab.imaging.rows import Rows
+from fusionlab.imaging.selecting import EVERYTHING, Selection
 from fusionlab.plugins.offers import ReaderRef
 from fusionlab.storage.hashing import sha256_of_bytes, sha256_of_file
+
+IMAGE_IN_ALPHA, SHADES, SMOOTH = 0.9, 16, 0.1
+"""A fourth channel is said to look like an image if more of it than this is neither transparent nor
+opaque, in more shades, and if neighbors differ by less of its range."""
 
 MAX_PIXELS = 2**28
 """Default limit on the number of pixels that a file claims (16,384 x 16,384).
 
 A file of a few kilobytes can claim gigabytes; the limit prevents their allocation.
 """
+
+
+def identity(sha256: str, selection: Selection) -> str:
+    """Return what tells one image from others: the hash of its file, and the selection."""
+    return f"{sha256}[{selection}]" if str(selection) else sha256
+
+
+def identity_of(path: Path) -> str:
+    """Return the `LoadedImage.identity` of the source that a path means.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    file, selection = selecting.split(path)
+    return identity(sha256_of_file(file), selection)
 
 
 @dataclass(frozen=True)
@@ -47,37 +69,135 @@ class LoadedImage:
     """The physical unit of the values: `"C"` for degrees Celsius, `"K"`, `"HU"`; empty: none."""
     window: tuple[float, float] | None = None
     """The values that the file wants to be black and white, such as the window of a CT."""
+    selection: Selection = EVERYTHING
+    """Which page and channels of the file these are."""
+
+    @property
+    def identity(self) -> str:
+        """A hash that differs for different images, also for those of one file."""
+        return identity(self.sha256, self.selection)
 
     def with_note(self, note: str) -> LoadedImage:
         """Return the image with a further note."""
         return replace(self, notes=(*self.notes, note))
 
 
-def read_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> LoadedImage:
-    """Read the first image of a file: gray or RGB, integers or floats, in full depth.
+def read_image(
+    path: str | Path,
+    max_pixels: int | None = MAX_PIXELS,
+    *,
+    page: int | str = "",
+    channels: str = "",
+) -> LoadedImage:
+    """Read an image of a file: gray or RGB, integers or floats, in full depth.
 
     Every format that an installed plugin reads (`fusionlab readers` lists them), whatever the name
     of the file. Palettes are applied, two-level images become 0 and 255, EXIF orientation is
-    applied; alpha and further frames are ignored with a note. The pixels of a large TIFF stay in
+    applied; alpha and further pages are ignored with a note. The pixels of a large TIFF stay in
     the file, which is open as long as they are referenced; `np.asarray` reads all of them.
 
     Args:
-        path: the file.
+        path: the file; it may end in the page and the channels, in brackets, such as
+            `stack.tif[page=3]` or `rgbt.png[channels=4]`.
         max_pixels: refuse files that claim more pixels than this; None: no limit.
+        page: the number, from 1, or the name of a page; empty: the one that the file gives first.
+        channels: one or three channels: `"4"`, `"1-3"`, `"rgb"` or a name, such as `"alpha"`;
+            empty: the color or gray image.
 
     Raises:
         FusionlabError: the file does not exist (code `missing-file`), is damaged or not an image
-            (`unreadable`), is neither gray nor RGB (`unsupported-image`), or claims more than
-            `max_pixels` (`too-many-pixels`).
+            (`unreadable`), is neither gray nor RGB (`unsupported-image`), claims more than
+            `max_pixels` (`too-many-pixels`), or has no such page or channels (`no-page`,
+            `no-channels`).
     """
-    path = Path(path)
+    path, selection = selecting.split(path)
+    if page or channels:
+        selection = Selection(str(page) or selection.page, channels or selection.channels)
+    content = _content(path, max_pixels, selection)
+    if isinstance(content, LoadedImage):
+        return content
+    return decode_image(content, str(path), max_pixels, selection)
+
+
+def read_sources(
+    path: str | Path,
+    pages: str | None = "all",
+    channels: str | None = None,
+    max_pixels: int | None = MAX_PIXELS,
+) -> list[LoadedImage]:
+    """Read all images of a file, such as the slices of a stack or the frames of an animation.
+
+        fusion(fusionlab.read_sources("stack.tif"))
+        fusion(fusionlab.read_sources("rgbt.png", channels="rgb,4"))
+
+    Args:
+        path: the file.
+        pages: `"all"`, or numbers from 1, ranges and names, separated by commas: `"1,3-5"`; None:
+            the one that the file gives first.
+        channels: the sources in each page, separated by commas, each one channel or three:
+            `"rgb,4"`, `"1-3,4"`; `"all"`: each channel is a source; None: the color or gray image.
+        max_pixels: as `read_image`.
+
+    Returns:
+        The images, page by page.
+
+    Raises:
+        FusionlabError: as `read_image`; or the text of a selection is wrong (`bad-selection`).
+    """
+    paths = selected_paths(path, pages, channels, max_pixels)
+    return [read_image(source, max_pixels) for source in paths]
+
+
+def selected_paths(
+    path: str | Path,
+    pages: str | None,
+    channels: str | None,
+    max_pixels: int | None = MAX_PIXELS,
+) -> list[Path]:
+    """Return the path of each source that is selected of a file; see `read_sources`.
+
+    Raises:
+        FusionlabError: as `read_sources`.
+    """
+    contents: Sequence[Page] = ()
+    file, own = selecting.split(path)
+    if (pages is not None and own.page) or (channels is not None and own.channels):
+        raise FusionlabError(
+            f"{path} selects a source of {file} already; give it without the brackets",
+            code="bad-selection",
+        )
+    if selecting.needs_contents(pages, channels):
+        contents = read_contents(file, max_pixels).pages
+    found = selecting.selections(own.page or pages, own.channels or channels, contents, str(file))
+    return [selecting.joined(file, selection) for selection in found]
+
+
+def read_contents(path: Path, max_pixels: int | None = MAX_PIXELS) -> Contents:
+    """Open a file: which pages it holds, and their pixels on request.
+
+    Raises:
+        FusionlabError: as `read_image`.
+    """
+    content = _content(path, None, None)
+    assert isinstance(content, bytes)
+    return _open(content, str(path), _size_check(str(path), max_pixels))
+
+
+def _content(
+    path: Path, max_pixels: int | None, selection: Selection | None
+) -> bytes | LoadedImage:
+    """Return the content of a file, or the image if it is large and selected to be read by rows."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISCHR(mode):
             raise _unreadable(path, "expected an image file, got a device")
-        if stat.S_ISREG(mode) and (image := _open_large(path, max_pixels)):
+        if (
+            selection is not None
+            and stat.S_ISREG(mode)
+            and (image := _open_large(path, max_pixels, selection))
+        ):
             return image
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise FusionlabError(f"{path} does not exist", code="missing-file", path=path) from None
     except IsADirectoryError:
@@ -86,16 +206,54 @@ def read_image(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> LoadedI
         ) from None
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
-    return decode_image(content, str(path), max_pixels)
 
 
-def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS) -> LoadedImage:
+def decode_image(
+    content: bytes,
+    name: str,
+    max_pixels: int | None = MAX_PIXELS,
+    selection: Selection = EVERYTHING,
+) -> LoadedImage:
     """Decode the content of an image file.
 
     Args:
         content: of the file.
         name: of the file, for errors and notes.
         max_pixels: as `read_image`.
+        selection: which of its images.
+
+    Raises:
+        FusionlabError: as `read_image`.
+    """
+    contents = _open(content, name, _size_check(name, max_pixels))
+    number = selecting.page_number(selection, contents.pages, contents.default, name)
+    hints: list[str] = []
+    with _attribute_errors_to(name, content):
+        decoded = contents.decode(number)
+        channels = contents.pages[number].channels
+        if selection.channels:
+            wanted = selecting.channel_numbers(selection.channels, channels, name)
+            decoded = decoded.with_channels(wanted)
+        else:
+            decoded, hints = _default_image(decoded, channels, name)
+        decoded = decoded.normalized()
+    name = f"{name}[{selection}]" if str(selection) else name
+    hints += _further_pages(contents.pages, contents.default, selection)
+    notes = (*decoded.notes, *hints)
+    return LoadedImage(
+        name,
+        decoded.pixels,
+        sha256_of_bytes(content),
+        tuple(f"{name}: {note}" for note in notes),
+        decoded.bits,
+        decoded.unit,
+        decoded.window,
+        selection,
+    )
+
+
+def _open(content: bytes, name: str, check_size: SizeCheck) -> Contents:
+    """Return what a file holds.
 
     Raises:
         FusionlabError: as `read_image`.
@@ -103,21 +261,11 @@ def decode_image(content: bytes, name: str, max_pixels: int | None = MAX_PIXELS)
     readers = readers_of(content, Path(name).suffix)
     if not readers:
         raise _undecodable(name, _guess_kind(content, name))
-    with _attribute_errors_to(name, readers[0].name):
-        contents = _open(content, name, readers, _size_check(name, max_pixels))
-        decoded = contents.decode(contents.default).normalized()
-    return LoadedImage(
-        name,
-        decoded.pixels,
-        sha256_of_bytes(content),
-        _notes(name, decoded.notes, len(contents.pages)),
-        decoded.bits,
-        decoded.unit,
-        decoded.window,
-    )
+    with _attribute_errors_to(name, content):
+        return _opened(content, name, readers, check_size)
 
 
-def _open(
+def _opened(
     content: bytes, name: str, readers: Sequence[ReaderRef], check_size: SizeCheck
 ) -> Contents:
     """Return what the first reader that does not decline finds in a file."""
@@ -137,24 +285,30 @@ def _open(
     raise ValueError(f"it is in a kind of {readers[0].name} that is not read")
 
 
-def _open_large(path: Path, max_pixels: int | None) -> LoadedImage | None:
+def _open_large(path: Path, max_pixels: int | None, selection: Selection) -> LoadedImage | None:
     """Open a file whose pixels can be read by rows; None if it must be decoded as a whole."""
+    if selection.channels or not (selection.page or "1").isdecimal():
+        return None
     name = str(path)
     with ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
-        readers = readers_of(file.read(first_bytes()), path.suffix)
+        start = file.read(first_bytes())
+        readers = readers_of(start, path.suffix)
         if not readers or readers[0].target != TIFF:
             return None
         from fusionlab.imaging import tiff
 
-        with _attribute_errors_to(name, "TIFF"):
-            opened = tiff.open_large(file, name, _size_check(name, max_pixels))
+        number = int(selection.page or "1") - 1
+        with _attribute_errors_to(name, start):
+            opened = tiff.open_large(file, name, _size_check(name, max_pixels), number)
         if opened is None:
             return None
         digest = sha256_of_file(file)
         stack.pop_all()  # the rows close it
     pixels, pages = opened
-    return LoadedImage(name, pixels, digest, _notes(name, (), pages))
+    name = str(selecting.joined(path, selection))
+    notes = tuple(f"{name}: {note}" for note in _further_pages(pages, 0, selection))
+    return LoadedImage(name, pixels, digest, notes, selection=selection)
 
 
 def _size_check(name: str, max_pixels: int | None) -> SizeCheck:
@@ -171,7 +325,7 @@ def _size_check(name: str, max_pixels: int | None) -> SizeCheck:
 
 
 @contextmanager
-def _attribute_errors_to(name: str, image_format: str) -> Iterator[None]:
+def _attribute_errors_to(name: str, content: bytes) -> Iterator[None]:
     """Turn the exceptions of a reader into an error that names the file."""
     try:
         yield
@@ -183,13 +337,64 @@ def _attribute_errors_to(name: str, image_format: str) -> Iterator[None]:
             code="unsupported-image",
         ) from error
     except Exception as error:  # decoders may raise anything at damaged files
-        raise _undecodable(name, one_line(error), image_format) from error
+        reader = image_format(content, Path(name).suffix).name
+        raise _undecodable(name, one_line(error), reader) from error
 
 
-def _notes(name: str, notes: tuple[str, ...], pages: int) -> tuple[str, ...]:
-    if pages > 1:
-        notes = (*notes, f"only the first of its {pages} frames or pages is used")
-    return tuple(f"{name}: {note}" for note in notes)
+def _further_pages(pages: Sequence[Page], default: int, selection: Selection) -> list[str]:
+    """Return a note about the pages that are not used, if there are any."""
+    if len(pages) < 2 or selection.page:
+        return []
+    used = f"the page {pages[default].name}" if default else "the first"
+    held = f"it holds {selecting.described(pages)}, of which {used} is used"
+    return [f"{held}; pages=all takes all of them as sources"]
+
+
+def _image_in_alpha(decoded: Decoded) -> list[str]:
+    """Return a note if the alpha of an image looks like another image, such as a thermal one."""
+    if decoded.pixels.shape[2:] != (4,):
+        return []
+    alpha = decoded.pixels[::4, :, 3].astype(np.float32)
+    dtype = decoded.pixels.dtype
+    alpha /= 1 if dtype.kind == "f" else np.iinfo(dtype).max
+    soft = np.mean((alpha > 0) & (alpha < 1)) > IMAGE_IN_ALPHA and len(np.unique(alpha)) > SHADES
+    if not soft or np.abs(np.diff(alpha, axis=1)).mean() > SMOOTH:  # noise
+        return []
+    return [
+        "its fourth channel looks like an image; channels=rgb,4 takes it as a source of its own"
+    ]
+
+
+def _default_image(
+    decoded: Decoded, channels: Sequence[str], name: str
+) -> tuple[Decoded, list[str]]:
+    """Return the color or gray image of a page, with its alpha, and notes about other channels.
+
+    Raises:
+        FusionlabError: none of its channels is known to be one.
+    """
+    if decoded.pixels.ndim < 3:
+        return decoded, []
+    colors = 3 if selecting.is_color(channels) else 1
+    if colors == 1 and channels[0] != "gray":
+        raise FusionlabError(
+            f"{name} holds {selecting.listed(channels)}, none of which is known to be the image; "
+            "choose one or three of them for each source, such as channels=1-3,4",
+            code="unsupported-image",
+            option="channels",
+        )
+    others = channels[colors:]
+    if not others:
+        return decoded, []
+    if others == ("alpha",):
+        return decoded, _image_in_alpha(decoded)
+    kept = decoded.with_channels(tuple(range(colors)))
+    note = (
+        f"it holds {selecting.listed(channels)}, of which "
+        f"{'the color' if colors == 3 else 'the first'} is used; "
+        f"channels={'rgb,4' if colors == 3 else '1,2'} takes others as sources, too"
+    )
+    return kept, [note]
 
 
 def _guess_kind(content: bytes, name: str) -> str:

@@ -5,24 +5,26 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import product
 from math import prod
 from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from tifffile import COMPRESSION, PHOTOMETRIC, PREDICTOR, TIFF
+from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, PREDICTOR, TIFF
 
-from fusionlab.imaging.contents import Contents, Page, channel_names
+from fusionlab.imaging.contents import CHANNELS, Contents, Page
 from fusionlab.imaging.decoding import ORIENTATION, Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.rows import Rows, bands
-from fusionlab.imaging.tiff_rows import TiffRows, is_plain
+from fusionlab.imaging.tiff_rows import PLAIN, TiffRows, is_plain
 
 REQUIRED = (256, 257, 262)
 """Tags that every image needs: width, length, photometric."""
 PAGE_NAME = 285
 BITS = 258
-"""Bits per sample; may be missing where a pixel is one sample, and means 1 then."""
+"""Bits per sample; may be missing, and means 1 then, if that is how long the pixels are."""
 SAMPLES: dict[int, int] = {
     PHOTOMETRIC.MINISWHITE: 1,
     PHOTOMETRIC.MINISBLACK: 1,
@@ -30,7 +32,9 @@ SAMPLES: dict[int, int] = {
     PHOTOMETRIC.RGB: 3,
     PHOTOMETRIC.YCBCR: 3,
 }
-"""Supported photometric interpretations -> samples per pixel; further samples are alpha."""
+"""Supported photometric interpretations -> samples per pixel; further samples are others."""
+ALPHA = (1, 2)
+"""Values of the tag ExtraSamples for alpha, associated and unassociated."""
 LARGE_PIXELS = 2**25
 """Images with more pixels are read by rows: 5792 x 5792.
 
@@ -52,31 +56,104 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
     file = tifffile.TiffFile(io.BytesIO(content))
     first = file.pages.first
     check_size(first.imagewidth, first.imagelength)
+    _check_kind(first)
+    if (planes := planes_in_one(file)) is not None:
+        names, offset = planes
+        _check_complete(first, len(content))
+        page, size = _page(first, "1"), first.nbytes
+        dtype = np.dtype(first.dtype).newbyteorder(file.byteorder)
+
+        def decode_plane(index: int) -> Decoded:
+            data = content[offset + index * size :][:size]
+            return Decoded(np.frombuffer(data, dtype).reshape(first.shape))
+
+        return Contents([replace(page, name=name) for name in names], decode_plane)
+    tiff_pages = pages_of(file)
 
     def decode(index: int) -> Decoded:
-        page = file.pages[index].aspage()
+        page = tiff_pages[index]
         check_size(page.imagewidth, page.imagelength)
         return _decode(page, len(content))
 
-    colors = _colors(first)
-    channels = channel_names(1 if colors == 1 else first.samplesperpixel)
-    pages = (Page(str(1), first.imagewidth, first.imagelength, channels),) * len(file.pages)
-    return Contents(pages, decode)
+    names = _names_of_planes(file, len(tiff_pages))
+    return Contents([_page(p, name) for p, name in zip(tiff_pages, names, strict=True)], decode)
+
+
+def pages_of(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """Return the images of a file, without the reduced versions of one that follow it."""
+    pages = [page.aspage() for page in file.pages]
+    return [page for number, page in enumerate(pages) if number == 0 or not page.is_reduced]
+
+
+def planes_in_one(file: tifffile.TiffFile) -> tuple[list[str], int] | None:
+    """Return the names and the offset of the images that ImageJ stores behind a single page.
+
+    Large stacks have one page, whose description gives their number; other programs see an image
+    (https://imagej.net/ij/docs/guide/146-18.html). None: the file is not such a stack.
+
+    Raises:
+        ValueError: the file is shorter than its stack.
+    """
+    if not file.is_imagej or len(file.pages) != 1:
+        return None
+    first, count = file.pages.first, (file.imagej_metadata or {}).get("images", 1)
+    if count < 2 or not first.is_final or first.photometric not in PLAIN:
+        return None
+    offset = first.dataoffsets[0]
+    names = _names_of_axes(file.series[0])
+    if offset + count * first.nbytes > file.filehandle.size or len(names) != count:
+        raise ValueError("it is truncated")
+    return names, offset
+
+
+def _names_of_planes(file: tifffile.TiffFile, count: int) -> list[str]:
+    """Return the names of the pages of a file: `z=3` where a microscope has numbered them."""
+    if count > 1 and (file.is_imagej or file.is_ome) and file.series:
+        names = _names_of_axes(file.series[0])
+        if len(names) == count:
+            return names
+    return [str(number) for number in range(1, count + 1)]
+
+
+def _names_of_axes(series: tifffile.TiffPageSeries) -> list[str]:
+    """Return the names of the planes of a series: `z=1`, or `t=1_z=1`, in their order."""
+    axes = [
+        (axis.lower(), size)
+        for axis, size in zip(series.axes, series.shape, strict=True)
+        if axis not in "YXS" and size > 1
+    ]
+    ranges = [[f"{axis}={number}" for number in range(1, size + 1)] for axis, size in axes]
+    return ["_".join(parts) for parts in product(*ranges)]
+
+
+def _page(page: tifffile.TiffPage, name: str) -> Page:
+    return Page(name, page.imagewidth, page.imagelength, _channels(page))
+
+
+def _channels(page: tifffile.TiffPage) -> tuple[str, ...]:
+    """Return the names of the channels of a page: alpha where it says so, else numbers."""
+    count, colors = page.samplesperpixel, SAMPLES.get(page.photometric, 0)
+    if page.photometric == PHOTOMETRIC.PALETTE:
+        return CHANNELS[3]
+    if colors == 1 and count > 4:  # bands of a scene, none of which is the image
+        return tuple(str(number) for number in range(1, count + 1))
+    names = list(CHANNELS.get(colors, ())) + [str(n) for n in range(colors + 1, count + 1)]
+    kinds = page.extrasamples
+    if len(kinds) == count - colors == 1 and kinds[0] in ALPHA:
+        names[-1] = "alpha"
+    return tuple(names)
 
 
 def _decode(page: tifffile.TiffPage, size: int) -> Decoded:
     """Decode a page of a file of `size` bytes."""
-    colors = _colors(page)
+    _check_kind(page)
     _check_complete(page, size)
     pixels = page.asarray()
     if page.axes.startswith("S"):  # channels in separate planes
         pixels = np.moveaxis(pixels, 0, -1)
-    notes = []
+    notes: list[str] = []
     if page.photometric == PHOTOMETRIC.PALETTE:
         pixels = _apply_palette(pixels, page)
-    elif pixels.ndim == 3 and pixels.shape[2] > colors:
-        notes.append("its alpha or further channels are ignored")
-        pixels = pixels[..., :colors]
     if page.photometric == PHOTOMETRIC.MINISWHITE:
         pixels = _inverted(pixels, page.bitspersample)
     bits = page.bitspersample if 8 < page.bitspersample < 16 else None
@@ -85,17 +162,18 @@ def _decode(page: tifffile.TiffPage, size: int) -> Decoded:
 
 
 def open_large(
-    file: io.BufferedReader, name: str, check_size: SizeCheck
-) -> tuple[Rows, int] | None:
-    """Open the first page of a file without reading it, if it is large and can be read by rows.
+    file: io.BufferedReader, name: str, check_size: SizeCheck, number: int = 0
+) -> tuple[Rows, list[Page]] | None:
+    """Open a page of a file without reading it, if it is large and can be read by rows.
 
     Args:
         file: the open file, which the rows own and close.
         name: of the file, for errors of the rows.
         check_size: as for `open_image`.
+        number: of the page, from 0.
 
     Returns:
-        The rows, and the number of pages; None for a file that `open_image` must read.
+        The rows, and the pages of the file; None for a file that `open_image` must read.
 
     Raises:
         Exception: as `open_image`.
@@ -106,20 +184,27 @@ def open_large(
     if page.imagewidth * page.imagelength <= LARGE_PIXELS:
         return None
     check_size(page.imagewidth, page.imagelength)
-    _colors(page)
+    pages = pages_of(tif)
+    if planes_in_one(tif) is not None or number >= len(pages):
+        return None
+    page = pages[number]
+    check_size(page.imagewidth, page.imagelength)
+    _check_kind(page)
     _check_complete(page, tif.filehandle.size)
     if page.tags.valueof(ORIENTATION, default=1) != 1 or not is_plain(page):
         return None
     rows = TiffRows(file, page, name)
     rows[:1]  # an unknown compression is refused here; the decoded rows are cached
-    return rows, len(tif.pages)
+    names = _names_of_planes(tif, len(pages))
+    return rows, [_page(page, name) for page, name in zip(pages, names, strict=True)]
 
 
 def _check_complete(page: tifffile.TiffPage, size: int) -> None:
     """Refuse what tifffile would fill in: missing tags with defaults, missing strips with black."""
-    required = REQUIRED if page.samplesperpixel == 1 else (*REQUIRED, BITS)
-    if any(page.tags.get(tag) is None for tag in required):
+    if any(page.tags.get(tag) is None for tag in REQUIRED):
         raise ValueError("its header is damaged")
+    if page.tags.get(BITS) is None and page.samplesperpixel > 1 and not _has_one_bit(page):
+        raise ValueError("its header says nothing of the bits per sample of a color image")
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     complete = len(segments) == prod(page.chunked) and all(map(all, segments))
     ends = [*map(sum, segments)]
@@ -129,8 +214,27 @@ def _check_complete(page: tifffile.TiffPage, size: int) -> None:
         raise ValueError("it is truncated")
 
 
-def _colors(page: tifffile.TiffPage) -> int:
-    """Return the samples per pixel without alpha, or refuse what is neither gray nor RGB."""
+def _has_one_bit(page: tifffile.TiffPage) -> bool:
+    """Return whether the planes of a color page hold one bit per sample.
+
+    Where red, green and blue alternate, programs that leave the bits out pack them in an order of
+    their own (tifffile 2026.3).
+    """
+    if page.planarconfig != PLANARCONFIG.SEPARATE:
+        return False
+    stored = page.parent.filehandle
+    stored.seek(page.dataoffsets[0])
+    segment = stored.read(page.databytecounts[0])
+    if page.compression != COMPRESSION.NONE:
+        segment = TIFF.DECOMPRESSORS[page.compression](segment)
+    width, rows = page.imagewidth, min(page.rowsperstrip, page.imagelength)
+    if page.is_tiled:
+        width, rows = page.tilewidth, page.tilelength
+    return len(segment) == rows * -(-width // 8)
+
+
+def _check_kind(page: tifffile.TiffPage) -> None:
+    """Refuse what is neither gray, nor RGB, nor channels of one of them."""
     kind = page.photometric
     if kind not in SAMPLES:
         raise UnsupportedImage(f"pixels of the type {getattr(kind, 'name', kind)}")
@@ -146,9 +250,8 @@ def _colors(page: tifffile.TiffPage) -> int:
         )
     if page.dtype.itemsize == 1 and page.bitspersample not in (1, 8):
         raise UnsupportedImage(f"{page.bitspersample} bits per sample")
-    if page.samplesperpixel < SAMPLES[kind] or page.samplesperpixel > 4:
+    if page.samplesperpixel < SAMPLES[kind]:
         raise UnsupportedImage(f"{page.samplesperpixel} channels")
-    return SAMPLES[kind]
 
 
 def _apply_palette(indices: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.selecting import file_of
 from fusionlab.imaging.writing import WEIGHTS, Format, format_of
 from fusionlab.storage.hashing import sha256_of_bytes
 
@@ -74,7 +75,7 @@ class Destination:
             folders.add(file.parent)
         elif weights is not None:
             maps = [
-                weights / _name_of_map(image.stem, number, path.stem)
+                weights / _name_of_map(image.stem, number, file_of(path).stem)
                 for number, path in enumerate(sources, start=1)
             ]
             folders.add(weights)
@@ -117,7 +118,7 @@ class Destination:
         for path in self.files:
             if path.parent not in self.folders or path.parent.exists():
                 check_writable(path, overwrite=overwrite)
-            for source in sources:
+            for source in map(file_of, sources):
                 if path.exists() and source.exists() and path.samefile(source):
                     raise FusionlabError(
                         f"{path} is the source {source} itself; choose another name for the output",

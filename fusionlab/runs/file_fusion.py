@@ -25,10 +25,17 @@ from fusionlab.fusion import Fusion
 from fusionlab.imaging.arrays import color_modes
 from fusionlab.imaging.depth import Depth, depth_of_array
 from fusionlab.imaging.pillow_formats import encode_png
-from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, decode_image, read_image
+from fusionlab.imaging.reading import (
+    MAX_PIXELS,
+    LoadedImage,
+    decode_image,
+    read_contents,
+    read_image,
+)
 from fusionlab.imaging.resizing import Resize, resize_to_one_size
 from fusionlab.imaging.rows import Rows
 from fusionlab.imaging.scale import scales_of
+from fusionlab.imaging.selecting import described, file_of, joined
 from fusionlab.imaging.writing import WEIGHTS, encode_image, encode_weight_map
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs import notes, record
@@ -233,7 +240,7 @@ class FileFusion:
         if destination.index is not None:
             files[destination.index] = encode_png(np.asarray(fused.index))
         if destination.weights is not None:
-            names = [Path(source.name).stem for source in product.sources]
+            names = _names_of_maps(product.sources)
             encode_weights = WEIGHTS[destination.weights.suffix.lower()]
             files[destination.weights] = encode_weights(fused.weights, names)
         if destination.weight_maps:
@@ -276,7 +283,31 @@ def load_sources(
         FusionlabError: a file cannot be read.
     """
     images = notes.note_duplicates([read_image(path, max_pixels) for path in paths])
+    if len(images) == 1:
+        _refuse_one_source(images[0])
     return resize_to_one_size(images, resize) if resize and images else images
+
+
+def _refuse_one_source(image: LoadedImage) -> None:
+    """Say that one source is too few, and whether the others may be in the same file."""
+    held = f"; {image.notes[-1]}" if image.notes else ""
+    if not image.selection.page:
+        path = file_of(image.name)
+        pages = read_contents(path, max_pixels=None).pages
+        if len(pages) > 1:
+            held = f"; {path} holds {described(pages)}; pages=all takes all of them as sources"
+    raise FusionlabError(
+        f"a fusion needs at least two sources, got 1{held}", code="number-of-sources"
+    )
+
+
+def _names_of_maps(sources: Sequence[LoadedImage]) -> list[str]:
+    """Return what the weight maps in one file are called: stems, with what is selected of files."""
+    files = [file_of(source.name) for source in sources]
+    return [
+        str(joined(Path(file.stem), source.selection))
+        for file, source in zip(files, sources, strict=True)
+    ]
 
 
 def same_layout(first: Sequence[LoadedImage], second: Sequence[LoadedImage]) -> bool:

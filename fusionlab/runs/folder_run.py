@@ -14,7 +14,8 @@ from typing import Literal
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.color import Color
-from fusionlab.imaging.reading import LoadedImage
+from fusionlab.imaging.reading import LoadedImage, identity_of
+from fusionlab.imaging.selecting import file_of
 from fusionlab.runs.destination import (
     MAX_NAME,
     Destination,
@@ -26,7 +27,7 @@ from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.runs.manifest import RunManifest
 from fusionlab.runs.read_ahead import read_ahead
 from fusionlab.storage.atomic import atomic_write_all, make_folder, remove_partial
-from fusionlab.storage.hashing import sha256_of_file, sha256_of_json
+from fusionlab.storage.hashing import sha256_of_json
 
 MIN_READ_AHEAD = 3
 """At least this many items are read ahead, and as many may wait to be written."""
@@ -172,7 +173,7 @@ class FolderRun:
 
     def _check(self, tasks: Sequence[_Task], manifest: RunManifest) -> None:
         """Refuse to replace sources, and files that earlier runs have not written."""
-        sources = [source for task in tasks for source in task.item.sources]
+        sources = [file_of(source) for task in tasks for source in task.item.sources]
         source_folders = {os.path.realpath(source.parent) for source in sources}
         for folder in self._folders:
             if os.path.realpath(folder) in source_folders:
@@ -245,7 +246,7 @@ class FolderRun:
             raise FusionlabError(item.problem)
         started = perf_counter()
         if self.resume:
-            hashes = [_sha256_of_source(path) for path in item.sources]
+            hashes = [_identity_of(path) for path in item.sources]
             if manifest.is_finished(item.stem, _key(settings, hashes), task.destination.files):
                 return None, perf_counter() - started
         sources = self.file_fusion.load(item.sources)
@@ -324,7 +325,7 @@ class FolderRun:
             files = self.file_fusion.encode(product)
         except FusionlabError as error:  # too large for its format; the next item may not be
             return task.outcome("failed", error, product.notes)
-        key = _key(settings, [image.sha256 for image in product.sources])
+        key = _key(settings, [image.identity for image in product.sources])
         with atomic_write_all(files) as written:
             manifest.add(task.item.stem, key, written)
         self.seconds.write += perf_counter() - started
@@ -347,9 +348,9 @@ def _key(settings: str, hashes: Sequence[str]) -> str:
     return sha256_of_json({"settings": settings, "sources": list(hashes)})
 
 
-def _sha256_of_source(path: Path) -> str:
+def _identity_of(path: Path) -> str:
     try:
-        return sha256_of_file(path)
+        return identity_of(path)
     except OSError as error:
         raise FusionlabError(
             f"cannot read {path}: {error.strerror}", code="unreadable", path=path

@@ -9,19 +9,26 @@ where every name has as many sources as there are letters with a file of that na
 or one folder whose sub-folders or files have the names that people give to sources, such as
 `ir/ vis/` and `01_ir.png 01_vis.png`; or several folders or templates, one for each source:
 `infrared/ visible/`, `set/{}_ir.* set/{}_vis.*`. The package `pairing` does the parts of this.
+
+Each of them may end in the page or the channels that are meant, `rgbt/{}.png[channels=4]`. One file
+may also give all sources of a fusion (`pages`, `channels`), and a folder may be one stack, or hold
+one stack after the other (`stacks`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fusionlab.errors import FusionlabError, PairingError
+from fusionlab.imaging.reading import selected_paths
 from fusionlab.imaging.recognizing import suffixes
+from fusionlab.imaging.selecting import Selection, file_of, joined, split
 from fusionlab.runs.pairing.affixes import without_affixes
-from fusionlab.runs.pairing.folder_search import LeftOut
-from fusionlab.runs.pairing.matching import match_sources
+from fusionlab.runs.pairing.folder_search import LeftOut, list_folder
+from fusionlab.runs.pairing.matching import match_sources, single_files
 from fusionlab.runs.pairing.single_folder import split_folder
 from fusionlab.runs.pairing.subfolders import Found, find_subfolders, scene_templates
 from fusionlab.runs.pairing.templates import (
@@ -81,7 +88,11 @@ class ImageSet:
         return ", ".join(parts)
 
 
-def find_image_set(sources: str | Path | Sequence[str | Path]) -> list[ImageSetItem]:
+def find_image_set(
+    sources: str | Path | Sequence[str | Path],
+    pages: str | None = None,
+    channels: str | None = None,
+) -> list[ImageSetItem]:
     """Pair the images of an image set by name, across suffixes, sorted by name.
 
         find_image_set("set/")                           # with a/ b/, or ir/ vis/, or 1_ir 1_vis
@@ -96,7 +107,11 @@ def find_image_set(sources: str | Path | Sequence[str | Path]) -> list[ImageSetI
             sub-folders or files; or, one for each source, several folders or templates: the path
             of the files with `{}` once, for what the names of all sources of a fusion share,
             and `*` and `?` for any other characters. A template that ends in `.*` or in no suffix
-            means images with any suffix.
+            means images with any suffix. Each may end in a selection, such as
+            `rgbt/{}.png[channels=4]`.
+        pages: the pages that every file gives as sources, as `read_sources` takes them; a single
+            folder or template is then enough.
+        channels: the channels that every file gives as sources, likewise.
 
     Raises:
         FusionlabError: a folder cannot be read (code `unreadable`), is not an image set (code
@@ -106,19 +121,31 @@ def find_image_set(sources: str | Path | Sequence[str | Path]) -> list[ImageSetI
             template is wrong (codes `not-a-template`, `ambiguous-template`), or there are no images
             (code `no-images`).
     """
-    return list(pair_images(sources).items)
+    return list(pair_images(sources, pages, channels).items)
 
 
-def pair_images(sources: str | Path | Sequence[str | Path]) -> ImageSet:
+def pair_images(
+    sources: str | Path | Sequence[str | Path],
+    pages: str | None = None,
+    channels: str | None = None,
+) -> ImageSet:
     """Pair the images of an image set, and tell how; see `find_image_set`."""
-    paths = [Path(sources)] if isinstance(sources, str | Path) else [Path(s) for s in sources]
+    given = [sources] if isinstance(sources, str | Path) else sources
+    paths, own = zip(*map(split, given), strict=True)
+    selecting = pages is not None or channels is not None
     try:
-        found = _agreeing(_single(paths[0]) if len(paths) == 1 else _several(paths))
+        if len(paths) == 1 and (selecting or str(own[0])):
+            found = _each_file(paths[0])
+        else:
+            found = _agreeing(_single(paths[0]) if len(paths) == 1 else _several(paths))
     except OSError as error:
         raise FusionlabError(
             f"cannot read {error.filename}: {error.strerror}", code="unreadable"
         ) from error
-    matches = match_sources(found.sources, same_k=found.same_k)
+    if len(found.sources) == 1:
+        matches = single_files(found.sources[0])
+    else:
+        matches = match_sources(found.sources, same_k=found.same_k)
     if not matches:
         there = [source for source in found.sources if not source.is_absent]
         places = ", ".join(source.template.removesuffix("/") for source in there)
@@ -129,10 +156,20 @@ def pair_images(sources: str | Path | Sequence[str | Path]) -> ImageSet:
         )
     items = [ImageSetItem(match.name, match.files, match.problem) for match in matches]
     used = {path for item in items for path in item.sources}
+    if found.same_k and any(map(str, own)):
+        items = [_selected(item, own) for item in items]
+    if selecting:
+        items = [_spread_out(item, pages, channels) for item in items]
+    templates = [source.template for source in found.sources]
+    if len(own) == len(templates):
+        templates = [
+            f"{text}[{selection}]" if str(selection) else text
+            for text, selection in zip(templates, own, strict=True)
+        ]
     left_out = {entry.path: entry for source in found.sources for entry in source.left_out}
     return ImageSet(
         tuple(items),
-        tuple(source.template for source in found.sources),
+        tuple(templates),
         tuple(
             item
             for item, match in zip(items, matches, strict=True)
@@ -142,8 +179,88 @@ def pair_images(sources: str | Path | Sequence[str | Path]) -> ImageSet:
     )
 
 
+def stacks(folder: Path, size: int) -> ImageSet:
+    """Return an image set whose sources are the images of one folder, `size` by `size`.
+
+    They are taken in the order of their names, in which 2 comes before 10.
+
+    Args:
+        folder: holds one stack, or one bracket of exposures, after the other.
+        size: the number of sources of each fusion, which is called after the first of them.
+
+    Raises:
+        FusionlabError: the folder cannot be read (code `unreadable`), or holds no images (code
+            `no-images`).
+    """
+    files = stack_files(folder)
+    groups = [files[start : start + size] for start in range(0, len(files), size)]
+    items = [
+        ImageSetItem(
+            group[0].stem,
+            tuple(group),
+            ""
+            if len(group) == size
+            else f"{group[0].stem} begins the last {len(group)} images of {folder}, of which "
+            f"{size} make a fusion",
+        )
+        for group in groups
+    ]
+    return ImageSet(tuple(items), (f"{folder}/",))
+
+
+def stack_files(folder: Path) -> list[Path]:
+    """Return the images of a folder in the order of their names, in which 2 comes before 10.
+
+    Raises:
+        FusionlabError: as `stacks`.
+    """
+    try:
+        images = list_folder(folder).images
+    except OSError as error:
+        raise FusionlabError(
+            f"cannot read {folder}: {error.strerror}", code="unreadable"
+        ) from error
+    if not images:
+        raise FusionlabError(f"there are no images in {folder}", code="no-images", path=folder)
+
+    def order(path: Path) -> list[tuple[int, str]]:
+        parts = re.split(r"(\d+)", path.name)
+        return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
+
+    return sorted(images, key=order)
+
+
+def _each_file(path: Path) -> Found:
+    """Return an image set each of whose files gives all sources of a fusion."""
+    if not is_template(path) and (found := find_subfolders(path)):
+        return found
+    return Found((find_files(path) if is_template(path) else find_in_folder(path),), same_k=True)
+
+
+def _selected(item: ImageSetItem, own: Sequence[Selection]) -> ImageSetItem:
+    """Return an item with the page or the channels that each of its sources was given with."""
+    if item.problem:
+        return item
+    chosen = zip(item.sources, own, strict=True)
+    return replace(item, sources=tuple(joined(path, selection) for path, selection in chosen))
+
+
+def _spread_out(item: ImageSetItem, pages: str | None, channels: str | None) -> ImageSetItem:
+    """Return an item with every source that its files give."""
+    if item.problem:
+        return item
+    try:
+        found = [selected_paths(path, pages, channels) for path in item.sources]
+    except FusionlabError as error:
+        if error.code == "bad-selection":
+            raise
+        return replace(item, problem=f"{item.stem}: {error}")
+    return replace(item, sources=tuple(path for paths in found for path in paths))
+
+
 def names_of_sources(sources: Sequence[Path]) -> list[str]:
     """Return the names of the folders of sources, each once, also of those in templates."""
+    sources = [file_of(path) for path in sources]
     folders = [literal_folder(path) if is_template(path) else path for path in sources]
     return list(dict.fromkeys(folder.resolve().name for folder in folders))
 

@@ -18,11 +18,11 @@ from fusionlab.imaging.scale import Scale, scales_for
 
 def note_duplicates(images: Sequence[LoadedImage]) -> list[LoadedImage]:
     """Add a note to every image that is a copy of an earlier one."""
-    first = {image.sha256: image for image in reversed(images)}
+    first = {image.identity: image for image in reversed(images)}
     return [
         image
-        if first[image.sha256] is image
-        else image.with_note(f"{image.name} is the same image as {first[image.sha256].name}")
+        if first[image.identity] is image
+        else image.with_note(f"{image.name} is the same image as {first[image.identity].name}")
         for image in images
     ]
 

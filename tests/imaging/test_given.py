@@ -148,7 +148,9 @@ def test_pillow_images_are_read_as_their_files_are(tmp_path):
 
 def test_what_is_ignored_in_a_file_costs_a_warning(tmp_path):
     tifffile.imwrite(tmp_path / "x.tif", np.stack([GRAY, OTHER]), photometric="minisblack")
-    with pytest.warns(FusionlabWarning, match="only the first of its 2 frames or pages is used"):
+    with pytest.warns(
+        FusionlabWarning, match="it holds 2 pages of 16x12, of which the first is used"
+    ):
         MAXIMUM([tmp_path / "x.tif", OTHER])
 
 

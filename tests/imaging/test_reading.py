@@ -23,6 +23,7 @@ from fusionlab import FusionlabError
 from fusionlab.imaging.reading import decode_image, read_image
 
 ALPHA = "its alpha channel is ignored"
+FIRST = "of which the first is used; pages=all takes all of them as sources"
 TRANSPARENCY = "its transparency is ignored"
 
 
@@ -263,14 +264,13 @@ def test_of_many_frames_the_first_is_used_and_it_is_said(kind):
     rest = [PIL.Image.fromarray(flat // 2), PIL.Image.fromarray(flat // 4)]
     options = {"lossless": True} if kind == "WEBP" else {}
     content = by_pillow(flat, kind, save_all=True, append_images=rest, **options)
-    check(content, flat, "only the first of its 3 frames or pages is used")
+    check(content, flat, f"it holds 3 pages of 16x16, {FIRST}")
 
 
 def test_the_first_frame_of_a_gif_is_read_though_the_others_have_palettes_of_their_own():
     other = PIL.Image.fromarray(255 - RGB).quantize(16)
     content = by_pillow(PALETTE, "GIF", save_all=True, append_images=[other], disposal=2)
-    note = "only the first of its 2 frames or pages is used"
-    check(content, np.asarray(PALETTE.convert("RGB")), note)
+    check(content, np.asarray(PALETTE.convert("RGB")), f"it holds 2 pages of 13x11, {FIRST}")
 
 
 # ---------------------------------------------------------------- what an image says of itself

@@ -160,8 +160,12 @@ def test_of_many_pages_the_first_is_read_and_it_is_said(written):
     pages = random_pixels(np.uint16, (3, *SHAPES["gray"]), seed=5)
     path = written(by_tifffile(pages, tile=(16, 16)))
     check(path, pages[0])
-    note = f"{path}: only the first of its 3 frames or pages is used"
-    assert read_image(path).notes == (note,)
+    (note,) = read_image(path).notes
+    assert note.startswith(f"{path}: it holds 3 pages of 77x101, of which the first is used")
+    second = read_image(f"{path}[page=2]")
+    assert isinstance(second.pixels, TiffRows)
+    assert np.array_equal(second.pixels, pages[1])
+    assert second.notes == ()
 
 
 # ---------------------------------------------------------------- read whole, or refused

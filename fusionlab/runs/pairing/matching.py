@@ -55,6 +55,16 @@ def match_sources(sources: Sequence[Source], *, same_k: bool) -> list[Match]:
     return sorted(matches, key=lambda match: match.name)
 
 
+def single_files(source: Source) -> list[Match]:
+    """Return fusions each of whose sources are all in one file, sorted by name.
+
+    Args:
+        source: the files.
+    """
+    alone = [_match([source], {0: name}, "", same_k=True) for name in source.names]
+    return sorted(alone, key=lambda match: match.name)
+
+
 def _grouped(sources: Sequence[Source], *, same_k: bool) -> list[tuple[_Indices, str]]:
     """Return the names that belong together, and why that is unclear where it is."""
     equal: dict[str, _Indices] = {}
@@ -129,7 +139,7 @@ def _match(sources: Sequence[Source], indices: _Indices, ambiguity: str, *, same
         return match(f"{name} {ambiguity}", "ambiguous")
     if missing := _missing(indices, len(sources), same_k=same_k):
         return match(f"{name} {_lacks(sources[missing[0]], name)}", "missing")
-    if len(indices) < 2:
+    if len(indices) < 2 <= len(sources):
         place = _place(sources[order[0]])
         return match(f"{name} is only in {place}; a fusion needs at least two sources", "missing")
     if several := next((found for found in files if len(found) > 1), None):
