@@ -18,6 +18,9 @@ class Page:
     height: int
     channels: tuple[str, ...]
     """The names of its channels, such as `("gray",)` or `("red", "green", "blue", "alpha")`."""
+    variant: bool = False
+    """Whether it shows what another page shows, such as counts beside temperatures: a variant is
+    taken only by its name, and counts neither as a further page nor among `all`."""
 
     @property
     def size(self) -> str:

@@ -343,9 +343,11 @@ def _attribute_errors_to(name: str, content: bytes) -> Iterator[None]:
 
 def _further_pages(pages: Sequence[Page], default: int, selection: Selection) -> list[str]:
     """Return a note about the pages that are not used, if there are any."""
+    own = pages[default]
+    pages = [page for page in pages if not page.variant]
     if len(pages) < 2 or selection.page:
         return []
-    used = f"the page {pages[default].name}" if default else "the first"
+    used = "the first" if own is pages[0] else f"the page {own.name}"
     held = f"it holds {selecting.described(pages)}, of which {used} is used"
     return [f"{held}; pages=all takes all of them as sources"]
 

@@ -167,9 +167,10 @@ def selections(
         FusionlabError: there are no such pages (code `no-page`).
     """
     if pages == ALL:
-        numbers = range(1, len(contents) + 1)
-        chosen = [_written(page, number) for page, number in zip(contents, numbers, strict=True)]
-        chosen = chosen if len(contents) > 1 else [""]
+        chosen = [
+            _written(page, number) for number, page in enumerate(contents, 1) if not page.variant
+        ]
+        chosen = chosen if len(chosen) > 1 else [""]
     else:
         chosen = _items(pages, "pages")
     if channels != ALL:

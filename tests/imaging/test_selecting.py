@@ -13,7 +13,7 @@ from PIL import Image
 from fusionlab import FusionlabError, find_image_set, read_image, read_sources
 from fusionlab.imaging.contents import Page
 from fusionlab.imaging.reading import selected_paths
-from fusionlab.imaging.selecting import Selection, channel_numbers, joined, split
+from fusionlab.imaging.selecting import Selection, channel_numbers, joined, selections, split
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 65536, (6, 20, 30), dtype=np.uint16)
@@ -226,3 +226,14 @@ def test_the_limit_of_pixels_is_that_of_each_page(tmp_path):
     with pytest.raises(FusionlabError) as refused:
         read_image(tmp_path / "x.tif", max_pixels=limit, page=2)
     assert refused.value.code == "too-many-pixels"
+
+
+def test_a_variant_of_a_page_is_taken_by_its_name_alone():
+    pages = [
+        Page("thermal", 30, 20, ("gray",)),
+        Page("view", 40, 30, ("red", "green", "blue")),
+        Page("counts", 30, 20, ("gray",), variant=True),
+    ]
+    assert [s.page for s in selections("all", None, pages)] == ["thermal", "view"]
+    assert [s.page for s in selections("thermal,counts", None, pages)] == ["thermal", "counts"]
+    assert [s.page for s in selections("all", None, [pages[0], pages[2]])] == [""]

@@ -57,13 +57,14 @@ class Radiometry:
     def usable(self) -> bool:
         """Return whether temperatures follow from these numbers; a camera may leave them zero."""
         positive = (self.r1, self.r2, self.b, self.air, self.reflected, self.window)
-        shares = (self.emissivity, self.window_transmission)
-        return (
-            all(math.isfinite(value) and value > 0 for value in positive)
-            and all(0 < share <= 1 for share in shares)
-            and math.isfinite(self.f + self.o)
-            and 0 < self.transmission() <= 1
-        )
+        if not all(math.isfinite(value) and value > 0 for value in positive):
+            return False
+        try:
+            shares = (self.emissivity, self.window_transmission, self.transmission())
+            others = map(self.counts, (self.reflected, self.air, self.window))
+            return all(0 < share <= 1 for share in shares) and all(map(math.isfinite, others))
+        except (OverflowError, ZeroDivisionError):
+            return False
 
     def transmission(self) -> float:
         """Return the transmission of the air between object and camera."""

@@ -22,8 +22,9 @@ def open_flir(content: bytes, check_size: SizeCheck) -> Contents | None:
     """Open a JPEG or a container (FFF) of FLIR.
 
     Its pages are `thermal`, in degrees Celsius, or in counts where the file does not say how to
-    get degrees; `counts`; and, where there is a photo, `photo` and the part of it that the thermal
-    image shows, `view`.
+    get degrees, and `view`, the part of the visible photo that the thermal image shows. Variants
+    of them are `counts` and the whole `photo`, which takes the place of `view` where the file does
+    not say which part that is.
 
     Returns:
         None if it is an image like others.
@@ -43,13 +44,14 @@ def open_flir(content: bytes, check_size: SizeCheck) -> Contents | None:
     def counts() -> Decoded:
         return Decoded(found.counts(), turned, unit="counts")
 
+    size = found.width, found.height
     pages: list[_PageOf] = [
-        (Page("thermal", found.width, found.height, _GRAY), thermal if found.radiometry else counts)
+        (Page("thermal", *size, _GRAY), thermal if found.radiometry else counts)
     ]
-    if found.radiometry:
-        pages.append((Page("counts", found.width, found.height, _GRAY), counts))
     if found.photo:
         pages += _photos(found, turned, check_size)
+    if found.radiometry:
+        pages.append((Page("counts", *size, _GRAY, variant=True), counts))
     return _contents(pages)
 
 
@@ -94,12 +96,14 @@ def _photos(found: flir.Radiometric, turned: int, check_size: SizeCheck) -> list
             check_size(*image.size)
             return Decoded(np.asarray(image.convert("RGB").crop(box)), turned)
 
-    pages: list[_PageOf] = [(Page("photo", *found.photo_size, _COLOR), photo)]
-    if found.view:
-        box = found.view.box(found.photo_size, (found.width, found.height))
-        size = (box[2] - box[0], box[3] - box[1])
-        pages.append((Page("view", *size, _COLOR), lambda: photo(box)))
-    return pages
+    if found.view is None:
+        return [(Page("photo", *found.photo_size, _COLOR), photo)]
+    box = found.view.box(found.photo_size, (found.width, found.height))
+    size = (box[2] - box[0], box[3] - box[1])
+    return [
+        (Page("view", *size, _COLOR), lambda: photo(box)),
+        (Page("photo", *found.photo_size, _COLOR, variant=True), photo),
+    ]
 
 
 def _contents(pages: list[_PageOf]) -> Contents:

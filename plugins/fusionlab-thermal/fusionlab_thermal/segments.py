@@ -13,14 +13,11 @@ _ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
 def segments(content: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield marker and payload of each segment before the first scan (ITU-T T.81, annex B).
 
-    Raises:
-        ValueError: the file ends within a segment.
+    A file that is damaged before ends there: what it lacks is missed by who looks for it.
     """
     position = 2
-    while position < len(content):
-        if content[position] != 0xFF:
-            raise ValueError(f"expected a marker of JPEG at byte {position}")
-        marker = content[position + 1] if position + 1 < len(content) else _SCAN
+    while position + 1 < len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
         if marker == _SCAN:
             return
         if marker == 0xFF or marker in _ALONE:  # bytes that fill
@@ -29,6 +26,6 @@ def segments(content: bytes) -> Iterator[tuple[int, bytes]]:
         length = int.from_bytes(content[position + 2 : position + 4], "big")
         payload = content[position + 4 : position + 2 + length]
         if length < 2 or len(payload) != length - 2:
-            raise ValueError(f"it ends within a segment of {length} bytes")
+            return
         yield marker, payload
         position += 2 + length

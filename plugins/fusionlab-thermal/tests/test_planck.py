@@ -61,7 +61,11 @@ def test_more_counts_are_warmer_and_too_few_are_no_temperature():
 
 
 @pytest.mark.parametrize(
-    "change", [{"r1": 0}, {"b": math.nan}, {"emissivity": 0}, {"emissivity": 1.5}, {"air": -1}]
+    "change",
+    [
+        *({"r1": 0}, {"b": math.nan}, {"emissivity": 0}, {"emissivity": 1.5}, {"air": -1}),
+        *({"alpha1": -1e30}, {"b": 1e30}, {"f": math.exp(1428 / 280)}, {"o": math.inf}),
+    ],
 )
 def test_constants_that_a_camera_left_out_are_not_used(change):
     assert REAL.usable()

@@ -27,7 +27,8 @@ def decoded(contents, name):
 
 def test_a_flir_file_has_four_pages_and_the_first_is_in_degrees(made):
     contents = open_flir(made.flir_file(), any_size)
-    assert list(pages(contents)) == ["thermal", "counts", "photo", "view"]
+    assert list(pages(contents)) == ["thermal", "view", "photo", "counts"]
+    assert [page.name for page in contents.pages if page.variant] == ["photo", "counts"]
     assert contents.default == 0
     thermal = decoded(contents, "thermal")
     assert (thermal.pixels.dtype, thermal.unit) == (np.float32, "C")
@@ -43,6 +44,11 @@ def test_the_view_is_a_part_of_the_photo(made):
     left, top, right, bottom = radiometric(made.flir_file()).view.box((128, 96), (64, 48))
     whole = decoded(contents, "photo").pixels
     np.testing.assert_array_equal(decoded(contents, "view").pixels, whole[top:bottom, left:right])
+
+
+def test_without_a_field_of_view_the_photo_is_no_variant(made):
+    contents = open_flir(made.flir_file(view=()), any_size)
+    assert [page.name for page in contents.pages if not page.variant] == ["thermal", "photo"]
 
 
 def test_a_file_without_constants_is_in_counts_and_says_so_by_its_unit(made):
