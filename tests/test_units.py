@@ -40,6 +40,15 @@ def test_a_window_is_what_auto_takes_and_nothing_else():
     np.testing.assert_array_equal(fusion("minmax", "auto")([scan, VISIBLE]), minmax)
 
 
+def test_bits_that_a_file_states_are_what_auto_takes_and_nothing_else():
+    counts = RNG.integers(0, 4096, (20, 30), dtype=np.uint16)
+    camera = image(counts, "camera", bits=12)
+    expected = fusion("0,4095", "auto")([counts, GRAY])
+    np.testing.assert_array_equal(fusion("auto")([camera, VISIBLE]), expected)
+    full = fusion("full", "auto")([counts, GRAY])
+    np.testing.assert_array_equal(fusion("full")([camera, VISIBLE]), full)
+
+
 def test_a_source_without_a_unit_refuses_limits_that_have_one():
     for sources, name in (([KELVIN, GRAY], "source 1"), ([VISIBLE, VISIBLE], "visible")):
         with pytest.raises(FusionlabError, match=f"the values of {name} have no unit") as error:

@@ -62,7 +62,7 @@ def check_ranges_of_set(items: Sequence[ImageSetItem], scales: Sequence[Scale]) 
         for path in paths if scale.kind == "auto" else ():
             try:
                 image = read_image(path)
-                uses.append(range_use(image.pixels) if image.window is None else None)
+                uses.append(range_use(image.pixels) if image.stated_range is None else None)
             except FusionlabError:
                 continue  # its row says what is wrong
             if uses[-1] is None or not uses[-1].too_little:

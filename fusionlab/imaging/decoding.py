@@ -54,7 +54,8 @@ class Decoded:
     notes: tuple[str, ...] = ()
     """What was ignored or changed; each continues the sentence "X: ..."."""
     bits: int | None = None
-    """Significant bits of an integer sample: white is 2**bits - 1. None: all that it has."""
+    """Bits of an unsigned sample that the format counts from black to white, as 12 bits in a dtype
+    of 16: white is 2**bits - 1. None: all of the dtype."""
     unit: str = ""
     """The physical unit of the values: `"C"` for degrees Celsius, `"K"`, `"HU"`; empty: none."""
     window: tuple[float, float] | None = None
@@ -82,13 +83,6 @@ class Decoded:
             pixels = pixels[..., 0]
         if 0 in pixels.shape or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
             raise UnsupportedImage(f"pixels of shape {pixels.shape}")
-        if self.bits is not None and self.bits < 8 * pixels.dtype.itemsize and self.bits > 1:
-            white = 2**self.bits - 1
-            notes.append(
-                f"it has {self.bits} bits per sample, but is treated as "
-                f"{8 * pixels.dtype.itemsize} bits; its white is {white}, so give it the scale "
-                f"0,{white}"
-            )
         if turn := _UPRIGHT.get(self.orientation):
             pixels = turn(pixels)
         return replace(self, pixels=held(pixels), notes=tuple(notes))

@@ -36,5 +36,4 @@ def _decode(file: netpbmfile.NetpbmFile) -> Decoded:
     bits = int(file.maxval).bit_length()
     if file.maxval == 2**bits - 1:
         return Decoded(pixels, bits=bits)
-    note = f"its white is {file.maxval}, so give it the scale 0,{file.maxval}"
-    return Decoded(pixels, notes=(note,))
+    return Decoded(pixels, window=(0, file.maxval))

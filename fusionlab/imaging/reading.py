@@ -64,13 +64,20 @@ class LoadedImage:
     notes: tuple[str, ...] = ()
     """What the user should know, such as what was ignored; sentences that begin with the name."""
     bits: int | None = None
-    """Significant bits of an integer sample: white is 2**bits - 1. None: all that it has."""
+    """Bits of a sample, where they are fewer than those of its dtype: white is 2**bits - 1."""
     unit: str = ""
     """The physical unit of the values: `"C"` for degrees Celsius, `"K"`, `"HU"`; empty: none."""
     window: tuple[float, float] | None = None
     """The values that the file wants to be black and white, such as the window of a CT."""
     selection: Selection = EVERYTHING
     """Which page and channels of the file these are."""
+
+    @property
+    def stated_range(self) -> tuple[float, float] | None:
+        """Black and white, where the file states them: by a window, or by the bits of a sample."""
+        if self.window is None and self.bits is not None:
+            return 0, 2**self.bits - 1
+        return self.window
 
     @property
     def identity(self) -> str:
@@ -245,7 +252,7 @@ def decode_image(
         decoded.pixels,
         sha256_of_bytes(content),
         tuple(f"{name}: {note}" for note in notes),
-        decoded.bits,
+        _fewer_bits(decoded),
         decoded.unit,
         decoded.window,
         selection,
@@ -339,6 +346,13 @@ def _attribute_errors_to(name: str, content: bytes) -> Iterator[None]:
     except Exception as error:  # decoders may raise anything at damaged files
         reader = image_format(content, Path(name).suffix).name
         raise _undecodable(name, one_line(error), reader) from error
+
+
+def _fewer_bits(decoded: Decoded) -> int | None:
+    """Return the bits of a sample where the whole range of the dtype is not meant."""
+    dtype = decoded.pixels.dtype
+    fewer = decoded.bits is not None and 1 < decoded.bits < 8 * dtype.itemsize
+    return decoded.bits if fewer and dtype.kind == "u" else None
 
 
 def _further_pages(pages: Sequence[Page], default: int, selection: Selection) -> list[str]:

@@ -359,19 +359,19 @@ class Measured(Protocol):
         """The unit of its values; empty: unknown."""
 
     @property
-    def window(self) -> tuple[float, float] | None:
-        """The values that its file wants to be black and white; None: it does not say."""
+    def stated_range(self) -> tuple[float, float] | None:
+        """The values that its file states to be black and white; None: it does not say."""
 
 
 def scales_of(images: Sequence[Measured], scales: Sequence[Scale]) -> list[Scale]:
-    """Return one scale for each image, in its own values: limits in its unit, `auto` its window.
+    """Return one scale for each image, in its own values: limits in its unit, `auto` as it states.
 
     Raises:
         FusionlabError: as `scales_for` and `Scale.in_unit`.
     """
     return [
-        Scale("fixed", *image.window)
-        if scale.kind == "auto" and image.window is not None
+        Scale("fixed", *image.stated_range)
+        if scale.kind == "auto" and image.stated_range is not None
         else scale.in_unit(image.unit, image.name)
         for image, scale in zip(images, scales_for(scales, len(images)), strict=True)
     ]

@@ -245,15 +245,12 @@ def test_where_white_is_zero_and_no_type_says_what_is_black_it_is_refused(dtype)
         decode_image(content, "x.tif")
 
 
-def test_12_bits_count_as_they_stand_and_the_white_is_named():
-    """Neither stretched to 16 bits in silence nor taken for white at 65535 without a word."""
+def test_12_bits_count_as_they_stand_and_their_white_is_known():
     levels = np.random.default_rng(12).integers(0, 4095, (9, 10), np.uint16, endpoint=True)
-    note = (
-        "it has 12 bits per sample, but is treated as 16 bits; its white is 4095, so give it the "
-        "scale 0,4095"
-    )
-    check(strip(10, 9, 12, 1, packed(levels, 12)), levels, note)
-    check(strip(10, 9, 12, 0, packed(levels, 12)), 4095 - levels, note)
+    for photometric, expected in ((1, levels), (0, 4095 - levels)):
+        content = strip(10, 9, 12, photometric, packed(levels, 12))
+        check(content, expected)
+        assert decode_image(content, "x.tif").stated_range == (0, 4095)
 
 
 def test_a_palette_is_looked_up_as_libtiff_does_it():
