@@ -341,8 +341,11 @@ def cropped(content, load, save):
 FLOATS = (GRAY / 255).astype(np.float32)
 HOLES = np.where(GRAY < 9, np.nan, FLOATS).astype(np.float32)
 INFINITE = np.where(GRAY < 9, np.inf, FLOATS).astype(np.float32)
-LA = Image.fromarray(np.dstack([GRAY, OTHER]), "LA")
-RGBA = np.dstack([RGB, OTHER])
+LA = Image.fromarray(np.dstack([GRAY, OTHER | 1]), "LA")
+RGBA = np.dstack([RGB, OTHER | 1])
+FRAME = np.where(GRAY < 99, 0, GRAY)  # 0: as around a warped image
+HARD = np.where(FRAME, 255, 0).astype(np.uint8)
+NODATA = {"extratags": [(42113, "s", 0, "0", True)], "metadata": None}  # GDAL_NODATA
 FLAT = np.full((20, 30), 77, np.uint8)
 CUT = "cannot read cut-...; expected a complete"
 OWN = "--backbone densefuse@odd.safetensors"
@@ -422,7 +425,7 @@ CASES = [
     # ---------------------------------------------------------------- values
     Case("all pixels alike", WORKS, args="odd b.png", make=png(FLAT)),
     Case("all pixels alike, with `--scale minmax`", WARNS, "odd.png has only one value, 77, and will contribute nothing", "odd b.png --scale minmax", png(FLAT)),
-    Case("NaN, which is no data", WARNS, "fused.png is written with 16 bits instead of 32-bit floats", make=tiff(HOLES)),
+    Case("NaN, which is no data", WARNS, "odd.tif holds NaN at ... of 600 pixels, which are no data", make=tiff(HOLES)),
     Case("nothing but NaN", FAILS, "odd.tif has no pixel that is data; leave it out, or correct its mask", make=tiff(HOLES * np.float32("nan"))),
     Case("infinity", FAILS, "odd.tif holds NaN or infinity at ... of 600 values; replace them by numbers first", make=tiff(INFINITE)),
     Case("negative floats", FAILS, "odd.tif must hold floats in 0..1, got values from -1 to 0; choose a scale: minmax, percentile or LO,HI (--scale)", make=tiff(FLOATS - FLOATS.max())),
@@ -447,10 +450,19 @@ CASES = [
     Case("8 and 16 bits together", WORKS, make=png(DEEP)),
     Case("16-bit RGB PNG", WORKS, args="odd odd2.png", make=deep_pair),
     Case("a palette", WORKS, make=palette),
-    Case("a palette with a transparent entry", WARNS, "odd.png: its transparency is ignored", make=see_through),
+    Case("a palette with a transparent entry", WARNS, "odd.png: it is transparent at ... of 600 pixels, which are no data", make=see_through),
     Case("1 bit per pixel", WORKS, make=pillow(Image.fromarray(GRAY > 100))),
     Case("a TIFF of three planes of one bit", WORKS, args="odd b.png", make=tiff(np.moveaxis(RGB > 100, -1, 0), photometric="rgb", planarconfig="separate", compression="zlib")),
     Case("the same, with its colors side by side and without the tag of the bits", FAILS, "cannot read odd.tif: its header says nothing of the bits per sample of a color image", make=tiff(RGB > 100, photometric="rgb")),
+    Case("RGB, transparent in places", WARNS, "odd.png: it is transparent at ... of 600 pixels, which are no data", make=png(np.dstack([RGB, HARD]))),
+    Case("RGB, transparent in places, of soft alpha", WARNS, "pixels, which are no data; the rest of its alpha channel is ignored", make=png(np.dstack([RGB, HARD // 2]))),
+    Case("a transparent image", FAILS, "odd.png has no pixel that is data; leave it out, or correct its mask", make=png(np.dstack([RGB, 0 * GRAY]))),
+    Case("a TIFF that calls a value no data", WORKS, "", make=tiff(FRAME, **NODATA)),
+    Case("a frame that `--nodata 0` calls no data", WORKS, "", args="odd b.png --nodata 0", make=png(FRAME)),
+    Case("the same for each source", WORKS, "", args="b.png odd --nodata none --nodata 0", make=png(FRAME)),
+    Case("`--nodata` for three of two sources", FAILS, "expected one value of no data for all 2 sources or one for each, got 3 (--nodata)", args="odd b.png --nodata 0 --nodata 1 --nodata 2", make=png(FRAME)),
+    Case("`--nodata black`", FAILS, "the value of no data must be a number or none, got 'black' (--nodata)", args="odd b.png --nodata black", make=png(FRAME)),
+    Case("no data in both sources, as JPEG", WARNS, "fused.jpg is black where no source is data: .jpg cannot say so, .png and .tif can", args="odd odd2.png --nodata 0 --nodata 255 -o fused.jpg", make=pair(FRAME)),
     Case("gray with alpha", WARNS, "odd.png: its alpha channel is ignored", make=pillow(LA)),
     Case("RGB with alpha", WARNS, "odd.png: its alpha channel is ignored", make=png(RGBA)),
     Case("16-bit RGB with alpha", WARNS, "odd.png: its alpha channel is ignored", make=png(np.dstack([DEEP, DEEP[..., 0]]))),

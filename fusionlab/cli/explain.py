@@ -67,6 +67,8 @@ def command_of(record: dict[str, Any]) -> str:
         words.append("--shared-weights" if shared else "--separate-weights")
     for scale in record["scale"]:
         words += ["--scale", scale]
+    for value in record.get("nodata", []):
+        words += ["--nodata", value]
     words += ["--depth", str(record["result"]["depth"])]
     for name in ("resize", "tile"):
         if record[name]:
@@ -103,17 +105,23 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
         "range": record["range"],
         "color": record["color"],
         "scale": " ".join(record["scale"]),
+        "no data": " ".join(record.get("nodata", [])) or None,
         "resize": record["resize"],
         "device": " ".join(filter(None, (record["device"], record["gpu"]))),
         "sources": [
             f"{source['name']}  {_describe_pixels(source)}, black {source['black']:g}, white "
-            f"{source['white']:g}, SHA-256 {source['sha256'][:16]}..."
+            f"{source['white']:g}{_lacking(source)}, SHA-256 {source['sha256'][:16]}..."
             for source in record["sources"]
         ],
         "result": f"{result['name']}  {_describe_pixels(result)}",
         "plugins": " ".join(f"{name}={number}" for name, number in record["plugins"].items()),
         "versions": " ".join(f"{name}={number}" for name, number in record["libraries"].items()),
     }
+
+
+def _lacking(source: dict[str, Any]) -> str:
+    count = source.get("no_data")
+    return f", no data at {count} pixels" if count else ""
 
 
 def _describe_pixels(image: dict[str, Any]) -> str:

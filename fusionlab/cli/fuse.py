@@ -119,6 +119,14 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
     "once for each in their order.",
 )
 @click.option(
+    "--nodata",
+    multiple=True,
+    metavar="VALUE",
+    help="Value of pixels that are no data, such as 0 in the black frame of a warped image, or "
+    "'none'; once for all sources, or once for each. NaN, transparent pixels, and what a TIFF "
+    "calls no data are so anyway.",
+)
+@click.option(
     "--color",
     "--colour",
     cls=OptionWithAliases,
@@ -236,6 +244,7 @@ def fuse(
     backbone: str | None,
     preset: str | None,
     scale: tuple[str, ...],
+    nodata: tuple[str, ...],
     color: Any,
     shared_weights: bool,
     range_policy: Any,
@@ -309,7 +318,7 @@ def fuse(
             destination.check(sources, overwrite=overwrite)
         if task == DETECT or strategy is None:
             load = partial(load_sources, resize=resize, max_pixels=max_pixels or None)
-            detected, loaded = detect_from_sources(sources, items, load, scale, plugins)
+            detected, loaded = detect_from_sources(sources, items, load, scale, nodata, plugins)
             task = detected and detected.task
             strategy, backbone, color, range_policy = take_defaults(ctx, task, plugins)
         fusion = Fusion(
@@ -317,6 +326,7 @@ def fuse(
             strategy,
             range_policy=range_policy,
             scale=scale,
+            nodata=nodata,
             color=color,
             shared_weights=shared_weights,
             device=device,

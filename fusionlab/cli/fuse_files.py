@@ -116,10 +116,18 @@ def fuse_files(
         ],
         "index": str(destination.index) if destination.index else None,
         "record": str(destination.record) if destination.record else None,
+        "no_data": [0] * len(sources)
+        if (counts := product.fused.no_data) is None
+        else counts[:, 0].tolist(),
         "output": str(destination.image),
         "warnings": product.notes,
     }
     if not as_json:
         size = f"{len(sources)} of {facts.pop('width')}x{facts.pop('height')}"
-        facts = as_lines(facts) | {"sources": size, "warnings": None}
+        lacking = [
+            f"{source.name} at {count} pixels"
+            for source, count in zip(sources, facts.pop("no_data"), strict=True)
+            if count
+        ]
+        facts = as_lines(facts) | {"sources": size, "no data": lacking or None, "warnings": None}
     show_facts(facts, as_json=as_json)

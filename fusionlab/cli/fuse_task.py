@@ -24,6 +24,7 @@ def detect_from_sources(
     items: Sequence[ImageSetItem],
     load: Callable[[Sequence[Path]], list[LoadedImage]],
     scale: Sequence[str],
+    nodata: Sequence[str],
     plugins: Plugins,
 ) -> tuple[Detection | None, list[LoadedImage]]:
     """Detect the task of files, or of an image set; print what went wrong with a task as warnings.
@@ -33,12 +34,15 @@ def detect_from_sources(
         items: the image set, where they are folders; empty otherwise.
         load: reads the sources of one image.
         scale: which values of the sources are black and white.
+        nodata: which of their values mean no data.
         plugins: the plugins that offer the tasks.
 
     Returns:
         The detection, None if no image of the set can be read; and the files that were read.
     """
     from fusionlab.detection import detect
+    from fusionlab.imaging.given import given_sources
+    from fusionlab.imaging.nodata import parse_nodata
     from fusionlab.imaging.scale import parse_scales, scales_of
     from fusionlab.imaging.thumbnails import thumbnails
     from fusionlab.runs.set_detection import detect_task_of_set
@@ -46,10 +50,10 @@ def detect_from_sources(
     sources: list[LoadedImage] = []
     detection: Detection | None
     if items:
-        detection = detect_task_of_set(items, load, scale, plugins)
+        detection = detect_task_of_set(items, load, scale, plugins, nodata)
     else:
         sources = load(paths)
-        pixels, names = [image.pixels for image in sources], [image.name for image in sources]
+        pixels, names = given_sources(sources, nodata=parse_nodata(nodata))
         scales = scales_of(sources, parse_scales(scale))
         detection = detect(thumbnails(pixels, scales, names), plugins)
     for problem in detection.problems if detection else ():

@@ -28,8 +28,11 @@ class Sample:
         """Make a sample of images of one size.
 
         Raises:
-            FusionlabError: their sizes differ (code `size-mismatch`).
+            FusionlabError: their sizes differ (code `size-mismatch`), or one of them is not data
+                everywhere (code `no-data`).
         """
+        for image in images:
+            check_all_data(image)
         check_same_size([image.pixels.shape for image in images])
         return cls(name, tuple(replace(image, pixels=np.asarray(image.pixels)) for image in images))
 
@@ -56,6 +59,20 @@ class Result(NamedTuple):
     """`(H, W)` or `(H, W, 3)`, as it is or would be written."""
     outside: float = nan
     """The share of its values that the range policy had to bring into 0..255; nan for files."""
+
+
+def check_all_data(image: LoadedImage) -> None:
+    """Raise `FusionlabError` if some pixels of an image are no data, so that metrics mean nothing.
+
+    NaN is refused where gray levels are computed.
+    """
+    count = 0 if image.valid is None else int(np.sum(np.asarray(image.valid) == 0))
+    if count:
+        raise FusionlabError(
+            f"{image.name} holds no data at {count} pixels, which metrics cannot leave out; crop "
+            "the images to where all of them are data",
+            code="no-data",
+        )
 
 
 def check_same_size(shapes: Sequence[Sequence[int]]) -> None:

@@ -15,7 +15,7 @@ import torch
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import MetricInput
 from fusionlab.evaluation.metric import Metric
-from fusionlab.evaluation.sample import Sample
+from fusionlab.evaluation.sample import Sample, check_all_data
 from fusionlab.evaluation.sample_files import SampleFiles
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
 from fusionlab.plugins.registry import Plugins
@@ -89,6 +89,7 @@ class TruthFolder:
         """Read the true image of a sample; raises nothing, see `Truth.problem`."""
         try:
             image = read_image(self.images.file(sample.name), max_pixels)
+            check_all_data(image)
             pixels = np.asarray(image.pixels)
             (height, width), (rows, columns) = pixels.shape[:2], sample.sources[0].shape[:2]
             if (height, width) != (rows, columns):

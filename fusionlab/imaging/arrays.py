@@ -26,7 +26,7 @@ from fusionlab.imaging.range_policy import (
     map_to_range,
     round_half_up,
 )
-from fusionlab.imaging.rows import BaseRows, InMemoryRows, OnDiskRows, Rows
+from fusionlab.imaging.rows import BAND_BYTES, BaseRows, InMemoryRows, OnDiskRows, Rows
 from fusionlab.imaging.rows import bands as bands_of
 from fusionlab.imaging.scale import COMPUTE_DTYPE, WHITE, Scale, scales_for
 from fusionlab.imaging.sources import (
@@ -237,7 +237,11 @@ class Stack:
         if self.no_data.amin(0).max() == 0:
             return None
         if not (self.on_tensors or self._arrays):
-            return _ValidRows(self)
+            height, width = self.shape[2:]
+            step = max(1, BAND_BYTES // width)
+            tops = range(0, height, step)
+            some = any(self.valid_rows(t, min(t + step, height)) is not None for t in tops)
+            return _ValidRows(self) if some else None
         valid = self.valid_rows(0, self.shape[2])
         if valid is None:
             return None
@@ -253,7 +257,7 @@ class Stack:
             if valid is None:
                 return None
             somewhere = valid if somewhere is None else somewhere | valid
-        return somewhere
+        return None if somewhere is None or somewhere.all() else somewhere
 
     def _units(self, rows: slice, columns: slice) -> Iterable[Tensor]:
         """Cut every source, scale it to float32 in 0..1, and fill it: `(N, C, h, w)`."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionlab.imaging.depth import pixel_dtype
+from fusionlab.imaging.nodata import has_value
 
 SizeCheck = Callable[[int, int], None]
 """Called with (width, height) from the header before any pixel is decoded; may raise."""
@@ -61,6 +62,11 @@ class Decoded:
     window: tuple[float, float] | None = None
     """The values that the file wants to be black and white, such as the window of a CT."""
 
+    valid: NDArray[np.bool_] | None = None
+    """Which pixels are data, `(H, W)`, beside what alpha says; None: all."""
+    nodata: float | None = None
+    """A pixel whose channels all have this value is no data."""
+
     def with_channels(self, numbers: tuple[int, ...]) -> Decoded:
         """Return one channel, `(H, W)`, or three of them, `(H, W, 3)`, as an image."""
         pixels = self.pixels if self.pixels.ndim == 3 else self.pixels[..., None]
@@ -76,13 +82,33 @@ class Decoded:
         if pixel_dtype(self.pixels.dtype) is None:
             raise UnsupportedImage(f"pixels of the type {self.pixels.dtype}")
         pixels, notes = self.pixels, list(self.notes)
+        valid = self.valid
         if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+            visible = pixels[..., -1] != 0
+            notes.append(_note_alpha(pixels[..., -1], visible))
+            valid = visible if valid is None else valid & visible
             pixels = pixels[..., :-1]
-            notes.append("its alpha channel is ignored")
         if pixels.ndim == 3 and pixels.shape[2] == 1:
             pixels = pixels[..., 0]
         if 0 in pixels.shape or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
             raise UnsupportedImage(f"pixels of shape {pixels.shape}")
+        if self.nodata is not None:
+            present = ~has_value(pixels, self.nodata)
+            valid = present if valid is None else valid & present
+        if valid is not None and valid.all():
+            valid = None
         if turn := _UPRIGHT.get(self.orientation):
             pixels = turn(pixels)
-        return replace(self, pixels=held(pixels), notes=tuple(notes))
+            valid = None if valid is None else np.ascontiguousarray(turn(valid))
+        return replace(self, pixels=held(pixels), notes=tuple(notes), valid=valid)
+
+
+def _note_alpha(alpha: NDArray[Any], visible: NDArray[np.bool_]) -> str:
+    """Return what is done with alpha: transparent pixels are no data, and the rest is ignored."""
+    if visible.all():
+        return "its alpha channel is ignored"
+    opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1
+    count = np.sum(~visible)
+    note = f"it is transparent at {count} of {visible.size} pixels, which are no data"
+    soft = bool((visible & (alpha != opaque)).any())
+    return f"{note}; the rest of its alpha channel is ignored" if soft else note

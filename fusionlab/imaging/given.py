@@ -142,14 +142,16 @@ def given_image(image: object, name: str) -> tuple[str, Any]:
     """
     image = read_if_path(image)
     if isinstance(image, LoadedImage):
-        return image.name, image.pixels
-    if isinstance(image, Tensor | BaseRows):
+        masked = image.valid is not None
+        return image.name, MaskedImage(image.pixels, image.valid) if masked else image.pixels
+    if isinstance(image, Tensor | BaseRows | MaskedImage):
         return name, image
     if isinstance(image, PIL.Image.Image):
         return name, _pillow_pixels(image, name)
     if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
-        masked = np.ma.getmaskarray(image)
-        lacking = masked.any(axis=2) if masked.ndim == 3 else masked
+        lacking = np.ma.getmaskarray(image)
+        if lacking.ndim == 3:
+            lacking = np.logical_or.reduce(lacking, axis=2)
         return name, MaskedImage(np.ma.getdata(image), ~lacking)
     if not hasattr(image, "__array__"):
         raise not_an_image(
@@ -213,18 +215,17 @@ def _pillow_pixels(image: PIL.Image.Image, name: str) -> Any:
         raise not_an_image(
             name, f"a Pillow image of the mode {image.mode}; convert it with convert('RGB')"
         )
-    notes: tuple[str, ...] = ()
     orientation = image.getexif().get(ORIENTATION, 1)
-    if "transparency" in image.info:
-        notes = ("its transparency is ignored",)
-    if image.mode == "P":
-        image = image.convert("RGB" if not notes else "RGBA").convert("RGB")
+    if "transparency" in image.info and image.mode in ("L", "P", "RGB"):
+        image = image.convert("LA" if image.mode == "L" else "RGBA")
+    elif image.mode == "P":
+        image = image.convert("RGB")
     try:
-        decoded = Decoded(np.asarray(image), orientation, notes=notes).normalized()
+        decoded = Decoded(np.asarray(image), orientation).normalized()
     except UnsupportedImage as error:
         raise not_an_image(name, str(error)) from error
     _warn(f"{name}: {note}" for note in decoded.notes)
-    return decoded.pixels
+    return decoded.pixels if decoded.valid is None else MaskedImage(decoded.pixels, decoded.valid)
 
 
 def _warn(notes: Iterable[str]) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.rows import BaseRows, Rows
 
 Nodata = tuple[float | None, ...]
 """One value for all sources, or one for each; None: no value means that."""
@@ -39,6 +44,30 @@ def nodata_for(values: Nodata, k: int) -> list[float | None]:
 def nodata_text(value: float | None) -> str:
     """Return the text that `parse_nodata` reads."""
     return "none" if value is None else repr(float(value)).removesuffix(".0")
+
+
+def has_value(pixels: NDArray[Any], value: float) -> NDArray[np.bool_]:
+    """Return where all channels of an image `(H, W)` or `(H, W, C)` have a value, `(H, W)`.
+
+    The value is that of the dtype of the image which is nearest; none, if an integer type lacks it.
+    NaN is not looked for: it is no data everywhere.
+    """
+    exact = pixels.dtype.type(value) if pixels.dtype.kind == "f" else value
+    same: NDArray[np.bool_] = pixels == exact
+    if same.ndim == 3:
+        same = np.logical_and.reduce(same, axis=2)
+    return same
+
+
+class PresentRows(BaseRows):
+    """Where an image that is read by rows has another value than that of no data: 0 and 1."""
+
+    def __init__(self, pixels: Rows, value: float) -> None:
+        super().__init__(pixels.shape[:2], np.uint8)
+        self._pixels, self._value = pixels, value
+
+    def _read(self, top: int, bottom: int) -> NDArray[Any]:
+        return (~has_value(self._pixels[top:bottom], self._value)).astype(np.uint8)
 
 
 def _parse(value: float | str | None) -> float | None:

@@ -96,9 +96,9 @@ def _decode(file: Any, content: bytes, index: int) -> Decoded:
     if meta["mode"] not in MODES:
         raise UnsupportedImage(f"pixels of the mode {meta['mode']}")
     transparent = "transparency" in meta  # a value or palette entries instead of a channel
-    notes: tuple[str, ...] = ("its transparency is ignored",) if transparent else ()
-    if transparent and meta["mode"] == "P":  # Pillow warns about converting to RGB
-        pixels = file.read(index=index, mode="RGBA")[..., :3]
+    notes: tuple[str, ...] = ()
+    if transparent and meta["mode"] != "1":
+        pixels = file.read(index=index, mode="LA" if meta["mode"] == "L" else "RGBA")
     else:
         pixels = file.read(index=index)
     if content.startswith(JPEG_START) and _THERMAL.search(content, 0, _BEFORE_IMAGE):

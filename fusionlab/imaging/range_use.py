@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionlab.imaging.nodata import has_value
 from fusionlab.imaging.rows import Rows
 from fusionlab.imaging.scale import percentiles
 from fusionlab.imaging.sources import MaskedImage, unmasked
@@ -142,7 +143,6 @@ def _of_data(
     """Return the values of the pixels that are data."""
     kept = np.ones(part.shape[:2], bool) if valid is None else valid != 0
     for value in nodata:
-        same = part == value
-        kept &= ~(same.all(axis=2) if same.ndim == 3 else same)
+        kept &= ~has_value(part, value)
     values: NDArray[Any] = part[kept]
     return values

@@ -71,6 +71,9 @@ class LoadedImage:
     """The values that the file wants to be black and white, such as the window of a CT."""
     selection: Selection = EVERYTHING
     """Which page and channels of the file these are."""
+    valid: Rows | None = None
+    """Which pixels are data, `(H, W)`, truth values or 0 and 1: what is not transparent, and has
+    not the value that the file calls no data; None: all. NaN is no data in any case."""
 
     @property
     def stated_range(self) -> tuple[float, float] | None:
@@ -100,8 +103,8 @@ def read_image(
 
     Every format that an installed plugin reads (`fusionlab readers` lists them), whatever the name
     of the file. Palettes are applied, two-level images become 0 and 255, EXIF orientation is
-    applied; alpha and further pages are ignored with a note. The pixels of a large TIFF stay in
-    the file, which is open as long as they are referenced; `np.asarray` reads all of them.
+    applied; further pages, and alpha that is not 0, are ignored with a note. The pixels of a large
+    TIFF stay in the file, which is open as long as they are referenced; `np.asarray` reads all.
 
     Args:
         path: the file; it may end in the page and the channels, in brackets, such as
@@ -256,6 +259,7 @@ def decode_image(
         decoded.unit,
         decoded.window,
         selection,
+        decoded.valid,
     )
 
 
@@ -312,10 +316,10 @@ def _open_large(path: Path, max_pixels: int | None, selection: Selection) -> Loa
             return None
         digest = sha256_of_file(file)
         stack.pop_all()  # the rows close it
-    pixels, pages = opened
+    pixels, pages, valid = opened
     name = str(selecting.joined(path, selection))
     notes = tuple(f"{name}: {note}" for note in _further_pages(pages, 0, selection))
-    return LoadedImage(name, pixels, digest, notes, selection=selection)
+    return LoadedImage(name, pixels, digest, notes, selection=selection, valid=valid)
 
 
 def _size_check(name: str, max_pixels: int | None) -> SizeCheck:

@@ -53,4 +53,31 @@ def _resized_with_note(image: LoadedImage, height: int, width: int) -> LoadedIma
         image = image.with_note(
             f"{image.name} is resized from {columns}x{rows} to {width}x{height}{distortion}"
         )
-    return replace(image, pixels=resized(np.asarray(image.pixels), height, width))
+    pixels = np.asarray(image.pixels)
+    valid = None if image.valid is None else np.asarray(image.valid) != 0
+    if pixels.dtype.kind == "f" and (holes := np.isnan(pixels)).any():
+        holes = holes.any(axis=2) if holes.ndim == 3 else holes
+        valid = ~holes if valid is None else valid & ~holes
+    if valid is not None and valid.shape != (height, width) and valid.any():
+        # what is no data must not change the rest, nor its range
+        pixels = np.where(valid if pixels.ndim == 2 else valid[..., None], pixels, pixels[valid][0])
+        valid = resized_mask(valid, height, width)
+    return replace(image, pixels=resized(pixels, height, width), valid=valid)
+
+
+def resized_mask(valid: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """Return which pixels of a resized image are data: those that are made of data only.
+
+    Bicubic resampling makes a pixel of those up to two away, or two pixels of the result if that is
+    smaller.
+    """
+    for axis, size in enumerate((height, width)):
+        if (length := valid.shape[axis]) == size:
+            continue
+        step = length / size
+        center, radius = (np.arange(size) + 0.5) * step, 2 * max(step, 1)
+        first = np.clip(np.floor(center - radius), 0, length).astype(int)
+        last = np.clip(np.ceil(center + radius), 0, length).astype(int)
+        before = np.insert(np.cumsum(~valid, axis=axis), 0, 0, axis=axis)
+        valid = before.take(last, axis) == before.take(first, axis)
+    return valid

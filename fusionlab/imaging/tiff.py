@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
-from math import prod
+from math import isnan, prod
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,6 +17,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, PREDICTOR, TIFF
 
 from fusionlab.imaging.contents import CHANNELS, Contents, Page
 from fusionlab.imaging.decoding import ORIENTATION, Decoded, SizeCheck, UnsupportedImage
+from fusionlab.imaging.nodata import PresentRows, has_value
 from fusionlab.imaging.rows import Rows, bands
 from fusionlab.imaging.tiff_rows import PLAIN, TiffRows, is_plain
 
@@ -33,6 +34,8 @@ SAMPLES: dict[int, int] = {
     PHOTOMETRIC.YCBCR: 3,
 }
 """Supported photometric interpretations -> samples per pixel; further samples are others."""
+GDAL_NODATA = 42113
+"""The tag for the value of pixels that are no data, a text (https://gdal.org/drivers/raster/gtiff.html)."""
 ALPHA = (1, 2)
 """Values of the tag ExtraSamples for alpha, associated and unassociated."""
 LARGE_PIXELS = 2**25
@@ -152,18 +155,31 @@ def _decode(page: tifffile.TiffPage, size: int) -> Decoded:
     if page.axes.startswith("S"):  # channels in separate planes
         pixels = np.moveaxis(pixels, 0, -1)
     notes: list[str] = []
+    nodata, valid = _nodata(page), None
+    if nodata is not None and page.photometric in (PHOTOMETRIC.PALETTE, PHOTOMETRIC.MINISWHITE):
+        valid = ~has_value(pixels, nodata)  # the value is that in the file
+        nodata = None
     if page.photometric == PHOTOMETRIC.PALETTE:
         pixels = _apply_palette(pixels, page)
     if page.photometric == PHOTOMETRIC.MINISWHITE:
         pixels = _inverted(pixels, page.bitspersample)
     bits = page.bitspersample if 8 < page.bitspersample < 16 else None
     orientation = page.tags.valueof(ORIENTATION, default=1)
-    return Decoded(pixels, orientation, tuple(notes), bits)
+    return Decoded(pixels, orientation, tuple(notes), bits, valid=valid, nodata=nodata)
+
+
+def _nodata(page: tifffile.TiffPage) -> float | None:
+    """Return the value that means no data, which the library GDAL writes as text."""
+    try:
+        value = float(str(page.tags.valueof(GDAL_NODATA, default="nan")).strip(" \0"))
+    except ValueError:
+        return None
+    return None if isnan(value) else value
 
 
 def open_large(
     file: io.BufferedReader, name: str, check_size: SizeCheck, number: int = 0
-) -> tuple[Rows, list[Page]] | None:
+) -> tuple[Rows, list[Page], Rows | None] | None:
     """Open a page of a file without reading it, if it is large and can be read by rows.
 
     Args:
@@ -173,7 +189,8 @@ def open_large(
         number: of the page, from 0.
 
     Returns:
-        The rows, and the pages of the file; None for a file that `open_image` must read.
+        The rows, the pages of the file, and where the rows are data, None if everywhere; or None
+        for a file that `open_image` must read.
 
     Raises:
         Exception: as `open_image`.
@@ -196,7 +213,9 @@ def open_large(
     rows = TiffRows(file, page, name)
     rows[:1]  # an unknown compression is refused here; the decoded rows are cached
     names = _names_of_planes(tif, len(pages))
-    return rows, [_page(page, name) for page, name in zip(pages, names, strict=True)]
+    nodata = _nodata(page)
+    valid = None if nodata is None else PresentRows(rows, nodata)
+    return rows, [_page(page, name) for page, name in zip(pages, names, strict=True)], valid
 
 
 def _check_complete(page: tifffile.TiffPage, size: int) -> None:
@@ -284,17 +303,20 @@ def write(file: BinaryIO, pixels: Rows, record: str = "") -> None:
 
     Args:
         file: a seekable file, written from its beginning.
-        pixels: the image.
+        pixels: the image, `(H, W)`, or `(H, W, C)` with C up to 4: gray or RGB, and alpha.
         record: in ASCII.
     """
     size, row = (prod(shape) * pixels.dtype.itemsize for shape in (pixels.shape, pixels.shape[1:]))
     height = min(max(1, STRIP_BYTES // row), pixels.shape[0])
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     with tifffile.TiffWriter(file, bigtiff=size > CLASSIC_BYTES) as writer:
         writer.write(
             _strips(pixels, height),
             shape=pixels.shape,
             dtype=pixels.dtype.newbyteorder("="),
-            photometric="rgb" if pixels.ndim == 3 else "minisblack",
+            photometric="rgb" if channels > 2 else "minisblack",
+            planarconfig="contig" if channels > 1 else None,
+            extrasamples=("unassalpha",) if channels in (2, 4) else (),
             rowsperstrip=height,
             compression=COMPRESSION.ADOBE_DEFLATE,
             predictor=_predictor(pixels.dtype),

@@ -18,7 +18,7 @@ from fusionlab.errors import FusionlabError, one_line
 from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.imaging.depth import Depth, depth_of_array
 from fusionlab.imaging.given import given_array
-from fusionlab.imaging.rows import Rows
+from fusionlab.imaging.rows import BaseRows, Rows
 from fusionlab.storage.atomic import Content, atomic_write_all
 
 
@@ -29,6 +29,8 @@ class Format:
     depths: tuple[Depth, ...]
     encode: Callable[[Rows, str], bytes]
     """(pixels, record) -> content. A format that cannot store a record ignores it."""
+    alpha: bool = False
+    """Whether it can say by an alpha channel which pixels are no data."""
     write: Callable[[BinaryIO, Rows, str], None] | None = None
     """(file, pixels, record): writes the same content with only a few rows in memory; None where
     the format must be encoded as a whole."""
@@ -46,12 +48,12 @@ def _encode_with_pillow(pixels: Rows, _: str, extension: str, **options: Any) ->
     return bytes(content)
 
 
-_PNG = Format((8, 16), pillow_formats.encode_png)
+_PNG = Format((8, 16), pillow_formats.encode_png, alpha=True)
 _JPEG = Format(
     (8,), partial(_encode_with_pillow, extension=".jpg", quality=95, subsampling=0), lossless=False
 )
 _BMP = Format((8,), partial(_encode_with_pillow, extension=".bmp"))
-_TIFF = Format((8, 16, 32), tiff.encode, tiff.write)
+_TIFF = Format((8, 16, 32), tiff.encode, alpha=True, write=tiff.write)
 
 FORMATS = {
     ".png": _PNG,
@@ -80,7 +82,7 @@ def format_of(path: Path) -> Format:
         ) from None
 
 
-def write_image(path: str | Path, image: object) -> None:
+def write_image(path: str | Path, image: object, valid: object = None) -> None:
     """Write an image to a file, exactly as it is: the counterpart of `fusionlab.read_image`.
 
         fusionlab.write_image("fused.png", fusion(sources))
@@ -92,6 +94,8 @@ def write_image(path: str | Path, image: object) -> None:
         path: the file.
         image: an array `(H, W)` or `(H, W, 3)`, a tensor of one image, or anything else that
             `fusionlab.Fusion` takes as a source: uint8, uint16 or floats.
+        valid: which pixels are data, `(H, W)`, such as `fused.valid`; the others become transparent
+            in PNG and TIFF of integers. None: all.
 
     Raises:
         FusionlabError: the image is none (code `not-an-image`), the format cannot hold its depth
@@ -116,25 +120,37 @@ def write_image(path: str | Path, image: object) -> None:
             code="depth",
             path=path,
         )
-    with atomic_write_all({path: encode_image(pixels, path, output_format)}):
+    if valid is not None:
+        valid = np.asarray(valid).reshape(pixels.shape[:2])
+    with atomic_write_all({path: encode_image(pixels, path, output_format, valid=valid)}):
         pass
 
 
-def encode_image(pixels: Rows, path: Path, output_format: Format, record: str = "") -> Content:
+def encode_image(
+    pixels: Rows,
+    path: Path,
+    output_format: Format,
+    record: str = "",
+    valid: Rows | None = None,
+) -> Content:
     """Return the content of an image file.
 
-    Rows of a file are encoded only when the content is written, if the format allows it.
+    Rows of a file are encoded only when the content is written, if the format allows it. What is no
+    data is transparent in integers, if the format allows it, and NaN in floats.
 
     Args:
         pixels: an array, or rows of a file.
         path: of the image, for error messages.
         output_format: of the file.
         record: text to store in the file, in ASCII.
+        valid: which pixels are data, `(H, W)`; None: all.
 
     Raises:
         FusionlabError: the image does not fit into the format (code `encoding`).
     """
     write = output_format.write
+    if valid is not None and output_format.alpha and pixels.dtype.kind != "f":
+        pixels = with_alpha(pixels, valid)
     if write is None or isinstance(pixels, np.ndarray):
         with _encoding_errors(path):
             return output_format.encode(pixels, record)
@@ -146,6 +162,30 @@ def encode_image(pixels: Rows, path: Path, output_format: Format, record: str = 
             write(file, pixels, record)
 
     return write_rows
+
+
+class _AlphaRows(BaseRows):
+    """Rows of an image with an alpha channel: opaque where it is data, else transparent."""
+
+    def __init__(self, pixels: Rows, valid: Rows) -> None:
+        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+        super().__init__((*pixels.shape[:2], channels + 1), pixels.dtype)
+        self._pixels, self._valid = pixels, valid
+
+    def _read(self, top: int, bottom: int) -> NDArray[Any]:
+        return _stacked(self._pixels[top:bottom], self._valid[top:bottom])
+
+
+def with_alpha(pixels: Rows, valid: Rows) -> Rows:
+    """Return integers with an alpha channel, `(H, W, 2)` or `(H, W, 4)`, rows if they are rows."""
+    if isinstance(pixels, np.ndarray):
+        return _stacked(pixels, np.asarray(valid))
+    return _AlphaRows(pixels, valid)
+
+
+def _stacked(pixels: NDArray[Any], valid: NDArray[Any]) -> NDArray[Any]:
+    opaque = np.iinfo(pixels.dtype).max
+    return np.dstack([pixels, np.where(valid != 0, opaque, 0).astype(pixels.dtype)])
 
 
 def encode_weight_map(weights: Rows) -> bytes:

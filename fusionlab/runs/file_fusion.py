@@ -24,6 +24,7 @@ from fusionlab.fused import Fused
 from fusionlab.fusion import Fusion
 from fusionlab.imaging.arrays import color_modes
 from fusionlab.imaging.depth import Depth, depth_of_array
+from fusionlab.imaging.given import given_sources
 from fusionlab.imaging.pillow_formats import encode_png
 from fusionlab.imaging.reading import (
     MAX_PIXELS,
@@ -36,7 +37,7 @@ from fusionlab.imaging.resizing import Resize, resize_to_one_size
 from fusionlab.imaging.rows import Rows
 from fusionlab.imaging.scale import scales_of
 from fusionlab.imaging.selecting import described, file_of, joined
-from fusionlab.imaging.writing import WEIGHTS, encode_image, encode_weight_map
+from fusionlab.imaging.writing import WEIGHTS, encode_image, encode_weight_map, with_alpha
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs import notes, record
 from fusionlab.runs.destination import Destination, fitting_name
@@ -167,7 +168,7 @@ class FileFusion:
             return True
         try:
             modes = [
-                color_modes([image.pixels for image in sources], "auto")
+                color_modes(given_sources(sources, nodata=self.fusion.nodata)[0], "auto")
                 for sources in (first, second)
             ]
         except FusionlabError:  # raised again for the image that causes it
@@ -194,15 +195,15 @@ class FileFusion:
         """
         first = batch[0]
         padding = self.batch_size(first) - len(batch) if self.fusion.device.type != "cpu" else 0
+        by_source = list(zip(*(*batch, *[first] * padding), strict=True))
         stacks = [
-            torch.from_numpy(np.stack([images[number].pixels for images in padded]))
-            for padded in [(*batch, *[first] * padding)]
-            for number in range(len(first))
+            torch.from_numpy(np.stack([image.pixels for image in images])) for images in by_source
         ]
         wanted, depth = self._depths(first, destinations[0])
         with torch.no_grad(), _memory_errors(destinations[0]):
             fused = self.fusion.fuse(
                 [s.movedim(-1, 1) if s.ndim == 4 else s[:, None] for s in stacks],
+                valid=[_masks(images) for images in by_source],
                 weights=destinations[0].needs_weights,
                 depth=depth,
                 scale=scales_of(first, self.fusion.scale),
@@ -224,7 +225,7 @@ class FileFusion:
         path, output_format, text = destination.image, destination.format, ""
         files: dict[Path, Content] = {}
         if not output_format.lossless:  # such formats cannot store a record
-            files[path] = encode_image(fused.image, path, output_format)
+            files[path] = encode_image(fused.image, path, output_format, valid=fused.valid)
         if destination.record is not None:
             stored = fused.image
             if isinstance(content := files.get(path), bytes):  # describe what a reader gets
@@ -236,9 +237,13 @@ class FileFusion:
             text = record.to_json(run_record)
             files[destination.record] = f"{record.to_json(run_record, indent=2)}\n".encode()
         if output_format.lossless:
-            files = {path: encode_image(fused.image, path, output_format, text), **files}
+            image = encode_image(fused.image, path, output_format, text, fused.valid)
+            files = {path: image, **files}
         if destination.index is not None:
-            files[destination.index] = encode_png(np.asarray(fused.index))
+            index = np.asarray(fused.index)
+            valid = fused.valid
+            shown = index if valid is None else with_alpha(index, valid)
+            files[destination.index] = encode_png(shown)
         if destination.weights is not None:
             names = _names_of_maps(product.sources)
             encode_weights = WEIGHTS[destination.weights.suffix.lower()]
@@ -269,7 +274,8 @@ class FileFusion:
             *notes.note_reduced_depth(destination.image, wanted, depth),
             *notes.note_smaller_tiles(destination.image, fused.tile),
             *notes.note_windows(sources, self.fusion.scale),
-            *notes.note_unused_range(sources, scales, fused),
+            *notes.note_unused_range(sources, scales, fused, self.fusion.nodata),
+            *notes.note_no_data(sources, destination, fused, self.fusion.nodata),
         ]
         return Product(sources, destination, fused, tuple(texts))
 
@@ -319,6 +325,17 @@ def same_layout(first: Sequence[LoadedImage], second: Sequence[LoadedImage]) -> 
     return layouts[0] == layouts[1]
 
 
+def _masks(images: Sequence[LoadedImage]) -> torch.Tensor | None:
+    """Return the masks of the images of a batch, `(N, 1, H, W)`; None if none has one."""
+    if all(image.valid is None for image in images):
+        return None
+    masks = [
+        np.ones(image.pixels.shape[:2], bool) if image.valid is None else np.asarray(image.valid)
+        for image in images
+    ]
+    return torch.from_numpy(np.stack(masks))[:, None]
+
+
 def _of_batch(fused: Fused[torch.Tensor], number: int) -> Fused[NDArray[Any]]:
     """Return one image of a batch as an array."""
 
@@ -327,6 +344,7 @@ def _of_batch(fused: Fused[torch.Tensor], number: int) -> Fused[NDArray[Any]]:
         return pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
     this_image = slice(number, number + 1)
+    valid = None if fused.valid is None else array(fused.valid)
     maps = [array(weights) for weights in fused.weights]
     return Fused(
         array(fused.image),
@@ -336,7 +354,7 @@ def _of_batch(fused: Fused[torch.Tensor], number: int) -> Fused[NDArray[Any]]:
         fused.colors[this_image],
         fused.outside[this_image],
         fused.tile,
-        None if fused.valid is None else array(fused.valid),
+        None if valid is None or valid.all() else valid,
         None if fused.no_data is None else fused.no_data[:, this_image],
     )
 

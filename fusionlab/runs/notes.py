@@ -6,14 +6,20 @@ Each note is a complete sentence, without a full stop, that begins with the name
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from fusionlab.fused import Fused
 from fusionlab.imaging.depth import Depth
+from fusionlab.imaging.given import given_sources
+from fusionlab.imaging.nodata import Nodata, nodata_for
 from fusionlab.imaging.range_use import range_use
 from fusionlab.imaging.reading import LoadedImage
+from fusionlab.imaging.rows import Rows
 from fusionlab.imaging.scale import Scale, scales_for
+from fusionlab.imaging.sources import MaskedImage
+from fusionlab.runs.destination import Destination
 
 
 def note_duplicates(images: Sequence[LoadedImage]) -> list[LoadedImage]:
@@ -60,24 +66,57 @@ def note_windows(images: Sequence[LoadedImage], scales: Sequence[Scale]) -> list
 
 
 def note_unused_range(
-    images: Sequence[LoadedImage], scales: Sequence[Scale], fused: Fused[Any]
+    images: Sequence[LoadedImage],
+    scales: Sequence[Scale],
+    fused: Fused[Any],
+    nodata: Nodata = (None,),
 ) -> list[str]:
     """Return a note for every source of which its scale leaves nothing, or next to nothing."""
     notes = []
-    for image, scale, limits, extremes in zip(
-        images, scales, fused.limits[:, 0], fused.extremes[:, 0], strict=True
+    given, _ = given_sources(images, nodata=nodata)
+    for image, pixels, scale, limits, extremes in zip(
+        images, given, scales, fused.limits[:, 0], fused.extremes[:, 0], strict=True
     ):
         (black, white), (minimum, maximum) = limits.tolist(), extremes.tolist()
-        note = _note_unused_range(image, scale, black, white, minimum, maximum)
+        note = _note_unused_range(image, pixels, scale, black, white, minimum, maximum)
         notes += [note] if note else []
     return notes
 
 
+def note_no_data(
+    images: Sequence[LoadedImage],
+    destination: Destination,
+    fused: Fused[Any],
+    nodata: Nodata,
+) -> list[str]:
+    """Return a note for every source with NaN, and if the format cannot say what is no data."""
+    notes = []
+    counts = [0] * len(images) if fused.no_data is None else fused.no_data[:, 0].tolist()
+    values = nodata_for(nodata, len(images))
+    for image, count, value in zip(images, counts, values, strict=True):
+        if count and image.valid is None and value is None:
+            size = prod(image.pixels.shape[:2])
+            notes.append(f"{image.name} holds NaN at {count} of {size} pixels, which are no data")
+    if fused.valid is not None and not destination.format.alpha:
+        suffix = destination.image.suffix
+        notes.append(
+            f"{destination.image.name} is black where no source is data: {suffix} cannot say so, "
+            ".png and .tif can"
+        )
+    return notes
+
+
 def _note_unused_range(
-    image: LoadedImage, scale: Scale, black: float, white: float, minimum: float, maximum: float
+    image: LoadedImage,
+    pixels: Rows | MaskedImage,
+    scale: Scale,
+    black: float,
+    white: float,
+    minimum: float,
+    maximum: float,
 ) -> str:
     if scale.kind == "auto":
-        use = range_use(image.pixels)
+        use = range_use(pixels)
         if use is not None and use.too_little:
             return f"{image.name} {use.advice}"
     elif scale.kind == "full":

@@ -84,6 +84,7 @@ def describe_run(
         output: where the image is written.
     """
     names = _portable_names([source.name for source in sources])
+    counts = [0] * len(sources) if fused.no_data is None else fused.no_data[:, 0].tolist()
     return {
         "color": fused.colors[0],
         "sources": [
@@ -93,8 +94,11 @@ def describe_run(
                 **_describe_pixels(source.pixels),
                 "black": float(black),
                 "white": float(white),
+                **({"no_data": count} if count else {}),  # pixels
             }
-            for source, name, (black, white) in zip(sources, names, fused.limits[:, 0], strict=True)
+            for source, name, (black, white), count in zip(
+                sources, names, fused.limits[:, 0], counts, strict=True
+            )
         ],
         "result": {
             "name": output.name,
@@ -186,6 +190,7 @@ def _parse(text: str | bytes | None) -> Record | None:
             if (
                 isinstance(record.get("shared_weights", False), bool)  # older records lack it
                 and _is_task(record.get("task"))
+                and all(isinstance(value, str) for value in record.get("nodata", []))
                 and all(isinstance(value, bool | str) for value in options)
                 and all(map(_is_source, sources))
                 and _is_image(result)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from fusionlab.detection import Detection, detect
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.given import given_sources
+from fusionlab.imaging.nodata import parse_nodata
 from fusionlab.imaging.reading import LoadedImage
 from fusionlab.imaging.scale import parse_scales, scales_of
 from fusionlab.imaging.thumbnails import Thumbnails, thumbnails
@@ -22,6 +24,7 @@ def detect_task_of_set(
     load: Callable[[Sequence[Path]], list[LoadedImage]],
     scale: Sequence[str],
     plugins: Plugins,
+    nodata: Sequence[str] = (),
 ) -> Detection | None:
     """Return the task that is detected in most of up to nine items; None if none can be read.
 
@@ -33,11 +36,13 @@ def detect_task_of_set(
         load: reads the sources of one item.
         scale: which values of the sources are black and white, as for `Fusion`.
         plugins: the plugins that offer the tasks.
+        nodata: which of their values mean no data, likewise.
 
     Raises:
         FusionlabError: no plugin offers a task that can be used (code `no-task`).
     """
-    images = list(_thumbnails(_spread([item for item in items if not item.problem]), load, scale))
+    spread = _spread([item for item in items if not item.problem])
+    images = list(_thumbnails(spread, load, scale, nodata))
     return detect(images, plugins) if images else None
 
 
@@ -53,11 +58,12 @@ def _thumbnails(
     items: Sequence[ImageSetItem],
     load: Callable[[Sequence[Path]], list[LoadedImage]],
     scale: Sequence[str],
+    nodata: Sequence[str],
 ) -> Iterator[Thumbnails]:
     for item in items:
         try:
             sources = load(item.sources)
             scales = scales_of(sources, parse_scales(scale))
-            yield from thumbnails([image.pixels for image in sources], scales)
+            yield from thumbnails(given_sources(sources, nodata=parse_nodata(nodata))[0], scales)
         except FusionlabError:  # raised again when the item is fused
             continue

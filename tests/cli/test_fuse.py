@@ -413,6 +413,7 @@ def test_as_json_it_is_one_line_for_scripts(folder):
         "height": 20,
         "sources": ["a.png", "color.png"],
         "weights": ["maps/f-weights-1-a.png", "maps/f-weights-2-color.png"],
+        "no_data": [0, 0],
         "index": None,
         "record": "f.tif.json",
         "output": "f.tif",

@@ -127,8 +127,12 @@ def test_pillow_images_are_read_as_their_files_are(tmp_path):
     samples = {
         "upright.png": (Image.fromarray(GRAY), {"exif": exif}, ""),
         "palette.png": (palette, {}, ""),
-        "transparent.png": (palette, {"transparency": 3}, "its transparency is ignored"),
-        "alpha.png": (Image.fromarray(np.dstack([RGB, GRAY])), {}, "its alpha channel is ignored"),
+        "transparent.png": (palette, {"transparency": 3}, "it is transparent at"),
+        "alpha.png": (
+            Image.fromarray(np.dstack([RGB, GRAY | 1])),
+            {},
+            "its alpha channel is ignored",
+        ),
         "bits.png": (Image.fromarray(GRAY > 100), {}, ""),
         "deep.png": (Image.fromarray(GRAY.astype(np.uint16) * 200), {}, ""),
         "float.tif": (Image.fromarray((GRAY / 255).astype(np.float32)), {}, ""),
@@ -141,9 +145,11 @@ def test_pillow_images_are_read_as_their_files_are(tmp_path):
             fused = MAXIMUM([given, given])
         expected = fusionlab.read_image(tmp_path / name)
         assert fused.dtype == expected.pixels.dtype
-        assert np.array_equal(fused, expected.pixels), name
+        valid = ... if expected.valid is None else expected.valid
+        assert np.array_equal(fused[valid], expected.pixels[valid]), name
         ours = [str(w.message) for w in said if issubclass(w.category, FusionlabWarning)]
-        assert ours == ([f"source 1: {note}", f"source 2: {note}"] if note else []), name
+        assert len(ours) == (2 if note else 0), name
+        assert all(text.startswith(f"source {n}: {note}") for n, text in enumerate(ours, 1)), name
 
 
 def test_what_is_ignored_in_a_file_costs_a_warning(tmp_path):

@@ -176,7 +176,7 @@ def test_jpeg_within_tiff_is_read_as_libtiff_reads_it(photometric):
 
 
 def test_channels_in_planes_of_their_own_are_put_together():
-    pixels = random_pixels(np.uint16, (37, 45, 4), seed=5)
+    pixels = random_pixels(np.uint16, (37, 45, 4), seed=5) | 1  # nowhere transparent
     planes = np.moveaxis(pixels, -1, 0)
     content = by_tifffile(planes[:3], photometric="rgb", planarconfig="separate")
     check(content, pixels[..., :3])
@@ -199,7 +199,7 @@ def test_images_as_thin_as_colors_are_not_taken_for_them(shape):
 
 
 def test_alpha_is_left_out_with_a_note():
-    pixels = random_pixels(shape=(37, 45, 4), seed=7)
+    pixels = random_pixels(shape=(37, 45, 4), seed=7) | 1  # nowhere transparent
     check(by_pillow(PIL.Image.fromarray(pixels)), pixels[..., :3], OTHERS)
     check(by_pillow(PIL.Image.fromarray(pixels[..., :2])), pixels[..., 0], OTHERS)
 

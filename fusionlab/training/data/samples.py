@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.arrays import Stack
+from fusionlab.imaging.given import given_sources
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.scale import Scale, scales_of
 from fusionlab.runs.image_sets import ImageSetItem
@@ -38,7 +39,8 @@ def load_samples(
     """Read the items of an image set as luminance, 4 bytes per pixel and source.
 
     Raises:
-        FusionlabError: an image cannot be read or paired, or the sizes of sources differ.
+        FusionlabError: an image cannot be read or paired, the sizes of sources differ, or some of
+            their pixels are no data (code `no-data`).
     """
     samples = []
     for number, item in enumerate(items, start=1):
@@ -47,7 +49,13 @@ def load_samples(
         images = [read_image(path) for path in item.sources]
         names = [image.name for image in images]
         scales = scales_of(images, scale)
-        stack = Stack([image.pixels for image in images], scales, "gray", names)
+        stack = Stack(given_sources(images)[0], scales, "gray", names)
+        if stack.no_data.any():
+            raise FusionlabError(
+                f"{item.stem} holds pixels that are no data, which a training cannot leave out; "
+                "crop its images to where all of them are data, or remove them",
+                code="no-data",
+            )
         samples.append(Sample(item.stem, stack.planes()[:, 0]))
         progress(number, len(items))
     return samples
