@@ -158,8 +158,7 @@ def _stored(dataset: Dataset, number: int) -> NDArray[Any]:
             raise
         raise RuntimeError(
             f"it is compressed as {syntax.name}, in a way that the installed decoders do not read "
-            f"({str(error).splitlines()[-1].strip()}); if it is not damaged, pip install "
-            "python-gdcm"
+            f"({str(error).splitlines()[-1].strip()})"
         ) from error
     return stored
 
