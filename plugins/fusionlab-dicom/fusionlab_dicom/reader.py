@@ -26,7 +26,13 @@ def open_dicom(content: bytes, check_size: SizeCheck) -> Contents:
             frame = images.frame(number)
         except NotAnImage as error:
             raise UnsupportedImage(str(error)) from error
-        return Decoded(frame.pixels, bits=frame.bits, unit=frame.unit, window=frame.window)
+        return Decoded(
+            frame.pixels,
+            bits=frame.bits,
+            unit=frame.unit,
+            window=frame.window,
+            valid=frame.valid,
+        )
 
     channels = ("red", "green", "blue") if images.color else ("gray",)
     return Contents(numbered(images.count, images.width, images.height, channels), decode)

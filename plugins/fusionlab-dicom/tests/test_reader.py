@@ -32,6 +32,11 @@ def test_a_ct_has_a_unit_and_a_window(made):
     assert (decoded.unit, decoded.window) == ("HU", (-0.5, 79.5))
 
 
+def test_padding_is_no_data(made):
+    decoded = open_dicom(made.dicom(STORED, PixelPaddingValue=3), any_size).decode(0)
+    np.testing.assert_array_equal(decoded.normalized().valid, STORED != 3)
+
+
 def test_color_has_three_channels(made):
     (page,) = open_dicom(made.dicom(np.zeros((3, 4, 3), np.uint8)), any_size).pages
     assert page.channels == ("red", "green", "blue")
