@@ -1,9 +1,14 @@
 """What the values of a source mean, as its file says: units and windows, at every entrance."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from fusionlab import Fusion, FusionlabError, LoadedImage, detect_task, load_plugins, score
+from fusionlab.cli import main
 from fusionlab.evaluation.methods import FusionMethod
 from fusionlab.evaluation.sample import Sample
 from fusionlab.runs.file_fusion import FileFusion
@@ -88,3 +93,23 @@ def test_images_of_a_batch_share_units_and_windows(tmp_path):
     alone = files.fuse(SOURCES, places[0])
     for product in batch:
         np.testing.assert_array_equal(product.fused.image, alone.fused.image)
+
+
+def test_a_record_has_the_unit_and_nothing_of_the_patient(install, tmp_path, monkeypatch):
+    plugin = Path(__file__).parents[1] / "plugins" / "fusionlab-dicom"
+    make = runpy.run_path(plugin / "tests" / "make_files.py")
+    install("lab-dicom", "", entries="dicom = fusionlab_dicom")
+    monkeypatch.chdir(tmp_path)
+    Path("ct.dcm").write_bytes(make["ct"]())
+    Path("mr.dcm").write_bytes(make["mr"]())
+    command = "fuse --backbone identity ct.dcm mr.dcm -o x.tif --record --scale -160HU,240HU"
+    done = CliRunner().invoke(main, [*command.split(), "--scale", "auto"])
+    assert done.exit_code == 0, done.output
+    explained = CliRunner().invoke(main, ["explain", "x.tif"])
+    assert "--scale -160HU,240HU --scale auto" in explained.output
+    patient = make["PATIENT"].partition("^")[0]
+    assert patient.encode() in Path("ct.dcm").read_bytes()
+    outputs = [done.output, explained.output, *(p.read_bytes() for p in tmp_path.glob("x.*"))]
+    assert len(outputs) == 4
+    for output in outputs:
+        assert patient not in (output if isinstance(output, str) else output.decode("latin-1"))
