@@ -35,7 +35,7 @@ RESTS_ON: dict[Law, tuple[Law, ...]] = {
     **{law: FIRST for law in Law if law not in FIRST},
     Law.TRANSLATION: (*FIRST, Law.SUPPORT),
     Law.TILES: (*FIRST, Law.SUPPORT),
-    Law.MASKED_TILES: (*FIRST, Law.SUPPORT, Law.TILES),
+    Law.MASKED_TILES: (*FIRST, Law.SUPPORT),
 }
 """Law -> the laws that it rests on: those to correct first. The others rest on none."""
 _CAUSES = set().union(*RESTS_ON.values())
