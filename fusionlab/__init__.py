@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fusionlab.hookspecs import hookimpl
     from fusionlab.imaging.contents import Contents, Page
     from fusionlab.imaging.decoding import Decoded
+    from fusionlab.imaging.metadata import Metadata
     from fusionlab.imaging.reading import LoadedImage, read_image, read_sources
     from fusionlab.imaging.writing import write_image
     from fusionlab.metrics.sources_part import keep_parts, once_per_sources
@@ -82,6 +83,7 @@ _HOMES = {
     "LearnedStrategy": "strategy",
     "Level": "backbone",
     "LoadedImage": "imaging.reading",
+    "Metadata": "imaging.metadata",
     "MetricRef": "plugins.offers",
     "Page": "imaging.contents",
     "Plugins": "plugins.registry",
@@ -144,6 +146,7 @@ __all__ = [
     "LearnedStrategy",
     "Level",
     "LoadedImage",
+    "Metadata",
     "MetricRef",
     "Page",
     "Plugins",

@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageCms
 
 from fusionlab import Card
 from fusionlab.cli import main
@@ -299,6 +299,28 @@ def folder_of(*images):
     return make
 
 
+GEO = [
+    (33550, 12, 3, (0.5, 0.5, 0.0), True),
+    (33922, 12, 6, (0.0, 0.0, 0.0, 5e5, 4.6e6, 0.0), True),
+]
+CAMERA = Image.Exif()
+CAMERA[0x0110] = "a camera"
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+BUILT_IN = "sRGB built-in".encode("utf-16-be")
+
+
+def two_places(folder):
+    moved = (33922, 12, 6, (0.0, 0.0, 0.0, 6e5, 4.6e6, 0.0), True)
+    tifffile.imwrite(folder / "odd2.tif", OTHER, extratags=[GEO[0], moved])
+    return tiff(GRAY, extratags=GEO)(folder)
+
+
+def two_profiles(folder):
+    pillow(Image.fromarray(RGB[::-1]), "odd2.png", icc_profile=SRGB)(folder)
+    named = SRGB.replace(BUILT_IN, "Display P3   ".encode("utf-16-be"))
+    return pillow(Image.fromarray(RGB), icc_profile=named)(folder)
+
+
 PGM = b"P5 30 20 255\n" + GRAY.tobytes()
 PNG = imagecodecs.png_encode(GRAY)
 JXL = imagecodecs.jpegxl_encode(GRAY)
@@ -522,6 +544,13 @@ CASES = [
     Case("brackets, with `--stack 3`", WORKS, "set/, 1 triple", "odd --stack 3", folder_of(GRAY, OTHER, GRAY[::-1])),
     Case("brackets that are not complete", FAILS, "failed: 2 begins the last 1 images of set, of which 2 make a fusion", "odd --stack 2", folder_of(GRAY, OTHER, GRAY[::-1]), code=1),
     Case("`--stack` with files", FAILS, "--stack is for one folder, whose images are the sources", "a.png b.png --stack all"),
+    # ---------------------------------------------------------------- metadata
+    Case("a georeferenced TIFF", WORKS, args="odd b.png -o fused.tif", make=tiff(GRAY, extratags=GEO)),
+    Case("the same, into a PNG", WARNS, "fused.png cannot hold the georeference of odd.tif, .tif can", make=tiff(GRAY, extratags=GEO)),
+    Case("two places on the earth", WARNS, "odd2.tif lies elsewhere on the earth than odd.tif, whose georeference is kept", "odd odd2.tif -o fused.tif", two_places),
+    Case("a photo with EXIF, a color profile and a resolution", WORKS, args="odd b.png", make=pillow(Image.fromarray(RGB), "odd.jpg", exif=CAMERA, icc_profile=SRGB, dpi=(300, 300))),
+    Case("the same, into a TIFF", WARNS, "fused.tif cannot hold the EXIF data of odd.jpg, .png can", "odd b.png -o fused.tif", pillow(Image.fromarray(RGB), "odd.jpg", exif=CAMERA)),
+    Case("Display P3 beside sRGB", WARNS, "odd.png is in Display P3 and odd2.png in sRGB; their values are fused as they are, so convert them to one color profile first", "odd odd2.png", two_profiles),
     # ---------------------------------------------------------------- output
     Case("a folder that cannot be written", FAILS, "cannot write /proc/fused.png: ...", "a.png b.png -o /proc/fused.png"),
     Case("a folder that is not there", FAILS, "cannot write no/x.png: the folder no does not exist; make it first", "a.png b.png -o no/x.png"),

@@ -9,7 +9,8 @@ import numpy as np
 import PIL.Image
 
 from fusionlab.imaging.contents import Contents, Page, channel_names
-from fusionlab.imaging.decoding import ORIENTATION, Decoded, SizeCheck
+from fusionlab.imaging.decoding import Decoded, SizeCheck
+from fusionlab.imaging.metadata import ORIENTATION, Metadata
 
 
 def open_image(content: bytes, check_size: SizeCheck) -> Contents:
@@ -22,11 +23,13 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
         check_size(header.width, header.height)
         page = Page("1", header.width, header.height, channel_names(len(header.getbands())))
         orientation = header.getexif().get(ORIENTATION, 1)  # of its boxes irot and imir, too
+        metadata = Metadata.of_pillow(header.info)
 
     def decode(_: int) -> Decoded:
         pixels = np.asarray(imagecodecs.avif_decode(content, index=0))
         deep = pixels.dtype.itemsize > 1
-        return Decoded(pixels, orientation, bits=_bits(content) if deep else None)
+        bits = _bits(content) if deep else None
+        return Decoded(pixels, orientation, bits=bits, metadata=metadata)
 
     return Contents([page], decode)
 

@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionlab.imaging.depth import pixel_dtype
+from fusionlab.imaging.metadata import NOTHING, Metadata
 from fusionlab.imaging.nodata import has_value
 
 SizeCheck = Callable[[int, int], None]
 """Called with (width, height) from the header before any pixel is decoded; may raise."""
-
-ORIENTATION = 0x0112
-"""The EXIF tag of the orientation."""
 
 _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
@@ -66,6 +64,8 @@ class Decoded:
     """Which pixels are data, `(H, W)`, beside what alpha says; None: all."""
     nodata: float | None = None
     """A pixel whose channels all have this value is no data."""
+    metadata: Metadata = NOTHING
+    """What the file says beside the pixels, as it says it."""
 
     def with_channels(self, numbers: tuple[int, ...]) -> Decoded:
         """Return one channel, `(H, W)`, or three of them, `(H, W, 3)`, as an image."""
@@ -97,10 +97,12 @@ class Decoded:
             valid = present if valid is None else valid & present
         if valid is not None and valid.all():
             valid = None
+        metadata = self.metadata
         if turn := _UPRIGHT.get(self.orientation):
-            pixels = turn(pixels)
+            pixels, metadata = turn(pixels), metadata.reshaped()
             valid = None if valid is None else np.ascontiguousarray(turn(valid))
-        return replace(self, pixels=held(pixels), notes=tuple(notes), valid=valid)
+        pixels = held(pixels)
+        return replace(self, pixels=pixels, notes=tuple(notes), valid=valid, metadata=metadata)
 
 
 def _note_alpha(alpha: NDArray[Any], visible: NDArray[np.bool_]) -> str:

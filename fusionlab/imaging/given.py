@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError, FusionlabWarning, one_line
-from fusionlab.imaging.decoding import ORIENTATION, Decoded, UnsupportedImage, held
+from fusionlab.imaging.decoding import Decoded, UnsupportedImage, held
+from fusionlab.imaging.metadata import ORIENTATION
 from fusionlab.imaging.nodata import Nodata, nodata_for
 from fusionlab.imaging.pillow_formats import MODES
 from fusionlab.imaging.reading import LoadedImage, read_image

@@ -9,6 +9,7 @@ import pillow_heif
 
 from fusionlab.imaging.contents import Contents, Page, channel_names
 from fusionlab.imaging.decoding import Decoded, SizeCheck
+from fusionlab.imaging.metadata import Metadata
 
 
 def open_image(content: bytes, check_size: SizeCheck) -> Contents:
@@ -25,6 +26,6 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
         pages.append(Page(str(number), *image.size, channels))
 
     def decode(index: int) -> Decoded:
-        return Decoded(np.asarray(file[index]))
+        return Decoded(np.asarray(file[index]), metadata=Metadata.of_pillow(file[index].info))
 
     return Contents(pages, decode, file.primary_index)

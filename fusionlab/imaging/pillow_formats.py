@@ -22,6 +22,7 @@ import PIL.Image
 
 from fusionlab.imaging.contents import Contents, Page, channel_names, numbered
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
+from fusionlab.imaging.metadata import NOTHING, Metadata, upright_exif
 from fusionlab.imaging.rows import Rows
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -30,6 +31,7 @@ PNG_BITS = 24
 """Offset of the bits per sample in a PNG (in IHDR, its first chunk)."""
 PNG_AFTER_HEADER = 33
 """Offset of the second chunk of a PNG."""
+METERS_PER_INCH = 0.0254
 PNG_KEYWORD = "fusionlab"
 """Keyword of the text chunk that stores the record."""
 
@@ -91,8 +93,9 @@ def _decode(file: Any, content: bytes, index: int) -> Decoded:
         file.read(index=0)
     meta = file.metadata(index=index, exclude_applied=False)  # decodes a PNG
     orientation = meta.get("Orientation", 1)
+    metadata = Metadata.of_pillow(meta)
     if index == 0 and content.startswith(PNG_SIGNATURE) and content[PNG_BITS] == 16:
-        return Decoded(imagecodecs.png_decode(content), orientation)
+        return Decoded(imagecodecs.png_decode(content), orientation, metadata=metadata)
     if meta["mode"] not in MODES:
         raise UnsupportedImage(f"pixels of the mode {meta['mode']}")
     transparent = "transparency" in meta  # a value or palette entries instead of a channel
@@ -103,17 +106,43 @@ def _decode(file: Any, content: bytes, index: int) -> Decoded:
         pixels = file.read(index=index)
     if content.startswith(JPEG_START) and _THERMAL.search(content, 0, _BEFORE_IMAGE):
         notes += ("its colors are used, not its thermal data, which fusionlab-thermal reads",)
-    return Decoded(pixels, orientation, notes)
+    return Decoded(pixels, orientation, notes, metadata=metadata)
 
 
-def encode_png(pixels: Rows, record: str = "") -> bytes:
+def encode_png(pixels: Rows, record: str = "", metadata: Metadata = NOTHING) -> bytes:
     """Encode uint8 or uint16 pixels; a record becomes an `iTXt` chunk after the header."""
     content = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
-    if not record:
-        return content
-    body = b"iTXt" + PNG_KEYWORD.encode() + b"\0\0\0\0\0" + record.encode()
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return content[:PNG_AFTER_HEADER] + chunk + content[PNG_AFTER_HEADER:]
+    chunks = []
+    if metadata.icc:  # before the pixels, as the next one
+        chunks.append(b"iCCPICC profile\0\0" + zlib.compress(metadata.icc))
+    if metadata.resolution:
+        per_meter = [round(value / METERS_PER_INCH) for value in metadata.resolution]
+        chunks.append(b"pHYs" + struct.pack(">IIB", *per_meter, 1))
+    if metadata.exif:
+        chunks.append(b"eXIf" + upright_exif(metadata.exif))
+    if record:
+        chunks.append(b"iTXt" + PNG_KEYWORD.encode() + b"\0\0\0\0\0" + record.encode())
+    inserted = b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in chunks
+    )
+    return content[:PNG_AFTER_HEADER] + inserted + content[PNG_AFTER_HEADER:]
+
+
+def encode_with_pillow(
+    pixels: Rows, _: str = "", metadata: Metadata = NOTHING, *, extension: str, **options: Any
+) -> bytes:
+    """Encode uint8 pixels in a format that has no room for a record."""
+    if metadata.icc:
+        options["icc_profile"] = metadata.icc
+    if metadata.exif:
+        options["exif"] = b"Exif\0\0" + upright_exif(metadata.exif)
+    if metadata.resolution:
+        options["dpi"] = metadata.resolution
+    content: Any = iio.imwrite(
+        "<bytes>", np.asarray(pixels), extension=extension, plugin="pillow", **options
+    )
+    return bytes(content)
 
 
 def png_record(content: bytes) -> str | None:

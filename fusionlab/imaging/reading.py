@@ -14,6 +14,7 @@ from fusionlab.errors import FusionlabError, one_line
 from fusionlab.imaging import TIFF, selecting
 from fusionlab.imaging.contents import Contents, Page
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
+from fusionlab.imaging.metadata import NOTHING, Metadata
 from fusionlab.imaging.recognizing import (
     any_format,
     first_bytes,
@@ -74,6 +75,13 @@ class LoadedImage:
     valid: Rows | None = None
     """Which pixels are data, `(H, W)`, truth values or 0 and 1: what is not transparent, and has
     not the value that the file calls no data; None: all. NaN is no data in any case."""
+    metadata: Metadata = NOTHING
+    """Color profile, EXIF, resolution and georeference of the file."""
+
+    @property
+    def is_color(self) -> bool:
+        """Whether it has red, green and blue."""
+        return self.pixels.ndim == 3
 
     @property
     def stated_range(self) -> tuple[float, float] | None:
@@ -260,6 +268,7 @@ def decode_image(
         decoded.window,
         selection,
         decoded.valid,
+        metadata=decoded.metadata,
     )
 
 
@@ -316,10 +325,17 @@ def _open_large(path: Path, max_pixels: int | None, selection: Selection) -> Loa
             return None
         digest = sha256_of_file(file)
         stack.pop_all()  # the rows close it
-    pixels, pages, valid = opened
     name = str(selecting.joined(path, selection))
-    notes = tuple(f"{name}: {note}" for note in _further_pages(pages, 0, selection))
-    return LoadedImage(name, pixels, digest, notes, selection=selection, valid=valid)
+    notes = tuple(f"{name}: {note}" for note in _further_pages(opened.pages, 0, selection))
+    return LoadedImage(
+        name,
+        opened.rows,
+        digest,
+        notes,
+        selection=selection,
+        valid=opened.valid,
+        metadata=opened.metadata,
+    )
 
 
 def _size_check(name: str, max_pixels: int | None) -> SizeCheck:

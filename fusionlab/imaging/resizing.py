@@ -53,6 +53,7 @@ def _resized_with_note(image: LoadedImage, height: int, width: int) -> LoadedIma
         image = image.with_note(
             f"{image.name} is resized from {columns}x{rows} to {width}x{height}{distortion}"
         )
+        image = replace(image, metadata=image.metadata.reshaped())
     pixels = np.asarray(image.pixels)
     valid = None if image.valid is None else np.asarray(image.valid) != 0
     if pixels.dtype.kind == "f" and (holes := np.isnan(pixels)).any():

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 from math import isnan, prod
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import tifffile
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, PREDICTOR, TIFF
 
 from fusionlab.imaging.contents import CHANNELS, Contents, Page
-from fusionlab.imaging.decoding import ORIENTATION, Decoded, SizeCheck, UnsupportedImage
+from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
+from fusionlab.imaging.metadata import GEO_TAGS, NOTHING, ORIENTATION, Metadata
 from fusionlab.imaging.nodata import PresentRows, has_value
 from fusionlab.imaging.rows import Rows, bands
 from fusionlab.imaging.tiff_rows import PLAIN, TiffRows, is_plain
@@ -24,6 +25,10 @@ from fusionlab.imaging.tiff_rows import PLAIN, TiffRows, is_plain
 REQUIRED = (256, 257, 262)
 """Tags that every image needs: width, length, photometric."""
 PAGE_NAME = 285
+RESOLUTION, RESOLUTION_UNIT = (282, 283), 296
+UNITS_PER_INCH = {2: 1.0, 3: 2.54}
+"""Value of ResolutionUnit -> how many of the unit are an inch; the unit may also be none."""
+ICC = 34675
 BITS = 258
 """Bits per sample; may be missing, and means 1 then, if that is how long the pixels are."""
 SAMPLES: dict[int, int] = {
@@ -68,7 +73,8 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
 
         def decode_plane(index: int) -> Decoded:
             data = content[offset + index * size :][:size]
-            return Decoded(np.frombuffer(data, dtype).reshape(first.shape))
+            pixels = np.frombuffer(data, dtype).reshape(first.shape)
+            return Decoded(pixels, metadata=_metadata(first))
 
         return Contents([replace(page, name=name) for name in names], decode_plane)
     tiff_pages = pages_of(file)
@@ -165,7 +171,15 @@ def _decode(page: tifffile.TiffPage, size: int) -> Decoded:
         pixels = _inverted(pixels, page.bitspersample)
     bits = page.bitspersample if 8 < page.bitspersample < 16 else None
     orientation = page.tags.valueof(ORIENTATION, default=1)
-    return Decoded(pixels, orientation, tuple(notes), bits, valid=valid, nodata=nodata)
+    return Decoded(
+        pixels,
+        orientation,
+        tuple(notes),
+        bits,
+        valid=valid,
+        nodata=nodata,
+        metadata=_metadata(page),
+    )
 
 
 def _nodata(page: tifffile.TiffPage) -> float | None:
@@ -177,9 +191,41 @@ def _nodata(page: tifffile.TiffPage) -> float | None:
     return None if isnan(value) else value
 
 
+def _metadata(page: tifffile.TiffPage) -> Metadata:
+    """Return the metadata of a page, without EXIF, whose parts lie all over the file."""
+    tags = page.tags
+    per_unit = [_ratio(tags.valueof(tag, default=(0, 1))) for tag in RESOLUTION]
+    units_per_inch = UNITS_PER_INCH.get(tags.valueof(RESOLUTION_UNIT, default=2))
+    resolution = None
+    if units_per_inch and all(per_unit):
+        resolution = (per_unit[0] * units_per_inch, per_unit[1] * units_per_inch)
+    geo = tuple(
+        (tag.code, int(tag.dtype), tag.count, tag.value)
+        for tag in tags
+        if tag.code in GEO_TAGS and page.photometric in SAMPLES
+    )
+    return Metadata(bytes(tags.valueof(ICC, default=b"")), b"", resolution, geo)
+
+
+def _ratio(value: tuple[int, int]) -> float:
+    numerator, denominator = value
+    return numerator / denominator if denominator else 0.0
+
+
+class LargeImage(NamedTuple):
+    """A page that is read by rows."""
+
+    rows: Rows
+    pages: list[Page]
+    """Those of the file."""
+    valid: Rows | None
+    """Where the rows are data; None: everywhere."""
+    metadata: Metadata
+
+
 def open_large(
     file: io.BufferedReader, name: str, check_size: SizeCheck, number: int = 0
-) -> tuple[Rows, list[Page], Rows | None] | None:
+) -> LargeImage | None:
     """Open a page of a file without reading it, if it is large and can be read by rows.
 
     Args:
@@ -189,8 +235,7 @@ def open_large(
         number: of the page, from 0.
 
     Returns:
-        The rows, the pages of the file, and where the rows are data, None if everywhere; or None
-        for a file that `open_image` must read.
+        The page; None for a file that `open_image` must read.
 
     Raises:
         Exception: as `open_image`.
@@ -215,7 +260,8 @@ def open_large(
     names = _names_of_planes(tif, len(pages))
     nodata = _nodata(page)
     valid = None if nodata is None else PresentRows(rows, nodata)
-    return rows, [_page(page, name) for page, name in zip(pages, names, strict=True)], valid
+    found = [_page(page, name) for page, name in zip(pages, names, strict=True)]
+    return LargeImage(rows, found, valid, _metadata(page))
 
 
 def _check_complete(page: tifffile.TiffPage, size: int) -> None:
@@ -295,7 +341,7 @@ def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
     return inverted
 
 
-def write(file: BinaryIO, pixels: Rows, record: str = "") -> None:
+def write(file: BinaryIO, pixels: Rows, record: str = "", metadata: Metadata = NOTHING) -> None:
     """Write pixels of any depth, without loss; a record becomes the ImageDescription.
 
     Writes a few strips at a time, each a few rows, so that neither the image nor the file has to
@@ -305,6 +351,7 @@ def write(file: BinaryIO, pixels: Rows, record: str = "") -> None:
         file: a seekable file, written from its beginning.
         pixels: the image, `(H, W)`, or `(H, W, C)` with C up to 4: gray or RGB, and alpha.
         record: in ASCII.
+        metadata: of the image; EXIF is left out.
     """
     size, row = (prod(shape) * pixels.dtype.itemsize for shape in (pixels.shape, pixels.shape[1:]))
     height = min(max(1, STRIP_BYTES // row), pixels.shape[0])
@@ -321,6 +368,10 @@ def write(file: BinaryIO, pixels: Rows, record: str = "") -> None:
             compression=COMPRESSION.ADOBE_DEFLATE,
             predictor=_predictor(pixels.dtype),
             description=record or None,
+            iccprofile=metadata.icc or None,
+            resolution=metadata.resolution,
+            resolutionunit=tifffile.RESUNIT.INCH if metadata.resolution else None,
+            extratags=[(*tag, True) for tag in metadata.geo],
             metadata=None,
             software=False,
         )
@@ -347,10 +398,10 @@ def _predictor(dtype: np.dtype[Any]) -> PREDICTOR:
     return PREDICTOR.FLOATINGPOINT if dtype.kind == "f" else PREDICTOR.HORIZONTAL
 
 
-def encode(pixels: Rows, record: str = "") -> bytes:
+def encode(pixels: Rows, record: str = "", metadata: Metadata = NOTHING) -> bytes:
     """Return what `write` writes."""
     file = io.BytesIO()
-    write(file, pixels, record)
+    write(file, pixels, record, metadata)
     return file.getvalue()
 
 

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from fusionlab.errors import FusionlabError, one_line
 from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.imaging.depth import Depth, depth_of_array
 from fusionlab.imaging.given import given_array
+from fusionlab.imaging.metadata import NOTHING, Metadata
 from fusionlab.imaging.rows import BaseRows, Rows
 from fusionlab.storage.atomic import Content, atomic_write_all
 
@@ -27,33 +27,42 @@ class Format:
     """What a file format can hold, and its encoder."""
 
     depths: tuple[Depth, ...]
-    encode: Callable[[Rows, str], bytes]
-    """(pixels, record) -> content. A format that cannot store a record ignores it."""
+    encode: Callable[[Rows, str, Metadata], bytes]
+    """(pixels, record, metadata) -> content. A format that cannot store a record ignores it."""
     alpha: bool = False
     """Whether it can say by an alpha channel which pixels are no data."""
-    write: Callable[[BinaryIO, Rows, str], None] | None = None
-    """(file, pixels, record): writes the same content with only a few rows in memory; None where
-    the format must be encoded as a whole."""
+    write: Callable[[BinaryIO, Rows, str, Metadata], None] | None = None
+    """(file, pixels, record, metadata): writes the same content with only a few rows in memory;
+    None where the format must be encoded as a whole."""
     lossless: bool = True
+    holds: frozenset[str] = frozenset()
+    """The parts of `Metadata` that it can hold."""
 
     def nearest(self, depth: Depth) -> Depth:
         """Return the depth of this format that preserves most of `depth`."""
         return min(self.depths, key=lambda held: (held < depth, abs(held - depth)))
 
 
-def _encode_with_pillow(pixels: Rows, _: str, extension: str, **options: Any) -> bytes:
-    content: Any = iio.imwrite(
-        "<bytes>", np.asarray(pixels), extension=extension, plugin="pillow", **options
-    )
-    return bytes(content)
-
-
-_PNG = Format((8, 16), pillow_formats.encode_png, alpha=True)
+_SHOWN = frozenset({"icc", "exif", "resolution"})
+_PNG = Format((8, 16), pillow_formats.encode_png, alpha=True, holds=_SHOWN)
 _JPEG = Format(
-    (8,), partial(_encode_with_pillow, extension=".jpg", quality=95, subsampling=0), lossless=False
+    (8,),
+    partial(pillow_formats.encode_with_pillow, extension=".jpg", quality=95, subsampling=0),
+    lossless=False,
+    holds=_SHOWN,
 )
-_BMP = Format((8,), partial(_encode_with_pillow, extension=".bmp"))
-_TIFF = Format((8, 16, 32), tiff.encode, alpha=True, write=tiff.write)
+_BMP = Format(
+    (8,),
+    partial(pillow_formats.encode_with_pillow, extension=".bmp"),
+    holds=frozenset({"resolution"}),
+)
+_TIFF = Format(
+    (8, 16, 32),
+    tiff.encode,
+    alpha=True,
+    write=tiff.write,
+    holds=frozenset({"icc", "resolution", "geo"}),
+)
 
 FORMATS = {
     ".png": _PNG,
@@ -82,7 +91,9 @@ def format_of(path: Path) -> Format:
         ) from None
 
 
-def write_image(path: str | Path, image: object, valid: object = None) -> None:
+def write_image(
+    path: str | Path, image: object, valid: object = None, metadata: Metadata = NOTHING
+) -> None:
     """Write an image to a file, exactly as it is: the counterpart of `fusionlab.read_image`.
 
         fusionlab.write_image("fused.png", fusion(sources))
@@ -96,6 +107,8 @@ def write_image(path: str | Path, image: object, valid: object = None) -> None:
             `fusionlab.Fusion` takes as a source: uint8, uint16 or floats.
         valid: which pixels are data, `(H, W)`, such as `fused.valid`; the others become transparent
             in PNG and TIFF of integers. None: all.
+        metadata: color profile, EXIF, resolution and georeference, such as those of a
+            `LoadedImage`; what the format cannot hold is left out.
 
     Raises:
         FusionlabError: the image is none (code `not-an-image`), the format cannot hold its depth
@@ -122,7 +135,7 @@ def write_image(path: str | Path, image: object, valid: object = None) -> None:
         )
     if valid is not None:
         valid = np.asarray(valid).reshape(pixels.shape[:2])
-    with atomic_write_all({path: encode_image(pixels, path, output_format, valid=valid)}):
+    with atomic_write_all({path: encode_image(pixels, path, output_format, "", valid, metadata)}):
         pass
 
 
@@ -132,6 +145,7 @@ def encode_image(
     output_format: Format,
     record: str = "",
     valid: Rows | None = None,
+    metadata: Metadata = NOTHING,
 ) -> Content:
     """Return the content of an image file.
 
@@ -144,22 +158,24 @@ def encode_image(
         output_format: of the file.
         record: text to store in the file, in ASCII.
         valid: which pixels are data, `(H, W)`; None: all.
+        metadata: of the image; what the format cannot hold is left out.
 
     Raises:
         FusionlabError: the image does not fit into the format (code `encoding`).
     """
+    metadata = metadata.only(output_format.holds)
     write = output_format.write
     if valid is not None and output_format.alpha and pixels.dtype.kind != "f":
         pixels = with_alpha(pixels, valid)
     if write is None or isinstance(pixels, np.ndarray):
         with _encoding_errors(path):
-            return output_format.encode(pixels, record)
+            return output_format.encode(pixels, record, metadata)
 
     def write_rows(file: BinaryIO) -> None:
         with _encoding_errors(
             path, passed_through=(FusionlabError, OSError)
         ):  # bad rows, or a full disk
-            write(file, pixels, record)
+            write(file, pixels, record, metadata)
 
     return write_rows
 

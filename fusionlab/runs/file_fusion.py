@@ -25,6 +25,7 @@ from fusionlab.fusion import Fusion
 from fusionlab.imaging.arrays import color_modes
 from fusionlab.imaging.depth import Depth, depth_of_array
 from fusionlab.imaging.given import given_sources
+from fusionlab.imaging.metadata import NOTHING, Metadata, kept
 from fusionlab.imaging.pillow_formats import encode_png
 from fusionlab.imaging.reading import (
     MAX_PIXELS,
@@ -53,6 +54,8 @@ class Product:
     fused: Fused[Rows]
     notes: tuple[str, ...]
     """What the user should know about the sources and the result, a sentence each."""
+    metadata: Metadata = NOTHING
+    """What the image keeps of that of the sources."""
 
 
 class FileFusion:
@@ -225,7 +228,9 @@ class FileFusion:
         path, output_format, text = destination.image, destination.format, ""
         files: dict[Path, Content] = {}
         if not output_format.lossless:  # such formats cannot store a record
-            files[path] = encode_image(fused.image, path, output_format, valid=fused.valid)
+            files[path] = encode_image(
+                fused.image, path, output_format, "", fused.valid, product.metadata
+            )
         if destination.record is not None:
             stored = fused.image
             if isinstance(content := files.get(path), bytes):  # describe what a reader gets
@@ -237,7 +242,9 @@ class FileFusion:
             text = record.to_json(run_record)
             files[destination.record] = f"{record.to_json(run_record, indent=2)}\n".encode()
         if output_format.lossless:
-            image = encode_image(fused.image, path, output_format, text, fused.valid)
+            image = encode_image(
+                fused.image, path, output_format, text, fused.valid, product.metadata
+            )
             files = {path: image, **files}
         if destination.index is not None:
             index = np.asarray(fused.index)
@@ -269,6 +276,7 @@ class FileFusion:
         depth: Depth,
     ) -> Product:
         scales = scales_of(sources, self.fusion.scale)
+        metadata, differences = kept(sources, color=fused.image.ndim == 3)
         texts = [
             *(note for image in sources for note in image.notes),
             *notes.note_reduced_depth(destination.image, wanted, depth),
@@ -276,8 +284,10 @@ class FileFusion:
             *notes.note_windows(sources, self.fusion.scale),
             *notes.note_unused_range(sources, scales, fused, self.fusion.nodata),
             *notes.note_no_data(sources, destination, fused, self.fusion.nodata),
+            *differences,
+            *notes.note_lost_metadata(sources, metadata, destination),
         ]
-        return Product(sources, destination, fused, tuple(texts))
+        return Product(sources, destination, fused, tuple(texts), metadata)
 
 
 def load_sources(

@@ -13,12 +13,14 @@ from typing import Any
 from fusionlab.fused import Fused
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.given import given_sources
+from fusionlab.imaging.metadata import PARTS, Metadata
 from fusionlab.imaging.nodata import Nodata, nodata_for
 from fusionlab.imaging.range_use import range_use
 from fusionlab.imaging.reading import LoadedImage
 from fusionlab.imaging.rows import Rows
 from fusionlab.imaging.scale import Scale, scales_for
 from fusionlab.imaging.sources import MaskedImage
+from fusionlab.imaging.writing import FORMATS
 from fusionlab.runs.destination import Destination
 
 
@@ -53,6 +55,22 @@ def note_smaller_tiles(output: Path, tile: int | None) -> list[str]:
         "planned ones"
     )
     return [note]
+
+
+def note_lost_metadata(
+    images: Sequence[LoadedImage], metadata: Metadata, destination: Destination
+) -> list[str]:
+    """Return a note for what the format of the result cannot hold of what it would keep."""
+    notes = []
+    for part in ("icc", "exif", "geo"):
+        if part in metadata.parts - destination.format.holds:
+            source = next(image for image in images if part in image.metadata.parts)
+            able = [suffix for suffix, other in FORMATS.items() if part in other.holds]
+            notes.append(
+                f"{destination.image} cannot hold the {PARTS[part]} of {source.name}, "
+                f"{' and '.join(able[:1])} can"
+            )
+    return notes
 
 
 def note_windows(images: Sequence[LoadedImage], scales: Sequence[Scale]) -> list[str]:

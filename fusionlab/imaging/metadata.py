@@ -1,0 +1,147 @@
+"""What a file says beside its pixels, and what of it a fused image keeps.
+
+Kept are the color profile, EXIF, the resolution, and the tags that place an image on the earth,
+each from the first source that has it. Values are never converted between color profiles.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+GEO_TAGS = {
+    33550: "ModelPixelScale",
+    33922: "ModelTiepoint",
+    34264: "ModelTransformation",
+    34735: "GeoKeyDirectory",
+    34736: "GeoDoubleParams",
+    34737: "GeoAsciiParams",
+}
+"""The tags of TIFF that place an image on the earth (OGC 19-008r4, GeoTIFF 1.1)."""
+ORIENTATION = 0x0112
+"""The EXIF tag of the orientation."""
+PARTS = {"icc": "color profile", "exif": "EXIF data", "geo": "georeference"}
+"""Name of a part of `Metadata` -> what messages call it."""
+SRGB = "sRGB"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says beside its pixels."""
+
+    icc: bytes = b""
+    """The color profile (ICC.1)."""
+    exif: bytes = b""
+    """EXIF, as TIFF structures it, without the word `Exif` before it."""
+    resolution: tuple[float, float] | None = None
+    """Pixels per inch, across and down."""
+    geo: tuple[tuple[int, int, int, Any], ...] = ()
+    """Tags of GeoTIFF: code, type, count and value of each."""
+
+    @classmethod
+    def of_pillow(cls, info: Mapping[Any, Any]) -> Metadata:
+        """Return what Pillow has found in a file."""
+        resolution = info.get("dpi")
+        return cls(
+            info.get("icc_profile") or b"",
+            (info.get("exif") or b"").removeprefix(b"Exif\0\0"),
+            None if not resolution else (float(resolution[0]), float(resolution[1])),
+        )
+
+    @property
+    def parts(self) -> set[str]:
+        """The names of what is there."""
+        return {name for name, value in vars(self).items() if value}
+
+    def only(self, names: frozenset[str]) -> Metadata:
+        """Return the parts of these names."""
+        nothing = {name: getattr(NOTHING, name) for name in vars(self) if name not in names}
+        return replace(self, **nothing)
+
+    def reshaped(self) -> Metadata:
+        """Return what is still true of an image that is turned or resized."""
+        return replace(self, resolution=None, geo=())
+
+
+NOTHING = Metadata()
+
+
+class Described(Protocol):
+    """An image with metadata."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What its file says."""
+
+    @property
+    def is_color(self) -> bool:
+        """Whether it has red, green and blue."""
+
+
+def kept(images: Sequence[Described], *, color: bool) -> tuple[Metadata, list[str]]:
+    """Return the metadata of a fused image, and notes about sources that differ in them.
+
+    Args:
+        images: the sources.
+        color: whether the fused image has color.
+    """
+    notes: list[str] = []
+    merged = Metadata(
+        _profile(images, notes, color=color),
+        next((image.metadata.exif for image in images if image.metadata.exif), b""),
+        next((image.metadata.resolution for image in images if image.metadata.resolution), None),
+        next((image.metadata.geo for image in images if image.metadata.geo), ()),
+    )
+    placed = [image for image in images if image.metadata.geo]
+    if other := next((image for image in placed if image.metadata.geo != merged.geo), None):
+        notes.append(
+            f"{other.name} lies elsewhere on the earth than {placed[0].name}, whose georeference "
+            "is kept"
+        )
+    return merged, notes
+
+
+def _profile(images: Sequence[Described], notes: list[str], *, color: bool) -> bytes:
+    """Return the profile that the values of a fused image have, and note where there are two."""
+    space = b"RGB " if color else b"GRAY"
+    alike = [image for image in images if image.is_color == color]
+    profiles = [image.metadata.icc for image in alike]
+    names = [profile_name(profile) for profile in profiles]
+    if color and len(set(names)) > 1:
+        other = next(number for number, name in enumerate(names) if name != names[0])
+        notes.append(
+            f"{alike[0].name} is in {names[0]} and {alike[other].name} in {names[other]}; their "
+            "values are fused as they are, so convert them to one color profile first"
+        )
+    return next((p for p in profiles if p[16:20] == space), b"")
+
+
+def profile_name(profile: bytes) -> str:
+    """Return the name of a color profile; `sRGB` where there is none, as browsers take it."""
+    if not profile:
+        return SRGB
+    import PIL.ImageCms
+
+    try:
+        opened = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        name = PIL.ImageCms.getProfileDescription(opened).strip()
+    except (OSError, PIL.ImageCms.PyCMSError):
+        return "a damaged color profile"
+    return SRGB if SRGB in name else name
+
+
+def upright_exif(exif: bytes) -> bytes:
+    """Return EXIF of an image that has been turned upright, without the thumbnail of its source."""
+    import PIL.Image
+
+    data = PIL.Image.Exif()
+    data.load(exif)
+    if ORIENTATION in data:
+        data[ORIENTATION] = 1
+    return data.tobytes().removeprefix(b"Exif\0\0")
