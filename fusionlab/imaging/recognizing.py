@@ -14,7 +14,7 @@ from pathlib import Path
 from fusionlab.plugins import NO_PLUGIN
 from fusionlab.plugins.host import plugins_without
 from fusionlab.plugins.offers import ReaderRef
-from fusionlab.plugins.registry import Registration
+from fusionlab.plugins.registry import Plugins
 
 RAW = "raw camera"
 RAW_SUFFIXES = {".dng", ".nef", ".cr2", ".arw", ".orf", ".rw2", ".pef", ".raf"}
@@ -47,26 +47,25 @@ class ImageFormat:
         return f"a {self.name} image, a format that is not read{plugin}"
 
 
-def registrations() -> list[Registration[ReaderRef]]:
-    """Return the readers of this process, in the order in which they are asked."""
-    plugins = plugins_without(os.environ.get(NO_PLUGIN, ""))
-    return sorted(plugins.readers.registrations, key=lambda found: -found.ref.priority)
+def _plugins() -> Plugins:
+    """Return the plugins of this process."""
+    return plugins_without(os.environ.get(NO_PLUGIN, ""))
 
 
 def suffixes() -> frozenset[str]:
     """Return the suffixes of files that are taken for images when a folder is searched."""
-    return frozenset(suffix for found in registrations() for suffix in found.ref.suffixes)
+    return _plugins().image_suffixes
 
 
 def any_format() -> str:
     """Return the formats that are read, as a sentence says them: `PNG, JPEG or TIFF`."""
-    names = [found.ref.name for found in registrations() if not found.ref.requires]
+    names = [ref.name for ref in _plugins().readers_in_order if not ref.requires]
     return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "image"
 
 
 def first_bytes() -> int:
     """Return how much of a file is needed to recognize it."""
-    return max((found.ref.within for found in registrations()), default=0)
+    return max((ref.within for ref in _plugins().readers_in_order), default=0)
 
 
 def has_image_suffix(path: Path) -> bool:
@@ -81,7 +80,8 @@ def readers_of(content: bytes, suffix: str) -> list[ReaderRef]:
         content: of the file, or as many of its first bytes as `first_bytes` says.
         suffix: of its name.
     """
-    return [found.ref for found in registrations() if found.ref.recognizes(content, suffix.lower())]
+    readers = _plugins().readers_in_order
+    return [ref for ref in readers if ref.recognizes(content, suffix.lower())]
 
 
 def image_format(content: bytes, suffix: str) -> ImageFormat:

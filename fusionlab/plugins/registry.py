@@ -6,6 +6,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
 from fusionlab.errors import FusionlabError
@@ -122,6 +123,17 @@ class Plugins:
     def warnings(self) -> list[str]:
         """One sentence for each plugin that was ignored."""
         return [plugin.warning for plugin in self.loaded if plugin.warning]
+
+    @cached_property
+    def readers_in_order(self) -> list[ReaderRef]:
+        """The readers in the order in which they are asked, once all plugins are loaded."""
+        refs = [registration.ref for registration in self.readers.registrations]
+        return sorted(refs, key=lambda ref: -ref.priority)
+
+    @cached_property
+    def image_suffixes(self) -> frozenset[str]:
+        """The suffixes of files that a reader may read, once all plugins are loaded."""
+        return frozenset(suffix for ref in self.readers_in_order for suffix in ref.suffixes)
 
     @property
     def blocked(self) -> tuple[str, ...]:
