@@ -95,7 +95,9 @@ def test_images_of_a_batch_share_units_and_windows(tmp_path):
         np.testing.assert_array_equal(product.fused.image, alone.fused.image)
 
 
-def test_a_record_has_the_unit_and_nothing_of_the_patient(install, tmp_path, monkeypatch):
+def test_a_record_has_the_unit_and_nothing_of_the_patient(
+    only_what_ships, install, tmp_path, monkeypatch
+):
     plugin = Path(__file__).parents[1] / "plugins" / "fusionlab-dicom"
     make = runpy.run_path(plugin / "tests" / "make_files.py")
     install("lab-dicom", "", entries="dicom = fusionlab_dicom")
