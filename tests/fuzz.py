@@ -23,6 +23,7 @@ import tempfile
 import warnings
 import zlib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import imagecodecs
@@ -35,6 +36,7 @@ from fusionlab import FusionlabError
 from fusionlab.cli import main as command
 from fusionlab.imaging.pillow_formats import PNG_SIGNATURE
 from fusionlab.imaging.reading import decode_image
+from fusionlab.imaging.selecting import Selection
 from fusionlab.plugins import host
 
 
@@ -47,6 +49,12 @@ def originals() -> dict[str, bytes]:
         "png16": imagecodecs.png_encode(deep),
         "png16-gray": imagecodecs.png_encode(deep[..., 0].copy()),
         "png-alpha": imagecodecs.png_encode(np.dstack([rgb, rgb[..., 0]])),
+        "ppm16": b"P6 32 24 65535\n" + deep.astype(">u2").tobytes(),
+        "pgm-text": b"P2\n32 24\n255\n" + b" ".join(b"%d" % value for value in rgb[..., 0].flat),
+        "pfm": b"Pf\n32 24\n-1.0\n" + rgb[..., 0].astype("<f4").tobytes(),
+        "jpeg2000": imagecodecs.jpeg2k_encode(deep, level=0),
+        "avif": imagecodecs.avif_encode(rgb),
+        "hdr": imagecodecs.rgbe_encode(rgb.astype(np.float32)),
     }
     image = Image.fromarray(rgb)
     for name, one, options in [
@@ -58,6 +66,7 @@ def originals() -> dict[str, bytes]:
         ("bmp", image, {}),
         ("gif", image.quantize(16), {"save_all": True, "append_images": [image.quantize(8)]}),
         ("webp", image, {"lossless": True}),
+        ("mpo", image, {"save_all": True, "append_images": [image.rotate(180)]}),
     ]:
         file = io.BytesIO()
         one.save(file, name.partition("-")[0].upper(), **options)
@@ -69,6 +78,9 @@ def originals() -> dict[str, bytes]:
         ("tiff-jpeg", rgb, {"photometric": "ycbcr", "compression": "jpeg"}),
         ("tiff-float", deep / np.float32(65535), {"photometric": "rgb", "tile": (16, 16)}),
         ("tiff-pages", np.stack([rgb[..., 0]] * 2), {"photometric": "minisblack"}),
+        ("tiff-bands", np.dstack([deep, deep]), {"photometric": "minisblack"}),
+        ("tiff-ome", deep[..., :2].T, {"ome": True, "metadata": {"axes": "ZYX"}}),
+        ("tiff-imagej", deep.T, {"imagej": True}),
         ("tiff-big", deep, {"photometric": "rgb", "bigtiff": True, "byteorder": ">"}),
     ]:
         file = io.BytesIO()
@@ -105,7 +117,9 @@ def damaged(content: bytes, dice: random.Random) -> bytes:
 
 
 def by_reader(content: bytes) -> str:
-    """Read it; return what became of it."""
+    """Read its first page and another one; return what became of the first."""
+    with suppress(FusionlabError):
+        decode_image(content, "x.png", selection=Selection(page="2"))
     try:
         pixels = decode_image(content, "x.png").pixels
     except FusionlabError as error:

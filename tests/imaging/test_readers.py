@@ -1,16 +1,20 @@
 """Readers: the formats that ship keep every value, and those of plugins are asked by content."""
 
 import io
+import json
+import os
 import struct
 import zlib
 
 import imagecodecs
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import fusionlab
 from fusionlab import FusionlabError, read_image
+from fusionlab.cli import main
 from fusionlab.imaging.reading import decode_image
 from fusionlab.imaging.recognizing import suffixes
 from fusionlab.plugins.host import installed
@@ -189,6 +193,19 @@ def test_a_blocked_plugin_reads_nothing(install, monkeypatch):
     with pytest.raises(FusionlabError) as refused:
         decode_image(b"LAB...", "x")
     assert refused.value.code == "unreadable"
+
+
+def test_the_command_leaves_out_the_readers_of_a_plugin(install, tmp_path):
+    install("lab-reader", MINE)
+    (tmp_path / "x.lab").write_bytes(b"LAB...")
+    args = ["pairs", str(tmp_path / "{}.lab"), "--pages", "all", "--json"]
+    with_it = CliRunner().invoke(main, args)
+    assert with_it.exit_code == 0, with_it.output
+    assert len(json.loads(with_it.stdout)["items"][0]["sources"]) == 2
+    without = CliRunner().invoke(main, ["--no-plugin", "lab-reader", *args])
+    assert without.exit_code == 2
+    assert "not in a known image format" in without.stdout
+    assert "FUSIONLAB_NO_PLUGIN" not in os.environ
 
 
 def test_every_reader_that_ships_can_be_loaded():

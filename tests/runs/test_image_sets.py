@@ -1,15 +1,19 @@
 """Pairing: which files are the sources of one fusion, and what keeps others from being one."""
 
+import json
 import os
 import random
 import unicodedata
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 from refusals import refused
 
+from fusionlab.cli import main
 from fusionlab.errors import FusionlabError
-from fusionlab.runs.image_sets import find_image_set
+from fusionlab.runs.image_sets import find_image_set, stack_files, stacks
 
 COMPOSED = unicodedata.normalize("NFC", "Wärme")
 DECOMPOSED = unicodedata.normalize("NFD", "Wärme")
@@ -226,3 +230,31 @@ def test_the_order_is_that_of_the_stems_whatever_the_file_system_says(tmp_path, 
     for _ in range(5):
         assert list(found(tmp_path)) == sorted(stems)
         assert all(sources[0].startswith("a/") for sources in found(tmp_path).values())
+
+
+def test_a_stack_is_in_the_order_of_its_numbers(tmp_path):
+    for number in (1, 2, 3, 9, 10, 11, 12):
+        (tmp_path / f"i{number}.png").touch()
+    files = [path.name for path in stack_files(tmp_path)]
+    assert files == [f"i{number}.png" for number in (1, 2, 3, 9, 10, 11, 12)]
+    *complete, rest = stacks(tmp_path, 3).items
+    assert [[path.stem for path in item.sources] for item in complete] == [
+        ["i1", "i2", "i3"],
+        ["i9", "i10", "i11"],
+    ]
+    assert rest.problem.startswith("i12 ")
+
+
+@pytest.mark.parametrize(("stack", "counts"), [("all", [4]), ("2", [2, 2])])
+def test_pairs_shows_stacks(tmp_path, stack, counts):
+    for number in range(4):
+        Image.new("L", (8, 8), number).save(tmp_path / f"{number}.png")
+    result = CliRunner().invoke(main, ["pairs", str(tmp_path), "--stack", stack, "--json"])
+    assert result.exit_code == 0, result.output
+    items = json.loads(result.stdout)["items"]
+    assert [len(item["sources"]) for item in items] == counts
+
+
+def test_a_folder_without_images_is_no_stack(tmp_path):
+    with pytest.raises(FusionlabError, check=refused("no-images", tmp_path)):
+        stacks(tmp_path, 2)
