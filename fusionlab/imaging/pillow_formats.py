@@ -69,8 +69,9 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
         pages = list(numbered(frames, first.width, first.height, first.channels))
 
     def decode(index: int) -> Decoded:
-        page = _page(file, index)  # goes to the frame, and asks Pillow's limit again
-        check_size(page.width, page.height)
+        if len(pages) > 1:
+            page = _page(file, index)  # goes to the frame, and asks Pillow's limit again
+            check_size(page.width, page.height)
         return _decode(file, content, index)
 
     return Contents(pages, decode)

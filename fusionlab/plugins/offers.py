@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
@@ -153,7 +154,7 @@ class ReaderRef(_Ref):
         super().__post_init__()
         if not (self.magic and isinstance(self.magic, bytes)):
             raise ValueError(f"magic of {self.name} must be a regular expression of bytes")
-        re.compile(self.magic)
+        re.compile(self.magic)  # raises here, where it says which plugin is broken
         if bad := [s for s in self.suffixes if not re.fullmatch(r"\.[^A-Z]+", s)]:
             raise ValueError(
                 f"a suffix of {self.name} begins with a dot, in lower case, got {bad[0]!r}"
@@ -168,10 +169,14 @@ class ReaderRef(_Ref):
         """
         if self.needs_suffix and suffix not in self.suffixes:
             return False
-        if not re.compile(self.magic, re.DOTALL).match(content, 0, self.within):
+        if not self._start.match(content, 0, self.within):
             return False
         found = (content.find(mark, 0, self.within) >= 0 for mark in self.contains)
         return not self.contains or any(found)
+
+    @cached_property
+    def _start(self) -> re.Pattern[bytes]:
+        return re.compile(self.magic, re.DOTALL)
 
     def load(self) -> ReaderFunction:
         """Import and return the function.
