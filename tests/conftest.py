@@ -8,6 +8,7 @@ import importlib.metadata
 import multiprocessing.spawn
 import os
 import shutil
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -31,6 +32,10 @@ MAX_WORKERS = 8  # a worker with torch and its subprocesses take up to 2 GB
 
 # One thread for each worker and its subprocesses; torch and BLAS read this when they are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell lets what it starts with & ignore Ctrl-C, and so would all processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # torch needs a moment for its first call, which says nothing about the example it happens in
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)

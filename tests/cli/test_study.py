@@ -179,12 +179,9 @@ def test_a_run_says_what_it_will_do_and_what_comes_next(folder):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_stopped_says_what_is_kept_and_how_to_continue(
-    folder, monkeypatch, request, number, code
+    folder, monkeypatch, number, code
 ):
     from fusionlab.evaluation import run as running
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def stop_after_eleven(self, samples, workers, run_all=running.ScoringRun.run):
         rows = 0
