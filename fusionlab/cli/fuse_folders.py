@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionlab.cli.fuse_files import as_lines
-from fusionlab.cli.output import show_facts, show_progress, warn
+from fusionlab.cli.output import RepeatedWarnings, show_facts, show_progress
 from fusionlab.cli.session import CommandError, CommandInterrupted
 
 if TYPE_CHECKING:
@@ -46,15 +46,20 @@ def fuse_folders(
     counts = dict.fromkeys(("fused", "skipped", "failed"), 0)
     colors: Counter[str] = Counter()
     stopped = False
+    warnings = RepeatedWarnings()
     try:
         with show_progress("fusing") as progress:
-            for outcome in run.run(items):
+            for item, outcome in zip(items, run.run(items), strict=True):
                 counts[outcome.status] += 1
                 colors.update([outcome.color] if outcome.color else [])
                 progress(sum(counts.values()), len(items))
+                names = [*map(str, item.sources), str(outcome.output), outcome.output.name]
+                for note in outcome.notes:
+                    warnings.tell(note, names)
                 _show_outcome(outcome, as_json=as_json)
     except KeyboardInterrupt:
         stopped = True
+    warnings.tell_counts()
     seconds = perf_counter() - started
     by_step = {name: round(value, 3) for name, value in asdict(run.seconds).items()}
     if as_json:
@@ -97,8 +102,6 @@ def _show_outcome(outcome: ItemOutcome, *, as_json: bool) -> None:
             "warnings": outcome.notes,
         }
         click.echo(json.dumps(line))
-    for note in outcome.notes:
-        warn(note)
     if outcome.problem:
         click.echo(f"failed: {outcome.problem}", err=True)
     elif not as_json and not sys.stdout.isatty():  # a terminal has the progress bar

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,40 @@ def show_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, as_json: 
 def warn(text: str) -> None:
     """Print a warning on stderr."""
     click.echo(f"warning: {text}", file=sys.stderr)  # err=True would bypass a progress bar
+
+
+class RepeatedWarnings:
+    """Prints the warnings of a run over many images: each kind at its first time, and at the end
+    how often it came again.
+
+    Two warnings are of one kind if they differ only in the names of files and in what was measured.
+    Numbers of bits are kept: the advice that goes with them differs.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[str, int]] = {}
+
+    def tell(self, text: str, names: Iterable[str]) -> None:
+        """Print a warning, unless one of its kind has been printed.
+
+        Args:
+            text: the warning.
+            names: of the files that it may be about.
+        """
+        kind = text
+        for name in sorted(names, key=len, reverse=True):
+            kind = kind.replace(name, "NAME")
+        kind = re.sub(r"-?\d[\d.]*(?:e[+-]\d+)?(?![\d.]| bits)", "N", kind)
+        first, count = self._kinds.get(kind, (text, 0))
+        self._kinds[kind] = (first, count + 1)
+        if not count:
+            warn(text)
+
+    def tell_counts(self) -> None:
+        """Print how many more there were of each kind."""
+        for first, count in self._kinds.values():
+            if count > 1:
+                warn(f"{count} like this one: {first}")
 
 
 @contextmanager

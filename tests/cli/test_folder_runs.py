@@ -200,6 +200,22 @@ def test_warnings_are_told_with_their_image(folder):
     assert [row.get("warnings") for row in rows] == [[], [], told[:1], told[1:], [], None]
 
 
+def test_warnings_of_one_kind_are_told_once_with_their_number(folder):
+    for stem in "01234":
+        noise(f"vis/{stem}.png", (21 + int(stem), 30))
+    noise("ir/3.png", (20, 30), np.uint16)
+    result = fuse("ir", "vis", "--resize", "first", "--format", "jpg", "--json")
+    resized = "vis/0.png is resized from 30x21 to 30x20; its aspect ratio changes by 5.0%"
+    (depth,) = (line for line in result.stderr.splitlines() if "16 bits" in line)
+    assert result.stderr.splitlines() == [
+        f"warning: {resized}",
+        depth,
+        f"warning: 5 like this one: {resized}",
+    ]
+    rows = [json.loads(line) for line in result.stdout.splitlines()[:-1]]
+    assert [len(row["warnings"]) for row in rows] == [1, 1, 1, 2, 1]
+
+
 # --- what is made
 
 
