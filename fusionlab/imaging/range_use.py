@@ -34,8 +34,16 @@ DARK = 0.25
 DARK_FLOATS = 0.07
 """The same for floats, which may hold linear light: the range of 12 of 16 bits."""
 
-FLAT = 0.05
-"""A bulk that spans less than this part of the range is not scaled to it, wherever it lies."""
+FLAT = 0.125
+"""A bulk that spans less than this part of the range is not scaled to it, wherever it lies: thermal
+counts of 12510 to 19962 would be 29 gray levels of 256."""
+
+FLAT_FLOATS = 0.05
+"""The same for floats, which may be an 8-bit photo of fog."""
+
+USED = 0.25
+"""A bulk that spans less than this part of its bits is not explained by them: counts of 3400 to
+5189 fit 14 bits, but the scale of 14 bits would show nearly nothing of them."""
 
 MAX_VALUES = 2**20
 """How many values are looked at; of a larger image, rows at equal distances."""
@@ -62,8 +70,8 @@ class RangeUse:
         span = self.white - self.black
         if self.low == self.high:  # there is nothing that a scale could show
             return False
-        dark = DARK if self.bits else DARK_FLOATS
-        return self.high - self.black < dark * span or self.high - self.low < FLAT * span
+        dark, flat = (DARK, FLAT) if self.bits else (DARK_FLOATS, FLAT_FLOATS)
+        return self.high - self.black < dark * span or self.high - self.low < flat * span
 
     @property
     def scale(self) -> str:
@@ -88,9 +96,9 @@ class RangeUse:
 
     @property
     def _bits(self) -> int:
-        """How many bits the values fit; 0 where bits do not explain them."""
+        """How many bits the values fit and use; 0 where bits do not explain them."""
         fitting = [bits for bits in BITS if self.high < 2**bits]
-        if self.bits is None or not fitting or self.high - self.low < FLAT * 2 ** fitting[0]:
+        if self.bits is None or not fitting or self.high - self.low < USED * 2 ** fitting[0]:
             return 0
         return fitting[0]
 

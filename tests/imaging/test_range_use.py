@@ -50,6 +50,21 @@ def test_a_dark_image_that_is_flat_wants_percentiles():
     assert (use.too_little, use.scale) == (True, "percentile")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "scale"),
+    [
+        (3400, 5189, "percentile"),  # thermal counts: a ninth of 14 bits
+        (1000, 4500, "percentile"),  # the same nearer to 0
+        (12510, 19962, "percentile"),  # a ninth of 16 bits
+        (1662, 3821, "0,4095"),  # a band of a camera of 12 bits: half of them
+        (200, 4063, "0,4095"),
+    ],
+)
+def test_bits_are_advised_only_where_the_values_use_them(low, high, scale):
+    use = range_use(np.linspace(low, high, 6000).astype(np.uint16).reshape(60, 100))
+    assert (use.too_little, use.scale) == (True, scale)
+
+
 @pytest.mark.parametrize(("high", "too_little"), [(1, False), (0.3, False), (0.0625, True)])
 def test_floats_are_measured_against_0_and_1(high, too_little):
     assert range_use(np.linspace(0, high, 4800, dtype=np.float32).reshape(60, 80)).too_little == (
