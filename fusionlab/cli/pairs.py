@@ -60,18 +60,24 @@ def pairs(
 ) -> None:
     """Show which files would be fused with which, and what is left out.
 
-    Sizes and bits are those in the headers of the files; there are none for formats that have to be
-    decoded.
+    Sizes and bits are those in the headers of the files; formats of plugins have no bits there.
 
     SET is what 'fuse' and 'evaluate' take: a folder, or several folders or templates, one for each
     source.
     """
     with cli_errors():
-        from fusionlab.runs.image_sets import ImageSet, ImageSetItem, pair_images, stacks
+        from fusionlab.runs.image_sets import (
+            ImageSet,
+            ImageSetItem,
+            pair_images,
+            stacks,
+            with_several_sources,
+        )
 
         sources, size = stack_sources(sources, stack, pages, channels)
         if stack is not None and not size:
-            image_set = ImageSet((ImageSetItem("fused", sources),), (f"{sources[0].parent}/",))
+            stack_of_all = with_several_sources(ImageSetItem("fused", sources))
+            image_set = ImageSet((stack_of_all,), (f"{sources[0].parent}/",))
         elif size:
             image_set = stacks(sources[0], size)
         else:
@@ -148,11 +154,13 @@ def _examined(image_set: ImageSet) -> tuple[ImageSet, Headers]:
 
 def _problem_of_files(item: ImageSetItem, headers: Headers) -> str:
     from fusionlab.imaging.recognizing import recognize
-    from fusionlab.imaging.selecting import file_of
-    from fusionlab.runs.headers import read_header
+    from fusionlab.imaging.selecting import file_of, split
+    from fusionlab.runs.headers import read_headers
 
+    files: dict[Path, list[Path]] = {}
     for source in item.sources:
-        path = file_of(source)
+        files.setdefault(file_of(source), []).append(source)
+    for path, sources in files.items():
         try:
             found = recognize(path)
         except OSError as error:
@@ -160,7 +168,8 @@ def _problem_of_files(item: ImageSetItem, headers: Headers) -> str:
         if found.reader is None:
             reason = found.refusal if found.name else "not an image"
             return f"{item.stem}: {path} is {reason}"
-        headers[source] = read_header(path, found.reader.name)
+        selections = [split(source)[1] for source in sources]
+        headers |= zip(sources, read_headers(path, found.reader.name, selections), strict=True)
     return ""
 
 
@@ -168,14 +177,16 @@ def _sizes_and_bits(headers: Sequence[Header | None]) -> tuple[str, str]:
     """Return the sizes and the bits of the sources of a fusion, once where all have the same."""
     known = [header for header in headers if header]
     sizes = dict.fromkeys(header.size for header in known)
-    bits = dict.fromkeys(str(header.bits) for header in known)
+    bits = dict.fromkeys(str(header.bits) for header in known if header.bits)
     differ = " differ" if len(sizes) > 1 else ""
     return " and ".join(sizes) + differ, ", ".join(bits)
 
 
-def _differ(item: ImageSetItem, headers: Headers) -> bool:
-    found = [header for path in item.sources if (header := headers.get(path))]
-    return len({header.size for header in found}) > 1
+def _differ(item: ImageSetItem, headers: Headers) -> bool | None:
+    """Return whether the sources of a fusion differ in size; None if that is not known."""
+    found = [headers.get(path) for path in item.sources]
+    differ = len({header.size for header in found if header}) > 1
+    return differ or (None if None in found else False)
 
 
 def pairing_facts(image_set: ImageSet) -> dict[str, Any]:
@@ -197,7 +208,7 @@ def pairing_facts(image_set: ImageSet) -> dict[str, Any]:
 
 
 def _as_json(image_set: ImageSet, headers: Headers) -> dict[str, Any]:
-    def header_facts(path: Path) -> dict[str, int] | None:
+    def header_facts(path: Path) -> dict[str, int | None] | None:
         header = headers.get(path)
         return asdict(header) if header else None
 

@@ -77,6 +77,8 @@ class LoadedImage:
     not the value that the file calls no data; None: all. NaN is no data in any case."""
     metadata: Metadata = NOTHING
     """Color profile, EXIF, resolution and georeference of the file."""
+    further: tuple[str, ...] = ()
+    """Those of the notes that say what else in the file may be a source, without the name."""
 
     @property
     def is_color(self) -> bool:
@@ -201,6 +203,35 @@ def read_contents(path: Path, max_pixels: int | None = MAX_PIXELS) -> Contents:
     return _open(content, str(path), _size_check(str(path), max_pixels))
 
 
+def further_sources(path: Path, max_pixels: int | None = MAX_PIXELS) -> list[str]:
+    """Return what else in the file of a source may be one: as `LoadedImage.further`, but without
+    decoding pixels.
+
+    Raises:
+        FusionlabError: as `read_image`.
+    """
+    file, selection = selecting.split(path)
+    contents = read_contents(file, max_pixels)
+    number = selecting.page_number(selection, contents.pages, contents.default, str(file))
+    channels = [] if selection.channels else _further_channels(contents.pages[number].channels)
+    return channels + _further_pages(contents.pages, contents.default, selection)
+
+
+def single_source_error(name: str, selection: Selection, further: Sequence[str]) -> FusionlabError:
+    """Return the error that one source is too few, with what would give a second one.
+
+    Args:
+        name: of the source.
+        selection: which page and channels it is.
+        further: what else its file holds, see `further_sources`.
+    """
+    held = "give a second source" if str(selection) else "it holds one image; give a second source"
+    return FusionlabError(
+        f"a fusion needs at least two sources, got 1, {name}: {'; '.join(further) or held}",
+        code="number-of-sources",
+    )
+
+
 def _content(
     path: Path, max_pixels: int | None, selection: Selection | None
 ) -> bytes | LoadedImage:
@@ -269,6 +300,7 @@ def decode_image(
         selection,
         decoded.valid,
         metadata=decoded.metadata,
+        further=tuple(hints),
     )
 
 
@@ -326,15 +358,16 @@ def _open_large(path: Path, max_pixels: int | None, selection: Selection) -> Loa
         digest = sha256_of_file(file)
         stack.pop_all()  # the rows close it
     name = str(selecting.joined(path, selection))
-    notes = tuple(f"{name}: {note}" for note in _further_pages(opened.pages, 0, selection))
+    further = _further_pages(opened.pages, 0, selection)
     return LoadedImage(
         name,
         opened.rows,
         digest,
-        notes,
+        tuple(f"{name}: {note}" for note in further),
         selection=selection,
         valid=opened.valid,
         metadata=opened.metadata,
+        further=tuple(further),
     )
 
 
@@ -419,18 +452,22 @@ def _default_image(
             code="unsupported-image",
             option="channels",
         )
-    others = channels[colors:]
-    if not others:
-        return decoded, []
-    if others == ("alpha",):
-        return decoded, _image_in_alpha(decoded)
-    kept = decoded.with_channels(tuple(range(colors)))
+    if further := _further_channels(channels):
+        return decoded.with_channels(tuple(range(colors))), further
+    return decoded, _image_in_alpha(decoded)
+
+
+def _further_channels(channels: Sequence[str]) -> list[str]:
+    """Return a note about the channels that are not used, if there are any but alpha."""
+    colors = 3 if selecting.is_color(channels) else 1
+    if tuple(channels[colors:]) in ((), ("alpha",)):
+        return []
     note = (
         f"it holds {selecting.listed(channels)}, of which "
         f"{'the color' if colors == 3 else 'the first'} is used; "
         f"channels={'rgb,4' if colors == 3 else '1,2'} takes others as sources, too"
     )
-    return kept, [note]
+    return [note]
 
 
 def _guess_kind(content: bytes, name: str) -> str:

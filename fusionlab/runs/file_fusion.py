@@ -31,13 +31,13 @@ from fusionlab.imaging.reading import (
     MAX_PIXELS,
     LoadedImage,
     decode_image,
-    read_contents,
     read_image,
+    single_source_error,
 )
 from fusionlab.imaging.resizing import Resize, resize_to_one_size
 from fusionlab.imaging.rows import Rows
 from fusionlab.imaging.scale import scales_of
-from fusionlab.imaging.selecting import described, file_of, joined
+from fusionlab.imaging.selecting import file_of, joined
 from fusionlab.imaging.writing import WEIGHTS, encode_image, encode_weight_map, with_alpha
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs import notes, record
@@ -296,25 +296,13 @@ def load_sources(
     """Read the sources of one fusion, and resize them if requested; see `FileFusion`.
 
     Raises:
-        FusionlabError: a file cannot be read.
+        FusionlabError: a file cannot be read, or is the only one (code `number-of-sources`).
     """
     images = notes.note_duplicates([read_image(path, max_pixels) for path in paths])
     if len(images) == 1:
-        _refuse_one_source(images[0])
+        image = images[0]
+        raise single_source_error(image.name, image.selection, image.further)
     return resize_to_one_size(images, resize) if resize and images else images
-
-
-def _refuse_one_source(image: LoadedImage) -> None:
-    """Say that one source is too few, and whether the others may be in the same file."""
-    held = f"; {image.notes[-1]}" if image.notes else ""
-    if not image.selection.page:
-        path = file_of(image.name)
-        pages = read_contents(path, max_pixels=None).pages
-        if len(pages) > 1:
-            held = f"; {path} holds {described(pages)}; pages=all takes all of them as sources"
-    raise FusionlabError(
-        f"a fusion needs at least two sources, got 1{held}", code="number-of-sources"
-    )
 
 
 def _names_of_maps(sources: Sequence[LoadedImage]) -> list[str]:

@@ -1,10 +1,15 @@
-"""Size and depth of image files, by their headers: for lists of files that are not opened yet."""
+"""Size and depth of image files, by their headers: for lists of files that are not decoded yet."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from fusionlab.errors import FusionlabError
+from fusionlab.imaging.reading import read_contents
+from fusionlab.imaging.selecting import Selection, page_number
 
 PILLOW_NAMES = {
     "PNG": "PNG",
@@ -17,8 +22,8 @@ PILLOW_NAMES = {
     "JPEG2000": "JPEG2000",
 }
 """Name of a reader -> what Pillow, which reads no more than the header at first, calls the format.
-A file of a plugin may begin like a JPEG and hold another image than Pillow finds, so others have no
-header here."""
+A file of a plugin may begin like a JPEG and hold another image than Pillow finds, so others are
+opened by their readers, which tell sizes and not bits."""
 DEEP_MODES = {"I": 16, "I;16": 16, "I;16B": 16, "I;16L": 16, "F": 32}
 """Modes of Pillow with more than 8 bits; `I` is that of deep PNM files."""
 PNG_BITS = 24
@@ -34,8 +39,8 @@ class Header:
     width: int
     height: int
     """As it is shown, in pixels."""
-    bits: int
-    """Per sample; those of fewer than 8 count as 8, as they are read."""
+    bits: int | None
+    """Per sample, where this is known; those of fewer than 8 count as 8, as they are read."""
 
     @property
     def size(self) -> str:
@@ -43,13 +48,34 @@ class Header:
         return f"{self.width}x{self.height}"
 
 
-def read_header(path: Path, reader: str) -> Header | None:
-    """Return size and depth of an image file; None where they are not in its header, or damaged.
+def read_headers(path: Path, reader: str, selections: Sequence[Selection]) -> list[Header | None]:
+    """Return size and depth of sources in one image file; None for what is damaged.
 
     Args:
         path: the file.
         reader: the name of the reader that recognizes it.
+        selections: the sources.
     """
+    header = _read_header(path, reader)
+    if header and not any(selection.page for selection in selections):
+        return [header] * len(selections)
+    try:
+        contents = read_contents(path)
+        pages = [
+            contents.pages[page_number(selection, contents.pages, contents.default, str(path))]
+            for selection in selections
+        ]
+    except FusionlabError:  # who reads the file says what it is
+        return [None] * len(selections)
+    first = contents.pages[0]
+    bits = header.bits if header else None
+    return [
+        header if header and page.size == first.size else Header(page.width, page.height, bits)
+        for page in pages
+    ]
+
+
+def _read_header(path: Path, reader: str) -> Header | None:
     try:
         if reader == "TIFF":
             return _tiff(path)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fusionlab.errors import FusionlabError, PairingError
-from fusionlab.imaging.reading import selected_paths
+from fusionlab.imaging.reading import further_sources, selected_paths, single_source_error
 from fusionlab.imaging.recognizing import suffixes
 from fusionlab.imaging.selecting import Selection, file_of, joined, split
 from fusionlab.runs.pairing.affixes import without_affixes
@@ -160,6 +160,7 @@ def pair_images(
         items = [_selected(item, own) for item in items]
     if selecting:
         items = [_spread_out(item, pages, channels) for item in items]
+    items = [with_several_sources(item) for item in items]
     templates = [source.template for source in found.sources]
     if len(own) == len(templates):
         templates = [
@@ -256,6 +257,18 @@ def _spread_out(item: ImageSetItem, pages: str | None, channels: str | None) -> 
             raise
         return replace(item, problem=f"{item.stem}: {error}")
     return replace(item, sources=tuple(path for paths in found for path in paths))
+
+
+def with_several_sources(item: ImageSetItem) -> ImageSetItem:
+    """Return an item, with a problem if it has a single source."""
+    if item.problem or len(item.sources) != 1:
+        return item
+    source = item.sources[0]
+    try:
+        error = single_source_error(str(source), split(source)[1], further_sources(source))
+    except FusionlabError as unreadable:
+        error = unreadable
+    return replace(item, problem=f"{item.stem}: {error}")
 
 
 def names_of_sources(sources: Sequence[Path]) -> list[str]:

@@ -141,7 +141,11 @@ def test_the_index_map_has_the_number_of_the_largest_weight(folder):
             ["a.png", "b.png", "--strategy", "max", "--save-index", "x.png"],
             "Max does not weight the sources",
         ),
-        (["a.png"], "Error: a fusion needs at least two sources, got 1\n"),
+        (
+            ["a.png"],
+            "Error: a fusion needs at least two sources, got 1, a.png: it holds one image; give a "
+            "second source\n",
+        ),
         (["a.png", "gone.png"], "Error: gone.png does not exist\n"),
         (["a.png", "small.png"], "Error: the sources must have the same size, got 30x20, 30x10"),
         (["a.png", "text.png"], "Error: cannot read text.png: it is not in a known image format"),

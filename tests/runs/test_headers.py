@@ -8,7 +8,8 @@ from PIL import Image
 
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.recognizing import recognize
-from fusionlab.runs.headers import read_header
+from fusionlab.imaging.selecting import EVERYTHING, Selection
+from fusionlab.runs.headers import Header, read_headers
 
 GRAY = np.arange(15, dtype=np.uint8).reshape(3, 5)
 RGB = np.dstack([GRAY] * 3)
@@ -57,7 +58,7 @@ def test_a_header_says_what_reading_finds(tmp_path, name, write):
     path = tmp_path / name
     write(path)
     pixels = np.asarray(read_image(path).pixels)
-    header = read_header(path, recognize(path).reader.name)
+    (header,) = read_headers(path, recognize(path).reader.name, [EVERYTHING])
     assert (header.height, header.width) == pixels.shape[:2]
     assert header.bits == 8 * pixels.dtype.itemsize
 
@@ -68,10 +69,24 @@ def test_a_header_says_what_reading_finds(tmp_path, name, write):
         (b"\x89PNG\r\n\x1a\n", "PNG"),
         (b"\xff\xd8\xff", "JPEG"),
         (b"II*\0", "TIFF"),
-        (imagecodecs.png_encode(GRAY), "Reader of a plugin"),
     ],
 )
-def test_damaged_files_and_formats_without_a_known_header_have_none(tmp_path, content, reader):
+def test_damaged_files_have_none(tmp_path, content, reader):
     path = tmp_path / "image"
     path.write_bytes(content)
-    assert read_header(path, reader) is None
+    assert read_headers(path, reader, [EVERYTHING]) == [None]
+
+
+def test_where_no_header_is_known_the_reader_of_a_format_says_the_size(tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(imagecodecs.png_encode(GRAY))
+    assert read_headers(path, "Reader of a plugin", [EVERYTHING]) == [Header(5, 3, None)]
+
+
+def test_the_pages_of_a_file_have_sizes_of_their_own(tmp_path):
+    path = tmp_path / "image.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(DEEP)
+        file.write(np.zeros((4, 7), np.uint16))
+    found = read_headers(path, "TIFF", [Selection("1"), Selection("2"), EVERYTHING])
+    assert found == [Header(5, 3, 16), Header(7, 4, 16), Header(5, 3, 16)]

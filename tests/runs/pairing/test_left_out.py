@@ -99,6 +99,23 @@ def test_pairs_prints_sizes_and_bits_and_says_which_sizes_differ(put):
     assert content["items"][1]["headers"][1] == {"width": 6, "height": 4, "bits": 16}
 
 
+def test_a_size_that_is_not_known_is_neither_the_same_nor_another(put):
+    put("ir/1.png", "ir/2.png", "vis/2.png", content=PNG)
+    put("vis/1.png", content=PNG[:10])
+    content = json.loads(CliRunner().invoke(main, ["pairs", "ir", "vis", "--json"]).stdout)
+    assert [item["sizes_differ"] for item in content["items"]] == [None, False]
+
+
+@pytest.mark.parametrize(
+    "args", [["set", "--pages", "all"], ["set", "--stack", "all"], ["set/{}.*[channels=1]"]]
+)
+def test_an_item_with_one_source_is_a_problem(put, args):
+    put("set/1.png", content=PNG)
+    result = CliRunner().invoke(main, ["pairs", *args])
+    assert (result.exit_code, result.stderr.count("problem: ")) == (2, 1)
+    assert "got 1, set/1.png" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("names", "code"), [(["ir/1.png", "vis/1.png"], 0), (["ir/1.png", "vis/2.png"], 2), ([], 2)]
 )
