@@ -26,6 +26,7 @@ from fusionlab.cli.listing import (
 )
 from fusionlab.cli.metrics import metrics
 from fusionlab.cli.new_strategy import new_strategy
+from fusionlab.cli.options import MainGroup
 from fusionlab.cli.pairs import pairs
 from fusionlab.cli.score import score
 from fusionlab.cli.session import Session
@@ -37,6 +38,7 @@ from fusionlab.plugins import NO_PLUGIN
 
 
 @click.group(
+    cls=MainGroup,
     epilog="Example:  fusionlab fuse --strategy l1norm --r 1 infrared.png visible.png -o fused.png",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -97,6 +97,27 @@ def _session(ctx: click.Context | None) -> Session:
     return (ctx and ctx.find_object(Session)) or Session()
 
 
+class MainGroup(click.Group):
+    """A group that says of its own options where they go, if they are given to a command."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            unknown = error if isinstance(error, click.NoSuchOption) else error.__cause__
+            for param in self.params:
+                if isinstance(unknown, click.NoSuchOption) and unknown.option_name in param.opts:
+                    flag = isinstance(param, click.Option) and param.is_flag
+                    value = "" if flag else f" {param.make_metavar(ctx)}"
+                    raise click.UsageError(
+                        f"{unknown.option_name} goes before the command: {ctx.command_path} "
+                        f"{unknown.option_name}{value} {ctx.invoked_subcommand} ...",
+                        error.ctx,
+                    ) from error
+            raise
+
+
 class OptionWithAliases(click.Option):
     """An option whose first name is shown in the help; its other names are hidden aliases."""
 

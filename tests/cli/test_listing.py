@@ -50,6 +50,22 @@ def test_help_shows_examples_on_lines_of_their_own(command):
     assert any(line.startswith(f"fusionlab {command}") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (["fuse", "--no-plugin", "X"], "fusionlab --no-plugin NAME fuse ..."),
+        (["fuse", "--strategy", "mean", "--no-plugin=X"], "fusionlab --no-plugin NAME fuse ..."),
+        (["study", "run", "--no-plugin", "X"], "fusionlab --no-plugin NAME study ..."),
+        (["metrics", "--version"], "fusionlab --version metrics ..."),
+    ],
+)
+def test_options_of_the_main_command_go_before_the_command(args, shown):
+    result = CliRunner().invoke(main, args, prog_name="fusionlab")
+    option = shown.split()[1]
+    assert result.exit_code == 2
+    assert f"Error: {option} goes before the command: {shown}\n" in result.stderr
+
+
 def test_the_commands_of_a_study_are_listed_in_the_order_of_their_use():
     text = CliRunner().invoke(main, ["study", "--help"]).stdout
     listed = [line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line][:4]
