@@ -32,6 +32,10 @@ class FusionlabWarning(UserWarning):
     """What a Python caller should know about an image, such as what was ignored in its file."""
 
 
+class PluginWarning(RuntimeWarning):
+    """A plugin is ignored, or was to be left out and is not installed."""
+
+
 class FusionlabError(ValueError):
     """A problem the caller can fix: a file, a size, a name, a number.
 

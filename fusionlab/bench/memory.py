@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import sys
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,7 +20,7 @@ from pathlib import Path
 import torch
 
 from fusionlab.bench.cases import Case
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, PluginWarning
 from fusionlab.plugins.host import load_plugins
 
 WARM_UP_SIZE = 32
@@ -57,6 +58,7 @@ def peak_on_cpu(case: Case, threads: int, blocked: Sequence[str] = ()) -> int | 
 
 def _growth(case: Case, threads: int, blocked: tuple[str, ...]) -> int:
     torch.set_num_threads(threads)  # of this process only
+    warnings.simplefilter("ignore", PluginWarning)  # the parent has said it
     fusion = case.fusion("cpu", load_plugins(blocked))
     fusion(replace(case, width=WARM_UP_SIZE, height=WARM_UP_SIZE).images())
     images = case.images()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-from collections.abc import Collection, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, TextIO
@@ -14,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from fusionlab.cli.output import warn
-from fusionlab.errors import FusionlabError, PairingError
+from fusionlab.errors import FusionlabError, FusionlabWarning, PairingError, PluginWarning
 from fusionlab.plugins import NO_PLUGIN
 
 if TYPE_CHECKING:
@@ -83,11 +84,36 @@ def command_line(ctx: click.Context, path: str, *, without: Collection[str] = ()
     return shlex.join(words)
 
 
+@contextmanager
+def told_by(tell: Callable[[str], None], kind: type[Warning]) -> Iterator[None]:
+    """Hand each Python warning of a kind to `tell`, in place of printing its line of code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", kind)
+        show = warnings.showwarning
+
+        def show_ours(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, kind):
+                tell(str(message))
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show_ours
+        yield
+
+
 class Session:
     """The plugins of this run, loaded on first use."""
 
     def __init__(self, blocked: tuple[str, ...] = ()) -> None:
         self.blocked = blocked
+        self._told: set[str] = set()
 
     @contextmanager
     def in_process(self) -> Iterator[None]:
@@ -95,7 +121,8 @@ class Session:
         before = os.environ.get(NO_PLUGIN)
         os.environ[NO_PLUGIN] = " ".join(self.blocked)
         try:
-            yield
+            with told_by(self._tell, PluginWarning):
+                yield
         finally:
             if before is None:
                 del os.environ[NO_PLUGIN]
@@ -104,13 +131,19 @@ class Session:
 
     @cached_property
     def plugins(self) -> Plugins:
-        """All plugins except the blocked ones; each broken plugin is reported once on stderr."""
+        """All plugins except the blocked ones; each problem is reported once on stderr."""
         from fusionlab.plugins.host import plugins_without
 
         plugins = plugins_without(" ".join(self.blocked))
         for text in plugins.warnings:
-            warn(text)
+            self._tell(text)
         return plugins
+
+    def _tell(self, text: str) -> None:
+        """Print a warning about plugins, which the library may give once more for Python."""
+        if text not in self._told:
+            self._told.add(text)
+            warn(text)
 
 
 @contextmanager
@@ -161,32 +194,12 @@ def quiet_decoders() -> Iterator[None]:
     tag, is not reported.
     """
     import logging
-    import warnings
-
-    from fusionlab.errors import FusionlabWarning
 
     handler, logger = logging.NullHandler(), logging.getLogger("tifffile")
     logger.addHandler(handler)
     try:
-        with warnings.catch_warnings():
+        with told_by(warn, FusionlabWarning):
             warnings.filterwarnings("ignore", module=r"(PIL|tifffile|imageio)\b")
-            warnings.simplefilter("always", FusionlabWarning)
-            show = warnings.showwarning
-
-            def show_ours(
-                message: Warning | str,
-                category: type[Warning],
-                filename: str,
-                lineno: int,
-                file: TextIO | None = None,
-                line: str | None = None,
-            ) -> None:
-                if issubclass(category, FusionlabWarning):
-                    warn(str(message))
-                else:
-                    show(message, category, filename, lineno, file, line)
-
-            warnings.showwarning = show_ours
             yield
     finally:
         logger.removeHandler(handler)

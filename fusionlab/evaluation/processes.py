@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from threading import Lock, local
 from typing import Any
+
+from fusionlab.errors import PluginWarning
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -110,6 +113,7 @@ class _Worker:
 def _work(pipe: Connection, number: int, device: str) -> None:
     """Compute jobs until the parent closes the pipe, or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    warnings.simplefilter("ignore", PluginWarning)  # the parent has said it
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     if device.startswith("cuda") and ":" not in device:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", _gpu(number))

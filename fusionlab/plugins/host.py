@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from fusionlab import hookspecs
+from fusionlab.errors import PluginWarning
 from fusionlab.plugins import NO_PLUGIN
 from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, ReaderRef, StrategyRef
 from fusionlab.plugins.presets import Preset
@@ -63,8 +64,8 @@ def load_plugins(blocked: Iterable[str] = ()) -> Plugins:
     """
     manager = _PluginManager("fusionlab")
     manager.add_hookspecs(hookspecs)
-    blocked_names = {normalized_name(name) for name in blocked}
-    plugins = Plugins()
+    plugins = Plugins(to_block=tuple(blocked))
+    blocked_names = {normalized_name(name) for name in plugins.to_block}
     for point in _entry_points():
         plugins.loaded.append(_load(manager, point, blocked_names, plugins))
     return plugins
@@ -82,10 +83,10 @@ def plugins_without(blocked: str) -> Plugins:
 
 @cache
 def installed() -> Plugins:
-    """Return the plugins of this process, loaded once; warn in Python about broken ones."""
+    """Return the plugins of this process, loaded once; warn in Python about problems of them."""
     plugins = plugins_without(os.environ.get(NO_PLUGIN, ""))
     for text in plugins.warnings:
-        warnings.warn(text, RuntimeWarning, stacklevel=3)
+        warnings.warn(text, PluginWarning, stacklevel=3)
     return plugins
 
 

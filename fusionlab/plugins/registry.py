@@ -79,8 +79,7 @@ class Registry(Generic[Ref]):
             )
         names = sorted({registration.ref.name for registration in self.registrations})
         spelled = [known for known in names if known.casefold() == name.casefold()]
-        close = spelled or get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+        hint = _did_you_mean(spelled[0] if spelled else name, names)
         raise FusionlabError(f"there is no {self.kind} {name!r}; {hint}", code="unknown-name")
 
     def registration_of(self, cls: type) -> Registration[Ref] | None:
@@ -108,6 +107,8 @@ class Plugins:
     """The plugins of this process and everything they offer."""
 
     loaded: list[Plugin] = field(default_factory=list)
+    to_block: tuple[str, ...] = ()
+    """The names of the plugins that were not to be loaded, as they were given."""
     strategies: Registry[StrategyRef] = field(default_factory=lambda: Registry("strategy"))
     backbones: Registry[BackboneRef] = field(default_factory=lambda: Registry("backbone"))
     engines: Registry[EngineRef] = field(default_factory=lambda: Registry("engine"))
@@ -121,8 +122,15 @@ class Plugins:
 
     @property
     def warnings(self) -> list[str]:
-        """One sentence for each plugin that was ignored."""
-        return [plugin.warning for plugin in self.loaded if plugin.warning]
+        """One sentence for each plugin that was ignored, or was to be left out and is not there."""
+        ignored = [plugin.warning for plugin in self.loaded if plugin.warning]
+        names = sorted({plugin.name for plugin in self.loaded})
+        missing = [
+            f"there is no plugin {name!r} to leave out; {_did_you_mean(name, names)}"
+            for name in self.to_block
+            if normalized_name(name) not in names
+        ]
+        return ignored + missing
 
     @cached_property
     def readers_in_order(self) -> list[ReaderRef]:
@@ -187,6 +195,12 @@ class Plugins:
         names = self.default("metrics").split()
         (plugin,) = (plugin for plugin, key, _ in self.defaults if key == "metrics")
         return [f"{plugin}:{name}" for name in names]
+
+
+def _did_you_mean(name: str, names: list[str]) -> str:
+    """Return the most similar name as a question, or all names if none is similar."""
+    close = get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
 
 
 def normalized_name(name: str) -> str:

@@ -1,10 +1,14 @@
 """Plugins, sound and broken: fusionlab names a broken plugin and keeps working."""
 
+import re
+
 import pytest
 from click.testing import CliRunner
 
 from fusionlab import Fusion, FusionlabError, hookspecs
 from fusionlab.cli import main
+from fusionlab.cli.session import Session
+from fusionlab.errors import PluginWarning
 from fusionlab.hookspecs import GROUP
 from fusionlab.plugins import host
 from fusionlab.plugins.host import installed, load_plugins
@@ -122,9 +126,36 @@ def test_a_blocked_plugin_is_never_imported(install, monkeypatch):
     result = run("--no-plugin", "Lab_Blocked", "plugins")
     assert "blocked" in result.stdout
     assert "AssertionError" not in result.output
-    monkeypatch.setenv("FUSIONLAB_NO_PLUGIN", "something lab.blocked")
+    monkeypatch.setenv("FUSIONLAB_NO_PLUGIN", "lab.blocked")
     assert "AssertionError" not in run("plugins").output
     assert not installed().warnings
+
+
+def test_a_plugin_to_block_that_is_not_there_is_told_with_the_most_similar_one(
+    install, monkeypatch
+):
+    install("lab-thermal", GOOD)
+    text = "there is no plugin 'lab-termal' to leave out; did you mean 'lab-thermal'?"
+    assert f"warning: {text}\n" in run("--no-plugin", "lab-termal", "strategies").stderr
+    monkeypatch.setenv("FUSIONLAB_NO_PLUGIN", "lab-termal")
+    assert f"warning: {text}\n" in run("strategies").stderr
+    with pytest.warns(PluginWarning, match=re.escape(text)):
+        installed()
+
+
+@pytest.mark.parametrize("library_first", [True, False])
+def test_a_command_tells_of_a_broken_plugin_once_whoever_loads_it(
+    library_first, install, capsys, recwarn
+):
+    install("lab-import", BROKEN["import"][0])
+    session = Session()
+    with session.in_process():
+        if library_first:
+            installed()
+        assert session.plugins.loaded
+        installed()
+    assert capsys.readouterr().err.count("warning: plugin lab-import 1.0 is ignored") == 1
+    assert not recwarn.list  # which Python would print with the line of code
 
 
 @pytest.mark.usefixtures("only_what_ships")
