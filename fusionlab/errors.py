@@ -6,7 +6,7 @@ line prints it and exits with code 2; Python callers may catch it as the `ValueE
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -64,6 +64,7 @@ class PairingError(FusionlabError):
         message: as for `FusionlabError`.
         suggestions: what would be clear: for each way to pair the files, the folders or templates
             to give instead.
+        options: keyword arguments to give with them, such as `{"pages": "all"}`.
         code: as for `FusionlabError`.
         path: as for `FusionlabError`.
     """
@@ -73,8 +74,10 @@ class PairingError(FusionlabError):
         message: str,
         suggestions: Sequence[Sequence[str]] = (),
         *,
+        options: Mapping[str, str] | None = None,
         code: str = "",
         path: Path | None = None,
     ) -> None:
         super().__init__(message, code=code, path=path)
+        self.options = dict(options or {})
         self.suggestions = tuple(map(tuple, suggestions))

@@ -387,6 +387,14 @@ def scan(folder):
     (folder / "mr.dcm").write_bytes(DICOM.mr())
 
 
+def scans(folder):
+    """The folder `set` with a CT and an MR image of one patient."""
+    (folder / "set").mkdir()
+    (folder / "set" / "1_CT.dcm").write_bytes(DICOM.ct())
+    (folder / "set" / "1_MR.dcm").write_bytes(DICOM.mr())
+    return "set"
+
+
 def thermal(content, name="odd.jpg"):
     """A radiometric file, and a visible image of its size."""
 
@@ -542,7 +550,7 @@ CASES = [
     Case("pages of a file that is selected already", FAILS, "odd.png[page=1] selects a source of odd.png already; give it without the brackets", "odd.png[page=1] --pages all", png(RGBT)),
     Case("a file of one channel, with `--channels all`", FAILS, "got 1, a.png[channels=1]: give a second source", "a.png --channels all"),
     Case("one of them as the only source", FAILS, "got 1, odd.png: its fourth channel looks like an image; channels=rgb,4 takes it as a source of its own", "odd", png(RGBT)),
-    Case("a folder of files with one image each, `--pages all`", FAILS, "0: a fusion needs at least two sources, got 1, set/0.png: it holds one image; give a second source", "odd --pages all", folder_of(GRAY)),
+    Case("a folder of files with one image each, `--pages all`", FAILS, "0: a fusion needs at least two sources, got 1, set/0.png: it holds one image; give a second source", "odd --pages all", folder_of(GRAY), code=2),
     Case("a folder of such files, `--channels rgb,4`", WORKS, "set/, 2 pairs", "odd --channels rgb,4", folder_of(RGBT, RGBT[::-1])),
     Case("the same, one without a fourth channel", FAILS, "failed: 1: set/1.png holds 3 channels (red, green, blue); there are no channels 4", "odd --channels rgb,4", folder_of(RGBT, RGB), code=1),
     Case("the same by templates", WORKS, "set/{}.png[channels=rgb] with set/{}.png[channels=4], 2 pairs", "set/{}.png[channels=rgb] set/{}.png[channels=4]", folder_of(RGBT, RGBT[::-1])),
@@ -581,6 +589,11 @@ CASES = [
     Case("a file name for the output of folders", FAILS, "the sources are folders, so the output must be one, too; got the file name x.png; write -o x/, and choose the format with --format", "odd vis -o x.png", image_set),
     Case("an output folder that holds the sources", FAILS, "ir holds sources; choose another folder for the results", "odd vis -o ir", image_set),
     Case("a folder without subfolders a/ b/", FAILS, "ir is not an image set: expected subfolders a/ b/ c/ ...", "odd", image_set),
+    Case("a folder two levels above the images", FAILS, "set holds no images, but set/DCIM/100_0001 does; give that folder: fusionlab fuse set/DCIM/100_0001", "odd", named("DCIM/100_0001/1_ir.png", "DCIM/100_0001/1_vis.png")),
+    Case("a folder above files that hold all sources, with `--channels rgb,4`", FAILS, "set holds no images, but set/images does; give that folder: fusionlab fuse set/images --channels rgb,4", "odd --channels rgb,4", named("images/1.png")),
+    Case("a folder of DICOM files, without the package fusionlab-dicom", FAILS, "set holds no images in a format that is read: set/1_CT.dcm is a DICOM image, a format that is not read without fusionlab-dicom; install fusionlab-dicom, or convert it to PNG or TIFF first", "odd", scans),
+    Case("the same, with it", WARNS, "set/1_CT.dcm is scaled to the window in its file", "odd", scans, plugin="dicom"),
+    Case("a folder of files that hold all sources", FAILS, "set is not an image set by the names of its files, but one of them may hold all sources of a fusion: set/0.png: its fourth channel looks like an image; channels=rgb,4 takes it as a source of its own", "odd", folder_of(RGBT, RGBT[::-1])),
     # ---------------------------------------------------------------- names of sources in one folder
     Case("`01_ir.png 01_vis.png` in one folder", WORKS, "set/{}_ir.* with set/{}_vis.*, 2 pairs", "odd", named("01_ir.png", "01_vis.png", "02_ir.png", "02_vis.png")),
     Case("`ir-01.tif vis-01.jpg` in one folder", WORKS, "set/ir-{}.* with set/vis-{}.*, 2 pairs", "odd", named("ir-01.tif", "vis-01.jpg", "ir-02.tif", "vis-02.jpg")),

@@ -168,22 +168,39 @@ def _for_command_line(error: FusionlabError) -> str:
     is the command with other sources.
     """
     if isinstance(error, PairingError) and error.suggestions:
-        return f"{error}: {' or: '.join(map(_command_with, error.suggestions))}"
-    if not error.option:
-        return str(error)
-    flag = f"--{error.option.replace('_', '-')}"
+        options = [
+            word for name, value in error.options.items() for word in (_flag_of(name), value)
+        ]
+        commands = [_command_with([*sources, *options]) for sources in error.suggestions]
+        return f"{error}: {' or: '.join(commands)}"
+    return with_flag(str(error), error.option)
+
+
+def with_flag(message: str, option: str) -> str:
+    """Return the message of an error, with the command-line option that it concerns.
+
+    Args:
+        message: a sentence.
+        option: the keyword argument that it concerns, see `FusionlabError`; empty: none.
+    """
+    return f"{message} ({_flag_of(option)})" if option else message
+
+
+def _flag_of(option: str) -> str:
+    """Return the option of the command that runs with the name of a keyword argument."""
     context = click.get_current_context(silent=True)
     params = context.command.get_params(context) if context else []
-    names = [name for param in params if param.name == error.option for name in param.opts]
-    return f"{error} ({next((name for name in names if name.startswith('--')), flag)})"
+    names = [name for param in params if param.name == option for name in param.opts]
+    default = f"--{option.replace('_', '-')}"
+    return next((name for name in names if name.startswith("--")), default)
 
 
-def _command_with(sources: Sequence[str]) -> str:
-    """Return the command with these sources, quoted for a shell."""
+def _command_with(words: Sequence[str]) -> str:
+    """Return the command with these sources and options, quoted for a shell."""
     context = click.get_current_context(silent=True)
     takes_sources = context and context.params.keys() & {"sources", "sets"}
     name = f"fusionlab {context.info_name} " if context and takes_sources else ""
-    return name + shlex.join(sources)
+    return name + shlex.join(words)
 
 
 @contextmanager

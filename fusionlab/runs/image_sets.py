@@ -29,8 +29,9 @@ from fusionlab.imaging.selecting import Selection, file_of, joined, split
 from fusionlab.runs.pairing.affixes import without_affixes
 from fusionlab.runs.pairing.folder_search import LeftOut, list_folder
 from fusionlab.runs.pairing.matching import match_sources, single_files
+from fusionlab.runs.pairing.refusal import not_an_image_set, wrong_level
 from fusionlab.runs.pairing.single_folder import split_folder
-from fusionlab.runs.pairing.subfolders import Found, find_subfolders, scene_templates
+from fusionlab.runs.pairing.subfolders import Found, find_subfolders
 from fusionlab.runs.pairing.templates import (
     find_files,
     find_in_folder,
@@ -147,6 +148,11 @@ def pair_images(
     else:
         matches = match_sources(found.sources, same_k=found.same_k)
     if not matches:
+        if found.sources[0].folder and len(found.sources) == 1:
+            options = {"pages": pages, "channels": channels}
+            given_options = {name: value for name, value in options.items() if value is not None}
+            if meant := wrong_level(found.sources[0].folder, given_options):
+                raise meant
         there = [source for source in found.sources if not source.is_absent]
         places = ", ".join(source.template.removesuffix("/") for source in there)
         raise FusionlabError(
@@ -288,14 +294,7 @@ def _single(path: Path) -> Found:
         )
     if found := find_subfolders(path) or split_folder(path):
         return found
-    raise PairingError(
-        f"{path} is not an image set: expected subfolders a/ b/ c/ ... with one source of each "
-        "fusion, or names of sources in its subfolders or files, such as ir/ vis/ and 1_ir.png "
-        "1_vis.png; or give several folders or templates, one for each source",
-        scene_templates(path),
-        code="not-an-image-set",
-        path=path,
-    )
+    raise not_an_image_set(path)
 
 
 def _several(paths: Sequence[Path]) -> Found:

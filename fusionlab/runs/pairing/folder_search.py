@@ -105,8 +105,9 @@ def _left_out(path: Path) -> LeftOut:
             f"{path.with_suffix(suffix).name}, or give a template with its suffix",
             is_image=True,
         )
+    install = f"install {found.requires}, or " if found.requires else ""
     return LeftOut(
         path,
-        f"is {found.refusal}; convert it to PNG or TIFF first",
+        f"is {found.refusal}; {install}convert it to PNG or TIFF first",
         is_image=True,
     )
