@@ -166,8 +166,9 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def install(tmp_path, monkeypatch) -> Callable[..., str]:
+def install(tmp_path, monkeypatch) -> Iterator[Callable[..., str]]:
     """Install a distribution without pip: two metadata files and a module."""
+    modules = set()
     site = tmp_path / "site-packages"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
@@ -179,9 +180,12 @@ def install(tmp_path, monkeypatch) -> Callable[..., str]:
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[{group}]\n{entries or f'any = {module}'}\n")
         (site / f"{module}.py").write_text(textwrap.dedent(code))
+        modules.add(module)
         monkeypatch.delitem(sys.modules, module, raising=False)
         importlib.invalidate_caches()
         forget_plugins()
         return name
 
-    return install_one
+    yield install_one
+    for module in modules:
+        sys.modules.pop(module, None)
