@@ -260,6 +260,11 @@ def named(*names):
     return make
 
 
+def sizes(folder):
+    """The pair `set/ir/1.png set/vis/1.png`, of different sizes."""
+    beside(imagecodecs.png_encode(np.pad(GRAY, ((0, 0), (0, 1)))), "vis/1.png")(folder)
+
+
 def beside(content, *names):
     """The pair `set/ir/1.png set/vis/1.png`, and other files with this content."""
 
@@ -589,6 +594,7 @@ CASES = [
     Case("a file name for the output of folders", FAILS, "the sources are folders, so the output must be one, too; got the file name x.png; write -o x/, and choose the format with --format", "odd vis -o x.png", image_set),
     Case("an output folder that holds the sources", FAILS, "ir holds sources; choose another folder for the results", "odd vis -o ir", image_set),
     Case("a folder without subfolders a/ b/", FAILS, "ir is not an image set: expected subfolders a/ b/ c/ ...", "odd", image_set),
+    Case("folders of sources of different sizes", FAILS, "failed: 1: the sources must have the same size, got 30x20, 31x20 ...(--resize)", "set/ir set/vis", sizes, code=2),
     Case("a folder two levels above the images", FAILS, "set holds no images, but set/DCIM/100_0001 does; give that folder: fusionlab fuse set/DCIM/100_0001", "odd", named("DCIM/100_0001/1_ir.png", "DCIM/100_0001/1_vis.png")),
     Case("a folder above files that hold all sources, with `--channels rgb,4`", FAILS, "set holds no images, but set/images does; give that folder: fusionlab fuse set/images --channels rgb,4", "odd --channels rgb,4", named("images/1.png")),
     Case("a folder of DICOM files, without the package fusionlab-dicom", FAILS, "set holds no images in a format that is read: set/1_CT.dcm is a DICOM image, a format that is not read without fusionlab-dicom; install fusionlab-dicom, or convert it to PNG or TIFF first", "odd", scans),

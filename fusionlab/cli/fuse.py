@@ -316,7 +316,7 @@ def fuse(
                 make_folder=make_folder,
             )
             destination.check(sources, overwrite=overwrite)
-        if task == DETECT or strategy is None:
+        if detecting := task == DETECT or strategy is None:
             load = partial(load_sources, resize=resize, max_pixels=max_pixels or None)
             detected, loaded = detect_from_sources(sources, items, load, scale, nodata, plugins)
             task = detected and detected.task
@@ -347,6 +347,8 @@ def fuse(
             detected=detected is not None,
         )
         facts = paired | settings_facts(fusion, session, preset, task, detected)
+        if folders and detecting and detected is None:  # every item fails before it has a method
+            facts["method"] = None
         if not folders:
             loaded = loaded or file_fusion.load(sources)
             fuse_files(file_fusion, loaded, destination, facts, as_json=as_json)

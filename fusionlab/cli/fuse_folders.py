@@ -14,7 +14,7 @@ import click
 
 from fusionlab.cli.fuse_files import as_lines
 from fusionlab.cli.output import RepeatedWarnings, show_facts, show_progress
-from fusionlab.cli.session import CommandError, CommandInterrupted
+from fusionlab.cli.session import CommandError, CommandInterrupted, with_flag
 
 if TYPE_CHECKING:
     from fusionlab.runs.folder_run import FolderRun, ItemOutcome
@@ -92,17 +92,18 @@ def _color_summary(facts: dict[str, Any], colors: Counter[str]) -> str | None:
 
 
 def _show_outcome(outcome: ItemOutcome, *, as_json: bool) -> None:
+    problem = with_flag(outcome.problem, outcome.option)
     if as_json:
         line = {
             "stem": outcome.stem,
             "status": outcome.status,
             "color": outcome.color,
-            "output": None if outcome.problem else str(outcome.output),
-            "problem": outcome.problem or None,
+            "output": None if problem else str(outcome.output),
+            "problem": problem or None,
             "warnings": outcome.notes,
         }
         click.echo(json.dumps(line))
-    if outcome.problem:
-        click.echo(f"failed: {outcome.problem}", err=True)
+    if problem:
+        click.echo(f"failed: {problem}", err=True)
     elif not as_json and not sys.stdout.isatty():  # a terminal has the progress bar
         click.echo(f"{outcome.status:<8} {outcome.output}")

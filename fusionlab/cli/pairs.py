@@ -12,7 +12,7 @@ import click
 
 from fusionlab.cli.options import channels_option, pages_option, stack_option
 from fusionlab.cli.output import json_option, show_facts, show_table, warn
-from fusionlab.cli.session import CommandError, cli_errors
+from fusionlab.cli.session import CommandError, cli_errors, with_flag
 
 if TYPE_CHECKING:
     from fusionlab.runs.headers import Header
@@ -84,7 +84,7 @@ def pairs(
             image_set = pair_images(sources, pages, channels)
         image_set, headers = _examined(image_set)
     items = [item for item in image_set.items if not item.problem]
-    problems = [item.problem for item in image_set.items if item.problem]
+    problems = _problems(image_set)
     if as_json:
         click.echo(json.dumps(_as_json(image_set, headers), indent=2))
     else:
@@ -189,6 +189,10 @@ def _differ(item: ImageSetItem, headers: Headers) -> bool | None:
     return differ or (None if None in found else False)
 
 
+def _problems(image_set: ImageSet) -> list[str]:
+    return [with_flag(item.problem, item.option) for item in image_set.items if item.problem]
+
+
 def pairing_facts(image_set: ImageSet) -> dict[str, Any]:
     """Return how files were paired and what was left out, to be printed."""
     others = [entry for entry in image_set.left_out if not entry.is_image]
@@ -220,11 +224,11 @@ def _as_json(image_set: ImageSet, headers: Headers) -> dict[str, Any]:
                 "sources": [*map(str, item.sources)],
                 "headers": [*map(header_facts, item.sources)],
                 "sizes_differ": _differ(item, headers),
-                "problem": item.problem or None,
+                "problem": with_flag(item.problem, item.option) or None,
             }
             for item in image_set.items
         ],
-        "problems": [item.problem for item in image_set.items if item.problem],
+        "problems": _problems(image_set),
         "differing": [item.stem for item in image_set.differing],
         "left_out": [
             {"path": str(entry.path), "reason": entry.reason} for entry in image_set.left_out

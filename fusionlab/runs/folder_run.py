@@ -45,6 +45,8 @@ class ItemOutcome:
     output: Path
     problem: str = ""
     """Why it failed, a sentence that begins with the stem."""
+    option: str = ""
+    """The setting that the problem is about, as `FusionlabError` spells it."""
     notes: tuple[str, ...] = ()
     color: Color | None = None
     """The color mode in which it was fused; None if it was not."""
@@ -77,7 +79,15 @@ class _Task:
     ) -> ItemOutcome:
         """Return the outcome of the item; an error is prefixed with the stem."""
         problem = self.item.problem or (f"{self.item.stem}: {error}" if error else "")
-        return ItemOutcome(self.item.stem, status, self.destination.image, problem, notes, color)
+        return ItemOutcome(
+            self.item.stem,
+            status,
+            self.destination.image,
+            problem,
+            self.item.option or (error.option if error else ""),
+            notes,
+            color,
+        )
 
 
 _Loaded = list[LoadedImage]

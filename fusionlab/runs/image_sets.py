@@ -52,6 +52,8 @@ class ImageSetItem:
     sources: tuple[Path, ...]
     problem: str = ""
     """A sentence that begins with the stem; empty if the item is complete."""
+    option: str = ""
+    """The setting that the problem is about, as `FusionlabError` spells it."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,7 @@ def _spread_out(item: ImageSetItem, pages: str | None, channels: str | None) -> 
     except FusionlabError as error:
         if error.code == "bad-selection":
             raise
-        return replace(item, problem=f"{item.stem}: {error}")
+        return replace(item, problem=f"{item.stem}: {error}", option=error.option)
     return replace(item, sources=tuple(path for paths in found for path in paths))
 
 
@@ -274,7 +276,7 @@ def with_several_sources(item: ImageSetItem) -> ImageSetItem:
         error = single_source_error(str(source), split(source)[1], further_sources(source))
     except FusionlabError as unreadable:
         error = unreadable
-    return replace(item, problem=f"{item.stem}: {error}")
+    return replace(item, problem=f"{item.stem}: {error}", option=error.option)
 
 
 def names_of_sources(sources: Sequence[Path]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from fusionlab.detection import Detection, detect
@@ -26,10 +27,11 @@ def detect_task_of_set(
     plugins: Plugins,
     nodata: Sequence[str] = (),
 ) -> Detection | None:
-    """Return the task that is detected in most of up to nine items; None if none can be read.
+    """Return the task that is detected in most of up to nine items; None if no item can be read.
 
     Items that cannot be fused are left out: they fail by themselves in the run. The first and
-    the last item are among the nine, so the same image set always gives the same task.
+    the last item are among the nine, so the same image set always gives the same task. If all
+    nine fail, the first of the others that does not tells the task.
 
     Args:
         items: the image set.
@@ -41,8 +43,12 @@ def detect_task_of_set(
     Raises:
         FusionlabError: no plugin offers a task that can be used (code `no-task`).
     """
-    spread = _spread([item for item in items if not item.problem])
+    sound = [item for item in items if not item.problem]
+    spread = _spread(sound)
     images = list(_thumbnails(spread, load, scale, nodata))
+    if not images:
+        others = [item for item in sound if item not in spread]
+        images = list(islice(_thumbnails(others, load, scale, nodata), 1))
     return detect(images, plugins) if images else None
 
 

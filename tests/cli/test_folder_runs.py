@@ -127,6 +127,25 @@ def test_when_every_pair_is_bad_the_exit_code_is_2(folder):
     assert sorted(tree("fused")) == [MANIFEST_NAME]
 
 
+def test_no_method_is_named_if_every_pair_failed_before_one_was_chosen(folder):
+    for stem in "01234":
+        Path(f"vis/{stem}.png").write_bytes(b"text")
+    result = CliRunner().invoke(main, ["fuse", "ir", "vis"])
+    assert result.exit_code == 2, result.output
+    assert "method" not in result.stdout
+    result = CliRunner().invoke(main, ["fuse", "ir", "vis", "--json"])
+    assert json.loads(result.stdout.splitlines()[-1])["summary"]["method"] is None
+
+
+def test_a_failure_names_the_option_that_it_is_about(folder):
+    noise("vis/1.png", (20, 31))
+    result = fuse("ir", "vis")
+    assert result.stderr.rstrip().endswith("resize them first (--resize)")
+    result = fuse("ir", "--pages", "1,9", "--json", "-o", "out")
+    problem = json.loads(result.stdout.splitlines()[0])["problem"]
+    assert problem.endswith("there is no page 9 (--pages)")
+
+
 def test_as_json_each_image_is_a_line_in_order_and_the_last_is_the_summary(folder):
     Path("vis/1.png").write_bytes(b"damaged")
     Path("vis/2.png").write_bytes(Path("ir/2.png").read_bytes())

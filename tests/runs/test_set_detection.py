@@ -36,6 +36,20 @@ def test_up_to_nine_items_spread_over_the_set_are_looked_at(count, looked_at):
     assert (detection.votes, detection.images) == (len(looked_at), len(looked_at))
 
 
+def test_if_all_nine_fail_another_item_that_does_not_tells_the_task():
+    items = [ImageSetItem(str(number), (Path(str(number)),) * 2) for number in range(101)]
+    numbers = []
+
+    def load(paths):
+        numbers.append(int(paths[0].name))
+        if numbers[-1] not in (3, 4):
+            raise FusionlabError("unreadable")
+        return [LoadedImage(path.name, PIXELS, "") for path in paths]
+
+    assert detect_task_of_set(items, load, ["full"], installed()).images == 1
+    assert numbers[9:] == [1, 2, 3]
+
+
 def test_items_with_a_problem_are_left_out_and_none_is_no_task():
     def load(_):
         raise FusionlabError("unreadable")
