@@ -13,6 +13,7 @@ import click
 from fusionlab.cli.options import channels_option, pages_option, stack_option
 from fusionlab.cli.output import json_option, show_facts, show_table, warn
 from fusionlab.cli.session import CommandError, cli_errors, with_flag
+from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
     from fusionlab.runs.headers import Header
@@ -140,19 +141,27 @@ def stack_sources(
 
 
 def _examined(image_set: ImageSet) -> tuple[ImageSet, Headers]:
-    """Return the image set with a problem for each file in a format that is not read.
+    """Return the image set with a problem for each file that is not read, or not as it is selected.
 
     And what the headers of the files of all other items say.
     """
     headers: Headers = {}
-    items = tuple(
-        replace(item, problem=item.problem or _problem_of_files(item, headers))
-        for item in image_set.items
-    )
-    return replace(image_set, items=items), headers
+    items = []
+    for item in image_set.items:
+        try:
+            problem = item.problem or _problem_of_files(item, headers)
+            items.append(replace(item, problem=problem))
+        except FusionlabError as error:
+            items.append(replace(item, problem=f"{item.stem}: {error}", option=error.option))
+    return replace(image_set, items=tuple(items)), headers
 
 
 def _problem_of_files(item: ImageSetItem, headers: Headers) -> str:
+    """Return why the files of an item are not read; add what their headers say to `headers`.
+
+    Raises:
+        FusionlabError: a file has no such page or channels.
+    """
     from fusionlab.imaging.recognizing import recognize
     from fusionlab.imaging.selecting import file_of, split
     from fusionlab.runs.headers import read_headers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.reading import read_contents
-from fusionlab.imaging.selecting import Selection, page_number
+from fusionlab.imaging.selecting import Selection, channel_numbers, page_number
 
 PILLOW_NAMES = {
     "PNG": "PNG",
@@ -55,18 +55,23 @@ def read_headers(path: Path, reader: str, selections: Sequence[Selection]) -> li
         path: the file.
         reader: the name of the reader that recognizes it.
         selections: the sources.
+
+    Raises:
+        FusionlabError: the file has no such page (code `no-page`) or channels (`no-channels`).
     """
     header = _read_header(path, reader)
-    if header and not any(selection.page for selection in selections):
+    if header and not any(map(str, selections)):
         return [header] * len(selections)
     try:
         contents = read_contents(path)
-        pages = [
-            contents.pages[page_number(selection, contents.pages, contents.default, str(path))]
-            for selection in selections
-        ]
     except FusionlabError:  # who reads the file says what it is
         return [None] * len(selections)
+    pages = []
+    for selection in selections:
+        number = page_number(selection, contents.pages, contents.default, str(path))
+        if selection.channels:
+            channel_numbers(selection.channels, contents.pages[number].channels, str(path))
+        pages.append(contents.pages[number])
     first = contents.pages[0]
     bits = header.bits if header else None
     return [

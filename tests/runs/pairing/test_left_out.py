@@ -107,6 +107,18 @@ def test_a_size_that_is_not_known_is_neither_the_same_nor_another(put):
 
 
 @pytest.mark.parametrize(
+    ("args", "option"),
+    [(["--pages", "1,9"], "--pages"), (["--channels", "1,rgb"], "--channels")],
+)
+def test_a_page_or_channel_that_is_not_there_is_a_problem(put, args, option):
+    put("set/1.png", content=PNG)
+    result = CliRunner().invoke(main, ["pairs", "set", *args])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("problem: 1: set/1.png holds one ")
+    assert result.stderr.endswith(f" ({option})\n")
+
+
+@pytest.mark.parametrize(
     "args", [["set", "--pages", "all"], ["set", "--stack", "all"], ["set/{}.*[channels=1]"]]
 )
 def test_an_item_with_one_source_is_a_problem(put, args):
