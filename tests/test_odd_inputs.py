@@ -411,6 +411,13 @@ def thermal(content, name="odd.jpg"):
     return make
 
 
+def thermal_folder(folder):
+    """The folder `set` with a radiometric JPEG."""
+    (folder / "set").mkdir()
+    shown = THERMAL.jpeg(THERMAL.photo(64, 48))
+    (folder / "set" / "odd.jpg").write_bytes(THERMAL.flir_file(shown=shown))
+
+
 CASES = [
     # ---------------------------------------------------------------- files that are no image
     Case("a file that is not there", FAILS, "gone.png does not exist", "gone.png b.png"),
@@ -515,6 +522,8 @@ CASES = [
     Case("a DICOM file without pixels", FAILS, "odd.dcm must be a gray or RGB image, got no pixels, but a DICOM object of the class RT Plan Storage", make=shipped_dicom("rtplan.dcm"), plugin="dicom"),
     Case("DICOM cut off at ten places", FAILS, CUT, "*", truncated(raw(DICOM.mr(), "odd.dcm")), plugin="dicom"),
     Case("a radiometric JPEG, without the package fusionlab-thermal", WARNS, "odd.jpg: its colors are used, not its thermal data, which fusionlab-thermal reads", "odd vis.png", thermal(THERMAL.flir_file(shown=THERMAL.jpeg(THERMAL.photo(64, 48))))),
+    Case("a folder of such files, without it", FAILS, "set is not an image set by the names of its files, but one of them may hold all sources of a fusion: set/odd.jpg: its colors are used, not its thermal data, which fusionlab-thermal reads", "set", thermal_folder),
+    Case("the same, with `--pages all`", FAILS, "odd: a fusion needs at least two sources, got 1, set/odd.jpg: its colors are used, not its thermal data, which fusionlab-thermal reads", "set --pages all", thermal_folder, code=2),
     Case("a radiometric JPEG of FLIR, with it", FAILS, "odd.jpg must hold floats in 0..1, got values from 26.3333 to 44.3264; choose a scale", "odd vis.png", thermal(THERMAL.flir_file()), plugin="thermal"),
     Case("the same, with `--scale 20C,50C --scale full`", WARNS, "odd.jpg: it holds 2 pages (thermal, view) of 64x48 and 102x77, of which the first is used; pages=all takes all of them as sources", "odd vis.png --scale 20C,50C --scale full -o fused.tif", thermal(THERMAL.flir_file()), plugin="thermal"),
     Case("the same, with `--scale 68F,122F --scale full`", WARNS, "odd.jpg: it holds 2 pages (thermal, view) of 64x48 and 102x77, of which the first is used; pages=all takes all of them as sources", "odd vis.png --scale 68F,122F --scale full -o fused.tif", thermal(THERMAL.flir_file()), plugin="thermal"),

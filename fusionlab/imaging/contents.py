@@ -46,6 +46,9 @@ class Contents:
     """Number of a page, from 0 -> its pixels; may raise what a reader may raise."""
     default: int = 0
     """The number of the page that is meant when the user does not choose."""
+    further: tuple[str, ...] = ()
+    """What else the file holds that may be a source, and what reads it; sentences that continue
+    the name of the file and a colon."""
 
 
 CHANNELS = {

@@ -74,7 +74,10 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
             check_size(page.width, page.height)
         return _decode(file, content, index)
 
-    return Contents(pages, decode)
+    further: tuple[str, ...] = ()
+    if content.startswith(JPEG_START) and _THERMAL.search(content, 0, _BEFORE_IMAGE):
+        further = ("its colors are used, not its thermal data, which fusionlab-thermal reads",)
+    return Contents(pages, decode, further=further)
 
 
 def _page(file: Any, index: int) -> Page:
@@ -100,14 +103,11 @@ def _decode(file: Any, content: bytes, index: int) -> Decoded:
     if meta["mode"] not in MODES:
         raise UnsupportedImage(f"pixels of the mode {meta['mode']}")
     transparent = "transparency" in meta  # a value or palette entries instead of a channel
-    notes: tuple[str, ...] = ()
     if transparent and meta["mode"] != "1":
         pixels = file.read(index=index, mode="LA" if meta["mode"] == "L" else "RGBA")
     else:
         pixels = file.read(index=index)
-    if content.startswith(JPEG_START) and _THERMAL.search(content, 0, _BEFORE_IMAGE):
-        notes += ("its colors are used, not its thermal data, which fusionlab-thermal reads",)
-    return Decoded(pixels, orientation, notes, metadata=metadata)
+    return Decoded(pixels, orientation, metadata=metadata)
 
 
 def encode_png(pixels: Rows, record: str = "", metadata: Metadata = NOTHING) -> bytes:

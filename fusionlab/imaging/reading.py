@@ -214,7 +214,8 @@ def further_sources(path: Path, max_pixels: int | None = MAX_PIXELS) -> list[str
     contents = read_contents(file, max_pixels)
     number = selecting.page_number(selection, contents.pages, contents.default, str(file))
     channels = [] if selection.channels else _further_channels(contents.pages[number].channels)
-    return channels + _further_pages(contents.pages, contents.default, selection)
+    pages = _further_pages(contents.pages, contents.default, selection)
+    return [*contents.further, *channels, *pages]
 
 
 def single_source_error(name: str, selection: Selection, further: Sequence[str]) -> FusionlabError:
@@ -287,7 +288,11 @@ def decode_image(
             decoded, hints = _default_image(decoded, channels, name)
         decoded = decoded.normalized()
     name = f"{name}[{selection}]" if str(selection) else name
-    hints += _further_pages(contents.pages, contents.default, selection)
+    hints = [
+        *contents.further,
+        *hints,
+        *_further_pages(contents.pages, contents.default, selection),
+    ]
     notes = (*decoded.notes, *hints)
     return LoadedImage(
         name,
