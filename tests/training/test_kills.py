@@ -24,12 +24,15 @@ def arguments(output, iterations):
     ]
 
 
+KILLS = 20
+
+
 def changed(path):
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_training_killed_again_and_again_ends_with_the_same_bits(tmp_path, kills, monkeypatch):
+@pytest.mark.slow
+def test_a_training_killed_again_and_again_ends_with_the_same_bits(tmp_path, monkeypatch):
     """The undisturbed run and the last one are in this process, the killed ones in others."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
@@ -37,12 +40,12 @@ def test_a_training_killed_again_and_again_ends_with_the_same_bits(tmp_path, kil
     for number in range(4):
         image = rng.integers(0, 256, (64, 64), dtype=np.uint8)
         iio.imwrite(tmp_path / "photos" / f"{number}.png", image)
-    iterations = str(30 + 30 * kills)  # a checkpoint and a few more before every kill
+    iterations = str(30 + 30 * KILLS)  # a checkpoint and a few more before every kill
     result = CliRunner().invoke(main, arguments("whole", iterations))
     assert result.exit_code == 0, result.output
     moments = random.Random(0)
     folder = tmp_path / "cut"
-    for _ in range(kills):
+    for _ in range(KILLS):
         again = ["--resume"] if (folder / "run.json").exists() else []
         with subprocess.Popen(
             [sys.executable, "-m", "fusionlab", *arguments("cut", iterations), *again],

@@ -81,10 +81,6 @@ def test_tiles_give_the_whole_image(variant, tile):
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-6)
 
 
-def test_laws_hold_for_a_few_inputs(broken_laws):
-    assert broken_laws(FPDE) == []
-
-
 @pytest.mark.slow
 class TestFPDE(StrategyLaws):
     strategy = FPDE
