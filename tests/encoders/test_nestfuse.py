@@ -59,7 +59,7 @@ def test_tiles_of_four_levels_give_the_whole_image(backbone, strategy):
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-5 * np.abs(whole).max())
 
 
-@pytest.mark.parametrize("size", [(40, 50), (8, 8), (3, 40), (40, 8), (1, 1), (9, 17)])
+@pytest.mark.parametrize("size", [(3, 40), (1, 1), (9, 17)])
 def test_openvino_agrees_at_every_size(backbone, size):
     """Where the coarsest level is a single pixel, reflection padding repeats it."""
     pytest.importorskip("openvino", reason="the extra openvino is not installed")

@@ -47,6 +47,7 @@ def compared(shared, metrics):
             assert f"{methods[row]['mean'][metric]:.5f}" == f"{published[label][metric]:.5f}"
 
 
+@pytest.mark.slow
 def test_the_fast_columns_of_table_ii_come_out_to_the_last_digit(shared):
     compared(shared, ["EN", "Qabf@paper", "SCD", "SSIM_a", "MS_SSIM"])
 

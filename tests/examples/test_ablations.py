@@ -68,6 +68,7 @@ def test_every_study_is_valid(path, tmp_path):
     assert not content["left out"] or path.stem == "leaderboard"  # two sources, the set has three
 
 
+@pytest.mark.slow
 def test_the_study_of_radii_has_the_rows_that_an_evaluation_has(tmp_path):
     for path in DETAILS.glob("?/*.png"):
         copy = tmp_path / "small" / path.relative_to(DETAILS)

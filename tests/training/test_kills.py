@@ -15,6 +15,8 @@ from click.testing import CliRunner
 
 from fusionlab.cli import main
 
+KILLS = 20
+
 
 def arguments(output, iterations):
     return [
@@ -22,9 +24,6 @@ def arguments(output, iterations):
         *("--size", "16", "--iterations", iterations, "--validate-every", "15", "--flips"),
         *("--ema-decay", "0.9", "--lr-decay", "30", "--lr-schedule", "cosine"),
     ]
-
-
-KILLS = 20
 
 
 def changed(path):

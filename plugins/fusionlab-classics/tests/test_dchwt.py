@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.fft import dctn, idctn
 from scipy.ndimage import uniform_filter
 
-from fusionlab import Fusion, FusionlabError, Law, Scene
+from fusionlab import Fusion, FusionlabError, Scene
 from fusionlab.testing import StrategyLaws
 from fusionlab_classics.common.cosine_transform import dct, idct
 from fusionlab_classics.dchwt import DCHWT
@@ -143,10 +143,6 @@ def test_gradients_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(
         lambda x: DCHWT().fuse(x, Scene(sources=x.detach())), (images,), fast_mode=True
     )
-
-
-def test_laws_hold_for_a_few_inputs(broken_laws):
-    assert broken_laws(DCHWT, without={Law.DERIVATIVE}) == []
 
 
 @pytest.mark.slow
