@@ -13,16 +13,20 @@ class TestNestFuse(BackboneLaws):
     backbone = NestFuse
 
 
+def narrow():
+    """Return a narrow network with random weights, the same in every run."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return NestFuse(width=1)
+
+
 class TestNarrowNestFuse(BackboneLaws):
-    backbone = NestFuse(width=1)
+    backbone = narrow()
 
 
 @pytest.fixture(scope="module")
 def backbone():
-    """A narrow network with random weights."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return NestFuse(width=1).freeze()
+    return narrow().freeze()
 
 
 def images(height, width, k=2):
