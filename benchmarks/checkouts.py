@@ -1,7 +1,7 @@
 """Time and peak memory of folder runs, for two checkouts in turn: is the second one worse?
 
-    git worktree add /tmp/before COMMIT
-    python benchmarks/checkouts.py /tmp/before .
+    git worktree add ../before COMMIT
+    python benchmarks/checkouts.py ../before .
 
 Both run in the environment of this interpreter, each with its own sources in front: what is
 registered as an entry point is that of the installed package. Torch computes with one thread: where

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.each_source import one_for_each
 from fusionlab.imaging.rows import BaseRows, Rows
 
 Nodata = tuple[float | None, ...]
@@ -32,13 +33,7 @@ def nodata_for(values: Nodata, k: int) -> list[float | None]:
     Raises:
         FusionlabError: their number is neither 1 nor k (code `number-of-nodata`).
     """
-    if len(values) not in (1, k):
-        raise FusionlabError(
-            f"expected one value of no data for all {k} sources or one for each, got {len(values)}",
-            code="number-of-nodata",
-            option="nodata",
-        )
-    return list(values) * (k if len(values) == 1 else 1)
+    return one_for_each(values, k, "value of no data", "nodata", "number-of-nodata")
 
 
 def nodata_text(value: float | None) -> str:

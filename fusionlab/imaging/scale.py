@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError, distinct_texts
+from fusionlab.imaging.each_source import one_for_each
 
 WHITE = {torch.uint8: 255, torch.uint16: 65535}
 """Integer type -> value of white, for the types that have one by convention, by bit depth."""
@@ -383,10 +384,4 @@ def scales_for(scales: Sequence[Scale], k: int) -> list[Scale]:
     Raises:
         FusionlabError: their number is neither 1 nor k.
     """
-    if len(scales) not in (1, k):
-        raise FusionlabError(
-            f"expected one scale for all {k} sources or one for each, got {len(scales)}",
-            code="number-of-scales",
-            option="scale",
-        )
-    return list(scales) * (k if len(scales) == 1 else 1)
+    return one_for_each(scales, k, "scale", "scale", "number-of-scales")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.metadata import ORIENTATION
 from fusionlab.imaging.reading import read_contents
 from fusionlab.imaging.selecting import Selection, channel_numbers, page_number
 
@@ -28,8 +29,8 @@ DEEP_MODES = {"I": 16, "I;16": 16, "I;16B": 16, "I;16L": 16, "F": 32}
 """Modes of Pillow with more than 8 bits; `I` is that of deep PNM files."""
 PNG_BITS = 24
 """Where a PNG has its bits per sample; Pillow tells 8 for 16-bit color."""
-ORIENTATION = 274
-"""The EXIF and TIFF tag; from 5 on, width and height change places when the image is read."""
+TURNED = 5
+"""Orientations from this one on change the places of width and height when the image is read."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _by_pillow(path: Path, name: str) -> Header:
         warnings.simplefilter("ignore")  # of large images: no pixels are read
         with PIL.Image.open(path, formats=[name]) as image:
             bits = DEEP_MODES.get(image.mode, 8)
-            turned = image.getexif().get(ORIENTATION, 1) >= 5
+            turned = image.getexif().get(ORIENTATION, 1) >= TURNED
             width, height = reversed(image.size) if turned else image.size
     if name == "PNG":
         with path.open("rb") as file:
@@ -109,8 +110,7 @@ def _tiff(path: Path) -> Header:
 
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
-        tag = page.tags.get(ORIENTATION)
-        turned = tag is not None and tag.value >= 5
+        turned = page.tags.valueof(ORIENTATION, default=1) >= TURNED
         size = (
             (page.imagelength, page.imagewidth) if turned else (page.imagewidth, page.imagelength)
         )
