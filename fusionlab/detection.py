@@ -10,8 +10,8 @@ from fusionlab.errors import FusionlabError
 from fusionlab.imaging.given import given_scales, given_sources, with_files_read
 from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.imaging.thumbnails import Thumbnails, thumbnails
+from fusionlab.plugins.failures import attribute_errors_to
 from fusionlab.plugins.host import installed
-from fusionlab.plugins.loading import attribute_errors_to
 from fusionlab.plugins.registry import Plugins, Registration
 from fusionlab.plugins.tasks import Task, TaskRecognizer
 from fusionlab.torch_defaults import torch_defaults

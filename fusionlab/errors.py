@@ -9,10 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+MAX_TEXT = 400
+"""Longest text of another program's exception in a sentence of ours, in characters."""
+
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an exception in one line; its type if it has no message."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return the message of an exception in one line; its type if it has no message.
+
+    Long messages are cut: some list thousands of names, or hold a whole file.
+    """
+    try:
+        text = " ".join(str(error).split())
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # `__str__` is the code of others, too
+        text = ""
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]}..."
+    return text or type(error).__name__
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return the type and the message of an exception, even if its `__str__` fails."""
+    name, message = type(error).__name__, one_line(error)
+    return name if message == name else f"{name}: {message}"
 
 
 def distinct_texts(*numbers: float) -> list[str]:
@@ -26,6 +46,10 @@ def distinct_texts(*numbers: float) -> list[str]:
         if len(set(texts)) == len(set(numbers)):
             break
     return texts
+
+
+class Terminated(BaseException):  # a signal, as KeyboardInterrupt
+    """The process got SIGTERM, as schedulers and `kill` send it."""
 
 
 class FusionlabWarning(UserWarning):

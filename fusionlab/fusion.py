@@ -24,7 +24,6 @@ from fusionlab.engine.checks import (
 from fusionlab.engine.device import available_device
 from fusionlab.engine.eager import Eager
 from fusionlab.engine.feature_cache import FeatureCache
-from fusionlab.engine.merging import attribute_errors_to
 from fusionlab.engine.pipeline import Pipeline
 from fusionlab.engine.precision import Precision, convolutions
 from fusionlab.engine.scenes import TensorPlanes
@@ -46,6 +45,7 @@ from fusionlab.plugins.factory import (
     build_strategy,
     default_backbone,
 )
+from fusionlab.plugins.failures import failures_of, is_out_of_memory, memory_errors
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.method_names import method_id, split_method
 from fusionlab.strategy import Law, LearnedStrategy, Strategy
@@ -160,7 +160,7 @@ class Fusion:
         if not isinstance(backbone, Backbone):
             plugins = installed()
             backbone = build_backbone(backbone or default_backbone(strategy, plugins), plugins)
-        with attribute_errors_to(strategy):
+        with failures_of("strategy", strategy):
             support = strategy.support
         check_method(backbone, strategy, support, tile)
         self.card: Card | None = None
@@ -205,7 +205,7 @@ class Fusion:
         """
         if self.strategy.domain == "pixels":
             return self.strategy.saves
-        with attribute_errors_to(self.strategy):
+        with failures_of("strategy", self.strategy):
             return "clip" if Law.IDEMPOTENCE in self.strategy.laws else "minmax"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -258,6 +258,7 @@ class Fusion:
         """
         return self.fuse(sources, valid=valid).image
 
+    @memory_errors("to fuse these sources")
     @torch_defaults()
     def fuse(
         self,
@@ -366,6 +367,7 @@ class Fusion:
         """Return how many images of this size, of k sources each, a batch should have."""
         return images_at_once(k, height, width, self._engine.pixels_at_once)
 
+    @memory_errors("to fuse these planes")
     @torch_defaults()
     def fuse_planes(
         self,
@@ -397,7 +399,7 @@ class Fusion:
     def _run(
         self, run: Callable[[Pipeline], Result], k: int, *, weights: bool, gradients: bool
     ) -> Result:
-        """Run the pipeline; if CUDA runs out of memory, retry with tiles of half the edge."""
+        """Run the pipeline; where memory does not suffice, retry with tiles of half the edge."""
         check_sources(self.strategy, k, weights=weights)
         pipeline = Pipeline(
             self._engine, self.strategy, self._networks, self.tile, self.shared_weights
@@ -410,7 +412,9 @@ class Fusion:
             while True:
                 try:
                     return run(pipeline)
-                except torch.OutOfMemoryError:
+                except (FusionlabError, MemoryError, RuntimeError) as error:
+                    if not is_out_of_memory(error):
+                        raise
                     edge = pipeline.edge(k)
                     if pipeline.support is None or edge is None or edge // 2 < SMALLEST_EDGE:
                         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +14,7 @@ from fusionlab.bench.memory import peak_on_cpu
 from fusionlab.bench.throughput import PeakThroughput, peak_throughput
 from fusionlab.bench.timing import TimingBudget, Timings, time_in_turns
 from fusionlab.errors import FusionlabError
-from fusionlab.plugins.host import in_one_line
+from fusionlab.plugins.failures import translated
 from fusionlab.plugins.registry import Plugins
 
 END_TO_END, ON_DEVICE = "from array to array", "on the device"
@@ -117,7 +116,7 @@ class Bench:
             tensors = case.tensors(self.device)
             functions[ON_DEVICE] = lambda: fusion(tensors)
         macs = MACsPerPixel.of(fusion.backbone, self.device).total(case)
-        with _torch_errors():
+        with translated("the measurement", "not-measured"):
             if self.memory and not cuda:  # first: a lack of memory then kills another process
                 peak = peak_on_cpu(case, torch.get_num_threads(), self.blocked)
             throughputs = [peak_throughput(self.device, case.precision)] if macs else []
@@ -136,12 +135,3 @@ class Bench:
             tuple(throughputs),
             peak,
         )
-
-
-@contextmanager
-def _torch_errors() -> Iterator[None]:
-    """Turn what torch raises, out of memory or without a compiler, into a `FusionlabError`."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise FusionlabError(in_one_line(error)) from error

@@ -178,7 +178,8 @@ class StrategyCommand(click.Command):
                 text = f"{error.format_message()} Options of a strategy need --strategy or --task."
                 raise click.UsageError(text, ctx) from error
         from fusionlab.parameters import params_of
-        from fusionlab.plugins.loading import attribute_errors_to, strategy_class
+        from fusionlab.plugins.failures import attribute_errors_to
+        from fusionlab.plugins.loading import strategy_class
 
         with cli_errors():
             cls = strategy_class(registration)

@@ -15,7 +15,13 @@ import click
 from click.core import ParameterSource
 
 from fusionlab.cli.output import warn
-from fusionlab.errors import FusionlabError, FusionlabWarning, PairingError, PluginWarning
+from fusionlab.errors import (
+    FusionlabError,
+    FusionlabWarning,
+    PairingError,
+    PluginWarning,
+    Terminated,
+)
 from fusionlab.plugins import NO_PLUGIN
 
 if TYPE_CHECKING:
@@ -42,10 +48,6 @@ class CommandTerminated(CommandInterrupted):
     """The process got SIGTERM: one sentence on stderr, and the exit code that shells use."""
 
     exit_code = 143
-
-
-class Terminated(BaseException):
-    """The process got SIGTERM, as schedulers and `kill` send it."""
 
 
 @contextmanager

@@ -27,12 +27,12 @@ from fusionlab.cli.session import (
     CommandInterrupted,
     CommandTerminated,
     Session,
-    Terminated,
     cli_errors,
     command_line,
     quiet_decoders,
     terminable,
 )
+from fusionlab.errors import Terminated
 
 if TYPE_CHECKING:
     from fusionlab.evaluation.studies.file import StudyFile

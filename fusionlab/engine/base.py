@@ -16,8 +16,7 @@ from torch import Tensor
 
 from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engine.precision import DTYPES, Precision
-from fusionlab.errors import FusionlabError
-from fusionlab.plugins.host import in_one_line
+from fusionlab.plugins.failures import name_of, translated
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -65,14 +64,15 @@ class Engine(ABC):
     def encode(self, images: Tensor, borders: Borders) -> Features:
         """Encode a tile, float32 images `(M, 1, h, w)` in 0..1; see `Backbone.encode_tile`."""
         if torch.is_grad_enabled() and images.requires_grad:
-            return self.backbone.encode_tile(images, borders)
+            return self._run_stage(self.backbone.encode_tile, images, borders)
         with torch.no_grad():
             return self._run_stage(self.encode_tile, images, borders)
 
     def decode(self, features: Features, borders: Borders) -> Tensor:
         """Decode a tile to float32 images; see `Backbone.decode_tile`."""
         if torch.is_grad_enabled() and any(maps.requires_grad for maps in features):
-            return self.backbone.decode_tile(tuple(maps.float() for maps in features), borders)
+            single = tuple(maps.float() for maps in features)
+            return self._run_stage(self.backbone.decode_tile, single, borders)
         with torch.no_grad():
             return self._run_stage(self.decode_tile, features, borders)
 
@@ -86,13 +86,8 @@ class Engine(ABC):
 
     def _run_stage(self, stage: Callable[[T, Borders], R], tile: T, borders: Borders) -> R:
         """Run a stage, and name the engine and the backbone if it fails."""
-        try:
+        with translated(self._names, "engine-failed"):
             return stage(tile, borders)
-        except (FusionlabError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:  # the code of plugins may raise anything
-            raise FusionlabError(
-                f"the backbone {type(self.backbone).__name__} on the engine "
-                f"{type(self).__name__} failed: {in_one_line(error)}",
-                code="engine-failed",
-            ) from error
+
+    def _names(self) -> str:
+        return f"the backbone {name_of(self.backbone)} on the engine {name_of(self)}"

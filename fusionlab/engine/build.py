@@ -7,7 +7,7 @@ import torch
 from fusionlab.backbone import Backbone
 from fusionlab.engine.base import Engine
 from fusionlab.engine.precision import Precision, check_precision
-from fusionlab.plugins.loading import attribute_errors_to
+from fusionlab.plugins.failures import attribute_errors_to
 from fusionlab.plugins.registry import Plugins
 
 

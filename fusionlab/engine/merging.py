@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError
-from fusionlab.plugins.host import in_one_line
+from fusionlab.plugins.failures import failures_of
 from fusionlab.strategy import Law, Scene, Statistics, Strategy, WeightedStrategy
 
 
@@ -49,7 +47,7 @@ class Merger:
 
     def gather(self, level: LevelInput, earlier: Statistics | None) -> Statistics:
         """Return the statistics gathered so far together with those of one more tile."""
-        with attribute_errors_to(self.strategy):
+        with failures_of("strategy", self.strategy):
             statistics = self.strategy.statistics(level.guide, level.scene)
             if earlier is None:
                 return statistics
@@ -66,7 +64,7 @@ class Merger:
             FusionlabError: the strategy failed, or returned another shape, dtype or device.
         """
         weights = self._weights(level)
-        with attribute_errors_to(self.strategy):
+        with failures_of("strategy", self.strategy):
             if self._sums and weights is not None:
                 merged = self._weighted_sum(level.features, weights)
             else:
@@ -109,7 +107,7 @@ class Merger:
         """Whether the strategy gives back, at least roughly, what all sources show."""
         if self.strategy.domain == "pixels":
             return self.strategy.saves == "clip"
-        with attribute_errors_to(self.strategy):
+        with failures_of("strategy", self.strategy):
             return Law.IDEMPOTENCE in self.strategy.laws
 
     def _weights(self, level: LevelInput) -> Tensor | None:
@@ -118,7 +116,7 @@ class Merger:
         needs_weights = needs_weights or (self.weight_maps and level.scene.level == 0)
         if not (needs_weights and isinstance(self.strategy, WeightedStrategy)):
             return None
-        with attribute_errors_to(self.strategy):
+        with failures_of("strategy", self.strategy):
             weights = self.strategy.weights(level.guide, level.scene).expand_as(level.guide)
         return weights if level.images is None else weights[:, level.images]
 
@@ -145,20 +143,6 @@ class Merger:
             f"{_description(features[0])}, got {_description(merged)}",
             code="strategy-result",
         )
-
-
-@contextmanager
-def attribute_errors_to(strategy: Strategy) -> Iterator[None]:
-    """Turn what a strategy raises into an error that names it; the cause stays attached."""
-    try:
-        yield
-    except (FusionlabError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        raise FusionlabError(
-            f"the strategy {type(strategy).__name__} failed: {in_one_line(error)}",
-            code="strategy-failed",
-        ) from error
 
 
 def _description(features: object) -> str:

@@ -15,11 +15,11 @@ from torch import nn
 
 from fusionlab.engine.base import Engine
 from fusionlab.engine.feature_cache import FeatureCache, feature_bytes
-from fusionlab.engine.merging import attribute_errors_to
 from fusionlab.engine.scenes import Planes
 from fusionlab.engine.tiled_run import Band, TiledRun
 from fusionlab.engine.tiling import tile_edge
 from fusionlab.errors import FusionlabError
+from fusionlab.plugins.failures import failures_of
 from fusionlab.strategy import Strategy, WeightedStrategy
 
 MAX_UNTILED_BYTES = 2**33
@@ -96,7 +96,7 @@ class Pipeline:
     @property
     def support(self) -> int | None:
         """The support of the strategy."""
-        with attribute_errors_to(self.strategy):
+        with failures_of("strategy", self.strategy):
             return self.strategy.support
 
     @property

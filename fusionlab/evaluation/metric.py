@@ -18,7 +18,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.code_hash import code_sha256, metric_libraries
 from fusionlab.evaluation.gray_levels import MetricInput, ScoreColor
 from fusionlab.metrics.inputs import check_images
-from fusionlab.plugins.loading import attribute_errors_to
+from fusionlab.plugins.failures import attribute_errors_to
 from fusionlab.plugins.offers import MetricFunction, MetricRef
 from fusionlab.plugins.presets import preset_metrics
 from fusionlab.plugins.registry import Plugins, Registration

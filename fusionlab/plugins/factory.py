@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from fusionlab import parameters
 from fusionlab.checkpoint import Card, load_weights
 from fusionlab.errors import FusionlabError
-from fusionlab.plugins.loading import attribute_errors_to, backbone_class, strategy_class
+from fusionlab.plugins.failures import attribute_errors_to
+from fusionlab.plugins.loading import backbone_class, strategy_class
 from fusionlab.plugins.method_names import PICKLES, WEIGHTS, NameWithValues, backbone_id
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from fusionlab import hookspecs
-from fusionlab.errors import PluginWarning
+from fusionlab.errors import PluginWarning, Terminated, in_one_line
 from fusionlab.plugins import NO_PLUGIN
 from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, ReaderRef, StrategyRef
 from fusionlab.plugins.presets import Preset
@@ -90,14 +90,6 @@ def installed() -> Plugins:
     return plugins
 
 
-def in_one_line(error: BaseException) -> str:
-    """Return the type and message of an exception, even if its `__str__` fails."""
-    try:
-        return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
-    except Exception:
-        return type(error).__name__
-
-
 def _entry_points() -> list[EntryPoint]:
     """Return every `fusionlab.v*` entry point, in an order independent of `sys.path`."""
     all_points = entry_points()
@@ -133,7 +125,7 @@ def _load(
         manager.register(point.load(), name=handle)
         manager.check_pending()
         _collect(manager, handle, name, plugins)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         raise
     except BaseException as error:  # whatever a plugin raises, the others still load
         manager.set_blocked(handle)  # also undoes a registration that failed half-way

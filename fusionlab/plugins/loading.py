@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fusionlab import parameters
-from fusionlab.errors import FusionlabError
-from fusionlab.plugins.host import in_one_line
+from fusionlab.plugins.failures import attribute_errors_to
 
 if TYPE_CHECKING:
     from fusionlab.backbone import Backbone
-    from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, StrategyRef
+    from fusionlab.plugins.offers import BackboneRef, StrategyRef
     from fusionlab.plugins.registry import Registration
-    from fusionlab.plugins.tasks import Task
     from fusionlab.strategy import Strategy
 
 
@@ -42,24 +38,3 @@ def backbone_class(registration: Registration[BackboneRef]) -> type[Backbone]:
         cls = registration.ref.load()
         parameters.params_of(cls)
         return cls
-
-
-@contextmanager
-def attribute_errors_to(
-    registration: Registration[StrategyRef]
-    | Registration[BackboneRef]
-    | Registration[EngineRef]
-    | Registration[MetricRef]
-    | Registration[Task],
-) -> Iterator[None]:
-    """Re-raise whatever the code of a plugin raises as one sentence that names the plugin."""
-    try:
-        yield
-    except (FusionlabError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        raise FusionlabError(
-            f"{registration.qualified} cannot be used: {in_one_line(error)}; report this to the "
-            f"authors of {registration.plugin}",
-            code="plugin-error",
-        ) from error

@@ -8,8 +8,8 @@ third at the same time (`fusionlab.runs.folder_run`):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,7 @@ from fusionlab.imaging.rows import Rows
 from fusionlab.imaging.scale import scales_of
 from fusionlab.imaging.selecting import file_of, joined
 from fusionlab.imaging.writing import WEIGHTS, encode_image, encode_weight_map, with_alpha
+from fusionlab.plugins.failures import memory_errors
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs import notes, record
 from fusionlab.runs.destination import Destination, fitting_name
@@ -128,7 +129,8 @@ class FileFusion:
         Raises:
             FusionlabError: a file cannot be read.
         """
-        return load_sources(paths, self.resize, self.max_pixels)
+        with memory_errors("to read the sources"):
+            return load_sources(paths, self.resize, self.max_pixels)
 
     def fuse(
         self,
@@ -142,7 +144,7 @@ class FileFusion:
             FusionlabError: as `Fusion.fuse`; or there is not enough memory.
         """
         wanted, depth = self._depths(sources, destination)
-        with _memory_errors(destination):
+        with _enough_memory(destination):
             fused = self.fusion.fuse(
                 sources,
                 weights=destination.needs_weights,
@@ -203,7 +205,7 @@ class FileFusion:
             torch.from_numpy(np.stack([image.pixels for image in images])) for images in by_source
         ]
         wanted, depth = self._depths(first, destinations[0])
-        with torch.no_grad(), _memory_errors(destinations[0]):
+        with torch.no_grad(), _enough_memory(destinations[0]):
             fused = self.fusion.fuse(
                 [s.movedim(-1, 1) if s.ndim == 4 else s[:, None] for s in stacks],
                 valid=[_masks(images) for images in by_source],
@@ -222,8 +224,13 @@ class FileFusion:
         Rows of a file are encoded only when the content is written, if the format allows it.
 
         Raises:
-            FusionlabError: the image does not fit into its format.
+            FusionlabError: the image does not fit into its format, or not into memory.
         """
+        with _enough_memory(product.destination):
+            return self._encoded(product)
+
+    def _encoded(self, product: Product) -> dict[Path, Content]:
+        """Return the content of every file of a product; see `encode`."""
         destination, fused = product.destination, product.fused
         path, output_format, text = destination.image, destination.format, ""
         files: dict[Path, Content] = {}
@@ -357,13 +364,6 @@ def _of_batch(fused: Fused[torch.Tensor], number: int) -> Fused[NDArray[Any]]:
     )
 
 
-@contextmanager
-def _memory_errors(destination: Destination) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise FusionlabError(
-            f"there is not enough memory to fuse {destination.image.name}",
-            code="out-of-memory",
-            path=destination.image,
-        ) from error
+def _enough_memory(destination: Destination) -> AbstractContextManager[None]:
+    """Return the block in which a lack of memory is an error about an image."""
+    return memory_errors(f"to fuse {destination.image.name}", path=destination.image)

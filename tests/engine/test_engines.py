@@ -197,7 +197,8 @@ def test_an_engine_of_a_plugin_works_like_those_that_ship(install, tmp_path):
 def test_an_engine_that_fails_is_one_sentence(install):
     install("lab-engine", HALVING.replace("/ 2", "/ 0 + nothing"))
     fusion = Fusion("identity", "mean", engine="half")
-    with pytest.raises(FusionlabError, match="engine Half failed: NameError: .*'nothing'") as error:
+    says = "engine Half of lab-engine failed: NameError: .*'nothing'"
+    with pytest.raises(FusionlabError, match=says) as error:
         fusion([np.zeros((8, 8), np.float32)] * 2)
     assert error.value.code == "engine-failed"
 

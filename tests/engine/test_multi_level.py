@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from pyramid_net import PyramidNet
+from refusals import refused
 from torch.nn.functional import interpolate
 
 from fusionlab import Fusion, FusionlabError, Level
@@ -166,5 +167,5 @@ def test_it_ends_where_memory_ends():
         def encode(self, images):
             raise torch.OutOfMemoryError("out of memory")
 
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(FusionlabError, check=refused("out-of-memory")):
         Fusion(Greedy(), Mean())(smooth())

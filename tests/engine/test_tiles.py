@@ -9,6 +9,7 @@ import torch
 from fusion_doubles import TwoLevels, images, uniform
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from fusionlab import Backbone, Fusion, FusionlabError, Scene, WeightedStrategy
 from fusionlab.engine.feature_cache import FeatureCache
@@ -238,7 +239,7 @@ def test_tiles_are_halved_where_memory_does_not_suffice_and_the_result_says_so(m
 
 
 def test_there_is_an_end_to_halving():
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(FusionlabError, check=refused("out-of-memory")):
         Fusion(Identity(), Greedy())(images(2, 100, 100))
 
 
