@@ -11,6 +11,7 @@ from tabulate import tabulate
 from fusionlab.bench.cases import Case
 from fusionlab.bench.measuring import Refusal, Row
 from fusionlab.bench.timing import Timings
+from fusionlab.safe_text import safe_text
 
 TIMED = (
     "one call of an existing Fusion, from arrays in memory to an array in memory: conversion, "
@@ -88,7 +89,7 @@ class Report:
             [self._cells(row) for row in measured], names, tablefmt="simple", disable_numparse=True
         )
         refused = [
-            f"refused: {self._name(row.case)}: {row.problem}"
+            safe_text(f"refused: {self._name(row.case)}: {row.problem}")
             for row in self.rows
             if isinstance(row, Refusal)
         ]
@@ -109,7 +110,7 @@ class Report:
         def time(timings: Timings) -> list[str]:
             return [f"{timings.median:.4g}", f"{timings.spread / timings.median:.0%}"]
 
-        cells = [COLUMNS[name](row.case) for name in self._varying_columns()]
+        cells = [safe_text(COLUMNS[name](row.case)) for name in self._varying_columns()]
         cells += [*time(row.times), f"{row.times.first:.3g}"]
         cells += time(row.on_device) if row.on_device else []
         cells += [f"{row.images_per_second:.3g}", f"{row.megapixels_per_second:.3g}"]

@@ -11,6 +11,7 @@ import click
 
 from fusionlab.cli.bench import bench
 from fusionlab.cli.check import check
+from fusionlab.cli.command import MainGroup, print_and_exit
 from fusionlab.cli.curves import curves
 from fusionlab.cli.evaluate import evaluate
 from fusionlab.cli.explain import explain
@@ -26,7 +27,6 @@ from fusionlab.cli.listing import (
 )
 from fusionlab.cli.metrics import metrics
 from fusionlab.cli.new_strategy import new_strategy
-from fusionlab.cli.options import MainGroup
 from fusionlab.cli.pairs import pairs
 from fusionlab.cli.score import score
 from fusionlab.cli.session import Session
@@ -37,12 +37,28 @@ from fusionlab.cli.train_strategy import train_strategy
 from fusionlab.plugins import NO_PLUGIN
 
 
+def _show_version(
+    ctx: click.Context, _param: click.Parameter, asked: bool
+) -> None:  # the signature is click's
+    if asked and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        print_and_exit(ctx, f"fusionlab, version {version('fusionlab-imaging')}")
+
+
 @click.group(
     cls=MainGroup,
     epilog="Example:  fusionlab fuse --strategy l1norm --r 1 infrared.png visible.png -o fused.png",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="fusionlab-imaging", prog_name="fusionlab")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.option(
     "--no-plugin",
     multiple=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import nullcontext
 from itertools import product
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionlab.cli.command import Command
 from fusionlab.cli.options import PRECISIONS, EngineName
-from fusionlab.cli.output import json_option, show_facts, show_progress
+from fusionlab.cli.output import echo, json_option, show_facts, show_json, show_progress
 from fusionlab.cli.session import CommandInterrupted, Session, cli_errors
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _sizes(
     return [(int(width), int(height)) for width, height in pairs]
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command, epilog=EXAMPLES)
 @click.option(
     "--size",
     "sizes",
@@ -172,10 +172,10 @@ def bench(
             except KeyboardInterrupt:
                 stopped = True
     if as_json:
-        click.echo(json.dumps(report.as_dict(), indent=2))
+        show_json(report.as_dict())
     elif rows:
         show_facts(report.facts(), as_json=False)
-        click.echo(f"\n{report.to_text()}")
+        echo("", *report.to_text().split("\n"))
     if stopped:
         raise CommandInterrupted(f"stopped after {len(rows)} of {len(cases)} rows")
     ctx.exit(2 if all(isinstance(row, Refusal) for row in rows) else 0)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionlab.cli.output import json_option, show_progress, show_table
+from fusionlab.cli.command import Command
+from fusionlab.cli.output import echo, json_option, show_progress, show_table
 from fusionlab.cli.session import CommandError, CommandInterrupted, Session, cli_errors
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class _LawsBroken(click.ClickException):
     exit_code = 1
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("name", metavar="STRATEGY[,name=value]")
 @click.option(
     "--law",
@@ -73,7 +74,7 @@ def check(
         verdicts = _verdicts(_strategy(name, session.plugins), _chosen(laws), profile)
     show_table(("law", "declared", "held", "what"), map(_row, verdicts), as_json=as_json)
     if not as_json and all(verdict.passed for verdict in verdicts):
-        click.echo(f"{registration.qualified} keeps all required and declared laws")
+        echo(f"{registration.qualified} keeps all required and declared laws")
     if broken := [verdict.law.name.lower() for verdict in verdicts if not verdict.passed]:
         raise _LawsBroken(
             f"{registration.qualified} breaks {len(broken)} of its required and declared laws: "

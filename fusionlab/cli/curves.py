@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fusionlab.cli.command import Command
 from fusionlab.cli.output import show_facts
 from fusionlab.cli.session import CommandError, cli_errors
 
@@ -17,7 +18,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option(
     "-o",

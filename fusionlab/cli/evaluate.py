@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionlab.cli.options import OptionWithAliases, TableCommand
-from fusionlab.cli.output import json_option, show_facts, show_progress, warn
+from fusionlab.cli.command import TableCommand
+from fusionlab.cli.options import OptionWithAliases
+from fusionlab.cli.output import echo, json_option, show_facts, show_progress, warn
 from fusionlab.cli.score import metrics_option, score_color_option
 from fusionlab.cli.session import (
     CommandError,
@@ -193,13 +194,11 @@ def evaluate(
         _show(report, as_json=as_json)
         page = _write_page(report, sets, options["output"]) if with_page else None
     if options["output"] is not None and not (report.unsaved or as_json):
-        click.echo(f"\nwritten to {options['output']}/")
+        echo("", f"written to {options['output']}/")
         if page is not None:
-            click.echo(f"open {page}")
+            echo(f"open {page}")
     if reused := sum(row.reused for row in report.rows):
-        click.echo(
-            f"{reused} of {len(report.rows)} rows of scores come from the earlier run", err=True
-        )
+        echo(f"{reused} of {len(report.rows)} rows of scores come from the earlier run", err=True)
     if report.unsaved:
         raise CommandError(report.unsaved)
     failed = any(row.problem for row in report.rows)
@@ -256,14 +255,13 @@ def _write_page(report: Report, sets: Sequence[Path], output: Path) -> Path:
 
 
 def _show(report: Report, *, as_json: bool) -> None:
-    """Print the tables, in the encoding of the terminal or pipe."""
+    """Print the tables."""
     from fusionlab.evaluation.reporting.files import json_text
     from fusionlab.evaluation.reporting.formats import to_text
 
     if as_json:
-        click.echo(json_text(report), nl=False)
+        echo(*json_text(report).rstrip("\n").split("\n"))
         return
     show_facts(report.settings, as_json=False)
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     for table in report.tables:
-        click.echo(f"\n{to_text(table)}".encode(encoding, "replace").decode(encoding))
+        echo("", *to_text(table).split("\n"))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fusionlab.cli.output import json_option, show_facts, warn
+from fusionlab.cli.command import Command
+from fusionlab.cli.output import echo, json_option, show_facts, show_json, warn
 from fusionlab.cli.session import cli_errors, quiet_decoders
 
 EXAMPLES = """\b
@@ -20,7 +20,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def explain(file: Path, *, as_json: bool) -> None:
@@ -36,11 +36,11 @@ def explain(file: Path, *, as_json: bool) -> None:
         image = file.with_suffix("") if is_record_path(file) else file
         unchanged = is_unchanged(record, image) if image.is_file() else None
         if as_json:
-            click.echo(json.dumps(record, indent=2))
+            show_json(record)
         else:
             show_facts(_facts(record), as_json=False)
-            click.echo("\nTo make it again, with the sources at these paths:")
-            click.echo(command_of(record))
+            echo("", "To make it again, with the sources at these paths:")
+            echo(command_of(record))
     if unchanged is False:
         warn(f"{image} has been changed: its pixels are not those of the record")
     elif unchanged is None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from fusionlab.cli.fuse_files import as_lines
-from fusionlab.cli.output import RepeatedWarnings, show_facts, show_progress
+from fusionlab.cli.output import (
+    RepeatedWarnings,
+    echo,
+    show_facts,
+    show_progress,
+    stdout_is_terminal,
+)
 from fusionlab.cli.session import CommandError, CommandInterrupted, with_flag
 
 if TYPE_CHECKING:
@@ -64,7 +67,7 @@ def fuse_folders(
     by_step = {name: round(value, 3) for name, value in asdict(run.seconds).items()}
     if as_json:
         time = {"seconds": round(seconds, 3), "spent": by_step}
-        click.echo(json.dumps({"summary": {**facts, **counts, "stopped": stopped, **time}}))
+        echo(json.dumps({"summary": {**facts, **counts, "stopped": stopped, **time}}))
     if stopped:
         raise CommandInterrupted(
             f"stopped after {sum(counts.values())} of {len(items)}; the files written "
@@ -102,8 +105,8 @@ def _show_outcome(outcome: ItemOutcome, *, as_json: bool) -> None:
             "problem": problem or None,
             "warnings": outcome.notes,
         }
-        click.echo(json.dumps(line))
+        echo(json.dumps(line))
     if problem:
-        click.echo(f"failed: {problem}", err=True)
-    elif not as_json and not sys.stdout.isatty():  # a terminal has the progress bar
-        click.echo(f"{outcome.status:<8} {outcome.output}")
+        echo(f"failed: {problem}", err=True)
+    elif not as_json and not stdout_is_terminal():  # a terminal has the progress bar
+        echo(f"{outcome.status:<8} {outcome.output}")

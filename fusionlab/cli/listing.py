@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionlab.cli.command import Command
 from fusionlab.cli.output import json_option, show_facts, show_table
 from fusionlab.cli.session import Session, cli_errors
 
@@ -26,7 +27,7 @@ Examples:
 """
 
 
-@click.command(epilog=STRATEGIES_EXAMPLES)
+@click.command(cls=Command, epilog=STRATEGIES_EXAMPLES)
 @click.argument("name", required=False)
 @json_option
 @click.pass_obj
@@ -67,7 +68,7 @@ Examples:
 """
 
 
-@click.command(epilog=BACKBONES_EXAMPLES)
+@click.command(cls=Command, epilog=BACKBONES_EXAMPLES)
 @click.argument("name", required=False)
 @json_option
 @click.pass_obj
@@ -106,7 +107,7 @@ Examples:
 """
 
 
-@click.command(epilog=ENGINES_EXAMPLES)
+@click.command(cls=Command, epilog=ENGINES_EXAMPLES)
 @json_option
 @click.pass_obj
 def engines(session: Session, *, as_json: bool) -> None:
@@ -132,7 +133,7 @@ Examples:
 """
 
 
-@click.command(epilog=READERS_EXAMPLES)
+@click.command(cls=Command, epilog=READERS_EXAMPLES)
 @json_option
 @click.pass_obj
 def readers(session: Session, *, as_json: bool) -> None:
@@ -164,7 +165,7 @@ Examples:
 """
 
 
-@click.command(epilog=TASKS_EXAMPLES)
+@click.command(cls=Command, epilog=TASKS_EXAMPLES)
 @json_option
 @click.pass_obj
 def tasks(session: Session, *, as_json: bool) -> None:
@@ -195,7 +196,7 @@ Examples:
 """
 
 
-@click.command(epilog=PRESETS_EXAMPLES)
+@click.command(cls=Command, epilog=PRESETS_EXAMPLES)
 @click.argument("name", required=False)
 @json_option
 @click.pass_obj
@@ -231,7 +232,7 @@ Examples:
 """
 
 
-@click.command(epilog=PLUGINS_EXAMPLES)
+@click.command(cls=Command, epilog=PLUGINS_EXAMPLES)
 @json_option
 @click.pass_obj
 def plugins(session: Session, *, as_json: bool) -> None:

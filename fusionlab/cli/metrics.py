@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionlab.cli.output import json_option, show_facts, show_table
+from fusionlab.cli.command import Command
+from fusionlab.cli.output import json_option, show_facts, show_json, show_table
 from fusionlab.cli.session import Session, cli_errors
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("name", required=False)
 @json_option
 @click.pass_obj
@@ -40,9 +41,7 @@ def metrics(session: Session, name: str | None, *, as_json: bool) -> None:
         return
     registrations = session.plugins.metrics.registrations
     if as_json:
-        import json
-
-        click.echo(json.dumps([_facts(registration) for registration in registrations], indent=1))
+        show_json([_facts(registration) for registration in registrations])
         return
     show_table(
         ("name", "better", "sources", "conventions", "summary"),

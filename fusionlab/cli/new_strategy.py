@@ -7,6 +7,8 @@ from shlex import quote
 
 import click
 
+from fusionlab.cli.command import Command
+from fusionlab.cli.output import echo
 from fusionlab.cli.session import Session, cli_errors
 
 EXAMPLES = """\b
@@ -18,7 +20,7 @@ Exit codes: 0 the package was written, 2 nothing was written.
 """
 
 
-@click.command("new-strategy", epilog=EXAMPLES)
+@click.command("new-strategy", cls=Command, epilog=EXAMPLES)
 @click.argument("name")
 @click.option(
     "--directory",
@@ -42,9 +44,9 @@ def new_strategy(session: Session, *, name: str, directory: Path, author: str | 
         names = Names(name)
         backbone = session.plugins.default("backbone").partition("@")[0]
         folder = write_package(names, directory, session.plugins, author)
-    click.echo(
-        f"wrote {folder}: the strategy is in {names.module}.py. Next:\n"
-        f"  pip install -e {quote(str(folder))}\n"
-        f"  fusionlab check {name}\n"
-        f"  fusionlab evaluate SET --method {backbone}/{name}"
+    echo(
+        f"wrote {folder}: the strategy is in {names.module}.py. Next:",
+        f"  pip install -e {quote(str(folder))}",
+        f"  fusionlab check {name}",
+        f"  fusionlab evaluate SET --method {backbone}/{name}",
     )

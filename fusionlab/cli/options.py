@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,6 +9,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from fusionlab.cli.command import Command
 from fusionlab.cli.session import CommandError, Session, cli_errors
 from fusionlab.errors import FusionlabError
 from fusionlab.plugins.presets import preset_values
@@ -97,27 +97,6 @@ def _session(ctx: click.Context | None) -> Session:
     return (ctx and ctx.find_object(Session)) or Session()
 
 
-class MainGroup(click.Group):
-    """A group that says of its own options where they go, if they are given to a command."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            unknown = error if isinstance(error, click.NoSuchOption) else error.__cause__
-            for param in self.params:
-                if isinstance(unknown, click.NoSuchOption) and unknown.option_name in param.opts:
-                    flag = isinstance(param, click.Option) and param.is_flag
-                    value = "" if flag else f" {param.make_metavar(ctx)}"
-                    raise click.UsageError(
-                        f"{unknown.option_name} goes before the command: {ctx.command_path} "
-                        f"{unknown.option_name}{value} {ctx.invoked_subcommand} ...",
-                        error.ctx,
-                    ) from error
-            raise
-
-
 class OptionWithAliases(click.Option):
     """An option whose first name is shown in the help; its other names are hidden aliases."""
 
@@ -130,34 +109,7 @@ class OptionWithAliases(click.Option):
             self.opts = names
 
 
-class TableCommand(click.Command):
-    """A command that refuses an option that is given twice, instead of forgetting the first.
-
-    Where a command makes a table, two values are meant as two rows or columns; elsewhere the last
-    value wins, as in other programs.
-    """
-
-    def make_parser(self, ctx: click.Context) -> Any:
-        """Return the parser of the command line."""
-        parser: Any = super().make_parser(ctx)
-        parse = parser.parse_args
-
-        def parse_once(args: list[str]) -> Any:
-            parsed = parse(args)
-            for param, count in Counter(parsed[2]).items():
-                single = isinstance(param, click.Option) and not (
-                    param.multiple or param.is_flag or param.count
-                )
-                if single and count > 1:
-                    name = param.opts[0]
-                    raise click.UsageError(f"{name} is given {count} times; give it once", ctx)
-            return parsed
-
-        parser.parse_args = parse_once
-        return parser
-
-
-class StrategyCommand(click.Command):
+class StrategyCommand(Command):
     """A command whose `--strategy NAME`, or argument STRATEGY, adds the options of NAME.
 
     The command line is parsed twice. The first time, unknown options are ignored, to find the

@@ -1,19 +1,130 @@
-"""Output of the commands: JSON for scripts, tables on a terminal, plain columns in a pipe."""
+"""Output of the commands: JSON for scripts, tables on a terminal, plain columns in a pipe.
+
+All that the commands print goes through `echo`, and on a terminal also through `console`.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from fusionlab.safe_text import safe_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
 LINE_SECONDS = 10.0
 """How often a line of progress is printed where there is no terminal."""
+
+
+class _Stdout:
+    """The standard output of the commands, to which only `echo` writes while one runs."""
+
+    def __init__(self) -> None:
+        self.own: TextIO | None = None
+        """The stream, while `sys.stdout` is another."""
+        self.failure: Exception | None = None
+        """Why not all could be written."""
+
+    @property
+    def stream(self) -> TextIO | None:
+        """The stream; None if it is closed."""
+        return self.own or sys.stdout
+
+
+_stdout = _Stdout()
+
+
+@contextmanager
+def stdout_of_command() -> Iterator[Callable[[], Exception | None]]:
+    """Let only `echo` write to stdout: what plugins and libraries print goes to stderr.
+
+    Yields:
+        What returns why not all could be written to stdout; None if all was.
+    """
+    before = (_stdout.own, _stdout.failure)
+    _stdout.own, _stdout.failure = _stdout.stream, None
+    try:
+        with redirect_stdout(sys.stderr):
+            yield lambda: _stdout.failure
+    finally:
+        _stdout.own, _stdout.failure = before
+
+
+def echo(*lines: str, err: bool = False) -> None:
+    r"""Print lines to stdout or stderr, whatever is in them and whatever becomes of them.
+
+    What a terminal would obey is printed as escapes, ends of lines within a line among them. What
+    stdout does not take is no error here: images are written also where no one can read about them;
+    the command says so at its end. Nothing can be said where stderr takes nothing.
+
+    Args:
+        lines: give a text of several lines as `*text.split("\n")`.
+        err: whether to print to stderr.
+    """
+    stream = sys.stderr if err else _stdout.stream
+    if stream is None or (not err and _stdout.failure):
+        return
+    text = "".join(f"{_printable(line, stream)}\n" for line in lines)
+    with _stream_may_fail(stream, err=err):
+        stream.write(text)
+        stream.flush()
+
+
+def stdout_is_terminal() -> bool:
+    """Return whether somebody reads stdout as it is written."""
+    return _stdout.stream is not None and _stdout.stream.isatty()
+
+
+def console(*, err: bool = False) -> Console:
+    """Return what draws on a terminal; see `echo` for text of others.
+
+    NO_COLOR leaves out all styles, and COLUMNS counts also where TERM is dumb.
+    """
+    from rich.console import Console
+
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if re.fullmatch("[1-9][0-9]{0,3}", columns) else None
+    return Console(
+        file=None if err else _stdout.stream,
+        stderr=err,
+        width=width,
+        height=width and 25,  # rich takes the one only with the other
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+    )
+
+
+def _printable(line: str, stream: TextIO) -> str:
+    """Return a line with escapes for what is not shown, or is not in the encoding of a stream."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return safe_text(line).encode(encoding, "backslashreplace").decode(encoding)
+
+
+@contextmanager
+def _stream_may_fail(stream: TextIO, *, err: bool) -> Iterator[None]:
+    """Remember why stdout took nothing, and let what it or stderr still hold end nowhere.
+
+    Otherwise Python tries once more at its exit, and prints a traceback.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a plugin closed it
+        if not err:
+            _stdout.failure = error
+        with suppress(OSError, ValueError):  # no file, or closed
+            number = stream.fileno()
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -21,7 +132,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 def show_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
     """Print names and values, one per line; leave out empty values unless `as_json`."""
     if as_json:
-        click.echo(json.dumps(facts))
+        echo(json.dumps(facts))
         return
     rows = [
         (name, line)
@@ -36,14 +147,19 @@ def show_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, as_json: 
     """Print rows in columns; on a terminal, with a header."""
     table = [tuple(row) for row in rows]
     if as_json:
-        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in table], indent=2))
+        show_json([dict(zip(names, row, strict=True)) for row in table])
     else:
         _columns(table, names)
 
 
+def show_json(content: object) -> None:
+    """Print JSON in lines that a person can read."""
+    echo(*json.dumps(content, indent=2).split("\n"))
+
+
 def warn(text: str) -> None:
     """Print a warning on stderr."""
-    click.echo(f"warning: {text}", file=sys.stderr)  # err=True would bypass a progress bar
+    echo(f"warning: {text}", err=True)
 
 
 class RepeatedWarnings:
@@ -91,19 +207,18 @@ def show_progress(description: str, enough: int = 1) -> Iterator[Callable[..., N
         enough: how many must be done, besides those that are reused from an earlier run, before a
             line says how long the rest will take.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    console = Console(stderr=True)
-    if not console.is_terminal:  # a disabled bar of rich 13 still prints an empty line
+    terminal = console(err=True)
+    if not terminal.is_terminal:  # a disabled bar of rich 13 still prints an empty line
         yield _Lines(description, enough)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
     with Progress(
         *columns,
         TextColumn("{task.fields[note]}"),
-        console=console,
+        console=terminal,
         transient=True,
         redirect_stdout=False,  # it may be a pipe
     ) as bars:
@@ -136,7 +251,7 @@ class _Lines:
         if done - reused >= self._enough:
             rate = (done - reused) / (now - self._start)
             parts += [f"{rate:.3g} per second", f"{duration((total - done) / rate)} left"]
-        click.echo(", ".join([*parts, note] if note else parts), file=sys.stderr)
+        echo(", ".join([*parts, note] if note else parts), err=True)
 
 
 def duration(seconds: float) -> str:
@@ -147,10 +262,11 @@ def duration(seconds: float) -> str:
 
 
 def _columns(rows: list[tuple[str, ...]], names: Sequence[str] = ()) -> None:
-    if not rows:
+    stream = _stdout.stream
+    if not rows or stream is None:
         return
-    if sys.stdout.isatty():
-        from rich.console import Console
+    rows = [tuple(_printable(cell, stream) for cell in row) for row in rows]
+    if stdout_is_terminal():
         from rich.table import Column, Table
         from rich.text import Text
 
@@ -159,9 +275,10 @@ def _columns(rows: list[tuple[str, ...]], names: Sequence[str] = ()) -> None:
         table.columns[0].style = "bold"
         for row in rows:
             table.add_row(*map(Text, row))  # as plain text: file names may contain markup
-        Console().print(table)
+        with _stream_may_fail(stream, err=False):
+            console().print(table)
         return
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())

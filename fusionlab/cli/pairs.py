@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionlab.cli.command import Command
 from fusionlab.cli.options import channels_option, pages_option, stack_option
-from fusionlab.cli.output import json_option, show_facts, show_table, warn
+from fusionlab.cli.output import echo, json_option, show_facts, show_json, show_table, warn
 from fusionlab.cli.session import CommandError, cli_errors, with_flag
 from fusionlab.errors import FusionlabError
 
@@ -41,7 +41,7 @@ NAMED = 3
 """So many files that are left out are named; of more, how many there are."""
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command, epilog=EXAMPLES)
 @click.argument(
     "sources", nargs=-1, required=True, metavar="SET...", type=click.Path(path_type=Path)
 )
@@ -87,7 +87,7 @@ def pairs(
     items = [item for item in image_set.items if not item.problem]
     problems = _problems(image_set)
     if as_json:
-        click.echo(json.dumps(_as_json(image_set, headers), indent=2))
+        show_json(_as_json(image_set, headers))
     else:
         count = max((len(item.sources) for item in items), default=0)
         names = ["name", *(f"source {number}" for number in range(1, count + 1)), "size", "bits"]
@@ -109,7 +109,7 @@ def pairs(
                 f"{differ[0]}; a fusion needs one size, see --resize of fuse"
             )
         for problem in problems:
-            click.echo(f"problem: {problem}", err=True)
+            echo(f"problem: {problem}", err=True)
     ctx.exit(0 if not problems else 1 if items else 2)
 
 

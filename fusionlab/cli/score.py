@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionlab.cli.output import json_option, show_facts, show_table
+from fusionlab.cli.command import Command
+from fusionlab.cli.output import echo, json_option, show_facts, show_table
 from fusionlab.cli.session import Session, cli_errors, quiet_decoders
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ score_color_option = click.option(
 DIRECTIONS = {1: "higher is better", -1: "lower is better", 0: ""}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("fused", type=click.Path(path_type=Path))
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @metrics_option
@@ -106,7 +107,7 @@ def score(
     if as_json:
         paths = [str(path) for path in sources]
         scores = json_values(values)
-        click.echo(json.dumps({"fused": str(fused), "sources": paths, **facts, "values": scores}))
+        echo(json.dumps({"fused": str(fused), "sources": paths, **facts, "values": scores}))
         return
     show_facts({**facts, "sources": f"{len(sources)}"}, as_json=False)
     rows = (

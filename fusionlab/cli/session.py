@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 from click.core import ParameterSource
@@ -38,10 +38,6 @@ class CommandInterrupted(CommandError):  # noqa: N818  # an exit of its own kind
     """The user pressed Ctrl-C: one sentence on stderr, and the exit code that shells use."""
 
     exit_code = 130
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Print the sentence; being stopped is no error."""
-        click.echo(self.format_message(), file=file, err=file is None)
 
 
 class CommandTerminated(CommandInterrupted):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fusionlab.cli.command import Command
 from fusionlab.cli.output import json_option, show_facts, show_progress
 from fusionlab.cli.session import cli_errors, quiet_decoders
 
@@ -18,7 +19,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("sets", nargs=-1, required=True, metavar="SET...", type=click.Path(path_type=Path))
 @click.option(
     "--fused",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionlab.cli.options import TableCommand
+from fusionlab.cli.command import Group, TableCommand
 from fusionlab.cli.output import (
     LINE_SECONDS,
     duration,
+    echo,
     json_option,
     show_facts,
     show_progress,
@@ -150,7 +150,7 @@ def _overrides(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-class _InOrder(click.Group):
+class _InOrder(Group):
     """Lists its commands in the order in which they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
@@ -259,7 +259,7 @@ def run(
 
         def problem(text: str) -> None:
             if as_json:
-                click.echo(json.dumps({"event": "problem", "problem": text}))
+                echo(json.dumps({"event": "problem", "problem": text}))
             else:
                 warn(f"no score: {text}")
 
@@ -291,14 +291,14 @@ def run(
     values = any(row.values for report in results.reports.values() for row in report.rows)
     if as_json:
         counts = last.as_json("complete") if last else {}
-        click.echo(json.dumps({"event": "complete", **counts, "output": str(output)}))
+        echo(json.dumps({"event": "complete", **counts, "output": str(output)}))
     else:
         reused = last.reused if last else 0
-        click.echo(f"{plan.cells} rows of scores: {reused} from earlier runs, {failed} failed")
-        click.echo(f"written to {output}/")
+        echo(f"{plan.cells} rows of scores: {reused} from earlier runs, {failed} failed")
+        echo(f"written to {output}/")
         page = command_line(ctx, "study report", without=("overwrite", "executor", "as_json"))
         old = (output / "report" / "index.html").exists()
-        click.echo(f"{'its page is older; write it again' if old else 'next, a page'}: {page}")
+        echo(f"{'its page is older; write it again' if old else 'next, a page'}: {page}")
     ctx.exit(0 if not failed else 1 if values else 2)
 
 
@@ -410,8 +410,8 @@ def report(
                 progress=show,
             )
     known = sum(len(report.rows) for report in results.reports.values())
-    click.echo(f"{known} of {plan.cells} rows of scores; written to {output}/")
-    click.echo(f"open {page}")
+    echo(f"{known} of {plan.cells} rows of scores; written to {output}/")
+    echo(f"open {page}")
 
 
 def _plan(path: Path, options: dict[str, Any], session: Session) -> StudyPlan:
@@ -497,7 +497,7 @@ def _shown(name: str, *, as_json: bool) -> Iterator[Callable[[Progress], None]]:
                 nonlocal printed
                 if printed is None:
                     printed = time.monotonic()
-                    click.echo(_header(name, counts), file=sys.stderr)  # above the bar
+                    echo(_header(name, counts), err=True)  # above the bar
                 note = f"{counts.failed} failed" if counts.failed else ""
                 show(counts.done, counts.total, note, counts.reused)
 
@@ -509,7 +509,7 @@ def _shown(name: str, *, as_json: bool) -> Iterator[Callable[[Progress], None]]:
         if printed is None or time.monotonic() - printed >= LINE_SECONDS:
             kind = "start" if printed is None else "progress"
             printed = time.monotonic()
-            click.echo(json.dumps({"event": kind, **counts.as_json("running")}))
+            echo(json.dumps({"event": kind, **counts.as_json("running")}))
 
     yield event
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionlab.cli.command import Command
 from fusionlab.cli.options import OptionWithAliases
 from fusionlab.cli.output import show_progress
 from fusionlab.cli.session import CommandError, Session, cli_errors, quiet_decoders
@@ -41,7 +42,7 @@ Examples:
 """
 
 
-class TrainCommand(click.Command):
+class TrainCommand(Command):
     """A command whose --preset and --resume replace the defaults of the other options.
 
     The command line is parsed twice: first leniently, to find these two; then for real.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fusionlab.cli.output import show_facts
+from fusionlab.cli.output import console, echo, show_facts
 from fusionlab.cli.session import CommandInterrupted, cli_errors
+from fusionlab.safe_text import safe_text
 
 if TYPE_CHECKING:
     from fusionlab.checkpoint import Card
@@ -194,16 +195,18 @@ def training_progress(
     iterations: int, *, shown: bool = True
 ) -> Iterator[Callable[[Progress], None]]:
     """Show losses, speed and the remaining time; in a pipe, twenty lines for the whole run."""
-    from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    console = Console(stderr=True)
+    terminal = console(err=True)
     columns = (BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
-    on_terminal = shown and console.is_terminal
+    on_terminal = shown and terminal.is_terminal
     last_part = 0
     with Bars(
-        *columns, TextColumn("{task.description}"), console=console, disable=not on_terminal
+        *columns,
+        TextColumn("{task.description}", markup=False),
+        console=terminal,
+        disable=not on_terminal,
     ) as bars:
         task = bars.add_task("", total=iterations)
 
@@ -211,10 +214,10 @@ def training_progress(
             nonlocal last_part
             terms = "  ".join(f"{name} {value:.5g}" for name, value in progress.terms.items())
             line = f"{terms}  {progress.images_per_second:.1f} images/s"
-            bars.update(task, completed=progress.iteration, description=line)
+            bars.update(task, completed=progress.iteration, description=safe_text(line))
             part = 20 * progress.iteration // iterations
             if shown and not on_terminal and part > last_part:
                 last_part = part
-                click.echo(f"{progress.iteration:>8}/{iterations}  {line}", err=True)
+                echo(f"{progress.iteration:>8}/{iterations}  {line}", err=True)
 
         yield show

@@ -648,7 +648,6 @@ def test_ctrl_c_before_the_first_image_is_130_too(folder, monkeypatch):
     assert not Path("out").exists()
 
 
-@pytest.mark.xfail(reason="click prints to a strict UTF-8 stdout; see Python's surrogateescape")
 @pytest.mark.skipif(sys.platform != "linux", reason="needs names that are bytes")
 def test_a_name_that_is_no_text_can_be_printed(folder):
     for place in ("ir", "vis"):

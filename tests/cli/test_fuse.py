@@ -309,7 +309,7 @@ def test_every_type_of_field_becomes_an_option(folder, install):
         "hi",
     ]
     result = run("a.png", "b.png", "--strategy", "mine", *options)
-    assert "fields (0.2, 0.8) False 2.0 y 2 hi" in result.stdout
+    assert "fields (0.2, 0.8) False 2.0 y 2 hi" in result.stderr  # stdout is the command's own
     result = run("a.png", "b.png", "--strategy", "mine", "--theta", "0.2,x", "-o", "q.png")
     assert "'theta' must be float, got 'x'" in result.stderr
 

@@ -11,10 +11,15 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from threading import Thread
 
+import click
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from fusionlab import cli
+from fusionlab.cli import main
+from fusionlab.cli.command import Command
 from fusionlab.cli.output import show_facts, show_progress, show_table, warn
 
 pty = pytest.importorskip("pty")
@@ -242,3 +247,103 @@ def test_json_goes_through_the_pipe_while_the_terminal_has_the_bar(folders, pyth
     assert "\x1b[?25l" in shown
     rows = [json.loads(line) for line in piped.splitlines()]
     assert [row.get("stem") for row in rows] == ["x", "y", "z", None]
+
+
+# --- text of others
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202egnp\nError: run rm -rf"
+SHOWN = r"\x1b]0;owned\x07\x1b[2J\u202egnp\nError: run rm -rf"
+NEVER_PRINTED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@pytest.fixture
+def hostile_plugin(install):
+    """A plugin whose strategy has a name, a docstring and an error that a terminal would obey."""
+    install(
+        "hostile",
+        f"""
+        import fusionlab
+
+        @fusionlab.hookimpl
+        def fusionlab_strategies():
+            from fusionlab import StrategyRef
+            return [StrategyRef("hostile", "hostile:Hostile", {HOSTILE!r})]
+
+        from dataclasses import dataclass
+
+        @dataclass(frozen=True)
+        class Hostile(fusionlab.Strategy):
+            def fuse(self, features, scene):
+                raise fusionlab.FusionlabError({HOSTILE!r})
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [f"{HOSTILE}.png", "b.png"],
+        ["a.png", "b.png", f"--{HOSTILE}"],
+        ["a.png", "b.png", "--strategy", HOSTILE],
+        ["a.png", "b.png", "--strategy", f"l1norm,{HOSTILE}=1"],
+        ["a.png", "b.png", "--strategy", "l1norm", "--r", HOSTILE],
+        ["a.png", "b.png", "--color", HOSTILE],
+        ["a.png", "b.png", "--backbone", HOSTILE],
+        ["a.png", "b.png", "--scale", HOSTILE],
+        ["a.png", "b.png", "--strategy", "hostile"],
+        ["a.png", "b.png", "-o", f"{HOSTILE}/x.png"],
+    ],
+    ids=lambda args: " ".join(args).replace(HOSTILE, "..."),
+)
+def test_no_error_has_what_a_terminal_obeys_or_forges_a_line(
+    args, hostile_plugin, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png"):
+        iio.imwrite(name, RNG.integers(0, 256, (20, 30), dtype=np.uint8))
+    result = CliRunner().invoke(main, ["fuse", "--backbone", "identity", *args])
+    assert result.exit_code == 2
+    assert r"\x1b]0;owned" in result.stderr
+    assert not NEVER_PRINTED.search(result.output)
+    assert not any(line.startswith("Error: run") for line in result.output.splitlines())
+
+
+def test_tables_facts_and_help_show_escapes_and_json_the_text(hostile_plugin, shown):
+    result = CliRunner().invoke(main, ["strategies"])
+    assert SHOWN in result.stdout
+    assert not NEVER_PRINTED.search(result.stdout)
+    assert not NEVER_PRINTED.search(shown(show_facts, {"output": HOSTILE}, as_json=False))
+    rows = json.loads(CliRunner().invoke(main, ["strategies", "--json"]).stdout)
+    assert HOSTILE in [row["summary"] for row in rows]
+
+
+def test_only_one_function_prints_in_the_commands():
+    folder = Path(cli.__file__).parent
+    for path in folder.glob("*.py"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if path.name != "output.py":
+                assert not re.search(
+                    r"(?<![\w.])print\(|echo\(.*file=|click\.s?echo\(|(?<!\.)Console\(", line
+                ), f"{path.name}, line {number}"
+
+
+def _commands(group):
+    for command in group.commands.values():
+        yield command
+        if isinstance(command, click.Group):
+            yield from _commands(command)
+
+
+def test_the_help_of_every_command_goes_through_it_too():
+    assert all(isinstance(command, Command) for command in (main, *_commands(main)))
+
+
+# --- stdout
+
+
+def test_what_plugins_print_does_not_get_into_the_output(install):
+    install("loud", "print('loud at its import')")
+    result = CliRunner().invoke(main, ["strategies", "--json"])
+    assert json.loads(result.stdout)
+    assert "loud at its import" in result.stderr

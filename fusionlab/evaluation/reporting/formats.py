@@ -5,6 +5,7 @@ from __future__ import annotations
 from tabulate import tabulate
 
 from fusionlab.evaluation.reporting.tables import Cell, Table
+from fusionlab.safe_text import safe_text
 
 TEXT_MARKS = {"": "", "best": " (1)", "second": " (2)"}
 """Marks where there is no bold type."""
@@ -13,14 +14,16 @@ MARKDOWN_ESCAPES = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;"})
 
 
 def to_text(table: Table) -> str:
-    """Return a table as plain text, deviations and intervals in a second line."""
+    """Return a table as plain text, safe for a terminal; deviations, intervals in a second line."""
 
     def show(cell: Cell) -> str:
-        return f"{cell.text}{TEXT_MARKS[cell.mark]}\n{cell.detail}".rstrip("\n")
+        text = f"{safe_text(cell.text)}{TEXT_MARKS[cell.mark]}"
+        return f"{text}\n{safe_text(cell.detail)}".rstrip("\n")
 
     rows = [[show(cell) for cell in row] for row in table.rows]
-    grid = tabulate(rows, table.heads, tablefmt="simple", disable_numparse=True)
-    return "\n".join([table.title, "", grid, *table.notes])
+    heads = [safe_text(head) for head in table.heads]
+    grid = tabulate(rows, heads, tablefmt="simple", disable_numparse=True)
+    return "\n".join([safe_text(table.title), "", grid, *map(safe_text, table.notes)])
 
 
 def to_markdown(table: Table) -> str:

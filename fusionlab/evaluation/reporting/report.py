@@ -16,6 +16,7 @@ from fusionlab.evaluation.reporting.formats import to_text
 from fusionlab.evaluation.reporting.published import distances_table, published_table
 from fusionlab.evaluation.reporting.tables import Table, differences_table, means_table
 from fusionlab.evaluation.scores import ScoreRow, Scores
+from fusionlab.safe_text import safe_text
 from fusionlab.storage.atomic import atomic_write_all, make_folder
 
 if TYPE_CHECKING:
@@ -227,8 +228,8 @@ class Report:
         return DataFrame(rows, columns=["method", "image", "metric", "value"])
 
     def __str__(self) -> str:
-        facts = "\n".join(f"{name}: {value}" for name, value in self.settings.items())
-        problems = "\n".join(f"no score: {problem}" for problem in self.problems)
+        facts = "\n".join(safe_text(f"{name}: {value}") for name, value in self.settings.items())
+        problems = "\n".join(safe_text(f"no score: {problem}") for problem in self.problems)
         tables = map(to_text, self.tables)
         return "\n\n".join(part for part in (facts, problems, *tables) if part)
 
