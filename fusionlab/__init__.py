@@ -47,10 +47,19 @@ if TYPE_CHECKING:
         load_backbone,
         load_strategy,
     )
-    from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, ReaderRef, StrategyRef
+    from fusionlab.plugins.offers import (
+        BackboneRef,
+        EngineRef,
+        MetricRef,
+        ReaderRef,
+        RegistrationRef,
+        StrategyRef,
+    )
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.registry import Plugins
     from fusionlab.plugins.tasks import Task
+    from fusionlab.registration.contract import Estimate
+    from fusionlab.registration.transform import Transform
     from fusionlab.runs.image_sets import ImageSetItem, find_image_set
     from fusionlab.strategy import (
         ActivityStrategy,
@@ -73,6 +82,7 @@ _HOMES = {
     "Decoded": "imaging.decoding",
     "Engine": "engine.base",
     "EngineRef": "plugins.offers",
+    "Estimate": "registration.contract",
     "Features": "backbone",
     "Fused": "fused",
     "Fusion": "fusion",
@@ -89,12 +99,14 @@ _HOMES = {
     "Plugins": "plugins.registry",
     "Preset": "plugins.presets",
     "ReaderRef": "plugins.offers",
+    "RegistrationRef": "plugins.offers",
     "Report": "evaluation.reporting.report",
     "Scene": "strategy",
     "Statistics": "strategy",
     "Strategy": "strategy",
     "StrategyRef": "plugins.offers",
     "Task": "plugins.tasks",
+    "Transform": "registration.transform",
     "WHOLE": "backbone",
     "WeightedStrategy": "strategy",
     "box_average": "ops",
@@ -136,6 +148,7 @@ __all__ = [
     "Decoded",
     "Engine",
     "EngineRef",
+    "Estimate",
     "Features",
     "Fused",
     "Fusion",
@@ -152,12 +165,14 @@ __all__ = [
     "Plugins",
     "Preset",
     "ReaderRef",
+    "RegistrationRef",
     "Report",
     "Scene",
     "Statistics",
     "Strategy",
     "StrategyRef",
     "Task",
+    "Transform",
     "WeightedStrategy",
     "box_average",
     "contact_sheet",

@@ -31,7 +31,14 @@ from typing import TYPE_CHECKING
 from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
-    from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, ReaderRef, StrategyRef
+    from fusionlab.plugins.offers import (
+        BackboneRef,
+        EngineRef,
+        MetricRef,
+        ReaderRef,
+        RegistrationRef,
+        StrategyRef,
+    )
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.tasks import Task
 
@@ -49,8 +56,9 @@ def fusionlab_defaults() -> Mapping[str, str]:  # type: ignore[empty-body]
 
     Keys: `backbone` (a name, with or without `@TAG`); `strategy` (a name); `engine` (a
     name); `baseline`, the backbone without weights that evaluations compare every other backbone
-    with; and `metrics`, the metrics that evaluations compute, separated by spaces. If two plugins
-    offer a default for the same key, the user has to choose.
+    with; `metrics`, the metrics that evaluations compute, separated by spaces; and `registration`,
+    the method that `--register auto` stands for. If two plugins offer a default for the same key,
+    the user has to choose.
     """
 
 
@@ -60,6 +68,15 @@ def fusionlab_readers() -> Iterable[ReaderRef]:  # type: ignore[empty-body]
 
     Called before the first file is read or a folder is searched: say by which bytes a format is
     recognized and where its reader is defined, do not import it.
+    """
+
+
+@hookspec
+def fusionlab_registrations() -> Iterable[RegistrationRef]:  # type: ignore[empty-body]
+    """List the methods of image registration that this plugin offers.
+
+    Called whenever methods are listed or one is chosen: say where a function is defined, do not
+    import it.
     """
 
 

@@ -22,12 +22,14 @@ from fusionlab.cli.listing import (
     plugins,
     presets,
     readers,
+    registrations,
     strategies,
     tasks,
 )
 from fusionlab.cli.metrics import metrics
 from fusionlab.cli.new_strategy import new_strategy
 from fusionlab.cli.pairs import pairs
+from fusionlab.cli.register import register
 from fusionlab.cli.score import score
 from fusionlab.cli.session import Session
 from fusionlab.cli.sheet import sheet
@@ -77,6 +79,7 @@ def main(ctx: click.Context, no_plugin: tuple[str, ...]) -> None:
 for command in (
     fuse,
     pairs,
+    register,
     explain,
     evaluate,
     study,
@@ -90,6 +93,7 @@ for command in (
     engines,
     metrics,
     readers,
+    registrations,
     tasks,
     presets,
     plugins,

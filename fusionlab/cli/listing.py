@@ -1,5 +1,5 @@
-"""What is installed: `fusionlab strategies`, `backbones`, `engines`, `readers`, `tasks`, `presets`
-and `plugins`.
+"""What is installed: `fusionlab strategies`, `backbones`, `engines`, `readers`, `registrations`,
+`tasks`, `presets` and `plugins`.
 """
 
 from __future__ import annotations
@@ -153,6 +153,34 @@ def readers(session: Session, *, as_json: bool) -> None:
                 _origin(registration.plugin, as_json=as_json),
             )
             for registration in session.plugins.readers.registrations
+        ),
+        as_json=as_json,
+    )
+
+
+REGISTRATIONS_EXAMPLES = """\b
+Examples:
+  fusionlab registrations
+  fusionlab register --method ecc near.jpg far.jpg
+"""
+
+
+@click.command(cls=Command, epilog=REGISTRATIONS_EXAMPLES)
+@json_option
+@click.pass_obj
+def registrations(session: Session, *, as_json: bool) -> None:
+    """List the methods of image registration, with the models that they estimate."""
+    show_table(
+        ("name", "summary", "models", "reference", "plugin"),
+        (
+            (
+                registration.ref.name,
+                registration.ref.summary,
+                " ".join(registration.ref.models),
+                registration.ref.reference,
+                _origin(registration.plugin, as_json=as_json),
+            )
+            for registration in session.plugins.image_registrations.registrations
         ),
         as_json=as_json,
     )

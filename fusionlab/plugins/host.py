@@ -27,7 +27,14 @@ import pluggy
 from fusionlab import hookspecs
 from fusionlab.errors import PluginWarning, Terminated, in_one_line
 from fusionlab.plugins import NO_PLUGIN
-from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, ReaderRef, StrategyRef
+from fusionlab.plugins.offers import (
+    BackboneRef,
+    EngineRef,
+    MetricRef,
+    ReaderRef,
+    RegistrationRef,
+    StrategyRef,
+)
 from fusionlab.plugins.presets import Preset
 from fusionlab.plugins.registry import (
     Plugin,
@@ -150,6 +157,8 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
     engines = _new(plugins.engines, call("fusionlab_engines", EngineRef), plugin)
     metrics = _new(plugins.metrics, call("fusionlab_metrics", MetricRef), plugin)
     readers = _new(plugins.readers, call("fusionlab_readers", ReaderRef), plugin)
+    listed = call("fusionlab_registrations", RegistrationRef)
+    image_registrations = _new(plugins.image_registrations, listed, plugin)
     tasks = _new(plugins.tasks, call("fusionlab_tasks", Task), plugin)
     presets = call("fusionlab_presets", Preset)
     defaults: list[Mapping[str, str]] = call("fusionlab_defaults", Mapping)
@@ -162,6 +171,7 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
     plugins.engines.registrations += engines
     plugins.metrics.registrations += metrics
     plugins.readers.registrations += readers
+    plugins.image_registrations.registrations += image_registrations
     plugins.tasks.registrations += tasks
     plugins.presets += [(plugin, preset) for preset in presets]
     plugins.defaults += [(plugin, k, v) for values in defaults for k, v in values.items()]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fusionlab.backbone import Backbone
     from fusionlab.imaging.contents import Contents
     from fusionlab.imaging.decoding import SizeCheck
+    from fusionlab.registration.contract import EstimatorFunction
     from fusionlab.strategy import Strategy
 
 T = TypeVar("T")
@@ -208,6 +209,41 @@ class ReaderFunction(Protocol):
             The contents; None: the file is not in this format after all, and the next reader that
             recognizes it is asked.
         """
+
+
+@dataclass(frozen=True)
+class RegistrationRef(_Ref):
+    """A method of image registration that can be listed without importing it.
+
+    Args:
+        name: the name that `--register` takes.
+        target: where the function is defined, `"package.module:function"`; see
+            `fusionlab.registration.contract.EstimatorFunction`.
+        summary: one line: what images it is for.
+        models: the families of transforms that it estimates, of `translation`, `similarity`,
+            `affine` and `homography`.
+        reference: DOI or another reference to its definition.
+    """
+
+    models: tuple[str, ...] = ("translation", "similarity", "affine", "homography")
+    reference: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = ("translation", "similarity", "affine", "homography")
+        if not self.models or not set(self.models) <= set(known):
+            raise ValueError(
+                f"models of {self.name} must be some of {', '.join(known)}, got {self.models!r}"
+            )
+        if self.name == "auto":
+            raise ValueError("a method cannot be called 'auto', which means the default one")
+
+    def load(self) -> EstimatorFunction:
+        """Import and return the function."""
+        function: EstimatorFunction = load_attribute(self.target)
+        if not callable(function):
+            raise TypeError(f"{self.target} is not a function")
+        return function
 
 
 class MetricFunction(Protocol):

@@ -10,12 +10,21 @@ from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
 from fusionlab.errors import FusionlabError
-from fusionlab.plugins.offers import BackboneRef, EngineRef, MetricRef, ReaderRef, StrategyRef
+from fusionlab.plugins.offers import (
+    BackboneRef,
+    EngineRef,
+    MetricRef,
+    ReaderRef,
+    RegistrationRef,
+    StrategyRef,
+)
 from fusionlab.plugins.presets import Preset
 from fusionlab.plugins.tasks import Task
 
 Status = Literal["ok", "broken", "blocked", "outdated"]
-Ref = TypeVar("Ref", StrategyRef, BackboneRef, EngineRef, MetricRef, ReaderRef, Task)
+Ref = TypeVar(
+    "Ref", StrategyRef, BackboneRef, EngineRef, MetricRef, ReaderRef, RegistrationRef, Task
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Registration(Generic[Ref]):
-    """A strategy, a backbone, an engine, a metric, a reader or a task, and its plugin."""
+    """What a plugin offers, such as a strategy or a reader, and the name of the plugin."""
 
     ref: Ref
     plugin: str
@@ -114,6 +123,9 @@ class Plugins:
     engines: Registry[EngineRef] = field(default_factory=lambda: Registry("engine"))
     metrics: Registry[MetricRef] = field(default_factory=lambda: Registry("metric"))
     readers: Registry[ReaderRef] = field(default_factory=lambda: Registry("reader"))
+    image_registrations: Registry[RegistrationRef] = field(
+        default_factory=lambda: Registry("registration method")
+    )
     tasks: Registry[Task] = field(default_factory=lambda: Registry("task"))
     presets: list[tuple[str, Preset]] = field(default_factory=list)
     """(plugin, its part of a preset)"""
@@ -154,7 +166,7 @@ class Plugins:
         Where several plugins use this name, that of the plugin that offers the default is meant.
 
         Args:
-            key: `backbone`, `strategy`, `engine`, `baseline` or `metrics`.
+            key: `backbone`, `strategy`, `engine`, `baseline`, `metrics` or `registration`.
 
         Raises:
             FusionlabError: no plugin offers a default (code `no-default`), or several do (code
@@ -179,6 +191,7 @@ class Plugins:
             "backbone": self.backbones,
             "baseline": self.backbones,
             "engine": self.engines,
+            "registration": self.image_registrations,
             "strategy": self.strategies,
         }
         plain = re.split("[@,]", name)[0]

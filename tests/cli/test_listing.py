@@ -167,7 +167,17 @@ def test_plugins_say_what_became_of_them(install):
 
 
 @pytest.mark.parametrize(
-    "command", ["strategies", "backbones", "engines", "readers", "tasks", "presets", "plugins"]
+    "command",
+    [
+        "strategies",
+        "backbones",
+        "engines",
+        "readers",
+        "registrations",
+        "tasks",
+        "presets",
+        "plugins",
+    ],
 )
 def test_as_json_it_is_the_same_table(command):
     result = CliRunner().invoke(main, [command, "--json"])
@@ -175,7 +185,8 @@ def test_as_json_it_is_the_same_table(command):
     rows = json.loads(result.stdout)
     assert len(rows) == len(lines(command))
     assert [row["name"] for row in rows] == [line.split()[0] for line in lines(command)]
-    assert len({tuple(row) for row in rows}) == 1  # the same columns in every row
+    # the same columns in every row; nothing that registers images may be installed
+    assert len({tuple(row) for row in rows}) == min(1, len(rows))
 
 
 @pytest.mark.usefixtures("only_what_ships")
