@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -44,8 +45,7 @@ from fusionlab.plugins.host import installed
 from fusionlab.plugins.presets import PublishedTable, preset_settings, published_table
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.image_sets import names_of_sources, pair_images
-from fusionlab.storage.atomic import make_folder
-from fusionlab.storage.locking import exclusive_lock
+from fusionlab.storage.locking import run_folder_lock
 
 ImageSet = str | Path | Sequence[str | Path]
 """What `find_image_set` takes: a folder, or several folders or templates, one for each source."""
@@ -173,17 +173,17 @@ def evaluate(
     if truth_folder is not None:
         columns += truth_metrics(plugins)
     folder = None if output is None else Path(output)
-    if folder is not None:
-        check_output_folder(folder, resume=resume, overwrite=overwrite)
-        make_folder(folder)
-    elif resume or save_images:
+    if folder is None and (resume or save_images):
         reason = "resuming needs" if resume else "images are saved in"
         raise FusionlabError(
             f"{reason} the folder of the run; give it as the output",
             code="resume-without-output" if resume else "no-output",
             option="output",
         )
-    with exclusive_lock(folder) if folder is not None else nullcontext():
+    with ExitStack() as stack:
+        if folder is not None:
+            check = partial(check_output_folder, folder, resume=resume, overwrite=overwrite)
+            stack.enter_context(run_folder_lock(folder, check))
         images = SavedImages(folder, resume=resume) if folder is not None else None
         run = ScoringRun(
             rows,

@@ -6,7 +6,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -26,14 +26,19 @@ from fusionlab.runs.file_fusion import FileFusion, Product
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.runs.manifest import RunManifest
 from fusionlab.runs.read_ahead import read_ahead
-from fusionlab.storage.atomic import atomic_write_all, make_folder, remove_partial
+from fusionlab.storage.atomic import atomic_write_all, make_folder, sync_folder
 from fusionlab.storage.hashing import sha256_of_json
+from fusionlab.storage.locking import exclusive_lock
 
 MIN_READ_AHEAD = 3
 """At least this many items are read ahead, and as many may wait to be written."""
 
 MAX_READ_AHEAD = 64
 """At most this many items are read ahead, so that outcomes keep coming for tiny images, too."""
+
+
+WRITERS = 4
+"""So many images are written at once: disks synchronize several files as fast as one."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +128,18 @@ class FolderRun:
         Raises:
             FusionlabError: files exist already, or the folder cannot be written.
         """
-        manifest = RunManifest(self.folder)
         tasks = [self._task(item) for item in items]
-        self._check(tasks, manifest)
-        self._prepare()
-        manifest.tidy()
+        with self._prepared(tasks) as manifest:
+            manifest.tidy()
+            yield from self._outcomes(tasks, manifest)
+            for folder in self._folders:
+                sync_folder(folder)
+            manifest.tidy()
+
+    def _outcomes(self, tasks: Sequence[_Task], manifest: RunManifest) -> Iterator[ItemOutcome]:
         settings = sha256_of_json({**self.file_fusion.settings, "depth": self.file_fusion.depth})
         reader = ThreadPoolExecutor(2, "read")
-        writer = ThreadPoolExecutor(1, "write")
+        writer = ThreadPoolExecutor(WRITERS, "write")
         writes: deque[Future[ItemOutcome]] = deque()
         try:
             reads = read_ahead(
@@ -156,7 +165,6 @@ class FolderRun:
         finally:  # also when the caller stops iterating, and at Ctrl-C
             reader.shutdown(cancel_futures=True)
             writer.shutdown(cancel_futures=True)
-        manifest.tidy()
 
     def _task(self, item: ImageSetItem) -> _Task:
         """Return the task of an item; it fails if no file can have its name.
@@ -180,6 +188,22 @@ class FolderRun:
             weights = weights.parent
         folders = (self.folder, weights, self.file_fusion.index_folder)
         return [folder for folder in folders if folder is not None]
+
+    @contextmanager
+    def _prepared(self, tasks: Sequence[_Task]) -> Iterator[RunManifest]:
+        """Make the folders and lock them for the length of the block; a refused run makes none."""
+        existing = [folder for folder in self._folders if folder.is_dir()]
+        missing = [folder for folder in self._folders if folder not in existing]
+        with exclusive_lock(*existing):
+            manifest = RunManifest(self.folder)
+            self._check(tasks, manifest)
+            for folder in missing:
+                make_folder(folder)
+            with exclusive_lock(*missing):
+                if missing:  # another run may have used them in the meantime
+                    manifest = RunManifest(self.folder)
+                    self._check(tasks, manifest)
+                yield manifest
 
     def _check(self, tasks: Sequence[_Task], manifest: RunManifest) -> None:
         """Refuse to replace sources, and files that earlier runs have not written."""
@@ -240,12 +264,6 @@ class FolderRun:
             option="resume",
             path=files[0],
         )
-
-    def _prepare(self) -> None:
-        for folder in self._folders:
-            make_folder(folder)
-            if self.resume:
-                remove_partial(folder)
 
     def _read(
         self, task: _Task, manifest: RunManifest, settings: str
@@ -336,7 +354,7 @@ class FolderRun:
         except FusionlabError as error:  # too large for its format; the next item may not be
             return task.outcome("failed", error, product.notes)
         key = _key(settings, [image.identity for image in product.sources])
-        with atomic_write_all(files) as written:
+        with atomic_write_all(files, sync_names=False) as written:
             manifest.add(task.item.stem, key, written)
         self.seconds.write += perf_counter() - started
         return task.outcome("fused", notes=product.notes, color=product.fused.colors[0])

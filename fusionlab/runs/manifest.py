@@ -67,7 +67,7 @@ class RunManifest:
         except OSError as error:
             raise FusionlabError(f"cannot read {error.filename}: {error.strerror}") from error
         line = {"stem": stem, "key": key, "files": hashes}
-        self._journal.append(line)
+        self._journal.append(line, sync=True)
         self._lines[stem] = line
 
     def tidy(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fusionlab.errors import FusionlabError
 from fusionlab.storage.atomic import atomic_write_all
+from fusionlab.storage.own_files import check_own_file
 
 
 class Journal:
@@ -32,8 +33,9 @@ class Journal:
         Skips every line that is not a JSON object, such as one that a crash cut off.
 
         Raises:
-            FusionlabError: the file cannot be read.
+            FusionlabError: the file cannot be read, or is not a file.
         """
+        check_own_file(self.path, reading=True)
         try:
             content = self.path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -53,17 +55,19 @@ class Journal:
             sync: wait until they are on the disk, so that they survive a power cut, too.
 
         Raises:
-            FusionlabError: they cannot be written.
+            FusionlabError: they cannot be written, or a link has the place of the file.
         """
+        check_own_file(self.path)
         try:
-            with self._lock, self.path.open("a+b") as file:
-                if file.tell():
-                    file.seek(-1, 2)
-                    if file.read(1) != b"\n":
-                        file.write(b"\n")
-                file.write(b"".join(map(_encoded, lines)))
-                if sync:
+            with self.path.open("a+b") as file:
+                with self._lock:
+                    if file.seek(0, 2):
+                        file.seek(-1, 2)
+                        if file.read(1) != b"\n":
+                            file.write(b"\n")
+                    file.write(b"".join(map(_encoded, lines)))
                     file.flush()
+                if sync:  # several threads may wait at once, which takes no longer than one
                     os.fsync(file.fileno())
         except OSError as error:
             raise FusionlabError(
@@ -76,7 +80,8 @@ class Journal:
         Raises:
             FusionlabError: the file cannot be written; it is unchanged.
         """
-        with self._lock, atomic_write_all({self.path: b"".join(map(_encoded, lines))}):
+        content = b"".join(map(_encoded, lines))
+        with self._lock, atomic_write_all({self.path: content}, own=True):
             pass
 
 

@@ -14,8 +14,9 @@ import torch
 
 from fusionlab.errors import FusionlabError
 from fusionlab.parameters import check_name
-from fusionlab.storage.atomic import atomic_write_all, make_folder
-from fusionlab.storage.locking import exclusive_lock
+from fusionlab.storage.atomic import atomic_write_all
+from fusionlab.storage.locking import run_folder_lock
+from fusionlab.storage.own_files import check_own_file
 
 OPTIONS = "run.json"
 """The options that a run was started with."""
@@ -58,6 +59,9 @@ class RunFolder:
             hint = "" if self.tag else "; give the weights another name than the folder"
             raise FusionlabError(f"{error}{hint}", code="invalid-tag", option="tag") from error
         object.__setattr__(self, "tag", tag)
+        self._check_free()
+
+    def _check_free(self) -> None:
         existing = [file.name for file in (self.path / STATE, self.weights) if file.exists()]
         if existing and not self.resume:
             raise FusionlabError(
@@ -78,10 +82,10 @@ class RunFolder:
         """Make the folder, and keep other processes out of it as long as the block lasts.
 
         Raises:
-            FusionlabError: another process uses the folder, or it cannot be made.
+            FusionlabError: another run uses the folder (code `locked`) or has just used it (code
+                `run-exists`), or it cannot be made.
         """
-        make_folder(self.path)
-        with exclusive_lock(self.path):
+        with run_folder_lock(self.path, self._check_free):
             yield
 
 
@@ -94,7 +98,7 @@ def write_options(folder: Path, options: Mapping[str, Any]) -> None:
         return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
     content = json.dumps({name: plain(value) for name, value in options.items()}, indent=2)
-    with atomic_write_all({folder / OPTIONS: f"{content}\n".encode()}):
+    with atomic_write_all({folder / OPTIONS: f"{content}\n".encode()}, own=True):
         pass
 
 
@@ -106,6 +110,7 @@ def read_options(folder: Path) -> dict[str, Any]:
             `damaged-options`).
     """
     path = folder / OPTIONS
+    check_own_file(path, reading=True)
     try:
         options: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
         options["data"] = list(options["data"])
@@ -132,7 +137,7 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     content = BytesIO()  # torch's own writer does not report a full disk
     torch.save(dict(state), content)
     try:
-        with atomic_write_all({folder / STATE: content.getvalue()}):
+        with atomic_write_all({folder / STATE: content.getvalue()}, own=True):
             pass
     except FusionlabError as error:
         raise FusionlabError(
@@ -148,6 +153,7 @@ def load_state(folder: Path) -> dict[str, Any]:
             `damaged-state`).
     """
     path = folder / STATE
+    check_own_file(path, reading=True)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         settings = _with_current_names(state["settings"])

@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from fusionlab.checkpoint import Card
 from fusionlab.engine.precision import convolutions
 from fusionlab.errors import FusionlabError
-from fusionlab.storage.atomic import make_folder, remove_partial
+from fusionlab.storage.atomic import make_folder
 from fusionlab.training.distributed import SINGLE_PROCESS, ProcessGroup
 from fusionlab.training.guards import StopSignals, reporting_memory_errors
 from fusionlab.training.log import Log
@@ -105,7 +105,6 @@ class Trainer(ABC):
         self.stop = StopSignals()
         if processes.is_main:
             make_folder(folder)
-            remove_partial(folder)
             self.log = Log(folder, tensorboard=tensorboard)
 
     # ------------------------------------------------------------------ what subclasses define

@@ -69,7 +69,6 @@ def test_the_files_are_written_and_a_second_run_is_refused(image_set):
         "rows.csv",
         "study.json",
         "rows.jsonl",
-        ".fusionlab-lock",
     }
     second = run(*args)
     assert second.exit_code == 2

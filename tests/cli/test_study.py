@@ -117,7 +117,6 @@ def test_a_study_runs_and_is_not_computed_twice(folder):
         "study.json",
         "rows.jsonl",
         "status.json",
-        ".fusionlab-lock",
     }
     rows = read(folder / "out" / "rows.csv")
     assert len(rows) == 40 * 2
@@ -395,7 +394,7 @@ def test_two_runs_in_one_folder_are_refused(folder):
     with exclusive_lock(folder / "out"):
         result = run("run", "grid.toml", "-o", "out")
     assert result.exit_code == 2
-    assert "another process is using" in result.stderr
+    assert "another run is writing into out; wait for it" in result.stderr
 
 
 def test_a_folder_without_a_study_has_no_status(folder):

@@ -2,16 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import textwrap
 from collections import Counter
 from contextlib import closing
+from errno import ENOSPC
 from pathlib import Path
 from threading import Event
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from faulty_files import FaultyFiles
 from refusals import refused
 
 from fusionlab import Fusion
@@ -295,25 +298,17 @@ def test_a_caller_that_stops_asking_leaves_complete_images_only(here):
     assert tree("out") == tree("undisturbed")
 
 
-def test_a_disk_that_fills_up_ends_the_run_and_what_is_there_is_complete(here, monkeypatch):
+def test_a_disk_that_fills_up_ends_the_run_and_what_is_there_is_complete(here):
     images(12, "ir", "vis")
-    write = Path.write_bytes
-    left = iter(range(6))  # a tidy manifest, and five images
-
-    def full(path, content):
-        if next(left, None) is None:
-            write(path, content[: len(content) // 2])
-            raise OSError(28, "No space left on device", str(path))
-        return write(path, content)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        unwritable = refused("unwritable", Path("out/005.png"))
-        with pytest.raises(FusionlabError, match="No space left on", check=unwritable):
-            run()
-    assert sorted(tree("out")) == [f"{number:03}.png" for number in range(5)] + [MANIFEST_NAME]
-    assert Counter(run(resume=True).values()) == {"skipped": 5, "fused": 7}
     run("undisturbed")
+    with FaultyFiles("out", 60, ENOSPC, stays=True):  # of some 12 calls for each image
+        with pytest.raises(FusionlabError, match="No space left on") as failure:
+            run()
+        assert (failure.value.code, failure.value.path.parent) == ("unwritable", Path("out"))
+    there = set(tree("out")) - {MANIFEST_NAME}
+    assert 0 < len(there) < 12
+    assert there < set(tree("undisturbed"))
+    assert Counter(run(resume=True).values()) == {"skipped": len(there), "fused": 12 - len(there)}
     assert tree("out") == tree("undisturbed")
 
 
@@ -338,6 +333,54 @@ def test_files_that_cannot_be_put_in_place_are_told_by_their_name(here):
         ):
             pass
         assert not list(here.glob(".fusionlab-partial-*"))
+
+
+# --- two runs at once
+
+
+@pytest.mark.parametrize(
+    ("sources", "settings"),
+    [(("ir", "vis"), {}), (("ir2", "vis2"), {}), (("ir", "vis"), {"suffix": ".tif"})],
+    ids=["the same run", "other images", "other settings"],
+)
+def test_a_second_run_into_a_folder_is_refused_and_harms_nothing(here, sources, settings):
+    images(3, "ir", "vis")
+    for letter in ("ir", "vis"):
+        shutil.copytree(letter, f"{letter}2")
+        for path in Path(f"{letter}2").iterdir():
+            path.rename(path.with_name(f"other-{path.name}"))
+    run("undisturbed")
+    first = outcomes()
+    next(first)
+    for resume in (False, True):
+        with pytest.raises(FusionlabError, check=refused("locked", Path("out"))):
+            run(sources=sources, resume=resume, overwrite=True, **settings)
+    list(first)
+    assert tree("out") == tree("undisturbed")
+    run(sources=sources, overwrite=True, **settings)
+    assert set(run(sources=sources, resume=True, **settings).values()) == {"skipped"}
+    if not settings:
+        assert set(run(resume=True).values()) == {"skipped"}
+
+
+def test_a_folder_of_maps_is_locked_as_the_folder_of_images(here):
+    images(2, "ir", "vis")
+    file_fusion = FileFusion(Fusion("identity", "l1norm"), installed(), weights=Path("maps"))
+    first = outcomes(file_fusion=file_fusion)
+    next(first)
+    for folder, others in (("other", file_fusion), ("maps", None)):
+        with pytest.raises(FusionlabError, check=refused("locked", Path("maps"))):
+            run(folder, file_fusion=others, overwrite=True)
+    list(first)
+    assert not [*here.rglob(".fusionlab-*")]
+
+
+def test_a_single_image_written_into_the_folder_of_a_run_stays_whole(here):
+    """A run removes the partial files of killed ones, and not those of others that live."""
+    images(1, "ir", "vis")
+    with atomic_write_all({Path("ir/single.png"): b"1", Path("single.png"): b"2"}):
+        list(outcomes(folder="."))
+    assert Path("single.png").read_bytes() == b"2"
 
 
 # --- what is in the way
@@ -623,7 +666,7 @@ KILLED_AT_EVERY_STEP = """
             break
         assert status == signal.SIGKILL, status
         for name, content in tree().items():  # no reader ever sees half a file
-            assert name.startswith((".fusionlab-partial-", "fusionlab-manifest")) \\
+            assert name.startswith((".fusionlab-", "fusionlab-manifest")) \\
                 or content == undisturbed[name], (step, name)
         run(step)  # once more, in the work that is left
         assert run() == 0

@@ -210,8 +210,8 @@ def test_a_manifest_that_cannot_be_read_or_written_is_one_sentence(tmp_path):
     manifest = RunManifest(tmp_path)
     (tmp_path / MANIFEST_NAME).mkdir()
     for do in (lambda: manifest.add("x", "k", {}), manifest.tidy):
-        with pytest.raises(FusionlabError, check=refused("unwritable", manifest.path)):
+        with pytest.raises(FusionlabError, check=refused("not-a-regular-file", manifest.path)):
             do()
-    with pytest.raises(FusionlabError, check=refused("unreadable", manifest.path)):
+    with pytest.raises(FusionlabError, check=refused("not-a-regular-file", manifest.path)):
         RunManifest(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [MANIFEST_NAME]

@@ -2,17 +2,20 @@
 
 import os
 import resource
+import stat
+from pathlib import Path
 
 import pytest
 from refusals import refused
 
 from fusionlab import FusionlabError
+from fusionlab.storage import file_lock
 from fusionlab.storage.atomic import (
-    atomic_write,
     atomic_write_all,
     atomic_write_folder,
     make_folder,
     remove_partial,
+    replace_folder,
 )
 
 
@@ -32,11 +35,10 @@ def default_mode():
 def test_a_file_is_replaced_only_at_the_end(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
-    with atomic_write(path) as beside:
-        beside.write_text("new")
+    with atomic_write_all({path: b"new"}) as written:
         assert path.read_text() == "old"
-        assert beside.suffix == ".txt"
-        assert beside.parent == tmp_path
+        assert written[path].read_text() == "new"
+        assert written[path].parent == tmp_path
     assert path.read_text() == "new"
     assert names(tmp_path) == ["x.txt"]
 
@@ -47,14 +49,9 @@ def test_a_file_is_replaced_only_at_the_end(tmp_path):
 def test_whatever_interrupts_leaves_the_old_file_and_nothing_else(tmp_path, problem):
     path = tmp_path / "x.txt"
     path.write_text("old")
-
-    def work():
-        with atomic_write(path) as beside:
-            beside.write_text("half")
-            raise problem
-
-    with pytest.raises(type(problem)):
-        work()
+    expected = FusionlabError if isinstance(problem, OSError) else type(problem)
+    with pytest.raises(expected), atomic_write_all({path: b"new"}):
+        raise problem
     assert path.read_text() == "old"
     assert names(tmp_path) == ["x.txt"]
 
@@ -77,19 +74,55 @@ def test_a_file_has_the_rights_that_the_user_gives_new_files(tmp_path):
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
     path = tmp_path / "x.txt"
-    with atomic_write(path) as first, atomic_write(path) as second:
-        assert first != second
-        first.write_text("first")
-        second.write_text("second")
+    with atomic_write_all({path: b"first"}), atomic_write_all({path: b"second"}):
+        assert len(names(tmp_path)) == 2
     assert path.read_text() == "first"  # whose block ended last
     assert names(tmp_path) == ["x.txt"]
 
 
 def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path):
     path = tmp_path / f"{'y' * 251}.txt"
-    with atomic_write(path) as beside:
-        beside.write_text("new")
+    with atomic_write_all({path: b"new"}):
+        pass
     assert path.read_text() == "new"
+
+
+def test_a_file_of_ours_never_replaces_what_a_link_leads_to(tmp_path):
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real").write_text("theirs")
+    with (
+        pytest.raises(FusionlabError, check=refused("not-a-regular-file", tmp_path / "link")),
+        atomic_write_all({tmp_path / "link": b"ours"}, own=True),
+    ):
+        pass
+    assert (tmp_path / "real").read_text() == "theirs"
+    assert names(tmp_path) == ["link", "real"]
+
+
+def test_everything_is_on_the_disk_before_it_has_its_name_and_the_name_afterwards(
+    tmp_path, monkeypatch
+):
+    """In this order a power cut leaves the old content or the new; nothing else tests that."""
+    calls = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synchronized(descriptor):
+        status = os.fstat(descriptor)
+        calls.append(("folder" if stat.S_ISDIR(status.st_mode) else "file", status.st_size))
+        fsync(descriptor)
+
+    def renamed(self, target):
+        calls.append(("rename", target.name))
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", synchronized)
+    monkeypatch.setattr(Path, "replace", renamed)
+    with atomic_write_all(
+        {tmp_path / "a": b"12345", tmp_path / "b": lambda file: file.write(b"1")}
+    ):
+        pass
+    assert calls[:4] == [("file", 5), ("file", 1), ("rename", "b"), ("rename", "a")]
+    assert [kind for kind, _ in calls[4:]] == ["folder"]
 
 
 # ---------------------------------------------------------------- several files
@@ -126,29 +159,6 @@ def test_a_block_that_fails_leaves_every_file_as_it_was(tmp_path, problem):
         atomic_write_all({tmp_path / name: b"new" for name in "abc"}),
     ):
         raise problem
-    assert names(tmp_path) == ["b"]
-    assert (tmp_path / "b").read_text() == "old"
-
-
-@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_disk_that_is_full_at_the_second_file_leaves_no_first(tmp_path, monkeypatch, problem):
-    (tmp_path / "b").write_text("old")
-    write = type(tmp_path).write_bytes
-
-    def failing(self, content):
-        write(self, content[:2])
-        if content == b"second":
-            raise problem
-        return len(content)
-
-    monkeypatch.setattr(type(tmp_path), "write_bytes", failing)
-    files = {tmp_path / "a": b"first", tmp_path / "b": b"second"}
-    expected = FusionlabError if isinstance(problem, OSError) else KeyboardInterrupt
-    with (
-        pytest.raises(expected, match="cannot write .*/b: No space left on device|^$"),
-        atomic_write_all(files),
-    ):
-        pytest.fail("nothing was written, and the block ran")
     assert names(tmp_path) == ["b"]
     assert (tmp_path / "b").read_text() == "old"
 
@@ -284,10 +294,51 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
     (tmp_path / "x.png").touch()
     (tmp_path / ".hidden.png").touch()
     (tmp_path / ".fusionlab-partial-0" / "tests").mkdir(parents=True)
-    writing = atomic_write(tmp_path / "y.png")
-    writing.__enter__().write_text("half")
-    assert len(names(tmp_path)) == 4
-    remove_partial(tmp_path)
-    assert names(tmp_path) == [".hidden.png", "x.png"]
-    remove_partial(tmp_path)
-    assert names(tmp_path) == [".hidden.png", "x.png"]
+    (tmp_path / ".fusionlab-partial-1").write_text("half")
+    (tmp_path / ".fusionlab-partial-2").symlink_to("x.png")
+    os.mkfifo(tmp_path / ".fusionlab-partial-3")
+    expected = [".fusionlab-partial-2", ".fusionlab-partial-3", ".hidden.png", "x.png"]
+    for _ in range(2):
+        remove_partial(tmp_path)
+        assert names(tmp_path) == expected
+
+
+def test_what_somebody_is_writing_is_not_removed(tmp_path):
+    with atomic_write_all({tmp_path / "x.png": b"new", tmp_path / "y.png": b"new"}):
+        remove_partial(tmp_path)
+    with replace_folder(tmp_path / "page") as page:
+        remove_partial(tmp_path)
+        (page / "index.html").touch()
+    assert names(tmp_path) == ["page", "x.png", "y.png"]
+    assert names(tmp_path / "page") == ["index.html"]
+
+
+def test_a_partial_file_that_is_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    """The one moment at which `remove_partial` cannot see that somebody is writing."""
+    removals = iter([True, False])
+    lock = file_lock.try_lock
+
+    def late(descriptor):
+        if next(removals):
+            remove_partial_elsewhere(tmp_path)
+        return lock(descriptor)
+
+    def remove_partial_elsewhere(folder):
+        for path in folder.glob(".fusionlab-partial-*"):
+            path.unlink()
+
+    monkeypatch.setattr("fusionlab.storage.atomic.try_lock", late)
+    with atomic_write_all({tmp_path / "x.png": b"new"}):
+        pass
+    assert names(tmp_path) == ["x.png"]
+
+
+def test_of_two_that_replace_a_folder_at_once_the_last_stays(tmp_path):
+    (tmp_path / "page").mkdir()
+    with replace_folder(tmp_path / "page") as first:
+        (first / "first").touch()
+        with replace_folder(tmp_path / "page") as second:
+            (second / "second").touch()
+        assert names(tmp_path / "page") == ["second"]
+    assert names(tmp_path / "page") == ["first"]
+    assert names(tmp_path) == ["page"]

@@ -1,10 +1,13 @@
 """Journals: every complete line counts, no damaged line spoils another."""
 
+import errno
 import json
 import math
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from faulty_files import FaultyFiles
 
 from fusionlab.errors import FusionlabError
 from fusionlab.storage.journal import Journal
@@ -96,16 +99,39 @@ def test_replacing_is_atomic(journal):
     assert list(journal.path.parent.iterdir()) == [journal.path]
 
 
-def test_a_file_that_cannot_be_used_is_one_sentence_with_a_code(journal):
-    journal.path.mkdir()
-    for action, code in (
-        (journal.read, "unreadable"),
-        (lambda: journal.append({}), "unwritable"),
-        (lambda: journal.replace([]), "unwritable"),
-    ):
-        with pytest.raises(FusionlabError, match=r"x\.jsonl: Is a directory$") as caught:
+@pytest.mark.parametrize("what", ["a folder", "a pipe", "a symbolic link", "a device"])
+def test_what_is_no_regular_file_is_refused_at_once(journal, what):
+    """A pipe would be waited for, and what a link leads to is not ours."""
+    other = journal.path.with_name("other")
+    other.write_text('{"theirs": 1}\n')
+    if what == "a folder":
+        journal.path.mkdir()
+    elif what == "a pipe":
+        os.mkfifo(journal.path)
+    else:
+        journal.path.symlink_to(other if what == "a symbolic link" else "/dev/zero")
+    actions = [lambda: journal.append({}), lambda: journal.replace([])]
+    if what == "a symbolic link":
+        assert journal.read() == [{"theirs": 1}]  # reading it is safe
+    else:
+        actions.append(journal.read)
+    for action in actions:
+        with pytest.raises(FusionlabError, match="must be a regular file") as caught:
             action()
-        assert (caught.value.code, caught.value.path) == (code, journal.path)
+        assert (caught.value.code, caught.value.path) == ("not-a-regular-file", journal.path)
+    assert other.read_text() == '{"theirs": 1}\n'
+
+
+def test_a_file_that_cannot_be_used_is_one_sentence_with_a_code(journal):
+    journal.append({"a": 1})
+    for action in (lambda: journal.append({}), lambda: journal.replace([])):
+        with (
+            FaultyFiles(journal.path.parent, 0, errno.EACCES),
+            pytest.raises(FusionlabError, match=r"x\.jsonl: Permission denied$") as caught,
+        ):
+            action()
+        assert (caught.value.code, caught.value.path) == ("unwritable", journal.path)
+    assert journal.read() == [{"a": 1}]
 
 
 def test_a_value_that_is_not_json_is_refused_and_the_file_is_unchanged(journal):

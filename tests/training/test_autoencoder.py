@@ -473,9 +473,3 @@ def test_a_run_killed_before_its_first_checkpoint_begins_its_log_anew(tmp_path):
     log.write_text('{"iteration": 0, "settings": {}}\n{"iteration": 50, "pixel": 1.0}\n{"itera')
     make(tmp_path / "cut").run()
     assert log.read_text() == (tmp_path / "whole/log.jsonl").read_text()
-
-
-def test_what_a_killed_writer_left_is_removed(tmp_path):
-    (tmp_path / ".fusionlab-partial-12.pt").touch()
-    make(tmp_path)
-    assert list(tmp_path.iterdir()) == []

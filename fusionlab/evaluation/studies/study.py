@@ -24,8 +24,9 @@ from fusionlab.evaluation.score_journal import ScoreJournal
 from fusionlab.evaluation.scores import ScoreRow, Scores, in_order
 from fusionlab.evaluation.studies.plan import SetPlan, StudyPlan
 from fusionlab.evaluation.studies.results import StudyResults
-from fusionlab.storage.atomic import atomic_write_all, make_folder
-from fusionlab.storage.locking import exclusive_lock
+from fusionlab.storage.atomic import atomic_write_all
+from fusionlab.storage.locking import is_locked, run_folder_lock
+from fusionlab.storage.own_files import check_own_file
 from fusionlab.storage.versions import library_versions
 
 STATUS = "status.json"
@@ -117,8 +118,7 @@ def run_study(
             is no such executor.
     """
     choice = ExecutorChoice.parse(executor or plan.file.executor)
-    make_folder(output)
-    with exclusive_lock(output):
+    with run_folder_lock(output):
         journal = ScoreJournal(output, resume=not overwrite)
         images = SavedImages(output, resume=not overwrite) if plan.file.save_images else None
         counts = Progress(plan.cells)
@@ -185,6 +185,7 @@ def read_status(output: Path) -> dict[str, Any]:
     Raises:
         FusionlabError: there is no study in the folder (code `no-study`).
     """
+    check_own_file(output / STATUS, reading=True)
     try:
         status: dict[str, Any] = json.loads((output / STATUS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -192,12 +193,7 @@ def read_status(output: Path) -> dict[str, Any]:
             f"there is no study in {output}; run one first", code="no-study", path=output
         ) from error
     if status.get("state") == "running":
-        try:
-            with exclusive_lock(output):
-                status["state"] = "stopped"
-        except FusionlabError as error:
-            if error.code != "locked":
-                raise
+        status["state"] = "running" if is_locked(output) else "stopped"
     return status
 
 
@@ -340,5 +336,5 @@ class _Status:
             return
         self._written = now
         content = json.dumps({**self._progress.as_json(state), "file": self._file}, indent=1) + "\n"
-        with atomic_write_all({self._path: content.encode()}):
+        with atomic_write_all({self._path: content.encode()}, own=True):
             pass

@@ -24,6 +24,7 @@ from fusionlab.imaging.reading import decode_image
 from fusionlab.imaging.resizing import resized
 from fusionlab.runs.read_ahead import read_ahead
 from fusionlab.storage.atomic import make_folder
+from fusionlab.storage.own_files import check_own_file
 from fusionlab.training.data.image_files import ImageFile, sha256_of_files
 from fusionlab.training.settings import IMAGE_SIZE
 
@@ -100,6 +101,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _mapped(path: Path, count: int) -> GrayImages | None:
     """Map the decoded images; None if the file is missing or incomplete."""
+    check_own_file(path, reading=True)
     try:
         images: GrayImages = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
@@ -117,6 +119,8 @@ def _write(path: Path, pixels: Iterator[GrayImages], count: int) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         for image in pixels:  # written, not mapped: a full disk then raises instead of crashing
             file.write(image.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _in_memory(pixels: Iterator[GrayImages], count: int) -> GrayImages:
