@@ -25,19 +25,23 @@ Examples:
   fusionlab bench --size 640x480 --size 4000x3000 --sources 2 --sources 3
   fusionlab bench --method densefuse/l1norm,r=1 --method densefuse/addition --threads 1
   fusionlab bench --device cuda --precision fp32 --precision bf16 --json | jq .rows
+
 \b
 What is timed: one call of an existing fusion, from 8-bit arrays in memory to an array in memory:
 conversion, network, strategy, range, and on CUDA the transfers; no files. The first call, which may
 compile, is listed separately; the others continue until both --rounds and --seconds are reached,
 and their median counts. '±' is their interquartile range. On CUDA the device is idle before and
 after each call, and the column 'on device' is without the transfers.
+
 \b
 share: the MACs (multiply-accumulate operations) of the network per second, as a share of the peak
 throughput: that of products of large matrices on the device in this precision, measured just
 before and just after; the column 'of GMAC/s' shows both, in 1e9 MACs per second.
+
 \b
 peak: on a CPU by how much the first call raises the memory of a process of its own, on CUDA what
 the fusion allocates there.
+
 \b
 Exit codes: 0 success, or some rows were refused and say why; 2 nothing could be measured,
 130 stopped by Ctrl-C.

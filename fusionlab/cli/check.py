@@ -24,6 +24,7 @@ Examples:
   fusionlab check mine --law permutation --law tiles
   fusionlab check mine,gamma=8                   with this parameter, the others at their defaults
   fusionlab check mine --profile thorough        twenty times as many inputs
+
 \b
 Exit codes: 0 the strategy keeps all required and declared laws, 1 it breaks one, 2 it could not
 be checked, 130 stopped by Ctrl-C.

@@ -38,6 +38,7 @@ Examples:
   fusionlab evaluate focus/ --method densefuse/l1norm --truth focus/truth
   fusionlab evaluate set/ --preset paper -o table2/ --resume
   fusionlab evaluate set/ --preset paper -o table2/ --report      and a page with the images
+
 \b
 Exit codes: 0 success, 1 some images have no score, 2 nothing could be done, 130 stopped by
 Ctrl-C.

@@ -48,15 +48,18 @@ Examples:
   fusionlab fuse --preset paper --strategy addition ir.png vis.png -o table2.png
   fusionlab fuse --strategy l1norm --help         the options of a strategy
   fusionlab fuse --strategy majority --save-index depth.png near.png far.png
+
 \b
   fusionlab fuse --scale minmax --scale full counts16.tif visible.png -o fused.tif
   fusionlab fuse --scale 6700,7100 --depth 8 thermal/ visible/ -o fused/
   fusionlab fuse pet.png mri.png                  keeps the color of the PET
   fusionlab fuse --resize first ir.png vis.jpg --record
+
 \b
   fusionlab fuse stack.tif --pages all            slices, frames; see --channels, too
   fusionlab fuse rgbt/ --channels rgb,4 -o fused/ the fourth channel is a thermal image
   fusionlab fuse brackets/ --stack 3 -o fused/    three by three, by their names
+
 \b
   fusionlab fuse ir/ vis/ -o fused/               one image for each stem in both
   fusionlab fuse brackets/ -o fused/ --resume     brackets/a, brackets/b, ...; resumes
@@ -64,6 +67,7 @@ Examples:
   fusionlab pairs flight/                         what pairs with what, without fusing
   fusionlab fuse ir/ vis/ --precision bf16        faster, and off by up to 3 of 255
   fusionlab fuse ir/ vis/ --json | jq .status     a line of JSON for each image
+
 \b
 Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 130 stopped by Ctrl-C.

@@ -15,6 +15,7 @@ EXAMPLES = """\b
 Examples:
   fusionlab new-strategy mine && pip install -e fusionlab-mine && fusionlab check mine
   fusionlab new-strategy my_strategy --directory plugins --author "Ada Lovelace"
+
 \b
 Exit codes: 0 the package was written, 2 nothing was written.
 """

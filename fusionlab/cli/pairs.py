@@ -29,10 +29,12 @@ Examples:
   fusionlab pairs 'scenes/{}/ir.png' 'scenes/{}/rgb.png'    a folder for each fusion
   fusionlab pairs rgbt/ --channels rgb,4      both sources in one file
   fusionlab pairs set/ --json | jq -r '.problems[]'
+
 \b
 {} stands for what the names of all sources of a fusion share; it is what the result is called. *
 and ? stand for any characters. Quote templates, so that the shell does not replace * by names of
 files itself.
+
 \b
 Exit codes: 0 everything pairs, 1 some images do not, 2 nothing does.
 """

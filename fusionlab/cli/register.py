@@ -19,6 +19,7 @@ Examples:
   fusionlab register --model homography --transform camera.json a.png b.png
   fusionlab register near.jpg far.jpg --method ecc     focus stacks, brackets
   fusionlab registrations                              the methods
+
 \b
 Exit codes: 0 success, 2 refused: nothing was written.
 """

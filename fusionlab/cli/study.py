@@ -45,20 +45,24 @@ A study file:
   metrics = ["EN", "Qabf", "VIF"]
   range = { grid = ["clip", "minmax"] }
   against = "identity/l1norm"
+
 \b
   [sets]
   tno = "data/tno"                  a folder with a/ b/ ..., relative to the file
+
 \b
   [[methods]]
   backbone = { grid = ["densefuse@1e0", "densefuse@1e2"] }
   strategy = "l1norm"
   r = { grid = [0, 1, 2, 4] }
+
 \b
 Examples, in the order of a study:
   fusionlab study validate radius.toml                what would run, and mistakes
   fusionlab study run radius.toml -o radius/          compute, or continue
   fusionlab study status radius/                      how far it is
   fusionlab study report radius/                      tables and page of what is there so far
+
 \b
 Exit codes: 0 success, 1 some rows have no values, 2 nothing could be done, 130 stopped by Ctrl-C,
 143 by SIGTERM.
@@ -68,6 +72,7 @@ VALIDATE_EXAMPLES = """\b
 Examples:
   fusionlab study validate radius.toml
   fusionlab study validate radius.toml --only tno --range clip    a part of it
+
 \b
 Exit codes: 0 success, also if some images are missing, which it lists; 2 the study cannot run.
 """

@@ -35,6 +35,7 @@ Examples:
   fusionlab train photos/ --validation held-out/ -o runs/mine --flips --batch 8 \\
       --size 64 --iterations 20000 --precision bf16 --size 256 --iterations 5000 \\
       --precision fp32 --lr-decay 5000 --lr-schedule cosine --ema-decay 0.999
+
 \b
   torchrun --nproc-per-node 4 -m fusionlab train photos/ -o runs/mine --batch 8 --device cuda
   fusionlab curves runs/mine

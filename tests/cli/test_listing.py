@@ -46,6 +46,7 @@ def test_the_parameters_of_a_strategy_or_backbone_are_shown():
 def test_help_shows_examples_on_lines_of_their_own(command):
     text = CliRunner().invoke(main, [*command.split(), "--help"]).stdout
     assert "\\b" not in text
+    assert "\\x08" not in text  # what marks lines that are not wrapped, where it is misplaced
     lines = [line.strip().removeprefix("Example:").strip() for line in text.splitlines()]
     assert any(line.startswith(f"fusionlab {command}") for line in lines)
 
