@@ -120,16 +120,51 @@ def truncated(make_whole):
     return make
 
 
+def png_chunk(kind, data):
+    checksum = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
 def png_header(width, height):
     """A PNG that claims a size and holds no pixels."""
 
-    def chunk(kind, data):
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    data = chunk(b"IDAT", zlib.compress(b"\0"))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
+    data = png_chunk(b"IDAT", zlib.compress(b"\0"))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + data + png_chunk(b"IEND", b"")
+
+
+def half_a_png(folder):
+    """PNGs whose streams are complete, and hold half of the rows: one of each depth."""
+    names = []
+    for bits in (8, 16):
+        name = f"cut-{bits}.png"
+        header = struct.pack(">IIBBBBB", 30, 20, bits, 2, 0, 0, 0)
+        rows = zlib.compress(bytes(10 * (1 + 90 * bits // 8)))
+        parts = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
+        raw(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*part) for part in parts), name)(folder)
+        names.append(name)
+    return names
+
+
+def half_a_jpeg(folder):
+    """JPEGs that end in the middle of a scan, with the mark of an end."""
+    names = []
+    for progressive in (False, True):
+        name = f"cut-{progressive}.jpg"
+        pillow(Image.fromarray(RGB), name, progressive=progressive)(folder)
+        content = (folder / name).read_bytes()
+        scan = content.rindex(b"\xff\xda")
+        raw(content[: scan + (len(content) - scan) // 2] + b"\xff\xd9", name)(folder)
+        names.append(name)
+    return names
+
+
+def tall_png(folder):
+    return raw(png_header(53, 200000))(folder)
+
+
+def one_color(folder):
+    return pillow(Image.new("RGB", (5800, 5800)), "odd.webp", lossless=True)(folder)
 
 
 def deep_pair(folder):
@@ -432,6 +467,10 @@ CASES = [
     Case("a PGM", WORKS, args="odd b.png", make=raw(PGM, "odd.pgm")),
     Case("a PGM of 10 bits", WORKS, make=raw(b"P5 30 20 1023\n" + (GRAY.astype(">u2") << 2).tobytes(), "odd.pgm")),
     Case("a PGM whose white is 1000", WARNS, "odd.pgm is scaled to the window in its file, 0,1000", make=raw(b"P5 30 20 1000\n" + (GRAY.astype(">u2") * 3).tobytes(), "odd.pgm")),
+    Case("a PNG that ends well, and holds half of the rows that its header says", FAILS, CUT, "*", half_a_png),
+    Case("a JPEG that ends well after half a scan", FAILS, CUT, "*", half_a_jpeg),
+    Case("a PNG that claims more rows than its bytes can hold", FAILS, "cannot read odd.png: its header claims 53x200000 pixels, and it holds 9 bytes of them; expected a complete PNG", "odd b.png", tall_png),
+    Case("an image of one color in so few bytes that it may be a bomb", FAILS, "odd.webp claims 5800x5800 pixels in ... bytes, so few as only an image of one color takes; if it is one, lift the limit (--max-pixels)", "odd b.png", one_color),
     Case("a PGM cut off at ten places", FAILS, CUT, "*", truncated(raw(PGM, "odd.pgm"))),
     Case("JPEG 2000, 12 bits", WORKS, make=raw(imagecodecs.jpeg2k_encode(GRAY.astype(np.uint16) << 4, level=0, bitspersample=12), "odd.jp2")),
     Case("AVIF", WORKS, make=raw(imagecodecs.avif_encode(GRAY), "odd.avif")),

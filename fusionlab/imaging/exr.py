@@ -10,9 +10,13 @@ import OpenEXR
 
 from fusionlab.imaging.contents import Contents, Page
 from fusionlab.imaging.decoding import Decoded, SizeCheck
+from fusionlab.imaging.muting import muted
 
 NAMES = {"R": "red", "G": "green", "B": "blue", "Y": "gray", "A": "alpha"}
 """Channels of color, luminance and coverage, in the order of an image; others follow."""
+
+_PRINTED = rb"<python_buffer>: |<Python Stream>: "
+"""How lines begin that the library prints about damaged files."""
 
 
 def open_image(content: bytes, check_size: SizeCheck) -> Contents:
@@ -21,14 +25,16 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
     Raises:
         Exception: anything that the library raises at damaged files.
     """
-    header = OpenEXR.File(io.BytesIO(content), header_only=True)
+    with muted(_PRINTED):
+        header = OpenEXR.File(io.BytesIO(content), header_only=True)
     pages = [_page(part, number) for number, part in enumerate(header.parts, 1)]
     check_size(pages[0].width, pages[0].height)
 
     def decode(index: int) -> Decoded:
         page = pages[index]
         check_size(page.width, page.height)
-        parts = OpenEXR.File(io.BytesIO(content), separate_channels=True).parts
+        with muted(_PRINTED):
+            parts = OpenEXR.File(io.BytesIO(content), separate_channels=True).parts
         if len(parts) <= index:  # what can be read of a damaged file
             raise ValueError("it is truncated")
         channels = parts[index].channels

@@ -1,7 +1,9 @@
-"""PNG, JPEG, BMP, GIF, TGA and WebP: decoded by Pillow through imageio, 16-bit PNG by libpng.
+"""PNG, JPEG, BMP, GIF, TGA and WebP: decoded by Pillow through imageio, with two exceptions.
 
 Pillow silently reduces 16-bit RGB PNG to 8 bits and cannot write it, so the depth in the header
-of the file selects the decoder.
+of the file selects the decoder: libpng for 16 bits. Pillow also fills in what is missing at the
+end of a PNG or a JPEG without a word; `png_data` and `jpeg_data` tell. The decoders of the other
+formats refuse what is incomplete.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import Any
 
@@ -19,18 +21,27 @@ import imagecodecs
 import imageio.v3 as iio
 import numpy as np
 import PIL.Image
+from numpy.typing import NDArray
 
+from fusionlab.imaging import jpeg_data, png_data
 from fusionlab.imaging.contents import Contents, Page, channel_names, numbered
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.metadata import NOTHING, Metadata, upright_exif
+from fusionlab.imaging.muting import muted
 from fusionlab.imaging.rows import Rows
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = png_data.SIGNATURE
 JPEG_START = b"\xff\xd8\xff"
 PNG_BITS = 24
 """Offset of the bits per sample in a PNG (in IHDR, its first chunk)."""
+PNG_INTERLACE = 28
+"""Offset of the byte that says whether a PNG is interlaced."""
 PNG_AFTER_HEADER = 33
 """Offset of the second chunk of a PNG."""
+_MULTI_PICTURE = re.compile(rb"\xff\xe2..MPF\0", re.DOTALL)
+"""How the segment of a JPEG begins that says where further photos are, relative to its end."""
+MP_ENTRIES = 0xB002
+"""The tag with the places of the photos in a file of several."""
 METERS_PER_INCH = 0.0254
 PNG_KEYWORD = "fusionlab"
 """Keyword of the text chunk that stores the record."""
@@ -60,9 +71,14 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
         raise ValueError("its header is damaged") from error
     pages = [_page(file, 0)]
     check_size(pages[0].width, pages[0].height)
+    is_png, is_jpeg = content.startswith(PNG_SIGNATURE), content.startswith(JPEG_START)
+    if is_png:
+        png_data.frames(content)[0].check_claim()
+    if is_jpeg:
+        jpeg_data.check_claim(content)
     with _without_pillow_limit():
         frames = file.properties(index=...).n_images or 1
-    if content.startswith(JPEG_START):  # of several photos, which may differ in size
+    if is_jpeg:  # of several photos, which may differ in size
         pages += [_page(file, index) for index in range(1, frames)]
     else:
         first = pages[0]
@@ -72,10 +88,14 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
         if len(pages) > 1:
             page = _page(file, index)  # goes to the frame, and asks Pillow's limit again
             check_size(page.width, page.height)
-        return _decode(file, content, index)
+            if is_png:  # each frame is drawn on those before
+                for frame in png_data.frames(content):
+                    frame.check_complete()
+        photo = _photo(content, index) if is_jpeg and index else content
+        return _decode(file, photo, index)
 
     further: tuple[str, ...] = ()
-    if content.startswith(JPEG_START) and _THERMAL.search(content, 0, _BEFORE_IMAGE):
+    if is_jpeg and _THERMAL.search(content, 0, _BEFORE_IMAGE):
         further = ("its colors are used, not its thermal data, which fusionlab-thermal reads",)
     return Contents(pages, decode, further=further)
 
@@ -87,11 +107,27 @@ def _page(file: Any, index: int) -> Page:
     return Page(str(index + 1), shape[1], shape[0], channels)
 
 
+def _photo(content: bytes, index: int) -> bytes:
+    """Return a JPEG of several in a file, from its start on (CIPA DC-007)."""
+    mark = _MULTI_PICTURE.search(content)
+    if mark is None:
+        raise ValueError("its header is damaged")
+    with PIL.Image.open(io.BytesIO(content), formats=["JPEG"]) as file:
+        entry = file.mpinfo[MP_ENTRIES][index]  # type: ignore[attr-defined]  # not in its base
+    return content[mark.end() + entry["DataOffset"] :]
+
+
 def _decode(file: Any, content: bytes, index: int) -> Decoded:
     """Decode a frame of an open file, which is at this frame.
 
+    Args:
+        file: of imageio.
+        content: of the file, from this frame on where it is a JPEG.
+        index: of the frame.
+
     Raises:
         UnsupportedImage: it is not a gray or RGB image.
+        ValueError: it is incomplete.
     """
     if content.startswith(b"BM"):  # else the palette of Pillow < 13 is too raw for `metadata`
         file.read(index=0)
@@ -99,15 +135,33 @@ def _decode(file: Any, content: bytes, index: int) -> Decoded:
     orientation = meta.get("Orientation", 1)
     metadata = Metadata.of_pillow(meta)
     if index == 0 and content.startswith(PNG_SIGNATURE) and content[PNG_BITS] == 16:
-        return Decoded(imagecodecs.png_decode(content), orientation, metadata=metadata)
+        with muted(rb"PNG warning: ") if content[PNG_INTERLACE] else nullcontext():
+            pixels = imagecodecs.png_decode(png_data.without_extras(content))
+        return Decoded(pixels, orientation, metadata=metadata)
     if meta["mode"] not in MODES:
         raise UnsupportedImage(f"pixels of the mode {meta['mode']}")
+    if content.startswith(JPEG_START):
+        photo = jpeg_data.decode(content, color=meta["mode"] == "RGB")
+        if photo is None:
+            photo = file.read(index=index)
+            jpeg_data.check_filled(photo)
+        return Decoded(photo, orientation, metadata=metadata)
     transparent = "transparency" in meta  # a value or palette entries instead of a channel
     if transparent and meta["mode"] != "1":
         pixels = file.read(index=index, mode="LA" if meta["mode"] == "L" else "RGBA")
     else:
         pixels = file.read(index=index)
+    if content.startswith(PNG_SIGNATURE) and _may_be_incomplete(pixels, content):
+        png_data.frames(content)[0].check_complete()
     return Decoded(pixels, orientation, metadata=metadata)
+
+
+def _may_be_incomplete(pixels: NDArray[Any], content: bytes) -> bool:
+    """Return whether the last row of a PNG may be one that is missing: all zero, as Pillow left it.
+
+    Counting the pixels of each file would take a third of the time of reading it.
+    """
+    return content[PNG_INTERLACE] != 0 or bool((pixels[-1] == pixels[-1, :1]).all())
 
 
 def encode_png(pixels: Rows, record: str = "", metadata: Metadata = NOTHING) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionlab.errors import FusionlabError, one_line
+from fusionlab.errors import FusionlabError, Terminated, in_one_line, one_line
 from fusionlab.imaging import TIFF, selecting
 from fusionlab.imaging.contents import Contents, Page
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
@@ -23,6 +23,7 @@ from fusionlab.imaging.recognizing import (
 )
 from fusionlab.imaging.rows import Rows
 from fusionlab.imaging.selecting import EVERYTHING, Selection
+from fusionlab.plugins.failures import memory_errors
 from fusionlab.plugins.offers import ReaderRef
 from fusionlab.storage.hashing import sha256_of_bytes, sha256_of_file
 
@@ -35,6 +36,9 @@ MAX_PIXELS = 2**28
 
 A file of a few kilobytes can claim gigabytes; the limit prevents their allocation.
 """
+FREE_PIXELS, PIXELS_PER_BYTE = 2**25, 2**14
+"""Larger images than 5792 x 5792 need a byte for so many pixels, whatever the limit. Only images of
+one color have fewer, in formats that hold such an image in a few bytes; a PNG has at most 8256."""
 
 
 def identity(sha256: str, selection: Selection) -> str:
@@ -200,7 +204,7 @@ def read_contents(path: Path, max_pixels: int | None = MAX_PIXELS) -> Contents:
     """
     content = _content(path, None, None)
     assert isinstance(content, bytes)
-    return _open(content, str(path), _size_check(str(path), max_pixels))
+    return _open(content, str(path), _size_check(str(path), max_pixels, len(content)))
 
 
 def further_sources(path: Path, max_pixels: int | None = MAX_PIXELS) -> list[str]:
@@ -275,7 +279,7 @@ def decode_image(
     Raises:
         FusionlabError: as `read_image`.
     """
-    contents = _open(content, name, _size_check(name, max_pixels))
+    contents = _open(content, name, _size_check(name, max_pixels, len(content)))
     number = selecting.page_number(selection, contents.pages, contents.default, name)
     hints: list[str] = []
     with _attribute_errors_to(name, content):
@@ -338,6 +342,8 @@ def _opened(
                 code="missing-extra",
             ) from error
         if (contents := open_content(content, check_size)) is not None:
+            if not (isinstance(contents, Contents) and 0 <= contents.default < len(contents.pages)):
+                raise TypeError(f"its reader {reader.name} did not return the pages of a file")
             return contents
     raise ValueError(f"it is in a kind of {readers[0].name} that is not read")
 
@@ -357,7 +363,8 @@ def _open_large(path: Path, max_pixels: int | None, selection: Selection) -> Loa
 
         number = int(selection.page or "1") - 1
         with _attribute_errors_to(name, start):
-            opened = tiff.open_large(file, name, _size_check(name, max_pixels), number)
+            size = path.stat().st_size
+            opened = tiff.open_large(file, name, _size_check(name, max_pixels, size), number)
         if opened is None:
             return None
         digest = sha256_of_file(file)
@@ -376,34 +383,48 @@ def _open_large(path: Path, max_pixels: int | None, selection: Selection) -> Loa
     )
 
 
-def _size_check(name: str, max_pixels: int | None) -> SizeCheck:
+def _size_check(name: str, max_pixels: int | None, size: int) -> SizeCheck:
+    """Return the check of what the header of a file of `size` bytes claims."""
+
     def check_size(width: int, height: int) -> None:
-        if max_pixels is not None and width * height > max_pixels:
-            raise FusionlabError(
-                f"{name} claims {width}x{height} pixels, more than the limit of {max_pixels}; if "
-                "that is correct, raise the limit",
-                code="too-many-pixels",
-                option="max_pixels",
+        if max_pixels is None:
+            return
+        claims = f"{name} claims {width}x{height} pixels"
+        if width * height > max_pixels:
+            raise _too_many(
+                f"{claims}, more than the limit of {max_pixels}; if that is correct, raise the "
+                "limit"
+            )
+        if width * height > max(FREE_PIXELS, PIXELS_PER_BYTE * size):
+            raise _too_many(
+                f"{claims} in {size} bytes, so few as only an image of one color takes; if it is "
+                "one, lift the limit"
             )
 
     return check_size
+
+
+def _too_many(message: str) -> FusionlabError:
+    return FusionlabError(message, code="too-many-pixels", option="max_pixels")
 
 
 @contextmanager
 def _attribute_errors_to(name: str, content: bytes) -> Iterator[None]:
     """Turn the exceptions of a reader into an error that names the file."""
     try:
-        yield
-    except FusionlabError:
+        with memory_errors(f"to read {name}", path=Path(name)):
+            yield
+    except (FusionlabError, KeyboardInterrupt, Terminated):
         raise
     except UnsupportedImage as error:
         raise FusionlabError(
-            f"{name} must be a gray or RGB image, got {error}; convert it to one first",
+            f"{name} must be a gray or RGB image, got {one_line(error)}; convert it to one first",
             code="unsupported-image",
         ) from error
-    except Exception as error:  # decoders may raise anything at damaged files
+    except BaseException as error:  # decoders may raise anything at damaged files
         reader = image_format(content, Path(name).suffix).name
-        raise _undecodable(name, one_line(error), reader) from error
+        reason = one_line(error) if isinstance(error, Exception) else in_one_line(error)
+        raise _undecodable(name, reason, reader) from error
 
 
 def _fewer_bits(decoded: Decoded) -> int | None:

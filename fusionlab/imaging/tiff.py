@@ -20,7 +20,7 @@ from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.metadata import GEO_TAGS, NOTHING, ORIENTATION, Metadata
 from fusionlab.imaging.nodata import PresentRows, has_value
 from fusionlab.imaging.rows import Rows, bands
-from fusionlab.imaging.tiff_rows import PLAIN, TiffRows, is_plain
+from fusionlab.imaging.tiff_rows import JPEG, JPEG2000, PLAIN, TiffRows, check_segment, is_plain
 
 REQUIRED = (256, 257, 262)
 """Tags that every image needs: width, length, photometric."""
@@ -157,6 +157,11 @@ def _decode(page: tifffile.TiffPage, size: int) -> Decoded:
     """Decode a page of a file of `size` bytes."""
     _check_kind(page)
     _check_complete(page, size)
+    if page.compression in (*JPEG, *JPEG2000):
+        stored = page.parent.filehandle
+        segments: Any = stored.read_segments(page.dataoffsets, page.databytecounts)
+        for segment, _ in segments:
+            check_segment(page, segment)
     pixels = page.asarray()
     if page.axes.startswith("S"):  # channels in separate planes
         pixels = np.moveaxis(pixels, 0, -1)

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from tifffile import PHOTOMETRIC
+from tifffile import COMPRESSION, PHOTOMETRIC
 
 from fusionlab.errors import FusionlabError, one_line
+from fusionlab.imaging import jpeg_data
+from fusionlab.imaging.jpeg2000 import SIZE_MARKER, check_tiles
 from fusionlab.imaging.rows import BaseRows, fill
 
 GROUP_BYTES = 2**23
@@ -30,6 +32,9 @@ MAX_SEGMENT_BYTES = 2**27
 Tiles of 512 pixels reach it in an image 20,000 wide with three channels of 32 bits."""
 READ_BYTES = 2**24
 """Compressed bytes per read."""
+JPEG = (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG)
+JPEG2000 = (33003, 33004, 33005, 34712)
+"""Compressions, of JPEGs and of those of Aperio, too."""
 PLAIN: dict[int, str] = {
     PHOTOMETRIC.MINISBLACK: "YX",
     PHOTOMETRIC.RGB: "YXS",
@@ -54,6 +59,18 @@ def is_plain(page: tifffile.TiffPage) -> bool:
     # tifffile decodes a predictor without compression only as a whole
     readable = page.compression != 1 or page.predictor == 1
     return readable and _segment_row_bytes(page) <= MAX_SEGMENT_BYTES
+
+
+def check_segment(page: tifffile.TiffPage, data: bytes) -> None:
+    """Refuse a strip or tile that its decoder would complete without a word.
+
+    Raises:
+        ValueError: it is incomplete.
+    """
+    if page.compression in JPEG:
+        jpeg_data.check_complete(data, page.jpegtables or b"")
+    elif page.compression in JPEG2000:
+        check_tiles(data[data.index(SIZE_MARKER) :])
 
 
 def _segment_row_bytes(page: tifffile.TiffPage) -> int:
@@ -150,6 +167,8 @@ class TiffRows(BaseRows):
         def place(segment: tuple[bytes | None, int]) -> None:
             """Decode a tile or strip into the group, without the part beyond the image."""
             data, position = segment
+            if data is not None:
+                check_segment(self._page, data)
             decoded = self._decode(data, segments[position], **self._tables)
             pixels, (_, _, row, column, _), _ = decoded
             if pixels is None:

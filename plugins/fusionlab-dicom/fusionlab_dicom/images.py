@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionlab.imaging import jpeg2000, jpeg_data
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -41,6 +43,10 @@ _ELEMENTS = [
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
 _COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
+
+_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+"""Transfer syntaxes: JPEG of 8 and of 12 bits (PS3.6, annex A)."""
+_JPEG2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -151,6 +157,7 @@ def _stored(dataset: Dataset, number: int) -> NDArray[Any]:
             f"it is compressed as {syntax.name}, and no decoder for that is installed; "
             "pip install python-gdcm"
         )
+    _check_complete(dataset, syntax, number)
     try:
         stored: NDArray[Any] = pixel_array(dataset, index=number)
     except RuntimeError as error:  # of the decoders, which do not read each variant
@@ -161,6 +168,24 @@ def _stored(dataset: Dataset, number: int) -> NDArray[Any]:
             f"({str(error).splitlines()[-1].strip()})"
         ) from error
     return stored
+
+
+def _check_complete(dataset: Dataset, syntax: Any, number: int) -> None:
+    """Refuse a compressed frame that its decoder would complete without a word.
+
+    Raises:
+        ValueError: it is incomplete.
+    """
+    from pydicom.encaps import get_frame
+
+    if syntax not in (*_JPEG, *_JPEG2000):
+        return
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    frame = get_frame(dataset.PixelData, number, number_of_frames=frames)
+    if syntax in _JPEG:
+        jpeg_data.check_complete(frame)
+    else:
+        jpeg2000.check_tiles(frame[frame.index(jpeg2000.SIZE_MARKER) :])
 
 
 def _color(dataset: Dataset, stored: NDArray[Any]) -> NDArray[Any]:

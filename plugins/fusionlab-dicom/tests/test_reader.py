@@ -1,10 +1,15 @@
 """DICOM files as fusionlab opens them."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit
 
 from fusionlab.imaging.decoding import UnsupportedImage
 from fusionlab_dicom import fusionlab_readers
@@ -67,3 +72,25 @@ def test_files_are_recognized_by_their_letters_and_without_a_preamble_by_their_s
     assert bare.recognizes(content[132:], ".dcm")
     assert not bare.recognizes(content[132:], ".png")
     assert dicom.load() is bare.load() is open_dicom
+
+
+def test_a_compressed_frame_that_lacks_a_part_is_refused(made):
+    pixels = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    whole = file.getvalue()
+    scan = whole.index(b"\xff\xda")
+    half = whole[: scan + (len(whole) - scan) // 2] + b"\xff\xd9"
+
+    def dicom(frame):
+        dataset = dcmread(io.BytesIO(made.dicom(pixels, 8)))
+        dataset.PixelData = encapsulate([frame])
+        dataset["PixelData"].VR = "OB"
+        dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        file = io.BytesIO()
+        dataset.save_as(file)
+        return open_dicom(file.getvalue(), any_size)
+
+    assert dicom(whole).decode(0).pixels.shape == pixels.shape
+    with pytest.raises(ValueError, match="incomplete"):
+        dicom(half).decode(0)

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fusionlab.imaging import png_data
 from fusionlab_thermal.planck import Radiometry
 from fusionlab_thermal.segments import APP1, segments
 
@@ -221,9 +222,10 @@ def _of_png(content: bytes, shape: tuple[int, int]) -> NDArray[np.uint16]:
     swapped they differ by multiples of 256, so the smoother of the two is the image.
     """
     with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        if image.size != shape[::-1] or not image.mode.startswith("I;16"):
+            raise ValueError(f"its counts are a PNG of {image.size} and {image.mode}")
+        png_data.frames(content)[0].check_complete()  # Pillow fills in what is missing
         stored: NDArray[Any] = np.asarray(image)
-    if stored.shape != shape or stored.dtype != np.uint16:
-        raise ValueError(f"its counts are a PNG of {stored.shape} and {stored.dtype}")
     return min(stored.byteswap(), stored, key=_roughness)
 
 

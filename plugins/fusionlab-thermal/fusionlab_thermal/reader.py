@@ -10,6 +10,7 @@ from PIL import Image
 
 from fusionlab import Contents, Decoded, Page
 from fusionlab.imaging.decoding import SizeCheck
+from fusionlab.imaging.jpeg_data import check_complete
 from fusionlab_thermal import dji, flir
 
 _ORIENTATION, _MAKE = 0x0112, 0x010F  # tags of EXIF
@@ -94,6 +95,7 @@ def _photos(found: flir.Radiometric, turned: int, check_size: SizeCheck) -> list
     def photo(box: tuple[int, int, int, int] | None = None) -> Decoded:
         with Image.open(io.BytesIO(found.photo), formats=["JPEG"]) as image:
             check_size(*image.size)
+            check_complete(found.photo)  # Pillow fills in what is missing
             return Decoded(np.asarray(image.convert("RGB").crop(box)), turned)
 
     if found.view is None:

@@ -1,5 +1,8 @@
 """Radiometric files as fusionlab opens them."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 
@@ -34,7 +37,7 @@ def test_a_flir_file_has_four_pages_and_the_first_is_in_degrees(made):
     assert (thermal.pixels.dtype, thermal.unit) == (np.float32, "C")
     expected = Radiometry(**made.CAMERA).celsius(made.scene())
     np.testing.assert_allclose(thermal.pixels, expected, rtol=1e-5)  # single precision
-    counts = decoded(contents, "counts")
+    counts = decoded(contents, "thermal")
     assert counts.unit == "counts"
     np.testing.assert_array_equal(counts.pixels, made.scene())
 
@@ -116,3 +119,25 @@ def test_files_are_recognized_without_importing_the_reader(made):
     assert not dji.recognizes(plain, ".jpg")
     assert flir.load() is open_flir
     assert dji.load() is open_dji
+
+
+def test_a_photo_and_counts_that_lack_a_part_are_refused(made):
+    whole = made.jpeg(made.photo())
+    scan = whole.index(b"\xff\xda")
+    half = whole[: scan + (len(whole) - scan) // 2] + b"\xff\xd9"
+    contents = open_flir(made.flir_file(photo=half), any_size)
+    with pytest.raises(ValueError, match="incomplete"):
+        decoded(contents, "photo")
+
+    container = made.container(made.scene(), png="right", camera=None)
+    place = container.index(b"IDAT")
+    end = place + 4 + int.from_bytes(container[place - 4 : place], "big")
+    rows = zlib.decompress(container[place + 4 : end])
+    short = zlib.compress(rows[: len(rows) // 2])
+    chunk = b"IDAT" + short
+    chunk = struct.pack(">I", len(short)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    contents = open_flir(
+        container[: place - 4] + chunk + container[end + 4 :].ljust(9999, b"\0"), any_size
+    )
+    with pytest.raises(ValueError, match="of its pixels"):
+        decoded(contents, "counts")
