@@ -6,6 +6,7 @@ line prints it and exits with code 2; Python callers may catch it as the `ValueE
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -48,8 +49,16 @@ def distinct_texts(*numbers: float) -> list[str]:
     return texts
 
 
-class Terminated(BaseException):  # a signal, as KeyboardInterrupt
-    """The process got SIGTERM, as schedulers and `kill` send it."""
+class Terminated(KeyboardInterrupt):
+    """The process got SIGTERM, as schedulers and `kill` send it, or SIGHUP: it stops as at Ctrl-C.
+
+    Args:
+        number: the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.number = number
 
 
 class FusionlabWarning(UserWarning):

@@ -12,7 +12,7 @@ import click
 from fusionlab.cli.command import Command
 from fusionlab.cli.options import PRECISIONS, EngineName
 from fusionlab.cli.output import echo, json_option, show_facts, show_json, show_progress
-from fusionlab.cli.session import CommandInterrupted, Session, cli_errors
+from fusionlab.cli.session import CommandStopped, Session, cli_errors
 
 if TYPE_CHECKING:
     from fusionlab.bench.cases import Case
@@ -166,22 +166,22 @@ def bench(
         runner = Bench(place, session.plugins, session.blocked, budget, memory=not no_memory)
         with torch_threads(threads) if threads else nullcontext():
             report = Report(describe_machine(place), rows := [])
-            stopped = False
+            stopped = None
             try:
                 with show_progress("measuring") as progress:
                     progress(0, len(cases))
                     for row in runner.run(cases):
                         rows.append(row)
                         progress(len(rows), len(cases))
-            except KeyboardInterrupt:
-                stopped = True
+            except KeyboardInterrupt as stop:
+                stopped = stop
     if as_json:
         show_json(report.as_dict())
     elif rows:
         show_facts(report.facts(), as_json=False)
         echo("", *report.to_text().split("\n"))
     if stopped:
-        raise CommandInterrupted(f"stopped after {len(rows)} of {len(cases)} rows")
+        raise CommandStopped(f"stopped after {len(rows)} of {len(cases)} rows", stopped)
     ctx.exit(2 if all(isinstance(row, Refusal) for row in rows) else 0)
 
 

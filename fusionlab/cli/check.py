@@ -11,7 +11,7 @@ import click
 
 from fusionlab.cli.command import Command
 from fusionlab.cli.output import echo, json_option, show_progress, show_table
-from fusionlab.cli.session import CommandError, CommandInterrupted, Session, cli_errors
+from fusionlab.cli.session import CommandError, CommandStopped, Session, cli_errors
 
 if TYPE_CHECKING:
     from fusionlab.plugins.registry import Plugins
@@ -118,8 +118,8 @@ def _verdicts(strategy: Strategy | type[Strategy], laws: list[Law], profile: str
             for verdict in examine(strategy, laws, profile):
                 verdicts.append(verdict)
                 progress(len(verdicts), len(laws))
-    except KeyboardInterrupt:
-        raise CommandInterrupted(f"stopped after {len(verdicts)} of {len(laws)} laws") from None
+    except KeyboardInterrupt as stop:
+        raise CommandStopped(f"stopped after {len(verdicts)} of {len(laws)} laws", stop) from None
     return verdicts
 
 

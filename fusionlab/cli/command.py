@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from fusionlab.cli.output import echo, stdout_of_command
-from fusionlab.cli.session import CommandInterrupted
+from fusionlab.cli.session import CommandStopped
 
 
 def print_and_exit(ctx: click.Context, text: str) -> None:
@@ -36,7 +37,7 @@ def _show_error(error: click.ClickException) -> None:
         help_option = max(ctx.help_option_names, key=len)
         echo(*ctx.get_usage().split("\n"), err=True)
         echo(f"Try '{ctx.command_path} {help_option}' for help.", "", err=True)
-    prefix = "" if isinstance(error, CommandInterrupted) else "Error: "  # being stopped is none
+    prefix = "" if isinstance(error, CommandStopped) else "Error: "  # being stopped is none
     echo(prefix + error.format_message(), err=True)
 
 
@@ -76,7 +77,7 @@ class MainGroup(Group):
                 _show_error(error)
                 code = error.exit_code
             except click.Abort:  # Ctrl-C before there is a command
-                code = CommandInterrupted.exit_code
+                code = 128 + signal.SIGINT
             if reason := failure():
                 code = code or 1
                 if not isinstance(reason, BrokenPipeError):  # the reader has seen enough
@@ -88,8 +89,8 @@ class MainGroup(Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise CommandInterrupted("stopped") from None
+        except KeyboardInterrupt as stop:
+            raise CommandStopped("stopped", stop) from None
         except click.UsageError as error:
             unknown = error if isinstance(error, click.NoSuchOption) else error.__cause__
             for param in self.params:

@@ -16,7 +16,7 @@ from fusionlab.cli.output import echo, json_option, show_facts, show_progress, w
 from fusionlab.cli.score import metrics_option, score_color_option
 from fusionlab.cli.session import (
     CommandError,
-    CommandInterrupted,
+    CommandStopped,
     Session,
     cli_errors,
     quiet_decoders,
@@ -231,9 +231,9 @@ def _evaluate(
                 on_problem=lambda problem: warn(f"no score: {problem}"),
                 **options,
             )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         hint = "continue with --resume" if options["output"] else "with -o FOLDER it can be resumed"
-        raise CommandInterrupted(f"stopped after {done} rows of scores; {hint}") from None
+        raise CommandStopped(f"stopped after {done} rows of scores; {hint}", stop) from None
 
 
 def _write_page(report: Report, sets: Sequence[Path], output: Path) -> Path:

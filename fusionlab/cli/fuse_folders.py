@@ -17,7 +17,7 @@ from fusionlab.cli.output import (
     show_progress,
     stdout_is_terminal,
 )
-from fusionlab.cli.session import CommandError, CommandInterrupted, with_flag
+from fusionlab.cli.session import CommandError, CommandStopped, with_flag
 
 if TYPE_CHECKING:
     from fusionlab.runs.folder_run import FolderRun, ItemOutcome
@@ -48,7 +48,7 @@ def fuse_folders(
     started = perf_counter()
     counts = dict.fromkeys(("fused", "skipped", "failed"), 0)
     colors: Counter[str] = Counter()
-    stopped = False
+    stopped = None
     warnings = RepeatedWarnings()
     try:
         with show_progress("fusing") as progress:
@@ -60,18 +60,19 @@ def fuse_folders(
                 for note in outcome.notes:
                     warnings.tell(note, names)
                 _show_outcome(outcome, as_json=as_json)
-    except KeyboardInterrupt:
-        stopped = True
+    except KeyboardInterrupt as stop:
+        stopped = stop
     warnings.tell_counts()
     seconds = perf_counter() - started
     by_step = {name: round(value, 3) for name, value in asdict(run.seconds).items()}
     if as_json:
         time = {"seconds": round(seconds, 3), "spent": by_step}
-        echo(json.dumps({"summary": {**facts, **counts, "stopped": stopped, **time}}))
+        echo(json.dumps({"summary": {**facts, **counts, "stopped": stopped is not None, **time}}))
     if stopped:
-        raise CommandInterrupted(
+        raise CommandStopped(
             f"stopped after {sum(counts.values())} of {len(items)}; the files written "
-            "are complete, continue with --resume"
+            "are complete, continue with --resume",
+            stopped,
         )
     if not as_json:
         total = ", ".join(f"{number} {status}" for status, number in counts.items())

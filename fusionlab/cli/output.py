@@ -29,15 +29,16 @@ class _Stdout:
     """The standard output of the commands, to which only `echo` writes while one runs."""
 
     def __init__(self) -> None:
+        self.taken = False
+        """Whether a command runs, and `sys.stdout` is another stream."""
         self.own: TextIO | None = None
-        """The stream, while `sys.stdout` is another."""
         self.failure: Exception | None = None
         """Why not all could be written."""
 
     @property
     def stream(self) -> TextIO | None:
         """The stream; None if it is closed."""
-        return self.own or sys.stdout
+        return self.own if self.taken else sys.stdout
 
 
 _stdout = _Stdout()
@@ -50,13 +51,13 @@ def stdout_of_command() -> Iterator[Callable[[], Exception | None]]:
     Yields:
         What returns why not all could be written to stdout; None if all was.
     """
-    before = (_stdout.own, _stdout.failure)
-    _stdout.own, _stdout.failure = _stdout.stream, None
+    before = (_stdout.taken, _stdout.own, _stdout.failure)
+    _stdout.taken, _stdout.own, _stdout.failure = True, _stdout.stream, None
     try:
         with redirect_stdout(sys.stderr):
             yield lambda: _stdout.failure
     finally:
-        _stdout.own, _stdout.failure = before
+        _stdout.taken, _stdout.own, _stdout.failure = before
 
 
 def echo(*lines: str, err: bool = False) -> None:
@@ -91,15 +92,28 @@ def console(*, err: bool = False) -> Console:
     """
     from rich.console import Console
 
+    stream = sys.stderr if err else _stdout.stream
     columns = os.environ.get("COLUMNS", "")
-    width = int(columns) if re.fullmatch("[1-9][0-9]{0,3}", columns) else None
+    width = None  # rich asks for it, of a bar again and again
+    if re.fullmatch("[1-9][0-9]{0,3}", columns):
+        width = int(columns)
+    elif columns or not err:  # of a width of 0 rich makes nothing
+        width = _width(stream)
     return Console(
-        file=None if err else _stdout.stream,
+        file=None if err else stream,
         stderr=err,
         width=width,
         height=width and 25,  # rich takes the one only with the other
         color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
+
+
+def _width(stream: TextIO | None) -> int:
+    """Return the width of a terminal; 80 if it has none."""
+    try:
+        return os.get_terminal_size(stream.fileno() if stream else -1).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def _printable(line: str, stream: TextIO) -> str:

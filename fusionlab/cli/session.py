@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -34,30 +35,18 @@ class CommandError(click.ClickException):
     exit_code = 2
 
 
-class CommandInterrupted(CommandError):  # noqa: N818  # an exit of its own kind
-    """The user pressed Ctrl-C: one sentence on stderr, and the exit code that shells use."""
+class CommandStopped(CommandError):  # noqa: N818  # an exit of its own kind
+    """The command was stopped: one sentence on stderr, and the exit code that shells use.
 
-    exit_code = 130
+    Args:
+        message: the sentence.
+        stop: what stopped it, Ctrl-C or a `Terminated`.
+    """
 
-
-class CommandTerminated(CommandInterrupted):
-    """The process got SIGTERM: one sentence on stderr, and the exit code that shells use."""
-
-    exit_code = 143
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Raise `Terminated` at SIGTERM, so that what is open is closed as at Ctrl-C."""
-
-    def stop(*_: object) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __init__(self, message: str, stop: KeyboardInterrupt) -> None:
+        super().__init__(message)
+        number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
+        self.exit_code = 128 + number  # type: ignore[misc]  # click declares one for a class
 
 
 def command_line(ctx: click.Context, path: str, *, without: Collection[str] = ()) -> str:
@@ -148,9 +137,15 @@ class Session:
 def cli_errors() -> Iterator[None]:
     """Report a `FusionlabError`, an error of the file system, or Ctrl-C as one sentence."""
     try:
+        Path.cwd()
+    except OSError:  # torch ends the process there
+        raise CommandError(
+            "the working folder does not exist any more; change to one that does"
+        ) from None
+    try:
         yield
-    except KeyboardInterrupt:
-        raise CommandInterrupted("stopped; nothing has been written") from None
+    except KeyboardInterrupt as stop:
+        raise CommandStopped("stopped; nothing has been written", stop) from None
     except FusionlabError as error:
         raise CommandError(_for_command_line(error)) from error
     except OSError as error:

@@ -24,15 +24,12 @@ from fusionlab.cli.output import (
 )
 from fusionlab.cli.session import (
     CommandError,
-    CommandInterrupted,
-    CommandTerminated,
+    CommandStopped,
     Session,
     cli_errors,
     command_line,
     quiet_decoders,
-    terminable,
 )
-from fusionlab.errors import Terminated
 
 if TYPE_CHECKING:
     from fusionlab.evaluation.studies.file import StudyFile
@@ -269,7 +266,7 @@ def run(
                 warn(f"no score: {text}")
 
         try:
-            with terminable(), _shown(plan.file.name, as_json=as_json) as show:
+            with _shown(plan.file.name, as_json=as_json) as show:
 
                 def progress(counts: Progress) -> None:
                     nonlocal last
@@ -285,12 +282,12 @@ def run(
                     on_problem=problem,
                     facts={"file": file.read_text(encoding="utf-8")},
                 )
-        except (KeyboardInterrupt, Terminated) as stop:
+        except KeyboardInterrupt as stop:
             kept = last.kept if last else 0
-            stopped = CommandTerminated if isinstance(stop, Terminated) else CommandInterrupted
-            raise stopped(
+            raise CommandStopped(
                 f"stopped; {kept:,} of {plan.cells:,} rows of scores are kept in {output}/; "
-                f"continue with: {again}"
+                f"continue with: {again}",
+                stop,
             ) from None
     failed = last.failed if last else 0
     values = any(row.values for report in results.reports.values() for row in report.rows)

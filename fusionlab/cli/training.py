@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fusionlab.cli.output import console, echo, show_facts
-from fusionlab.cli.session import CommandInterrupted, cli_errors
+from fusionlab.cli.session import CommandStopped, cli_errors
 from fusionlab.safe_text import safe_text
 
 if TYPE_CHECKING:
@@ -182,11 +182,12 @@ def run_with_progress(
                 license_terms=license_terms,
                 progress=progress,
             )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         command = click.get_current_context().info_name
-        raise CommandInterrupted(
+        raise CommandStopped(
             f"stopped at iteration {trainer.iteration}, saved; resume with "
-            f"'fusionlab {command} -o {shlex.quote(str(folder.path))} --resume'"
+            f"'fusionlab {command} -o {shlex.quote(str(folder.path))} --resume'",
+            stop,
         ) from None
 
 

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fusionlab.errors import FusionlabError, Terminated, in_one_line, one_line
+from fusionlab.errors import FusionlabError, in_one_line, one_line
 from fusionlab.plugins.host import installed
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def translated(
     """
     try:
         yield
-    except (FusionlabError, KeyboardInterrupt, Terminated):
+    except (FusionlabError, KeyboardInterrupt):
         raise
     except BaseException as error:
         name = who if isinstance(who, str) else who()

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from fusionlab import hookspecs
-from fusionlab.errors import PluginWarning, Terminated, in_one_line
+from fusionlab.errors import PluginWarning, in_one_line
 from fusionlab.plugins import NO_PLUGIN
 from fusionlab.plugins.offers import (
     BackboneRef,
@@ -132,7 +132,7 @@ def _load(
         manager.register(point.load(), name=handle)
         manager.check_pending()
         _collect(manager, handle, name, plugins)
-    except (KeyboardInterrupt, Terminated):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a plugin raises, the others still load
         manager.set_blocked(handle)  # also undoes a registration that failed half-way

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, Terminated
 
 
 class StopSignals:
@@ -20,6 +20,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.requested = False
+        self._number = signal.SIGINT
         self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -34,8 +35,15 @@ class StopSignals:
         while self._handlers:
             signal.signal(*self._handlers.popitem())
 
-    def _note(self, *_: object) -> None:
-        self.requested = True
+    def exception(self) -> KeyboardInterrupt:
+        """Return what the first signal would have raised; Ctrl-C if there was none."""
+        if self._number == signal.SIGINT:
+            return KeyboardInterrupt()
+        return Terminated(self._number)
+
+    def _note(self, number: int, _: object) -> None:
+        if not self.requested:
+            self.requested, self._number = True, signal.Signals(number)
 
 
 @contextmanager

@@ -229,7 +229,7 @@ class Trainer(ABC):
                 self.loss_sums = self.processes.mean(self.loss_sums)
                 if self.processes.is_main:
                     self.save()
-                raise KeyboardInterrupt
+                raise self.stop.exception()
             self._step()
         means = self.processes.mean(self.loss_sums / self.loss_count).tolist()
         self.loss_sums, self.loss_count = torch.zeros_like(self.loss_sums), 0

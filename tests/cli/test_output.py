@@ -179,6 +179,24 @@ def test_nothing_is_cut_off_on_a_narrow_terminal(shown):
     assert max(map(len, text.splitlines())) <= 40
 
 
+def test_no_color_leaves_out_all_styles(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    for value, styled in (("", True), ("1", False)):
+        monkeypatch.setenv("NO_COLOR", value)
+        with redirect_stdout(Terminal()) as terminal:
+            show_facts({"output": "x.png"}, as_json=False)
+        assert ("\x1b[" in terminal.getvalue()) == styled
+
+
+@pytest.mark.parametrize(("columns", "width"), [("40", 40), ("0", 80), ("wide", 80)])
+def test_a_dumb_terminal_is_as_wide_as_it_says(columns, width, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", columns)
+    with redirect_stdout(Terminal()) as terminal:
+        show_facts({"output": "x" * 200}, as_json=False)
+    assert max(map(len, terminal.getvalue().splitlines())) == width
+
+
 def test_json_on_a_terminal_is_json(shown):
     text = shown(show_facts, {"output": "[x] :dog:" * 20}, as_json=True)
     assert json.loads(text) == {"output": "[x] :dog:" * 20}

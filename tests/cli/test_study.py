@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import signal
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from click.testing import CliRunner
 
 from fusionlab.cli import main
 from fusionlab.cli.evaluate import evaluate
+from fusionlab.errors import Terminated
 from fusionlab.evaluation.studies.file import SET_KEYS, STUDY_KEYS, read_study
 from fusionlab.evaluation.studies.plan import plan_study
 from fusionlab.plugins.host import installed
@@ -176,9 +176,9 @@ def test_a_run_says_what_it_will_do_and_what_comes_next(folder):
     assert "its page is older; write it again: fusionlab study report" in result.stdout
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143)])
 def test_a_run_that_is_stopped_says_what_is_kept_and_how_to_continue(
-    folder, monkeypatch, number, code
+    folder, monkeypatch, stop, code
 ):
     from fusionlab.evaluation import run as running
 
@@ -187,8 +187,8 @@ def test_a_run_that_is_stopped_says_what_is_kept_and_how_to_continue(
         for batch in run_all(self, samples, workers):
             yield batch
             rows += len(batch)
-            if rows >= 11:  # called instead of sent, as in test_autoencoder
-                signal.getsignal(number)(number, None)
+            if rows >= 11:
+                raise stop
 
     monkeypatch.setattr(running.ScoringRun, "run", stop_after_eleven)
     command = ["run", "grid.toml", "-o", "out", "--only", "all"]

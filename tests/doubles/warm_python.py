@@ -101,11 +101,15 @@ def run(words, folder, environment, bare, installed):
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    encoding, _, errors = environment.get("PYTHONIOENCODING", "").partition(":")
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        file = open(  # noqa: PTH123, SIM115 - stays open
-            number, "w" if number else "r", encoding=environment.get("PYTHONIOENCODING")
-        )
-        if number == 2:
+        try:
+            file = open(  # noqa: PTH123, SIM115 - stays open
+                number, "w" if number else "r", encoding=encoding or None, errors=errors or None
+            )
+        except OSError:  # it is closed
+            file = None
+        if number == 2 and file:
             file.reconfigure(line_buffering=True, errors="backslashreplace")
         setattr(sys, name, file)
         setattr(sys, f"__{name}__", file)
