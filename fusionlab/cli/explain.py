@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fusionlab.cli.command import Command
+from fusionlab.cli.fuse_registration import described
 from fusionlab.cli.output import echo, json_option, show_facts, show_json, warn
 from fusionlab.cli.session import cli_errors, quiet_decoders
 
@@ -73,11 +74,26 @@ def command_of(record: dict[str, Any]) -> str:
     for name in ("resize", "tile"):
         if record[name]:
             words += [f"--{name}", str(record[name])]
+    words += _registration(record)
     for name in ("device", "engine", "precision"):
         words += [f"--{name}", record[name]]
     names = [source["name"] for source in record["sources"]]
     words += [f"./{name}" if name.startswith("-") else name for name in names]
     return shlex.join([*words, "-o", record["result"]["name"], "--record"])
+
+
+def _registration(record: dict[str, Any]) -> list[str]:
+    """Return the options that register the sources; the record itself holds known transforms."""
+    chosen = record.get("registration")
+    if not chosen:
+        return []
+    if chosen["method"] is None:
+        words = ["--transforms", f"{record['result']['name']}.json"]
+    else:
+        words = ["--register", f"{chosen['method']},model={chosen['model']}"]
+        if chosen["reference"] is not None:
+            words += ["--reference", str(chosen["reference"])]
+    return [*words, "--crop"] if chosen["crop"] else words
 
 
 def _backbone(record: dict[str, Any]) -> str:
@@ -107,6 +123,11 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
         "scale": " ".join(record["scale"]),
         "no data": " ".join(record.get("nodata", [])) or None,
         "resize": record["resize"],
+        "registered": [
+            f"{source['name']} {described(source['registration'])}"
+            for source in record["sources"]
+            if "registration" in source
+        ],
         "device": " ".join(filter(None, (record["device"], record["gpu"]))),
         "sources": [
             f"{source['name']}  {_describe_pixels(source)}, black {source['black']:g}, white "

@@ -13,6 +13,12 @@ from click.core import ParameterSource
 
 from fusionlab.cli.fuse_files import fuse_files, names_folder, output_file, settings_facts
 from fusionlab.cli.fuse_folders import fuse_folders, output_folder
+from fusionlab.cli.fuse_registration import (
+    RegistrationChoice,
+    registrar_of,
+    registrar_of_rig,
+    registration_options,
+)
 from fusionlab.cli.fuse_task import detect_from_sources, take_defaults
 from fusionlab.cli.options import (
     PRECISIONS,
@@ -55,6 +61,10 @@ Examples:
   fusionlab fuse pet.png mri.png                  keeps the color of the PET
   fusionlab fuse --resize first ir.png vis.jpg --record
 
+\b
+  fusionlab fuse --register auto thermal.tif visible.jpg
+  fusionlab fuse --register auto,model=affine --crop a.png b.png
+  fusionlab fuse --register auto --rig thermal/ visible/ -o fused/
 \b
   fusionlab fuse stack.tif --pages all            slices, frames; see --channels, too
   fusionlab fuse rgbt/ --channels rgb,4 -o fused/ the fourth channel is a thermal image
@@ -168,6 +178,7 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
     help="Resize sources of different sizes to that of the first, or of the smallest.  "
     "[default: refuse them]",
 )
+@registration_options
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 @click.option(
     "--tile",
@@ -254,6 +265,13 @@ def fuse(
     range_policy: Any,
     depth: str | None,
     resize: Any,
+    register: str | None,
+    transforms: Path | None,
+    reference: int | None,
+    crop: bool,
+    rig: bool,
+    save_rig: Path | None,
+    show_registration: Path | None,
     device: str,
     tile: int | None,
     engine: Any,
@@ -270,7 +288,9 @@ def fuse(
     stack: str | None,
     as_json: bool,
 ) -> None:
-    """Fuse two or more registered SOURCES of one size into one image.
+    """Fuse two or more SOURCES of one size, which lie on each other, into one image.
+
+    Sources that do not lie on each other, or have other sizes, are registered with --register.
 
     SOURCES are image files: gray or RGB; 8 bits, 16 bits or float; in the formats that 'fusionlab
     readers' lists, recognized by their content. One file may hold all sources: see --pages and
@@ -283,6 +303,9 @@ def fuse(
     """
     session: Session = ctx.obj
     sources, size = stack_sources(sources, stack, pages, channels)
+    choice = RegistrationChoice(
+        register, transforms, reference, crop, rig, save_rig, show_registration
+    )
     folders = _are_folders(sources)
     _check_options(ctx, folders=folders, resume=resume, output=output)
     with cli_errors(), quiet_decoders():
@@ -317,11 +340,19 @@ def fuse(
                 record=record,
                 weights=save_weights,
                 index=save_index,
+                overlay=show_registration,
                 make_folder=make_folder,
             )
             destination.check(sources, overwrite=overwrite)
+        registrar = registrar_of(choice, plugins, folders=folders, resize=resize)
+        if registrar is not None and rig:
+            registrar, paired["rig"] = registrar_of_rig(
+                items, registrar, max_pixels or None, save_rig, overwrite=overwrite
+            )
         if detecting := task == DETECT or strategy is None:
-            load = partial(load_sources, resize=resize, max_pixels=max_pixels or None)
+            load = partial(
+                load_sources, resize=resize, max_pixels=max_pixels or None, registrar=registrar
+            )
             detected, loaded = detect_from_sources(sources, items, load, scale, nodata, plugins)
             task = detected and detected.task
             strategy, backbone, color, range_policy = take_defaults(ctx, task, plugins)
@@ -343,9 +374,11 @@ def fuse(
             plugins,
             depth=int(depth) if depth else None,  # type: ignore[arg-type]  # click has checked it
             resize=resize,
+            registrar=registrar,
             record=record,
             weights=save_weights,
             index_folder=save_index if folders else None,
+            overlay_folder=show_registration if folders else None,
             max_pixels=max_pixels or None,
             task=task,
             detected=detected is not None,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusionlab.cli.fuse_registration import described
 from fusionlab.cli.output import show_facts, show_progress, warn
 from fusionlab.cli.session import Session
 
@@ -109,12 +110,16 @@ def fuse_files(
         "width": width,
         "height": height,
         "sources": [source.name for source in sources],
+        "registrations": [
+            source.resampled and dict(source.resampled.description) for source in sources
+        ],
         "weights": [
             str(path)
             for path in (destination.weights, *destination.weight_maps)
             if path is not None
         ],
         "index": str(destination.index) if destination.index else None,
+        "overlay": str(destination.overlay) if destination.overlay else None,
         "record": str(destination.record) if destination.record else None,
         "no_data": [0] * len(sources)
         if (counts := product.fused.no_data) is None
@@ -129,5 +134,11 @@ def fuse_files(
             for source, count in zip(sources, facts.pop("no_data"), strict=True)
             if count
         ]
-        facts = as_lines(facts) | {"sources": size, "no data": lacking or None, "warnings": None}
+        registered = [
+            f"{source.name} {described(source.resampled.description)}"
+            for source in sources
+            if source.resampled
+        ]
+        facts = as_lines(facts) | {"sources": size, "registrations": registered}
+        facts |= {"no data": lacking or None, "warnings": None}
     show_facts(facts, as_json=as_json)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import click
 
 from fusionlab.cli.command import Command
+from fusionlab.cli.fuse_registration import described
 from fusionlab.cli.output import json_option, show_facts, warn
 from fusionlab.cli.session import CommandError, Session, cli_errors, quiet_decoders
 
@@ -115,7 +115,9 @@ def register(
         found = find_method(method, session.plugins)
         images = [read_image(path, max_pixels or None) for path in (moving, fixed)]
         registered = onto_one_grid(
-            images, lambda source, reference: align(source, reference, found, model), reference=2
+            images,
+            lambda source, reference: align(images[source], images[reference], found, model),
+            reference=2,
         )
         moved, alignment = registered.images[0], registered.alignments[0]
         assert alignment is not None
@@ -164,15 +166,10 @@ def _check_distinct(written: list[Path], sources: list[Path]) -> None:
 
 def _as_lines(facts: dict[str, Any]) -> dict[str, Any]:
     """Return what was found as people read it."""
-    (a, b, x), (c, d, y), _ = facts["matrix"]
-    turn = math.degrees(math.atan2(c - b, a + d))
-    scale = math.sqrt(abs(a * d - b * c))
     return {
         "method": facts["method"],
         "model": facts["model"],
-        "found": f"turned by {turn:.2f} degrees, scaled by {scale:.4g}, moved by "
-        f"{x:.1f}, {y:.1f} pixels",
-        "confidence": f"{facts['confidence']:.2f}",
+        "found": described(facts),
         "covered": f"{facts['covered']:.1%} of {facts['width']}x{facts['height']}",
         "transform": facts["transform"],
         "show": facts["show"],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError, Terminated, in_one_line, one_line
 from fusionlab.imaging import TIFF, selecting
@@ -57,6 +59,16 @@ def identity_of(path: Path) -> str:
 
 
 @dataclass(frozen=True)
+class Resampled:
+    """How an image was resampled onto the grid of another one."""
+
+    description: Mapping[str, Any]
+    """For the record, a JSON value."""
+    overlay: NDArray[np.uint8] | None = None
+    """Both images over each other before and after, `(H, W, 3)`; None: not asked for."""
+
+
+@dataclass(frozen=True)
 class LoadedImage:
     """The pixels of an image of a file, with the hash of the file and notes."""
 
@@ -81,6 +93,8 @@ class LoadedImage:
     not the value that the file calls no data; None: all. NaN is no data in any case."""
     metadata: Metadata = NOTHING
     """Color profile, EXIF, resolution and georeference of the file."""
+    resampled: Resampled | None = None
+    """How it was registered to another source; None: it was not."""
     further: tuple[str, ...] = ()
     """Those of the notes that say what else in the file may be a source, without the name."""
 

@@ -131,7 +131,7 @@ def align(
         detail = f"the confidence is {estimate.confidence:.2f}, at least {MIN_CONFIDENCE} is needed"
         raise _refusal(moving, fixed, "low_confidence", detail)
     try:
-        transform = Transform(estimate.matrix, _size(fixed), _size(moving), model)
+        transform = Transform(estimate.matrix, size_of(fixed), size_of(moving), model)
     except FusionlabError as error:
         raise _refusal(moving, fixed, "degenerate", str(error)) from error
     share = max(overlap(transform), overlap(transform.inverse()))
@@ -228,6 +228,7 @@ def _refusal(
     )
 
 
-def _size(image: LoadedImage) -> Size:
+def size_of(image: LoadedImage) -> Size:
+    """Return the width and height of an image."""
     height, width = image.pixels.shape[:2]
     return int(width), int(height)

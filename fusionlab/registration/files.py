@@ -28,7 +28,7 @@ def encode_transforms(transforms: Sequence[Transform | None], **facts: Any) -> b
 
 
 def read_transforms(path: Path) -> list[Transform | None]:
-    """Read what `encode_transforms` wrote.
+    """Read what `encode_transforms` wrote, or the transforms in the record of a fusion.
 
     Raises:
         FusionlabError: the file does not exist (code `missing-file`), cannot be read
@@ -48,6 +48,13 @@ def read_transforms(path: Path) -> list[Transform | None]:
     except (ValueError, RecursionError) as error:
         raise bad_transform(f"{path} is not JSON: {error}") from error
     sources = value.get("sources") if isinstance(value, dict) else None
+    if isinstance(sources, list):  # in a record, they are among what is said of each source
+        sources = [
+            entry.get("registration")
+            if isinstance(entry, dict) and "matrix" not in entry
+            else entry
+            for entry in sources
+        ]
     if not isinstance(sources, list) or sources.count(None) != 1 or len(sources) < 2:
         raise bad_transform(
             f'{path} must hold {{"sources": [...]}} with null for the reference and a transform '

@@ -15,8 +15,9 @@ from fusionlab.registration.align import Alignment, data_mask
 from fusionlab.registration.cropping import largest_rectangle
 from fusionlab.registration.warp import warp
 
-Align = Callable[[LoadedImage, LoadedImage], Alignment]
-"""Returns how a moving image lies on a fixed one."""
+Align = Callable[[int, int], Alignment]
+"""Returns how one of the sources, the moving one, lies on another, the fixed one; by their
+indices."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,8 @@ def register(
             `no-common-area`).
     """
     index = reference_of(images, reference)
-    fixed = images[index]
     alignments = tuple(
-        None if number == index else align(image, fixed) for number, image in enumerate(images)
+        None if number == index else align(number, index) for number in range(len(images))
     )
     moved = [
         image if alignment is None else _moved(image, alignment)

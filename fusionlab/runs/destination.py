@@ -31,6 +31,8 @@ class Destination:
     """One file with the weight maps of all sources instead."""
     index: Path | None = None
     """The PNG of the index map, if one is written."""
+    overlay: Path | None = None
+    """The PNG that shows how sources were registered, if one is written."""
     folders: tuple[Path, ...] = ()
     """The folders that are made when they are missing."""
 
@@ -43,6 +45,7 @@ class Destination:
         record: bool = False,
         weights: Path | None = None,
         index: Path | None = None,
+        overlay: Path | None = None,
         make_folder: bool = False,
     ) -> Self:
         """Return the destination of fusing sources into an image.
@@ -54,18 +57,20 @@ class Destination:
             weights: where to write the weight maps; None: nowhere. A folder, for a PNG of each
                 source; or one .tif or .npz, in whose name `{}` stands for the stem of the image.
             index: where to write the index map, a .png; None: nowhere.
+            overlay: where to write an image that shows how sources were registered, likewise.
             make_folder: whether the folder of the image is made when it is missing.
 
         Raises:
-            FusionlabError: no format with this suffix can be written, or the index map is no PNG
-                (code `output-format`).
+            FusionlabError: no format with this suffix can be written, or an index map or an overlay
+                is no PNG (code `output-format`).
         """
-        if index is not None and index.suffix.lower() != ".png":
-            raise FusionlabError(
-                f"cannot write {index}: the name of an index map must end in .png",
-                code="output-format",
-                path=index,
-            )
+        for path, content in ((index, "an index map"), (overlay, "an overlay")):
+            if path is not None and path.suffix.lower() != ".png":
+                raise FusionlabError(
+                    f"cannot write {path}: the name of {content} must end in .png",
+                    code="output-format",
+                    path=path,
+                )
         maps: list[Path] = []
         file = None
         folders = {image.parent} if make_folder else set()
@@ -86,13 +91,14 @@ class Destination:
             tuple(maps),
             file,
             index,
+            overlay,
             tuple(sorted(folders)),
         )
 
     @property
     def files(self) -> list[Path]:
         """Every file that will be written, the image first."""
-        single = (self.image, self.record, self.index)
+        single = (self.image, self.record, self.index, self.overlay)
         return [*(path for path in single if path is not None), *self.weight_files]
 
     @property

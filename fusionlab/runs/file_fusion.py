@@ -41,6 +41,7 @@ from fusionlab.imaging.selecting import file_of, joined
 from fusionlab.imaging.writing import WEIGHTS, encode_image, encode_weight_map, with_alpha
 from fusionlab.plugins.failures import memory_errors
 from fusionlab.plugins.registry import Plugins
+from fusionlab.registration.registrar import Registrar
 from fusionlab.runs import notes, record
 from fusionlab.runs.destination import Destination, fitting_name
 from fusionlab.storage.atomic import Content
@@ -68,9 +69,12 @@ class FileFusion:
         depth: bits per sample of the results; None: those of the deepest source of each.
         resize: resample sources of different sizes to that of the first, or of the one with the
             fewest pixels; None: refuse them.
+        registrar: registers the sources, and brings them to one size by that; None: they lie on
+            each other already.
         record: write how each image was made next to it, and into it if the format can store it.
         weights: where to write the weight maps, see `Destination.plan`; None: nowhere.
         index_folder: where `plan` puts the index maps; None: nowhere.
+        overlay_folder: where it puts the images that show how sources were registered, likewise.
         max_pixels: refuse sources that claim more pixels; None: no limit.
         task: the task that the method was chosen for, for the record.
         detected: whether the task was detected from sources.
@@ -83,9 +87,11 @@ class FileFusion:
         *,
         depth: Depth | None = None,
         resize: Resize | None = None,
+        registrar: Registrar | None = None,
         record: bool = False,
         weights: Path | None = None,
         index_folder: Path | None = None,
+        overlay_folder: Path | None = None,
         max_pixels: int | None = MAX_PIXELS,
         task: str | None = None,
         detected: bool = False,
@@ -94,9 +100,11 @@ class FileFusion:
         self.plugins = plugins
         self.depth = depth
         self.resize = resize
+        self.registrar = registrar
         self.record = record
         self.weights = weights
         self.index_folder = index_folder
+        self.overlay_folder = overlay_folder
         self.max_pixels = max_pixels
         self.task = task
         self.detected = detected
@@ -106,7 +114,9 @@ class FileFusion:
         """The part of a record that is the same for all sources."""
         task = {"task": {"name": self.task, "detected": self.detected}} if self.task else {}
         method = record.describe_method(self.fusion, self.plugins)
-        return {**method, **task, "resize": self.resize}
+        registrar = self.registrar
+        registration = {"registration": registrar.describe()} if registrar else {}
+        return {**method, **task, "resize": self.resize, **registration}
 
     def plan(self, output: Path, sources: Sequence[Path]) -> Destination:
         """Return the files that fusing `sources` to the image `output` writes.
@@ -114,23 +124,27 @@ class FileFusion:
         Raises:
             FusionlabError: no format with the suffix of `output` can be written.
         """
-        folder = self.index_folder
+
+        def named(folder: Path | None, end: str) -> Path | None:
+            return None if folder is None else folder / fitting_name(output.stem, end)
+
         return Destination.plan(
             output,
             sources,
             record=self.record,
             weights=self.weights,
-            index=None if folder is None else folder / fitting_name(output.stem, "-index.png"),
+            index=named(self.index_folder, "-index.png"),
+            overlay=named(self.overlay_folder, "-registration.png"),
         )
 
     def load(self, paths: Sequence[Path]) -> list[LoadedImage]:
-        """Read the sources, and resize them if requested.
+        """Read the sources, and resize or register them if requested.
 
         Raises:
             FusionlabError: a file cannot be read.
         """
         with memory_errors("to read the sources"):
-            return load_sources(paths, self.resize, self.max_pixels)
+            return load_sources(paths, self.resize, self.max_pixels, self.registrar)
 
     def fuse(
         self,
@@ -258,6 +272,10 @@ class FileFusion:
             valid = fused.valid
             shown = index if valid is None else with_alpha(index, valid)
             files[destination.index] = encode_png(shown)
+        if destination.overlay is not None:
+            resampled = [image.resampled for image in product.sources]
+            overlays = [each.overlay for each in resampled if each and each.overlay is not None]
+            files[destination.overlay] = encode_png(np.concatenate(overlays))
         if destination.weights is not None:
             names = _names_of_maps(product.sources)
             encode_weights = WEIGHTS[destination.weights.suffix.lower()]
@@ -298,9 +316,12 @@ class FileFusion:
 
 
 def load_sources(
-    paths: Sequence[Path], resize: Resize | None = None, max_pixels: int | None = MAX_PIXELS
+    paths: Sequence[Path],
+    resize: Resize | None = None,
+    max_pixels: int | None = MAX_PIXELS,
+    registrar: Registrar | None = None,
 ) -> list[LoadedImage]:
-    """Read the sources of one fusion, and resize them if requested; see `FileFusion`.
+    """Read the sources of one fusion, and resize or register them; see `FileFusion`.
 
     Raises:
         FusionlabError: a file cannot be read, or is the only one (code `number-of-sources`).
@@ -309,6 +330,8 @@ def load_sources(
     if len(images) == 1:
         image = images[0]
         raise single_source_error(image.name, image.selection, image.further)
+    if registrar is not None and images:
+        return registrar(images)
     return resize_to_one_size(images, resize) if resize and images else images
 
 

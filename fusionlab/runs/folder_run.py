@@ -186,7 +186,12 @@ class FolderRun:
         weights = self.file_fusion.weights
         if weights is not None and is_weights_file(weights):
             weights = weights.parent
-        folders = (self.folder, weights, self.file_fusion.index_folder)
+        folders = (
+            self.folder,
+            weights,
+            self.file_fusion.index_folder,
+            self.file_fusion.overlay_folder,
+        )
         return [folder for folder in folders if folder is not None]
 
     @contextmanager

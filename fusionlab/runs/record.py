@@ -95,6 +95,7 @@ def describe_run(
                 "black": float(black),
                 "white": float(white),
                 **({"no_data": count} if count else {}),  # pixels
+                **({"registration": moved.description} if (moved := source.resampled) else {}),
             }
             for source, name, (black, white), count in zip(
                 sources, names, fused.limits[:, 0], counts, strict=True

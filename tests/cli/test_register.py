@@ -123,7 +123,7 @@ def test_a_mistake_costs_one_sentence(folder, args, message):
         (b"[]", "must hold"),
         (b'{"sources": [null, null]}', "must hold"),
         (b'{"sources": [null]}', "must hold"),
-        (b'{"sources": [null, {"model": "affine"}]}', "a transform is"),
+        (b'{"sources": [null, {"matrix": "affine"}]}', "a transform is"),
         (b" " * 2**21, "more than"),
     ],
 )

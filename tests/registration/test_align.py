@@ -117,7 +117,7 @@ def test_the_overlap_is_the_share_of_the_fixed_image():
 def test_all_sources_but_the_reference_move(method):
     images = [image("a.png"), image("b.png", 40, 50, channels=(3,)), image("c.png", seed=2)]
     known = method("known")
-    registered = register(images, lambda moving, fixed: align(moving, fixed, known))
+    registered = register(images, lambda moving, fixed: align(images[moving], images[fixed], known))
     assert registered.reference == 1  # it has most pixels
     assert registered.images[1] is images[1]
     assert registered.alignments[1] is None
@@ -125,7 +125,9 @@ def test_all_sources_but_the_reference_move(method):
         assert moved.pixels.shape == (40, 50)
         assert (moved.pixels[:18, :27] == before.pixels[2:, 3:]).all()
         assert moved.valid.sum() == 18 * 27
-    chosen = register(images, lambda moving, fixed: align(moving, fixed, known), reference=3)
+    chosen = register(
+        images, lambda moving, fixed: align(images[moving], images[fixed], known), reference=3
+    )
     assert (chosen.reference, chosen.images[0].pixels.shape) == (2, (20, 30))
     with pytest.raises(FusionlabError, match="1 to 3, got 4") as caught:
         register(images, None, reference=4)
@@ -136,7 +138,10 @@ def test_cropping_leaves_data_only(method):
     images = [image("a.png"), image("b.png", channels=(3,))]
     known = method("known")
     registered = register(
-        images, lambda moving, fixed: align(moving, fixed, known), reference=2, crop=True
+        images,
+        lambda moving, fixed: align(images[moving], images[fixed], known),
+        reference=2,
+        crop=True,
     )
     assert registered.cropped == (slice(0, 27), slice(0, 18))
     moved, fixed = registered.images
