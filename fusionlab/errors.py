@@ -90,6 +90,13 @@ class FusionlabError(ValueError):
         self.path = path
 
 
+class PluginError(FusionlabError):
+    """The code of a strategy, backbone, engine, metric, reader or task failed.
+
+    Or it broke its contract. What else is computed is not affected.
+    """
+
+
 class PairingError(FusionlabError):
     """It is not clear which files are the sources of one fusion.
 

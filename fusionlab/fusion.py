@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -28,6 +29,7 @@ from fusionlab.engine.pipeline import Pipeline
 from fusionlab.engine.precision import Precision, convolutions
 from fusionlab.engine.scenes import TensorPlanes
 from fusionlab.engine.tiling import SMALLEST_EDGE, images_at_once
+from fusionlab.engine.untouched import untouched
 from fusionlab.errors import FusionlabError, FusionlabWarning
 from fusionlab.fused import Fused, fuse_by_mode
 from fusionlab.imaging.arrays import Stack, color_modes
@@ -39,13 +41,14 @@ from fusionlab.imaging.range_policy import OutsideCount, RangePolicy
 from fusionlab.imaging.range_use import range_use
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for
 from fusionlab.imaging.sources import unmasked
+from fusionlab.plugins.declarations import check_backbone, check_strategy
 from fusionlab.plugins.factory import (
     build_backbone,
     build_networks,
     build_strategy,
     default_backbone,
 )
-from fusionlab.plugins.failures import failures_of, is_out_of_memory, memory_errors
+from fusionlab.plugins.failures import failures_of, is_out_of_memory, memory_errors, name_of
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.method_names import method_id, split_method
 from fusionlab.strategy import Law, LearnedStrategy, Strategy
@@ -157,12 +160,12 @@ class Fusion:
         if not isinstance(strategy, Strategy):
             plugins = installed()
             strategy = build_strategy(strategy or plugins.default("strategy"), plugins)
+        check_strategy(strategy)
         if not isinstance(backbone, Backbone):
             plugins = installed()
             backbone = build_backbone(backbone or default_backbone(strategy, plugins), plugins)
-        with failures_of("strategy", strategy):
-            support = strategy.support
-        check_method(backbone, strategy, support, tile)
+        check_backbone(backbone)
+        check_method(backbone, strategy, tile)
         self.card: Card | None = None
         """The card of the loaded weights of a learned strategy."""
         if networks is None and isinstance(strategy, LearnedStrategy):
@@ -170,7 +173,8 @@ class Fusion:
         self.device = available_device(device)
         check_networks(networks, backbone)
         self.networks = (networks or nn.ModuleList()).to(self.device)
-        self.backbone = backbone.freeze().to(self.device)
+        with failures_of("backbone", backbone):
+            self.backbone = backbone.freeze().to(self.device)
         self.strategy = strategy
         self.range_policy: RangePolicy | None
         if range_policy == "auto":
@@ -408,7 +412,12 @@ class Fusion:
         if gradients and torch.is_grad_enabled():
             plain = Eager(self.backbone, self.device, "fp32")
             pipeline = replace(pipeline, engine=plain, networks=self.networks)
-        with convolutions(self.device, allow_tf32=self.precision == "tf32"):
+        of_backbone, of_networks = self.backbone.parameters(), self._networks.parameters()
+        with (
+            untouched(partial(_named, "backbone", self.backbone), "its parameters", *of_backbone),
+            untouched(partial(_named, "strategy", self.strategy), "its networks", *of_networks),
+            convolutions(self.device, allow_tf32=self.precision == "tf32"),
+        ):
             while True:
                 try:
                     return run(pipeline)
@@ -421,3 +430,7 @@ class Fusion:
                     pipeline = replace(pipeline, tile=edge // 2)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
+
+
+def _named(role: str, part: object) -> str:
+    return f"the {role} {name_of(part)}"

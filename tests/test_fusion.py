@@ -194,7 +194,9 @@ def test_a_negative_support_is_refused():
     class Negative(Mean):
         support = -1
 
-    with pytest.raises(FusionlabError, match="support of a strategy must be at least 0, got -1"):
+    with pytest.raises(
+        FusionlabError, match="support of a strategy must be at least 0, or None .*, got -1"
+    ):
         Fusion(Identity(), Negative())
 
 

@@ -202,7 +202,7 @@ def evaluate(
         echo(f"{reused} of {len(report.rows)} rows of scores come from the earlier run", err=True)
     if report.unsaved:
         raise CommandError(report.unsaved)
-    failed = any(row.problem for row in report.rows)
+    failed = bool(report.broken) or any(row.problem for row in report.rows)
     ctx.exit(0 if not failed else 1 if any(row.values for row in report.rows) else 2)
 
 

@@ -130,7 +130,7 @@ class StrategyCommand(Command):
                 text = f"{error.format_message()} Options of a strategy need --strategy or --task."
                 raise click.UsageError(text, ctx) from error
         from fusionlab.parameters import params_of
-        from fusionlab.plugins.failures import attribute_errors_to
+        from fusionlab.plugins.factory import strategy_of
         from fusionlab.plugins.loading import strategy_class
 
         with cli_errors():
@@ -160,8 +160,8 @@ class StrategyCommand(Command):
                     f"{registration.ref.name},{option.name}={named[option.name]}; give it once"
                 )
         values = {option.name: ctx.params.pop(option.name) for option in options if option.name}
-        with cli_errors(), attribute_errors_to(registration):
-            ctx.params["strategy"] = cls(**values)
+        with cli_errors():
+            ctx.params["strategy"] = strategy_of(registration, cls, values)
         return remaining
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engine.precision import DTYPES, Precision
-from fusionlab.plugins.failures import name_of, translated
+from fusionlab.engine.untouched import untouched
+from fusionlab.errors import PluginError
+from fusionlab.plugins.failures import failures_of, name_of, translated
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -62,19 +64,35 @@ class Engine(ABC):
         return max(1, int(budget / (4 * max(FEWEST_VALUES, values))))
 
     def encode(self, images: Tensor, borders: Borders) -> Features:
-        """Encode a tile, float32 images `(M, 1, h, w)` in 0..1; see `Backbone.encode_tile`."""
+        """Encode a tile, float32 images `(M, 1, h, w)` in 0..1; see `Backbone.encode_tile`.
+
+        Raises:
+            PluginError: the backbone or the engine fails (code `engine-failed`), returns features
+                that it does not declare (code `features`), or changes the images.
+        """
         if torch.is_grad_enabled() and images.requires_grad:
-            return self._run_stage(self.backbone.encode_tile, images, borders)
-        with torch.no_grad():
-            return self._run_stage(self.encode_tile, images, borders)
+            features = self._run_stage(self.backbone.encode_tile, images, borders)
+        else:
+            with torch.no_grad(), untouched(self._names, "images", images):
+                features = self._run_stage(self.encode_tile, images, borders)
+        self._check_features(features, images, borders)
+        return features
 
     def decode(self, features: Features, borders: Borders) -> Tensor:
-        """Decode a tile to float32 images; see `Backbone.decode_tile`."""
+        """Decode a tile to float32 images; see `Backbone.decode_tile`.
+
+        Raises:
+            PluginError: the backbone or the engine fails (code `engine-failed`), returns anything
+                but images of this tile (code `images`), or changes the features.
+        """
         if torch.is_grad_enabled() and any(maps.requires_grad for maps in features):
             single = tuple(maps.float() for maps in features)
-            return self._run_stage(self.backbone.decode_tile, single, borders)
-        with torch.no_grad():
-            return self._run_stage(self.decode_tile, features, borders)
+            images = self._run_stage(self.backbone.decode_tile, single, borders)
+        else:
+            with torch.no_grad(), untouched(self._names, "features", *features):
+                images = self._run_stage(self.decode_tile, features, borders)
+        self._check_images(images, features, borders)
+        return images
 
     @abstractmethod
     def encode_tile(self, images: Tensor, borders: Borders) -> Features:
@@ -84,6 +102,42 @@ class Engine(ABC):
     def decode_tile(self, features: Features, borders: Borders) -> Tensor:
         """Decode a tile of features in `self.dtype` to float32 images `(N, 1, h, w)`."""
 
+    def _check_features(self, features: object, images: Tensor, borders: Borders) -> None:
+        """Check what the encoder returns against what the backbone declares."""
+        backbone = self.backbone
+        with failures_of("backbone", backbone):
+            encoder_halo, _, _ = backbone.halos(0)
+        height, width = borders.size(images, encoder_halo)
+        expected = [
+            (len(images), level.channels, height // level.stride, width // level.stride)
+            for level in backbone.levels
+        ]
+        dtype = torch.float32 if images.requires_grad else self.dtype
+        fits = isinstance(features, tuple) and [*map(_kind, features)] == [
+            (shape, dtype, images.device) for shape in expected
+        ]
+        if not fits:
+            raise PluginError(
+                f"{self._names()} must encode {_description(images)} into a tuple of "
+                f"{', '.join(map(str, expected))} {dtype}, one for each of its `levels`, got "
+                f"{_description(features)}",
+                code="features",
+            )
+
+    def _check_images(self, images: object, features: Features, borders: Borders) -> None:
+        """Check what the decoder returns."""
+        stride = self.backbone.levels[0].stride
+        with failures_of("backbone", self.backbone):
+            _, _, decoder_halo = self.backbone.halos(0)
+        height, width = borders.size(features[0], decoder_halo // stride)
+        shape = len(features[0]), 1, height * stride, width * stride
+        if _kind(images) != (shape, torch.float32, features[0].device):
+            raise PluginError(
+                f"{self._names()} must decode features to images {shape} {torch.float32}, got "
+                f"{_description(images)}",
+                code="images",
+            )
+
     def _run_stage(self, stage: Callable[[T, Borders], R], tile: T, borders: Borders) -> R:
         """Run a stage, and name the engine and the backbone if it fails."""
         with translated(self._names, "engine-failed"):
@@ -91,3 +145,17 @@ class Engine(ABC):
 
     def _names(self) -> str:
         return f"the backbone {name_of(self.backbone)} on the engine {name_of(self)}"
+
+
+def _kind(maps: object) -> tuple[object, ...] | None:
+    """Return shape, dtype and device of a tensor; None for anything else."""
+    return (tuple(maps.shape), maps.dtype, maps.device) if isinstance(maps, Tensor) else None
+
+
+def _description(value: object) -> str:
+    """Return in words what a stage was given or has returned."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_description, value))})"
+    if isinstance(value, Tensor):
+        return f"{tuple(value.shape)} {value.dtype} on {value.device}"
+    return type(value).__name__

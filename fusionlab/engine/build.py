@@ -26,4 +26,7 @@ def build_engine(
         cls = registration.ref.load()
         if not (isinstance(cls, type) and issubclass(cls, Engine)):
             raise TypeError(f"{registration.ref.target} is not a fusionlab.Engine")
-        return cls(backbone, device, precision)
+        engine = cls(backbone, device, precision)
+        if not isinstance(engine.dtype, torch.dtype) or engine.pixels_at_once < 1:
+            raise TypeError("an engine has a dtype, and encodes at least one pixel at once")
+        return engine

@@ -31,28 +31,20 @@ def check_settings(backbone: object, strategy: object, range_policy: object, col
         )
 
 
-def check_method(
-    backbone: Backbone, strategy: Strategy, support: int | None, tile: int | None
-) -> None:
+def check_method(backbone: Backbone, strategy: Strategy, tile: int | None) -> None:
     """Check that a strategy can run on a backbone, in tiles of some edge.
 
     Raises:
         FusionlabError: a strategy for pixels and a backbone of learned features (code
-            `pixel-strategy`), a declaration that is missing or not valid, or a tile that is too
-            small.
+            `pixel-strategy`), or a tile that is too small.
     """
-    _check_domains(backbone, strategy)
-    _check_shared_weights(strategy)
-    _check_saves(backbone, strategy)
-    if not hasattr(backbone, "receptive_field"):
+    if strategy.domain == "pixels" and backbone.domain != "pixels":
         raise FusionlabError(
-            f"the backbone {type(backbone).__name__} must define its `receptive_field`: how many "
-            "pixels away its encoder and its decoder see, or None for the whole image",
-            code="no-receptive-field",
+            f"the strategy {type(strategy).__name__} merges pixels and cannot merge the features "
+            f"of {type(backbone).__name__}; leave out the backbone",
+            code="pixel-strategy",
+            option="backbone",
         )
-    _check_declarations(backbone)
-    if support is not None and support < 0:
-        raise FusionlabError(f"the support of a strategy must be at least 0, got {support}")
     if tile is not None and tile < backbone.size_divisor:
         raise FusionlabError(
             f"a tile needs at least {backbone.size_divisor} pixels, got {tile}", option="tile"
@@ -102,66 +94,3 @@ def accepted_sources(strategy: Strategy) -> str:
     if strategy.max_k == strategy.min_k:
         return f"exactly {strategy.min_k}"
     return f"{strategy.min_k} to {strategy.max_k}"
-
-
-def _check_declarations(backbone: Backbone) -> None:
-    """Refuse declarations that tiles cannot be planned with."""
-    name, field, divisor = type(backbone).__name__, backbone.receptive_field, backbone.size_divisor
-    if field is not None and not (
-        isinstance(field, tuple)
-        and len(field) == 2
-        and all(isinstance(radius, int) and radius >= 0 for radius in field)
-    ):
-        raise FusionlabError(
-            f"the `receptive_field` of the backbone {name} must be two numbers of pixels, at least "
-            f"0, for encoder and decoder, or None; got {field!r}",
-            code="receptive-field",
-        )
-    strides = [level.stride for level in backbone.levels]
-    if divisor < 1 or any(divisor % stride for stride in strides):
-        raise FusionlabError(
-            f"the `size_divisor` of the backbone {name} must be a multiple of the strides of its "
-            f"levels, {', '.join(map(str, strides))}; got {divisor}",
-            code="size-divisor",
-        )
-
-
-def _check_domains(backbone: Backbone, strategy: Strategy) -> None:
-    name = type(strategy).__name__
-    if strategy.domain not in ("any", "pixels"):
-        raise FusionlabError(
-            f"the domain of the strategy {name} must be 'any' or 'pixels', got {strategy.domain!r}"
-        )
-    if strategy.domain == "pixels" and backbone.domain != "pixels":
-        raise FusionlabError(
-            f"the strategy {name} merges pixels and cannot merge the features of "
-            f"{type(backbone).__name__}; leave out the backbone",
-            code="pixel-strategy",
-            option="backbone",
-        )
-
-
-def _check_saves(backbone: Backbone, strategy: Strategy) -> None:
-    """Refuse an unknown range policy as what the program of the authors saves with."""
-    for role, part, accepted in (
-        ("backbone", backbone, (None, *get_args(RangePolicy))),
-        ("strategy", strategy, get_args(RangePolicy)),
-    ):
-        if part.saves not in accepted:
-            raise FusionlabError(
-                f"`saves` of the {role} {type(part).__name__} must be one of "
-                f"{', '.join(map(repr, accepted))}, got {part.saves!r}",
-                code="saves",
-            )
-
-
-def _check_shared_weights(strategy: Strategy) -> None:
-    """Refuse a strategy that declares shared weights and overrides the sum they are used in."""
-    if not (isinstance(strategy, WeightedStrategy) and strategy.shares_weights):
-        return
-    if type(strategy).fuse is not WeightedStrategy.fuse:
-        raise FusionlabError(
-            f"the strategy {type(strategy).__name__} shares its weights between the color channels "
-            "and must not override `fuse`; override `weighted_sum` or `weights`",
-            code="shared-weights",
-        )

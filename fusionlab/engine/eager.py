@@ -50,4 +50,6 @@ class Eager(Engine):
             and maps[0][0, 0].numel() <= KERNEL_VARIES_UP_TO
         ):
             maps = tuple(torch.cat([level, level]) for level in maps)  # as in `encode_tile`
-        return self.module.decode_tile(maps, borders)[: len(features[0])].float()
+        images = self.module.decode_tile(maps, borders)[: len(features[0])]
+        # integers, for example, would be a black image
+        return images.float() if images.is_floating_point() else images

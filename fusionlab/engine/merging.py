@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from fusionlab.errors import FusionlabError
-from fusionlab.plugins.failures import failures_of
+from fusionlab.engine.untouched import untouched
+from fusionlab.errors import PluginError
+from fusionlab.plugins.failures import failures_of, name_of
 from fusionlab.strategy import Law, Scene, Statistics, Strategy, WeightedStrategy
+
+WEIGHTS_ULPS = 16
+"""Tolerance of each weight, in units in the last place of its dtype: k rounded weights sum to one
+up to k/2 units, and the rest is room for a window that averages weights."""
+
+CHECKED_CHANNELS = 4
+"""Of weights for each pixel of each channel, about so many channels are checked."""
 
 
 class LevelInput(NamedTuple):
@@ -47,11 +57,13 @@ class Merger:
 
     def gather(self, level: LevelInput, earlier: Statistics | None) -> Statistics:
         """Return the statistics gathered so far together with those of one more tile."""
-        with failures_of("strategy", self.strategy):
+        with self._calls(level):
             statistics = self.strategy.statistics(level.guide, level.scene)
-            if earlier is None:
-                return statistics
-            return self.strategy.merge(earlier, statistics)
+            if earlier is not None:
+                statistics = self.strategy.merge(earlier, statistics)
+            if not isinstance(statistics, Mapping):
+                raise TypeError(f"statistics must be a mapping of tensors, got {statistics!r}")
+        return statistics
 
     def merge(self, level: LevelInput) -> tuple[Tensor, Tensor]:
         """Merge the features of one level.
@@ -64,7 +76,7 @@ class Merger:
             FusionlabError: the strategy failed, or returned another shape, dtype or device.
         """
         weights = self._weights(level)
-        with failures_of("strategy", self.strategy):
+        with self._calls(level):
             if self._sums and weights is not None:
                 merged = self._weighted_sum(level.features, weights)
             else:
@@ -73,6 +85,19 @@ class Merger:
         if level.valid is not None:
             merged, weights = self._of_data(level.valid, merged, weights, level.features)
         return merged, self._maps(weights, level)
+
+    @contextmanager
+    def _calls(self, level: LevelInput) -> Iterator[None]:
+        """Name the strategy in whatever it raises, and refuse that it changes what it is given."""
+        with (
+            failures_of("strategy", self.strategy),
+            untouched(self._name, "features", level.features, level.guide),
+            untouched(self._name, "sources", level.scene.sources, level.scene.valid),
+        ):
+            yield
+
+    def _name(self) -> str:
+        return f"the strategy {name_of(self.strategy)}"
 
     @property
     def _sums(self) -> bool:
@@ -111,14 +136,15 @@ class Merger:
             return Law.IDEMPOTENCE in self.strategy.laws
 
     def _weights(self, level: LevelInput) -> Tensor | None:
-        """Return the weights of the planes where they are needed besides the merged features."""
-        needs_weights = level.images is not None or (level.valid is not None and self._sums)
-        needs_weights = needs_weights or (self.weight_maps and level.scene.level == 0)
+        """Return the weights of the planes, checked; None where the strategy merges without."""
+        needs_weights = self._sums or (self.weight_maps and level.scene.level == 0)
         if not (needs_weights and isinstance(self.strategy, WeightedStrategy)):
             return None
-        with failures_of("strategy", self.strategy):
-            weights = self.strategy.weights(level.guide, level.scene).expand_as(level.guide)
-        return weights if level.images is None else weights[:, level.images]
+        with self._calls(level):
+            weights = self.strategy.weights(level.guide, level.scene)
+            expanded = weights.expand_as(level.guide)
+        check_weights(self.strategy, expanded, level.guide.dtype)
+        return expanded if level.images is None else expanded[:, level.images]
 
     def _maps(self, weights: Tensor | None, level: LevelInput) -> Tensor:
         """Average weights over the channels, and enlarge them to image resolution."""
@@ -138,11 +164,50 @@ class Merger:
         expected = features.shape[1:], features.dtype, features.device
         if isinstance(merged, Tensor) and (merged.shape, merged.dtype, merged.device) == expected:
             return
-        raise FusionlabError(
-            f"the strategy {type(self.strategy).__name__} must merge {_description(features)} into "
+        raise PluginError(
+            f"the strategy {name_of(self.strategy)} must merge {_description(features)} into "
             f"{_description(features[0])}, got {_description(merged)}",
             code="strategy-result",
         )
+
+
+def _ulp(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).eps if dtype.is_floating_point else 0
+
+
+def check_weights(strategy: Strategy, weights: Tensor, dtype: torch.dtype) -> None:
+    """Refuse weights that are negative, not finite, or do not sum to one over the sources.
+
+    Weights for each pixel of each channel are as large as the features; only some of the channels
+    are looked at then, so that this costs next to nothing.
+
+    Args:
+        strategy: whose weights they are.
+        weights: in the shape `(k, N, C, h, w)` of the features.
+        dtype: of the features; networks that weight them may compute in it.
+
+    Raises:
+        PluginError: they are no weights (code `weights`).
+    """
+    some = weights.detach()
+    for dim in range(1, some.ndim):
+        if some.stride(dim) == 0:  # expanded: all the same
+            some = some.narrow(dim, 0, 1)
+    some = some[:, :, :: max(1, some.shape[2] // CHECKED_CHANNELS)]
+    precise = torch.promote_types(some.dtype, torch.float32)
+    total, *others = some.to(precise)
+    for other in others:  # faster than a sum over k
+        total = total + other
+    lowest, smallest, largest = torch.stack([some.amin().to(precise), *total.aminmax()]).tolist()
+    ulp = max(_ulp(weights.dtype), _ulp(dtype))
+    slack = len(weights) * WEIGHTS_ULPS * ulp
+    if lowest >= -slack and smallest >= 1 - slack and largest <= 1 + slack:  # False for NaN
+        return
+    raise PluginError(
+        f"the weights of the strategy {name_of(strategy)} must be at least 0 and sum to 1 over the "
+        f"sources, got weights from {lowest:g} and sums from {smallest:g} to {largest:g}",
+        code="weights",
+    )
 
 
 def _description(features: object) -> str:

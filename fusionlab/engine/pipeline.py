@@ -10,20 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 
+import torch
 from torch import nn
 
+from fusionlab.backbone import WHOLE
 from fusionlab.engine.base import Engine
 from fusionlab.engine.feature_cache import FeatureCache, feature_bytes
 from fusionlab.engine.scenes import Planes
 from fusionlab.engine.tiled_run import Band, TiledRun
 from fusionlab.engine.tiling import tile_edge
-from fusionlab.errors import FusionlabError
-from fusionlab.plugins.failures import failures_of
+from fusionlab.errors import FusionlabError, PluginError
+from fusionlab.plugins.failures import failures_of, name_of
 from fusionlab.strategy import Strategy, WeightedStrategy
 
 MAX_UNTILED_BYTES = 2**33
 """Largest size of the features of an image that cannot be cut, unless the caller sets a tile."""
+
+
+MAX_VALUE = 2.0**16
+"""Largest value of a decoded image, where 0 to 1 is expected and the sum of k sources is about k:
+beyond it, neighbors of the 256 gray levels between 0 and 1 are one number in float32."""
+
+TRIAL_EDGE = 256
+"""Largest edge of the part of a source that is encoded again to see who is at fault."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +87,36 @@ class Pipeline:
             # without the rows and columns that were added for the size divisor
             rows = slice(height - top), slice(width)
             band = Band(extended.fused[..., *rows], extended.maps[..., *rows])
-            if not band.fused.isfinite().all():
-                name = type(self.strategy).__name__
-                raise FusionlabError(
-                    f"the strategy {name} returned values that are not finite", code="not-finite"
-                )
+            self._check_values(band, planes)
             yield band
             top += extended.fused.shape[-2]
+
+    def _check_values(self, band: Band, planes: Planes) -> None:
+        """Refuse values that are not finite, or so large that no gray levels are left in them."""
+        lowest, highest = torch.stack(band.fused.detach().aminmax()).tolist()
+        if lowest >= -MAX_VALUE and highest <= MAX_VALUE:  # False for NaN
+            return
+        finite = isfinite(lowest) and isfinite(highest)
+        beyond = f"from {lowest:g} to {highest:g}, far beyond 0 to 1"
+        values = beyond if finite else "that are not finite"
+        raise PluginError(
+            f"{self._at_fault(planes)} returned values {values}",
+            code="out-of-range" if finite else "not-finite",
+        )
+
+    def _at_fault(self, planes: Planes) -> str:
+        """Return whose values are wrong: those of the backbone if it fails for a source alone."""
+        backbone = self.engine.backbone
+        divisor = backbone.size_divisor
+        height, width = (min(edge, TRIAL_EDGE) // divisor * divisor for edge in planes.shape[2:])
+        if height and width:
+            part = planes.cut(slice(0, 1), slice(height), slice(width))
+            source = part[0].to(self.engine.device)
+            with torch.no_grad():
+                again = self.engine.decode(self.engine.encode(source, WHOLE), WHOLE)
+            if not (again.abs() <= MAX_VALUE).all():
+                return f"the backbone {name_of(backbone)}"
+        return f"the strategy {name_of(self.strategy)}"
 
     def edge(self, k: int) -> int | None:
         """Return the edge of the tiles for k sources; None where the backbone cannot be cut."""

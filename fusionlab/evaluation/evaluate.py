@@ -160,12 +160,13 @@ def evaluate(
     builder = MethodBuilder(plugins, preset, policy, scales, color, device, baselines)
     stems = [item.stem for item in items]
     absent: dict[str, str] = {}
+    broken: dict[str, str] = {}
     if preset and not methods:
         rows, absent = build_preset_rows(preset, builder, stems)
     else:
-        rows = builder.build(methods, stems)
+        rows = builder.build(methods, stems, broken)
     rows, misfits = split_by_fit(rows, items)
-    left_out = misfits | absent
+    left_out = misfits | absent | broken
     against = check_rows(rows, left_out, against, builder, stems)
     on_problem = on_problem or (lambda _: None)
     columns = choose_metrics(metrics, preset, plugins)
@@ -222,6 +223,7 @@ def evaluate(
             published_note=published_note([policy], settings, len(items), published.images),
             explanations=published.notes,
             left_out=left_out,
+            broken=frozenset(broken),
             against=against,
             digits=digits,
             unsaved=run.unsaved,

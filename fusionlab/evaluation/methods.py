@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fusionlab.backbone import Backbone
 from fusionlab.engine.checks import accepted_sources, takes
 from fusionlab.engine.feature_cache import FeatureCache
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, PluginError
 from fusionlab.evaluation.code_hash import code_sha256, core_sha256
 from fusionlab.evaluation.recipes import (
     Backbones,
@@ -182,12 +182,15 @@ class MethodBuilder:
         self,
         methods: MethodLike | Mapping[str, MethodLike] | Sequence[Any],
         samples: Sequence[str] = (),
+        broken: MutableMapping[str, str] | None = None,
     ) -> list[Method]:
         """Build rows, in their order; rows of baselines come last, and equal rows count once.
 
         Args:
             methods: one method, several, or label -> method; a sequence may contain mappings.
             samples: names of the samples, to find the results in folders.
+            broken: gets the methods whose plugins fail, label -> why; None: such a failure is
+                raised.
 
         Raises:
             FusionlabError: a method is unknown or cannot be built, a folder has no results, or two
@@ -199,11 +202,22 @@ class MethodBuilder:
                 folder = FolderMethod.find(given_label or method.name, method, samples)
                 rows.append((folder, None))
                 continue
-            fusion, recipe = self._fusion(method)
-            label = given_label or self._label(fusion)
-            row = FusionMethod(label, fusion, self.plugins, recipe=recipe)
-            rows.append((row, self._baseline(fusion)))
+            try:
+                rows.append(self._row(given_label, method))
+            except PluginError as error:  # costs this row, not the others
+                if broken is None:
+                    raise
+                broken[given_label or str(method)] = str(error)
         return _unique(_with_baselines(rows))
+
+    def _row(
+        self, given_label: str, method: str | Strategy | Fusion
+    ) -> tuple[FusionMethod, FusionMethod | None]:
+        """Build a row, and the row of its baseline if it has one."""
+        fusion, recipe = self._fusion(method)
+        label = given_label or self._label(fusion)
+        row = FusionMethod(label, fusion, self.plugins, recipe=recipe)
+        return row, self._baseline(fusion)
 
     def _label(self, fusion: Fusion) -> str:
         return method_id(

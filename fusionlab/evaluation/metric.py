@@ -14,6 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from fusionlab.engine.untouched import untouched
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.code_hash import code_sha256, metric_libraries
 from fusionlab.evaluation.gray_levels import MetricInput, ScoreColor
@@ -113,7 +114,12 @@ class Metric:
                 `fusionlab.metrics.inputs.check_images`, or the metric of a plugin fails.
         """
         check_images(self.ref, fused, sources, self.convention)
-        with attribute_errors_to(self.registration):
+        with (
+            attribute_errors_to(self.registration),
+            untouched(
+                lambda: f"the metric {self.registration.qualified}", "images", fused, sources
+            ),
+        ):
             values = self._function(fused, sources, self.convention)
             if not isinstance(values, Tensor) or values.shape != fused.shape[:1]:
                 raise TypeError(f"expected {len(fused)} values, got {values!r}")

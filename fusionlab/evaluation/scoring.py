@@ -23,6 +23,7 @@ from fusionlab.evaluation.scores import ScoreRow
 from fusionlab.evaluation.truth import Truth, TruthFolder
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
 from fusionlab.imaging.scale import Scale, scales_of
+from fusionlab.plugins.failures import translated
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.storage.hashing import sha256_of_json
 
@@ -118,7 +119,8 @@ def score_sample(
         A row for each method.
     """
     try:
-        sample, sources = _load(item, settings)
+        with translated("it", "sample-failed"):
+            sample, sources = _load(item, settings)
     except FusionlabError as error:
         problem = item.problem or f"{item.stem}: {error}"
         for cell in cells:
@@ -134,18 +136,20 @@ def score_sample(
             return
         label = cell.method.label
         try:
-            method = _built(cell.method, build)
-            yield _score(
-                replace(cell, method=method),
-                method,
-                sample,
-                (metrics, sources, truth, settings),
-                feature_cache,
-                stopping,
-            )
+            with translated("it", "row-failed"):  # costs this row, whatever it is
+                method = _built(cell.method, build)
+                scored = _score(
+                    replace(cell, method=method),
+                    method,
+                    sample,
+                    (metrics, sources, truth, settings),
+                    feature_cache,
+                    stopping,
+                )
         except FusionlabError as error:
             problem = f"{sample.name}, {label}: {error}"
-            yield ScoredRow(ScoreRow(sample.name, label, {}, problem), "")
+            scored = ScoredRow(ScoreRow(sample.name, label, {}, problem), "")
+        yield scored
 
 
 def _built(method: Method | NamedMethod, build: Callable[[NamedMethod], Method] | None) -> Method:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fusionlab import parameters
 from fusionlab.checkpoint import Card, load_weights
 from fusionlab.errors import FusionlabError
-from fusionlab.plugins.failures import attribute_errors_to
+from fusionlab.plugins.declarations import check_backbone, check_strategy
+from fusionlab.plugins.failures import attribute_errors_to, failures_of
 from fusionlab.plugins.loading import backbone_class, strategy_class
 from fusionlab.plugins.method_names import PICKLES, WEIGHTS, NameWithValues, backbone_id
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from torch.nn import ModuleList
 
     from fusionlab.backbone import Backbone
-    from fusionlab.plugins.offers import BackboneRef
+    from fusionlab.plugins.offers import BackboneRef, StrategyRef
     from fusionlab.plugins.registry import Plugins, Registration
     from fusionlab.strategy import LearnedStrategy, Strategy
 
@@ -48,8 +49,21 @@ def build_strategy(
     registration = plugins.strategies.find(f"{parts.name}@{parts.tag}" if parts.tag else parts.name)
     cls = strategy_class(registration)
     values = _values(f"the strategy {parts.name!r}", cls, parts.values, defaults or {})
+    return strategy_of(registration, cls, values)
+
+
+def strategy_of(
+    registration: Registration[StrategyRef], cls: type[Strategy], values: Mapping[str, Any]
+) -> Strategy:
+    """Build a strategy of a class with these parameters, and check what it declares.
+
+    Raises:
+        FusionlabError: a value is not valid, or the class fails.
+    """
     with attribute_errors_to(registration):
-        return cls(**values)
+        strategy = cls(**values)
+    check_strategy(strategy)
+    return strategy
 
 
 class BackboneParts(NamedTuple):
@@ -91,12 +105,14 @@ def build_backbone(text: str, plugins: Plugins) -> Backbone:
         # random weights come first; leave the caller's RNG state alone
         with attribute_errors_to(registration), fork_rng(devices=[]):
             backbone = cls(**values)
+        check_backbone(backbone)
         checkpoints = registration.ref.checkpoints
-        if not checkpoints and not name.tag:
-            return backbone.freeze()
-        tag = name.tag or next(iter(checkpoints))
-        owner = f"the backbone {name.name!r}"
-        return backbone.load_checkpoint(_weights_file(owner, tag, checkpoints))
+        with attribute_errors_to(registration):
+            if not checkpoints and not name.tag:
+                return backbone.freeze()
+            tag = name.tag or next(iter(checkpoints))
+            owner = f"the backbone {name.name!r}"
+            return backbone.load_checkpoint(_weights_file(owner, tag, checkpoints))
 
 
 def build_networks(
@@ -129,7 +145,7 @@ def build_networks(
             option="checkpoint",
         )
     # random weights come first; leave the caller's RNG state alone
-    with torch_defaults(), fork_rng(devices=[]):
+    with torch_defaults(), fork_rng(devices=[]), failures_of("strategy", strategy):
         networks = ModuleList(strategy.network(level) for level in backbone.levels)
     weights = _weights_file(f"the strategy {name!r}", tag, checkpoints)
     card = Card.read(weights)  # before loading: networks for another backbone may differ in shape

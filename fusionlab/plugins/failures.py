@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fusionlab.errors import FusionlabError, in_one_line, one_line
+from fusionlab.errors import FusionlabError, PluginError, in_one_line, one_line
 from fusionlab.plugins.host import installed
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def failures_of(role: Role, part: object) -> AbstractContextManager[None]:
 def translated(
     who: str | Callable[[], str], code: str, *, failed: str = "failed", advice: str = ""
 ) -> Iterator[None]:
-    """Turn whatever the block raises into a `FusionlabError`; the cause stays attached.
+    """Turn whatever the block raises into a `PluginError`; the cause stays attached.
 
     Args:
         who: whose code it is, or a function that returns it, called only where something is raised.
@@ -80,7 +80,8 @@ def translated(
         advice: what to do about it.
 
     Raises:
-        FusionlabError: whatever was raised, other than Ctrl-C, SIGTERM and a `FusionlabError`.
+        PluginError: whatever was raised, other than Ctrl-C, SIGTERM and a `FusionlabError`.
+        FusionlabError: memory does not suffice.
     """
     try:
         yield
@@ -91,7 +92,7 @@ def translated(
         if is_out_of_memory(error):
             raise _lack_of_memory(f"for {name}", error) from error
         advice = advice and f"; {advice}"
-        raise FusionlabError(f"{name} {failed}: {in_one_line(error)}{advice}", code=code) from error
+        raise PluginError(f"{name} {failed}: {in_one_line(error)}{advice}", code=code) from error
 
 
 @contextmanager

@@ -96,7 +96,7 @@ class Registry(Generic[Ref]):
         for registration in self.registrations:
             module, _, attribute = registration.ref.target.partition(":")
             # a class in use is imported already; it may be defined in a module other than its own
-            if getattr(sys.modules.get(module), attribute, None) is cls:
+            if _attribute(module, attribute) is cls:
                 return registration
         return None
 
@@ -208,6 +208,16 @@ class Plugins:
         names = self.default("metrics").split()
         (plugin,) = (plugin for plugin, key, _ in self.defaults if key == "metrics")
         return [f"{plugin}:{name}" for name in names]
+
+
+def _attribute(module: str, name: str) -> object:
+    """Return an attribute of a module that is imported; None where there is none."""
+    try:
+        return getattr(sys.modules.get(module), name, None)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a module may compute its attributes
+        return None
 
 
 def _did_you_mean(name: str, names: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -10,6 +11,8 @@ from hypothesis import Phase, given
 from hypothesis.errors import Unsatisfiable
 
 from fusionlab.errors import FusionlabError
+from fusionlab.plugins.declarations import check_strategy
+from fusionlab.plugins.failures import translated
 from fusionlab.strategy import DECLARABLE, Law, Strategy, WeightedStrategy
 from fusionlab.testing.cases import instances
 from fusionlab.testing.search import (
@@ -160,14 +163,17 @@ def _samples(strategy: type[Strategy] | Strategy) -> list[Strategy]:
     def look(drawn: tuple[Strategy, int]) -> None:
         samples.append(drawn[0])
 
-    try:
-        look()
-    except Unsatisfiable:
-        name = getattr(strategy, "__name__", strategy)
+    name = getattr(strategy, "__name__", strategy)
+    with translated(f"the strategy {name}", "strategy-failed"):
+        with suppress(Unsatisfiable):
+            look()
+        for sample in samples:
+            check_strategy(sample)
+    if not samples:
         raise FusionlabError(
             f"the strategy {name} refused all parameters that were tried, so it cannot be "
             "tested; narrow the bounds of its parameters to what it accepts"
-        ) from None
+        )
     return samples
 
 

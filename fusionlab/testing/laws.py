@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, PluginError
 from fusionlab.fusion import Fusion
 from fusionlab.strategy import Law
 from fusionlab.testing.cases import Draw, distinct_features
@@ -390,7 +390,7 @@ def _in_pipeline(tested: StrategyUnderTest, what: str, fuse: Callable[[], Tensor
     try:
         return fuse()
     except FusionlabError as error:
-        if error.__cause__ is not None:  # the pipeline wraps an exception
+        if isinstance(error, PluginError):  # it failed, or broke its contract
             raise BrokenLawError(f"{what}: {error}") from error
         tested.refusal = str(error)
         reject()

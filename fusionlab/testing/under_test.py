@@ -15,7 +15,7 @@ from hypothesis.errors import HypothesisException
 from torch import Tensor, nn
 
 from fusionlab.backbone import Backbone, Features, Level
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, PluginError, one_line
 from fusionlab.strategy import LearnedStrategy, Scene, Statistics, Strategy, WeightedStrategy
 
 
@@ -104,13 +104,15 @@ class StrategyUnderTest:
         """
         try:
             yield
+        except PluginError as error:  # the pipeline says that it failed, or broke its contract
+            raise BrokenLawError(str(error)) from error
         except FusionlabError as error:
             self.refusal = str(error)
             reject()
-        except (BrokenLawError, HypothesisException):
+        except (BrokenLawError, HypothesisException, KeyboardInterrupt):
             raise
-        except Exception as error:
-            text = " ".join(str(error).split())
+        except BaseException as error:  # SystemExit, too
+            text = one_line(error)
             place = _place(error, self.strategy)
             raise BrokenLawError(f"it raised {type(error).__name__}{place}: {text}") from error
 
@@ -149,7 +151,7 @@ class TwoLevels(Backbone):
         return fine + coarse.repeat_interleave(2, dim=-2).repeat_interleave(2, dim=-1)
 
 
-def _place(error: Exception, strategy: Strategy) -> str:
+def _place(error: BaseException, strategy: Strategy) -> str:
     """Return the line of the strategy's module where an exception arose, or an empty text."""
     path = getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]

@@ -180,7 +180,8 @@ class Share(WeightedStrategy):
 
     def statistics(self, features, scene):
         self.seen.append(tuple(scene.valid_region(features).shape[-2:]))
-        return {"sum": scene.valid_region(features).sum(dim=(2, 3, 4), dtype=torch.float64)}
+        # not negative, so that the weights are not
+        return {"sum": scene.valid_region(features).abs().sum(dim=(2, 3, 4), dtype=torch.float64)}
 
     def weights(self, features, scene):
         sums = self.image_statistics(features, scene)["sum"][..., None, None, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ class Report:
             are.
         explanations: name of a published row -> how and why ours differs from it.
         left_out: label -> why this method has no row, `it needs exactly 2 sources, the set has 3`.
+        broken: those of them whose plugins failed.
         against: label of a row that every other row is compared with.
         comparisons: kind -> comparisons, if they belong to a family that is larger than this
             report: `gain`, `against`, or the name of a factor; None: they are made here.
@@ -59,6 +60,7 @@ class Report:
         published_note: str = "",
         explanations: Mapping[str, str] | None = None,
         left_out: Mapping[str, str] | None = None,
+        broken: Collection[str] = (),
         against: str | None = None,
         comparisons: Mapping[str, Sequence[Comparison]] | None = None,
         digits: int = 4,
@@ -91,6 +93,8 @@ class Report:
         """Name of a published row -> how and why ours differs from it."""
         self.left_out = left_out or {}
         """Label -> why the method has no row."""
+        self.broken = broken
+        """Those of them whose plugins failed."""
         self.against = against
         self.digits = digits
         self.unsaved = unsaved
