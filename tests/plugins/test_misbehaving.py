@@ -31,6 +31,9 @@ from fusionlab.cli import main
 
 PARTS = "lab_odd_parts"
 
+# for users a warning is no error, as it is for these tests otherwise
+pytestmark = pytest.mark.filterwarnings("default")
+
 OFTEN = {
     "exits-in-weights",
     "closes-the-generator",
