@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,13 @@ import click
 from fusionlab.cli.command import TableCommand
 from fusionlab.cli.options import OptionWithAliases
 from fusionlab.cli.output import echo, json_option, show_facts, show_progress, warn
+from fusionlab.cli.registration import (
+    FOR_BOTH,
+    RegistrationChoice,
+    registrar_of,
+    registrar_of_rig,
+    registration_options,
+)
 from fusionlab.cli.score import metrics_option, score_color_option
 from fusionlab.cli.session import (
     CommandError,
@@ -24,6 +31,7 @@ from fusionlab.cli.session import (
 
 if TYPE_CHECKING:
     from fusionlab.evaluation.reporting.report import Report
+    from fusionlab.registration.registrar import Registrar
 
 EXAMPLES = """\b
 Examples:
@@ -101,6 +109,7 @@ Ctrl-C.
     "that of the preset, or gray, since metrics score the luminance; 'fuse' has auto]",
 )
 @score_color_option
+@registration_options(*FOR_BOTH)
 @click.option(
     "--truth",
     type=click.Path(path_type=Path),
@@ -171,6 +180,10 @@ def evaluate(
     methods: tuple[str, ...],
     named: tuple[tuple[str, str], ...],
     fused: tuple[str, ...],
+    register: str | None,
+    transforms: Path | None,
+    reference: int | None,
+    rig: bool,
     with_page: bool,
     as_json: bool,
     **options: Any,
@@ -191,9 +204,11 @@ def evaluate(
         folders = (dict([parse_result_folder(text)]) for text in fused)
         rows = [*methods, *([dict(named)] if named else []), *folders]
         options["save_images"] |= with_page
+        choice = RegistrationChoice(register, transforms, reference, rig)
+        options["register"] = _registrar(sets, choice, session)
         report = _evaluate(sets, rows, options, session)
         _show(report, as_json=as_json)
-        page = _write_page(report, sets, options["output"]) if with_page else None
+        page = _write_page(report, sets, options) if with_page else None
     if options["output"] is not None and not (report.unsaved or as_json):
         echo("", f"written to {options['output']}/")
         if page is not None:
@@ -204,6 +219,21 @@ def evaluate(
         raise CommandError(report.unsaved)
     failed = bool(report.broken) or any(row.problem for row in report.rows)
     ctx.exit(0 if not failed else 1 if any(row.values for row in report.rows) else 2)
+
+
+def _registrar(
+    sets: Sequence[Path], choice: RegistrationChoice, session: Session
+) -> Registrar | None:
+    """Return what registers the sources, cropped to where all are data, as metrics need it."""
+    from fusionlab.registration.registrar import cropping_registrar
+
+    registrar = registrar_of(choice, session.plugins)
+    if registrar is not None and choice.rig:
+        from fusionlab.runs.image_sets import find_image_set
+
+        registrar, lines = registrar_of_rig(find_image_set(sets), registrar)
+        echo(*lines, err=True)
+    return cropping_registrar(registrar, session.plugins)
 
 
 def _evaluate(
@@ -236,7 +266,7 @@ def _evaluate(
         raise CommandStopped(f"stopped after {done} rows of scores; {hint}", stop) from None
 
 
-def _write_page(report: Report, sets: Sequence[Path], output: Path) -> Path:
+def _write_page(report: Report, sets: Sequence[Path], options: Mapping[str, Any]) -> Path:
     """Write the page of an evaluation into its folder."""
     from fusionlab.evaluation.page.write import write_page
     from fusionlab.evaluation.studies.results import StudyResults
@@ -249,8 +279,16 @@ def _write_page(report: Report, sets: Sequence[Path], output: Path) -> Path:
         "command": shlex.join(["fusionlab", *sys.argv[1:]]),
         "versions": " ".join(f"{name}={number}" for name, number in versions.items()),
     }
+    output, registrar = options["output"], options["register"]
     name = report.name or output.name
-    results = StudyResults(name, {name: report}, {name: find_image_set(sets)}, output, facts)
+    results = StudyResults(
+        name,
+        {name: report},
+        {name: find_image_set(sets)},
+        output,
+        facts,
+        registrars={} if registrar is None else {name: registrar},
+    )
     with show_progress("samples of the page") as show:
         return write_page(results, output / "report", progress=show)
 

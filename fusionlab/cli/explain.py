@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from fusionlab.cli.command import Command
-from fusionlab.cli.fuse_registration import described
 from fusionlab.cli.output import echo, json_option, show_facts, show_json, warn
+from fusionlab.cli.registration import described
 from fusionlab.cli.session import cli_errors, quiet_decoders
 
 EXAMPLES = """\b

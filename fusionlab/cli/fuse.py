@@ -13,12 +13,6 @@ from click.core import ParameterSource
 
 from fusionlab.cli.fuse_files import fuse_files, names_folder, output_file, settings_facts
 from fusionlab.cli.fuse_folders import fuse_folders, output_folder
-from fusionlab.cli.fuse_registration import (
-    RegistrationChoice,
-    registrar_of,
-    registrar_of_rig,
-    registration_options,
-)
 from fusionlab.cli.fuse_task import detect_from_sources, take_defaults
 from fusionlab.cli.options import (
     PRECISIONS,
@@ -32,6 +26,14 @@ from fusionlab.cli.options import (
 )
 from fusionlab.cli.output import json_option
 from fusionlab.cli.pairs import pairing_facts, stack_sources
+from fusionlab.cli.registration import (
+    FOR_BOTH,
+    FOR_FUSE,
+    RegistrationChoice,
+    registrar_of,
+    registrar_of_rig,
+    registration_options,
+)
 from fusionlab.cli.session import (
     CommandError,
     Session,
@@ -178,7 +180,7 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
     help="Resize sources of different sizes to that of the first, or of the smallest.  "
     "[default: refuse them]",
 )
-@registration_options
+@registration_options(*FOR_BOTH, *FOR_FUSE)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 @click.option(
     "--tile",
@@ -304,7 +306,7 @@ def fuse(
     session: Session = ctx.obj
     sources, size = stack_sources(sources, stack, pages, channels)
     choice = RegistrationChoice(
-        register, transforms, reference, crop, rig, save_rig, show_registration
+        register, transforms, reference, rig, crop, save_rig, show_registration
     )
     folders = _are_folders(sources)
     _check_options(ctx, folders=folders, resume=resume, output=output)
@@ -347,7 +349,11 @@ def fuse(
         registrar = registrar_of(choice, plugins, folders=folders, resize=resize)
         if registrar is not None and rig:
             registrar, paired["rig"] = registrar_of_rig(
-                items, registrar, max_pixels or None, save_rig, overwrite=overwrite
+                items,
+                registrar,
+                max_pixels=max_pixels or None,
+                save=save_rig,
+                overwrite=overwrite,
             )
         if detecting := task == DETECT or strategy is None:
             load = partial(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionlab.cli.fuse_registration import described
 from fusionlab.cli.output import show_facts, show_progress, warn
+from fusionlab.cli.registration import described
 from fusionlab.cli.session import Session
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from fusionlab.cli.command import Command
-from fusionlab.cli.fuse_registration import described
 from fusionlab.cli.output import json_option, show_facts, warn
+from fusionlab.cli.registration import described
 from fusionlab.cli.session import CommandError, Session, cli_errors, quiet_decoders
 
 EXAMPLES = """\b

@@ -44,6 +44,7 @@ from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.presets import PublishedTable, preset_settings, published_table
 from fusionlab.plugins.registry import Plugins
+from fusionlab.registration.registrar import Registrar, cropping_registrar
 from fusionlab.runs.image_sets import names_of_sources, pair_images
 from fusionlab.storage.locking import run_folder_lock
 
@@ -62,6 +63,7 @@ def evaluate(
     scale: str | Scale | Sequence[str | Scale] | None = None,
     color: Color | Literal["auto"] | None = None,
     score_color: ScoreColor = "luma",
+    register: str | Registrar | None = None,
     truth: str | Path | None = None,
     baselines: bool = True,
     output: str | Path | None = None,
@@ -111,6 +113,9 @@ def evaluate(
         score_color: how color images are scored by metrics that do not take color: `"luma"`, or
             `"per-channel"`, each metric is the mean of its values for red, green and blue. So
             scores VIFB, whose values the convention `vifb` reproduces.
+        register: how the sources are registered first, `METHOD[,model=MODEL]`, where METHOD may be
+            `"auto"`; or a `Registrar`. They are cropped to where all of them are data, since
+            metrics need data everywhere. None: they lie on each other already.
         truth: a folder with true images, what the results should be, one for each sample as for
             folders of results. Adds the columns `PSNR_truth` (dB) and `SSIM_truth`: PSNR and SSIM
             with the true image as the only source. A sample without a true image of its size has
@@ -156,6 +161,7 @@ def evaluate(
     paired = pair_images(folders)
     items = paired.items
     check_ranges_of_set(items, scales)
+    registrar = cropping_registrar(register, plugins)
     choice = ExecutorChoice.parse(executor)
     builder = MethodBuilder(plugins, preset, policy, scales, color, device, baselines)
     stems = [item.stem for item in items]
@@ -173,14 +179,7 @@ def evaluate(
     truth_folder = None if truth is None else TruthFolder.find(Path(truth), stems)
     if truth_folder is not None:
         columns += truth_metrics(plugins)
-    folder = None if output is None else Path(output)
-    if folder is None and (resume or save_images):
-        reason = "resuming needs" if resume else "images are saved in"
-        raise FusionlabError(
-            f"{reason} the folder of the run; give it as the output",
-            code="resume-without-output" if resume else "no-output",
-            option="output",
-        )
+    folder = _output_folder(output, resume=resume, save_images=save_images)
     with ExitStack() as stack:
         if folder is not None:
             check = partial(check_output_folder, folder, resume=resume, overwrite=overwrite)
@@ -191,7 +190,11 @@ def evaluate(
             columns,
             ScoreJournal(folder, resume=resume),
             settings=ScoringSettings(
-                scales, available_device(device), truth=truth_folder, score_color=score_color
+                scales,
+                available_device(device),
+                truth=truth_folder,
+                score_color=score_color,
+                registrar=registrar,
             ),
             images=images if save_images else None,
             progress=progress or (lambda *_: None),
@@ -216,6 +219,7 @@ def evaluate(
                 "scale": " ".join(map(str, scales)),
                 "color": _describe_color(color, score_color),
                 "scored": "the images as written, in gray levels 0..255",
+                **({} if registrar is None else {"registered": str(registrar)}),
                 **({} if truth_folder is None else {"truth": truth_folder.images.pattern}),
             },
             published=published.rows,
@@ -233,6 +237,22 @@ def evaluate(
         if folder is not None:
             _write(report, folder)
     return report
+
+
+def _output_folder(output: str | Path | None, *, resume: bool, save_images: bool) -> Path | None:
+    """Return the folder of the run; None: nothing is kept.
+
+    Raises:
+        FusionlabError: something needs the folder (codes `resume-without-output`, `no-output`).
+    """
+    if output is None and (resume or save_images):
+        reason = "resuming needs" if resume else "images are saved in"
+        raise FusionlabError(
+            f"{reason} the folder of the run; give it as the output",
+            code="resume-without-output" if resume else "no-output",
+            option="output",
+        )
+    return None if output is None else Path(output)
 
 
 def _folders(image_set: ImageSet | Mapping[str, ImageSet]) -> list[Path]:

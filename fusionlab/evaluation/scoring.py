@@ -24,6 +24,7 @@ from fusionlab.evaluation.truth import Truth, TruthFolder
 from fusionlab.imaging.reading import MAX_PIXELS, read_image
 from fusionlab.imaging.scale import Scale, scales_of
 from fusionlab.plugins.failures import translated
+from fusionlab.registration.registrar import Registrar
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.storage.hashing import sha256_of_json
 
@@ -41,6 +42,8 @@ class ScoringSettings:
         max_pixels: refuse sources that claim more; None: no limit.
         truth: has the true images for the metrics that compare with them.
         score_color: how color images are scored.
+        registrar: registers the sources, and crops them to where all are data; None: they lie on
+            each other already.
     """
 
     scale: Sequence[Scale] = (Scale(),)
@@ -48,13 +51,17 @@ class ScoringSettings:
     max_pixels: int | None = MAX_PIXELS
     truth: TruthFolder | None = None
     score_color: ScoreColor = "luma"
+    registrar: Registrar | None = None
 
 
 def method_key(method: Method, settings: ScoringSettings) -> str:
     """Return the SHA-256 of all that the scores of a method depend on, for any sample."""
     scales = [str(scale) for scale in settings.scale]
     scored = SCORED_BY[settings.score_color]
-    return sha256_of_json({"method": method.describe(), "scored": scored, "scale": scales})
+    registrar = settings.registrar
+    registered = {} if registrar is None else {"registration": registrar.describe()}
+    described = {"method": method.describe(), "scored": scored, "scale": scales}
+    return sha256_of_json({**described, **registered})
 
 
 def row_key(method_hash: str, sources: Sequence[str], fingerprint: str) -> str:
@@ -203,6 +210,8 @@ def _load(item: ImageSetItem, settings: ScoringSettings) -> tuple[Sample, Metric
     if item.problem:
         raise FusionlabError(item.problem)
     images = [read_image(path, settings.max_pixels) for path in item.sources]
+    if settings.registrar is not None:
+        images = settings.registrar(images)
     sample = Sample.from_images(item.stem, images)
     scales = scales_of(images, settings.scale)
     sources = MetricInput(sample.sources, sample.source_names, scales, settings.device, shared=True)

@@ -70,6 +70,13 @@ class Registrar:
         number = list(transforms).index(None) + 1
         return replace(self, reference=number, transforms=tuple(transforms))
 
+    def __str__(self) -> str:
+        """Return how sources are registered, for people."""
+        if self.transforms:
+            return "by known transforms"
+        assert self.method is not None
+        return f"{self.method.qualified},model={self.model}"
+
     def __call__(self, images: Sequence[LoadedImage]) -> list[LoadedImage]:
         """Return the sources of one fusion on one grid; they say how they were resampled.
 
@@ -136,3 +143,16 @@ class Registrar:
             "crop": self.crop,
             "transforms": [t and t.to_json() for t in self.transforms] or None,
         }
+
+
+def cropping_registrar(register: str | Registrar | None, plugins: Plugins) -> Registrar | None:
+    """Return what registers sources for metrics, which need data everywhere.
+
+    Args:
+        register: as `Registrar.parse` takes it; or a registrar; None: nothing is registered.
+        plugins: the plugins that offer the method.
+    """
+    if register is None:
+        return None
+    registrar = Registrar.parse(register, plugins) if isinstance(register, str) else register
+    return replace(registrar, crop=True)

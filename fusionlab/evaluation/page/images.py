@@ -25,7 +25,7 @@ from fusionlab.evaluation.scores import Scores
 from fusionlab.evaluation.studies.results import StudyResults
 from fusionlab.imaging.pillow_formats import encode_png
 from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
-from fusionlab.imaging.reading import read_image
+from fusionlab.imaging.reading import LoadedImage, read_image
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for, scales_of
 
 IMAGES, THUMBNAILS = "images", "thumbnails"
@@ -119,14 +119,14 @@ class SetImages:
     def _write_sample(self, sample: int, scales: Sequence[Scale]) -> dict[str, Any]:
         report = self.results.reports[self.image_set]
         name = report.scores.samples[sample]
-        by_stem = {item.stem: item for item in self.results.items.get(self.image_set, ())}
-        sources = by_stem[name].sources if name in by_stem else ()
-        names = source_names(sources)
         entry: dict[str, Any] = {"sources": [], "rows": [], "weights": {}}
         try:
-            for number, path in enumerate(sources, 1):
+            sources = self.results.sources(self.image_set, name)
+            paths = [Path(image.name) for image in sources]
+            names = source_names(paths)
+            for number, (image, path) in enumerate(zip(sources, paths, strict=True), 1):
                 scale = scales_for(scales, len(sources))[number - 1]
-                pixels = eight_bit_pixels(path, scale)
+                pixels = eight_bit_pixels(image, scale)
                 entry["size"] = pixels.shape[1::-1]
                 self._write_pixels(f"{sample}-s{number}", pixels)
                 entry["sources"].append([names[number - 1], path.name])
@@ -164,7 +164,7 @@ class SetImages:
                     self._write_thumbnail(name, image)
                     _link_or_copy(path, target)
                     return image.size
-        pixels = eight_bit_pixels(path, FULL_SCALE)
+        pixels = eight_bit_pixels(read_image(path), FULL_SCALE)
         self._write_pixels(name, pixels)
         return pixels.shape[1], pixels.shape[0]
 
@@ -187,17 +187,12 @@ def source_names(paths: Sequence[Path]) -> list[str]:
     return [f"source {number}" for number in range(1, len(paths) + 1)]
 
 
-def eight_bit_pixels(path: Path, scale: Scale) -> NDArray[np.uint8]:
-    """Read an image of any depth, `(H, W)` or `(H, W, 3)`, and scale it to 0..255.
-
-    Raises:
-        FusionlabError: it cannot be read.
-    """
-    image = read_image(path)
+def eight_bit_pixels(image: LoadedImage, scale: Scale) -> NDArray[np.uint8]:
+    """Return an image of any depth in 0..255, `(H, W)` or `(H, W, 3)`."""
     (scale,) = scales_of([image], [scale])
     pixels = np.asarray(image.pixels)
     planes = torch.from_numpy(pixels[None, None] if pixels.ndim == 2 else pixels[None])
-    unit = scale.apply(planes, scale.limits(planes, path.name))
+    unit = scale.apply(planes, scale.limits(planes, image.name))
     levels: NDArray[np.uint8] = round_half_up(unit * GRAY_LEVELS).to(torch.uint8).numpy()[0]
     return levels[0] if pixels.ndim == 2 else levels
 

@@ -15,7 +15,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.recipes import Backbones, shared_backbone
 from fusionlab.evaluation.studies.results import StudyResults
 from fusionlab.fusion import Fusion
-from fusionlab.imaging.reading import LoadedImage, read_image
+from fusionlab.imaging.reading import LoadedImage
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.method_names import split_method
 from fusionlab.plugins.registry import Plugins
@@ -73,8 +73,7 @@ class ComputedWeightMaps:
 
     def _read(self, image_set: str, sample: str) -> None:
         """Read the sources of a sample."""
-        items = {item.stem: item for item in self._results.items[image_set]}
-        self._sources = [read_image(path) for path in items[sample].sources]
+        self._sources = self._results.sources(image_set, sample)
         self._sample = (image_set, sample)
 
     def _build(self, image_set: str, label: str) -> Fusion | None:

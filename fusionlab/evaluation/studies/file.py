@@ -59,7 +59,16 @@ STUDY_KEYS = (
     "deviations",
     "save_images",
 )
-SET_KEYS = ("folder", "folders", "scale", "limit", "truth")
+SET_KEYS = (
+    "folder",
+    "folders",
+    "scale",
+    "limit",
+    "truth",
+    "register",
+    "reference",
+    "transforms",
+)
 METHOD_KEYS = ("name", "method", "backbone", "strategy")
 
 
@@ -74,6 +83,12 @@ class SetEntry:
     limit: int | None = None
     """Only so many samples, the first by name."""
     truth: Path | None = None
+    register: str | None = None
+    """How its sources are registered, `METHOD[,model=MODEL]`; None: they lie on each other."""
+    reference: int | None = None
+    """Number of the source that the others are registered to; None: the one with most pixels."""
+    transforms: Path | None = None
+    """A file of known transforms, by which they are registered instead."""
 
 
 @dataclass(frozen=True)
@@ -324,6 +339,7 @@ class _Reader:
                 f"{self.name}: {place} limit must be at least 1, got {limit}", code="wrong-type"
             )
         truth = self.path(f"{place} truth", table["truth"]) if "truth" in table else None
+        registration = self._registration(place, table)
         scales = self.values(f"{place} scale", table["scale"]) if "scale" in table else [[]]
         return [
             SetEntry(
@@ -332,9 +348,26 @@ class _Reader:
                 texts,
                 limit,
                 truth,
+                *registration,
             )
             for texts in (self.texts(f"{place} scale", scale) if scale else () for scale in scales)
         ]
+
+    def _registration(
+        self, place: str, table: Mapping[str, Any]
+    ) -> tuple[str | None, int | None, Path | None]:
+        """Return method, reference and file of transforms of a set."""
+        method = self.typed(f"{place} register", table.get("register"), str, optional=True)
+        reference = self.typed(f"{place} reference", table.get("reference"), int, optional=True)
+        known = (
+            self.path(f"{place} transforms", table["transforms"]) if "transforms" in table else None
+        )
+        if (method is not None and known is not None) or (reference is not None and method is None):
+            raise FusionlabError(
+                f"{self.name}: {place} takes register, with or without reference, or transforms",
+                code="wrong-type",
+            )
+        return method, reference, known
 
     def methods(self, value: Any) -> tuple[MethodEntry, ...]:
         """Return every method of every grid."""

@@ -32,6 +32,7 @@ from fusionlab.evaluation.truth import TruthFolder, truth_metrics
 from fusionlab.imaging.scale import parse_scales
 from fusionlab.plugins.presets import PublishedTable, preset_settings, published_table
 from fusionlab.plugins.registry import Plugins
+from fusionlab.registration.registrar import Registrar, cropping_registrar
 from fusionlab.runs.image_sets import ImageSetItem, find_image_set
 
 
@@ -141,6 +142,7 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
                 entry.scale or file.scale or cast("Any", preset.get("scale", "auto"))
             )
             check_ranges_of_set(items, scales)
+            registrar = _registrar(entry, plugins)
         stems = [item.stem for item in items]
         truth = None if entry.truth is None else TruthFolder.find(entry.truth, stems)
 
@@ -173,7 +175,13 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
                 tuple(items),
                 tuple(rows),
                 (*metrics, *(truth_metrics(plugins) if truth is not None else ())),
-                ScoringSettings(scales, device, truth=truth, score_color=file.score_color),
+                ScoringSettings(
+                    scales,
+                    device,
+                    truth=truth,
+                    score_color=file.score_color,
+                    registrar=registrar,
+                ),
                 left_out,
                 _pairs(file, rows, builder),
                 contrasts_along(
@@ -193,6 +201,14 @@ def plan_study(file: StudyFile, plugins: Plugins) -> StudyPlan:
         )
     _check_compared(file, sets)
     return StudyPlan(file, tuple(sets), plugins.blocked)
+
+
+def _registrar(entry: SetEntry, plugins: Plugins) -> Registrar | None:
+    """Return what registers the sources of a set; None: nothing does."""
+    if entry.transforms is not None:
+        return cropping_registrar(Registrar.read(entry.transforms), plugins)
+    registrar = cropping_registrar(entry.register, plugins)
+    return registrar and replace(registrar, reference=entry.reference)
 
 
 Builder = Callable[[Mapping[str, str]], MethodBuilder]

@@ -9,6 +9,8 @@ from pathlib import Path
 from fusionlab.evaluation.effects import Effect
 from fusionlab.evaluation.reporting.report import Report
 from fusionlab.evaluation.saved_images import image_path
+from fusionlab.imaging.reading import LoadedImage, read_image
+from fusionlab.registration.registrar import Registrar
 from fusionlab.runs.image_sets import ImageSetItem
 
 
@@ -28,6 +30,20 @@ class StudyResults:
     """How it was made: command, versions, processor."""
     effects: Sequence[Effect] = ()
     """What the factors do that the study compares along, in each set and over all of them."""
+
+    registrars: Mapping[str, Registrar] = field(default_factory=dict)
+    """Name of an image set -> what registers its sources; nothing does for the others."""
+
+    def sources(self, image_set: str, sample: str) -> list[LoadedImage]:
+        """Read the sources of a sample, as they were fused.
+
+        Raises:
+            FusionlabError: they cannot be read or registered.
+        """
+        by_stem = {item.stem: item for item in self.items.get(image_set, ())}
+        images = [read_image(path) for path in by_stem[sample].sources] if sample in by_stem else []
+        registrar = self.registrars.get(image_set)
+        return images if registrar is None or not images else registrar(images)
 
     @property
     def known(self) -> int:

@@ -283,6 +283,7 @@ def _results(
                 "scale": " ".join(map(str, entry.settings.scale)),
                 "scored": "the images as written, in gray levels 0..255, by "
                 f"{SCORED_BY[entry.settings.score_color]}",
+                **({"registered": str(moved)} if (moved := entry.settings.registrar) else {}),
             },
             published=entry.published.rows,
             published_labels=entry.published_labels,
@@ -316,6 +317,11 @@ def _results(
                 for entry in plan.sets
             ]
         ),
+        {
+            entry.name: entry.settings.registrar
+            for entry in plan.sets
+            if entry.settings.registrar is not None
+        },
     )
 
 

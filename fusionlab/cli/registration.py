@@ -1,4 +1,4 @@
-"""The part of `fusionlab fuse` for sources that do not lie on each other."""
+"""The options of `fuse` and `evaluate` for sources that do not lie on each other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fusionlab.registration.registrar import Registrar
     from fusionlab.runs.image_sets import ImageSetItem
 
-OPTIONS = (
+FOR_BOTH = (
     click.option(
         "--register",
         metavar="METHOD[,model=MODEL]",
@@ -38,15 +38,19 @@ OPTIONS = (
         help="Number of the source whose grid the result has.  [default: the one with most pixels]",
     ),
     click.option(
-        "--crop",
-        is_flag=True,
-        help="Keep only a rectangle in which all sources are data, after registration.",
-    ),
-    click.option(
         "--rig",
         is_flag=True,
         help="For folders: the cameras do not move against each other. One transform for all, from "
         "the estimates of up to 50 images.",
+    ),
+)
+"""The options of both commands."""
+
+FOR_FUSE = (
+    click.option(
+        "--crop",
+        is_flag=True,
+        help="Keep only a rectangle in which all sources are data, after registration.",
     ),
     click.option(
         "--save-rig",
@@ -62,13 +66,18 @@ OPTIONS = (
         "after, to this PNG; for folders, to a folder of them.",
     ),
 )
+"""The options of `fuse` alone."""
 
 
-def registration_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of registration to a command."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+def registration_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a decorator that adds options to a command."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 class RegistrationChoice(NamedTuple):
@@ -77,14 +86,18 @@ class RegistrationChoice(NamedTuple):
     register: str | None
     transforms: Path | None
     reference: int | None
-    crop: bool
     rig: bool
-    save_rig: Path | None
-    show_registration: Path | None
+    crop: bool = False
+    save_rig: Path | None = None
+    show_registration: Path | None = None
 
 
 def registrar_of(
-    choice: RegistrationChoice, plugins: Plugins, *, folders: bool, resize: str | None
+    choice: RegistrationChoice,
+    plugins: Plugins,
+    *,
+    folders: bool = True,
+    resize: str | None = None,
 ) -> Registrar | None:
     """Return what registers the sources; None: nothing does.
 
@@ -141,10 +154,10 @@ def _check_together(choice: RegistrationChoice, *, folders: bool, resize: str | 
 def registrar_of_rig(
     items: Sequence[ImageSetItem],
     registrar: Registrar,
-    max_pixels: int | None,
-    save: Path | None,
     *,
-    overwrite: bool,
+    max_pixels: int | None = 2**28,
+    save: Path | None = None,
+    overwrite: bool = False,
 ) -> tuple[Registrar, list[str]]:
     """Estimate the transforms of a rig; write them if asked to.
 
