@@ -58,7 +58,9 @@ if TYPE_CHECKING:
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.registry import Plugins
     from fusionlab.plugins.tasks import Task
+    from fusionlab.registration.align import RegistrationError
     from fusionlab.registration.contract import Estimate
+    from fusionlab.registration.images import register
     from fusionlab.registration.transform import Transform
     from fusionlab.runs.image_sets import ImageSetItem, find_image_set
     from fusionlab.strategy import (
@@ -99,6 +101,7 @@ _HOMES = {
     "Plugins": "plugins.registry",
     "Preset": "plugins.presets",
     "ReaderRef": "plugins.offers",
+    "RegistrationError": "registration.align",
     "RegistrationRef": "plugins.offers",
     "Report": "evaluation.reporting.report",
     "Scene": "strategy",
@@ -131,6 +134,7 @@ _HOMES = {
     "once_per_sources": "metrics.sources_part",
     "read_image": "imaging.reading",
     "read_sources": "imaging.reading",
+    "register": "registration.images",
     "score": "evaluation.score",
     "write_image": "imaging.writing",
 }
@@ -165,6 +169,7 @@ __all__ = [
     "Plugins",
     "Preset",
     "ReaderRef",
+    "RegistrationError",
     "RegistrationRef",
     "Report",
     "Scene",
@@ -196,6 +201,7 @@ __all__ = [
     "once_per_sources",
     "read_image",
     "read_sources",
+    "register",
     "score",
     "write_image",
 ]

@@ -81,6 +81,11 @@ def register(
         FusionlabError: as `reference_of`; or no pixel is data in all sources, with `crop` (code
             `no-common-area`).
     """
+    if len(images) < 2:
+        raise FusionlabError(
+            f"a registration needs at least two sources, got {len(images)}",
+            code="number-of-sources",
+        )
     index = reference_of(images, reference)
     alignments = tuple(
         None if number == index else align(number, index) for number in range(len(images))

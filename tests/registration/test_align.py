@@ -2,9 +2,11 @@
 
 import sys
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 
+import fusionlab
 from fusionlab import FusionlabError, LoadedImage
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.registry import Plugins
@@ -152,3 +154,27 @@ def test_cropping_leaves_data_only(method):
     with pytest.raises(FusionlabError, match="no area in common") as caught:
         register([images[0], nowhere], lambda *_: align(*images, known), reference=2, crop=True)
     assert caught.value.code == "no-common-area"
+
+
+def test_python_registers_paths_arrays_and_images_for_a_fusion(method, tmp_path):
+    method("known")
+    a, b = image("a.png"), image("b.png", 40, 50, channels=(3,))
+    iio.imwrite(tmp_path / "a.png", a.pixels)
+    masked = np.ma.masked_array(a.pixels, a.pixels < 20)
+    known = "lab-register:known"
+    from_file, reference = fusionlab.register([tmp_path / "a.png", b.pixels], known)
+    assert reference.pixels.shape == (40, 50, 3)
+    assert (from_file.resampled.description["method"], reference.resampled) == ("known", None)
+    from_array, _ = fusionlab.register([a.pixels, b], known)
+    assert (from_array.pixels == from_file.pixels).all()
+    lacking, _ = fusionlab.register([masked, b], known)
+    assert lacking.valid.sum() < from_array.valid.sum()
+    fused = fusionlab.Fusion("identity", "max", range_policy="clip")([from_array, reference])
+    beyond = ~from_array.valid
+    assert (fused[beyond] == reference.pixels[beyond]).all()
+    with pytest.raises(FusionlabError, match="at least two sources, got 1"):
+        fusionlab.register([a], known)
+    for wrong in ([a.pixels, np.zeros((3, 4, 5, 6))], [a.pixels, 7]):
+        with pytest.raises(FusionlabError) as caught:
+            fusionlab.register(wrong, known)
+        assert caught.value.code == "not-an-image"
