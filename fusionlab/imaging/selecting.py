@@ -53,7 +53,7 @@ def split(path: str | Path) -> tuple[Path, Selection]:
     text = str(path)
     match = _SELECTION.fullmatch(text)
     if match is None:
-        return Path(path), EVERYTHING
+        return (path if isinstance(path, Path) else Path(path)), EVERYTHING
     values: dict[str, str] = {}
     for part in match["selection"].split(","):
         key, _, value = part.partition("=")

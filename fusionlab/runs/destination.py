@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.imaging.selecting import file_of
 from fusionlab.imaging.writing import WEIGHTS, Format, format_of
 from fusionlab.storage.hashing import sha256_of_bytes
+from fusionlab.storage.own_files import check_own_file
 
 MAX_NAME = 255
 """Bytes of the longest file name on the usual file systems."""
@@ -124,6 +126,8 @@ class Destination:
         for path in self.files:
             if path.parent not in self.folders or path.parent.exists():
                 check_writable(path, overwrite=overwrite)
+            if path == self.record:
+                check_own_file(path)
             for source in map(file_of, sources):
                 if path.exists() and source.exists() and path.samefile(source):
                     raise FusionlabError(
@@ -178,6 +182,26 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
     Raises:
         FusionlabError: the file exists (code `exists`), or cannot be written (code `unwritable`).
     """
+    exists = _is_regular(path) or _is_replaceable(path)
+    if exists and not overwrite:
+        raise FusionlabError(
+            f"{path} already exists; choose another name or allow overwriting",
+            code="exists",
+            option="overwrite",
+            path=path,
+        )
+
+
+def _is_regular(path: Path) -> bool:
+    """Return whether there is a regular file: fast, for runs that ask it of many."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _is_replaceable(path: Path) -> bool:
+    """Return whether there is a link to a file; refuse what cannot be written for other reasons."""
     try:
         exists = path.is_symlink() or path.exists()
         if exists and not path.resolve().is_file():
@@ -187,13 +211,7 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
             raise _unwritable(path, f"the folder {path.parent} does not exist; make it first")
     except (OSError, RuntimeError) as error:  # a name too long, a symlink loop
         raise _unwritable(path, getattr(error, "strerror", None) or str(error)) from error
-    if exists and not overwrite:
-        raise FusionlabError(
-            f"{path} already exists; choose another name or allow overwriting",
-            code="exists",
-            option="overwrite",
-            path=path,
-        )
+    return exists
 
 
 def _unwritable(path: Path, reason: str) -> FusionlabError:

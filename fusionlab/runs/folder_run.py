@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
 from typing import Literal
 
@@ -16,6 +18,8 @@ from fusionlab.errors import FusionlabError
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.reading import LoadedImage, identity_of
 from fusionlab.imaging.selecting import file_of
+from fusionlab.imaging.writing import format_of
+from fusionlab.plugins.failures import translated
 from fusionlab.runs.destination import (
     MAX_NAME,
     Destination,
@@ -28,7 +32,9 @@ from fusionlab.runs.manifest import RunManifest
 from fusionlab.runs.read_ahead import read_ahead
 from fusionlab.storage.atomic import atomic_write_all, make_folder, sync_folder
 from fusionlab.storage.hashing import sha256_of_json
-from fusionlab.storage.locking import exclusive_lock
+from fusionlab.storage.locking import LOCK_NAME, exclusive_lock
+from fusionlab.storage.own_files import check_own_file
+from fusionlab.storage.real_paths import RealPaths
 
 MIN_READ_AHEAD = 3
 """At least this many items are read ahead, and as many may wait to be written."""
@@ -39,6 +45,21 @@ MAX_READ_AHEAD = 64
 
 WRITERS = 4
 """So many images are written at once: disks synchronize several files as fast as one."""
+
+
+ERRORS_OF_ONE_FILE = {
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EILSEQ,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTEMPTY,
+    errno.EOVERFLOW,
+}
+"""What file systems answer where a name or a size does not suit them, or another program has put
+something there; others, such as a full disk, would come for every image."""
 
 
 @dataclass(frozen=True)
@@ -121,16 +142,18 @@ class FolderRun:
     overwrite: bool = False
     seconds: Timings = field(default_factory=Timings)
     _read_ahead: int = field(default=MIN_READ_AHEAD, init=False)
+    _adding_seconds: Lock = field(default_factory=Lock, init=False)
 
     def run(self, items: Sequence[ImageSetItem]) -> Iterator[ItemOutcome]:
         """Fuse all items, in order.
 
         Raises:
-            FusionlabError: files exist already, or the folder cannot be written.
+            FusionlabError: files exist already, the folder cannot be written, another run is
+                writing into it (code `locked`), or no image can have the suffix.
         """
+        format_of(Path(f"x{self.suffix}"))  # else this would be the problem of each item
         tasks = [self._task(item) for item in items]
         with self._prepared(tasks) as manifest:
-            manifest.tidy()
             yield from self._outcomes(tasks, manifest)
             for folder in self._folders:
                 sync_folder(folder)
@@ -179,7 +202,13 @@ class FolderRun:
                 f"take at most {MAX_NAME}; shorten the names of its sources"
             )
             item = replace(item, problem=problem)
-        return _Task(item, self.file_fusion.plan(output, item.sources))
+        try:
+            with translated("planning its files", "planning-failed"):
+                return _Task(item, self.file_fusion.plan(output, item.sources))
+        except FusionlabError as error:
+            problem = item.problem or f"{item.stem}: {error}"
+            item = replace(item, problem=problem, option=item.option or error.option)
+            return _Task(item, Destination(output, format_of(output)))
 
     @property
     def _folders(self) -> list[Path]:
@@ -201,19 +230,20 @@ class FolderRun:
         missing = [folder for folder in self._folders if folder not in existing]
         with exclusive_lock(*existing):
             manifest = RunManifest(self.folder)
-            self._check(tasks, manifest)
+            self._check_folders(tasks)
+            self._check_files(tasks, manifest)
             for folder in missing:
                 make_folder(folder)
             with exclusive_lock(*missing):
                 if missing:  # another run may have used them in the meantime
                     manifest = RunManifest(self.folder)
-                    self._check(tasks, manifest)
+                    self._check_files(tasks, manifest)
                 yield manifest
 
-    def _check(self, tasks: Sequence[_Task], manifest: RunManifest) -> None:
-        """Refuse to replace sources, and files that earlier runs have not written."""
-        sources = [file_of(source) for task in tasks for source in task.item.sources]
-        source_folders = {os.path.realpath(source.parent) for source in sources}
+    def _check_folders(self, tasks: Sequence[_Task]) -> None:
+        """Refuse folders that hold sources, and two images with one name."""
+        real_path = RealPaths()
+        source_folders = set(map(real_path.of_folder, _sources(tasks)))
         for folder in self._folders:
             if os.path.realpath(folder) in source_folders:
                 raise FusionlabError(
@@ -232,19 +262,27 @@ class FolderRun:
                 path=weights,
             )
         _check_distinct(tasks)
-        real_sources = set(map(os.path.realpath, sources))
+
+    def _check_files(self, tasks: Sequence[_Task], manifest: RunManifest) -> None:
+        """Refuse to replace sources, and files that earlier runs have not written."""
+        if not any(map(_holds_something, self._folders)):
+            return  # nothing is in the way
+        real_path = RealPaths()
+        real_sources = set(map(real_path, _sources(tasks)))
         unknown = []
         for task in tasks:
             for path in task.destination.files:
                 if task.item.problem or not os.path.lexists(path):
                     continue
-                if os.path.realpath(path) in real_sources:
+                if real_path(path) in real_sources:
                     raise FusionlabError(
                         f"{path} is a link to a source; remove it first",
                         code="output-is-source",
                         path=path,
                     )
                 check_writable(path, overwrite=True)
+                if path == task.destination.record:
+                    check_own_file(path)
                 if not (self.resume and manifest.has_file(task.item.stem, path)):
                     unknown.append(path)
         if unknown and not self.overwrite:
@@ -278,12 +316,12 @@ class FolderRun:
         if item.problem:
             raise FusionlabError(item.problem)
         started = perf_counter()
-        if self.resume:
-            hashes = [_identity_of(path) for path in item.sources]
-            if manifest.is_finished(item.stem, _key(settings, hashes), task.destination.files):
-                return None, perf_counter() - started
-        sources = self.file_fusion.load(item.sources)
-        return sources, perf_counter() - started
+        with translated("reading its sources", "reading-failed"):
+            if self.resume:
+                hashes = [_identity_of(path) for path in item.sources]
+                if manifest.is_finished(item.stem, _key(settings, hashes), task.destination.files):
+                    return None, perf_counter() - started
+            return self.file_fusion.load(item.sources), perf_counter() - started
 
     def _grouped(
         self, reads: Iterator[tuple[_Task, Future[tuple[_Loaded | None, float]]]]
@@ -293,17 +331,23 @@ class FolderRun:
         Items that have failed or are finished are yielded in between, in their order.
         """
         group: _Group = []
-        fits = self.file_fusion.fit_together
         for task, future in reads:
             result = self._wait_for(task, future)
-            if group and (isinstance(result, ItemOutcome) or not fits(group[0][1], result)):
+            fits, batch_size = False, 1
+            if not isinstance(result, ItemOutcome):
+                try:
+                    with translated("planning its fusion", "planning-failed"):
+                        fits = bool(group) and self.file_fusion.fit_together(group[0][1], result)
+                        batch_size = self.file_fusion.batch_size(result)
+                except FusionlabError as error:
+                    result = task.outcome("failed", error)
+            if group and (isinstance(result, ItemOutcome) or not fits):
                 yield group
                 group = []
             if isinstance(result, ItemOutcome):
                 yield task, result
                 continue
             group.append((task, result))
-            batch_size = self.file_fusion.batch_size(result)
             self._read_ahead = min(max(self._read_ahead, 2 * batch_size), MAX_READ_AHEAD)
             if len(group) >= batch_size:
                 yield group
@@ -336,7 +380,8 @@ class FolderRun:
             tasks, batch = zip(*group, strict=True)
             results: list[ItemOutcome | Product] = []
             if len(group) > 1:
-                with suppress(FusionlabError):  # raised again for the item that causes it
+                # raised again for the item that causes it
+                with suppress(FusionlabError), translated("fusing", "fusion-failed"):
                     destinations = [task.destination for task in tasks]
                     results += self.file_fusion.fuse_batch(batch, destinations)
             if not results:
@@ -346,23 +391,48 @@ class FolderRun:
 
     def _fuse_one(self, task: _Task, sources: _Loaded) -> ItemOutcome | Product:
         try:
-            return self.file_fusion.fuse(sources, task.destination)
+            with translated("fusing", "fusion-failed"):
+                return self.file_fusion.fuse(sources, task.destination)
         except FusionlabError as error:
             return task.outcome("failed", error)
 
     def _write(
         self, task: _Task, product: Product, manifest: RunManifest, settings: str
     ) -> ItemOutcome:
+        """Write the files of an item.
+
+        Raises:
+            FusionlabError: the folder cannot be written, so that no other item could, either.
+        """
         started = perf_counter()
         try:
-            files = self.file_fusion.encode(product)
-        except FusionlabError as error:  # too large for its format; the next item may not be
+            with translated("writing", "writing-failed"):
+                files = self.file_fusion.encode(product)
+                key = _key(settings, [image.identity for image in product.sources])
+                with atomic_write_all(files, sync_names=False) as written:
+                    manifest.add(task.item.stem, key, written)
+        except FusionlabError as error:  # such as too large for its format
+            if _ends_the_run(error, manifest):
+                raise
             return task.outcome("failed", error, product.notes)
-        key = _key(settings, [image.identity for image in product.sources])
-        with atomic_write_all(files, sync_names=False) as written:
-            manifest.add(task.item.stem, key, written)
-        self.seconds.write += perf_counter() - started
+        with self._adding_seconds:
+            self.seconds.write += perf_counter() - started
         return task.outcome("fused", notes=product.notes, color=product.fused.colors[0])
+
+
+def _sources(tasks: Sequence[_Task]) -> Iterator[Path]:
+    return (file_of(source) for task in tasks for source in task.item.sources)
+
+
+def _holds_something(folder: Path) -> bool:
+    """Return whether a folder may hold more than the lock of this run."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.name != LOCK_NAME for entry in entries)
+    except FileNotFoundError:
+        return False
+    except OSError:  # who writes into it says what is wrong
+        return True
 
 
 def _check_distinct(tasks: Sequence[_Task]) -> None:
@@ -374,6 +444,15 @@ def _check_distinct(tasks: Sequence[_Task]) -> None:
             code="same-result",
             path=twice,
         )
+
+
+def _ends_the_run(error: FusionlabError, manifest: RunManifest) -> bool:
+    """Return whether what kept an item from being written keeps the others from it as well."""
+    if error.code != "unwritable":
+        return False
+    cause = error.__cause__
+    of_item = isinstance(cause, OSError) and cause.errno in ERRORS_OF_ONE_FILE
+    return not of_item or error.path == manifest.path
 
 
 def _key(settings: str, hashes: Sequence[str]) -> str:

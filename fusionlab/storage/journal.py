@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, BinaryIO
 
 from fusionlab.errors import FusionlabError
 from fusionlab.storage.atomic import atomic_write_all
@@ -28,7 +28,11 @@ class Journal:
         self._lock = Lock()
 
     def read(self) -> list[dict[str, Any]]:
-        """Return all JSON objects of the file, in order; empty if there is no file.
+        """Return all JSON objects of the file, see `read_lines`."""
+        return [value for _, value in self.read_lines()]
+
+    def read_lines(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Yield each line with its JSON object, in order; nothing if there is no file.
 
         Skips every line that is not a JSON object, such as one that a crash cut off.
 
@@ -37,17 +41,19 @@ class Journal:
         """
         check_own_file(self.path, reading=True)
         try:
-            content = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                for line in file:
+                    value = _parsed(line)
+                    if isinstance(value, dict):
+                        yield line.rstrip(b"\n") + b"\n", value
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            return
         except OSError as error:
             raise FusionlabError(
                 f"cannot read {self.path}: {error.strerror}", code="unreadable", path=self.path
             ) from error
-        values = map(_parsed, content.split(b"\n"))
-        return [value for value in values if isinstance(value, dict)]
 
-    def append(self, *lines: Mapping[str, Any], sync: bool = False) -> None:
+    def append(self, *lines: Mapping[str, Any] | bytes, sync: bool = False) -> None:
         """Append objects. A last line that a crash cut off is completed by a line break first.
 
         Args:
@@ -65,7 +71,7 @@ class Journal:
                         file.seek(-1, 2)
                         if file.read(1) != b"\n":
                             file.write(b"\n")
-                    file.write(b"".join(map(_encoded, lines)))
+                    file.write(b"".join(map(encoded_line, lines)))
                     file.flush()
                 if sync:  # several threads may wait at once, which takes no longer than one
                     os.fsync(file.fileno())
@@ -74,18 +80,24 @@ class Journal:
                 f"cannot write {self.path}: {error.strerror}", code="unwritable", path=self.path
             ) from error
 
-    def replace(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Write the file anew with these objects, atomically.
+    def replace(self, lines: Iterable[Mapping[str, Any] | bytes]) -> None:
+        """Write the file anew with these objects, atomically; with lines of it as they are.
 
         Raises:
             FusionlabError: the file cannot be written; it is unchanged.
         """
-        content = b"".join(map(_encoded, lines))
-        with self._lock, atomic_write_all({self.path: content}, own=True):
+
+        def write(file: BinaryIO) -> None:
+            file.writelines(map(encoded_line, lines))
+
+        with self._lock, atomic_write_all({self.path: write}, own=True):
             pass
 
 
-def _encoded(line: Mapping[str, Any]) -> bytes:
+def encoded_line(line: Mapping[str, Any] | bytes) -> bytes:
+    """Return the line of an object, with its line break; a line is returned as it is."""
+    if isinstance(line, bytes):
+        return line
     return json.dumps(line).encode() + b"\n"  # ASCII; NaN and infinity as Python spells them
 
 

@@ -197,6 +197,21 @@ def test_a_hash_of_nothing_does_not_finish_a_file_that_is_not_there(tmp_path):
     assert not RunManifest(tmp_path).is_finished("x", "k", [tmp_path / "x.png"])
 
 
+def test_a_tidy_manifest_is_not_written_again(tmp_path):
+    """A resumed run that has nothing to do does not write 100,000 lines."""
+    for stem in ("b", "a"):
+        noted(tmp_path, stem)
+    file = tmp_path / MANIFEST_NAME
+    RunManifest(tmp_path).tidy()
+    before = file.stat().st_ino, file.read_bytes()
+    RunManifest(tmp_path).tidy()
+    assert (file.stat().st_ino, file.read_bytes()) == before
+    for garbage in (b"{", before[1]):
+        file.write_bytes(before[1] + garbage)
+        RunManifest(tmp_path).tidy()
+        assert file.read_bytes() == before[1]
+
+
 def test_names_that_are_not_ascii_come_back(tmp_path):
     for stem in ("Wärme", "日本", "line\nbreak", "line\u2028break", '"quoted"', "bad\udcff"):
         path = tmp_path / f"{stem}.png"
