@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from fusionlab.errors import FusionlabError
 from fusionlab.parameters import check_name
 from fusionlab.storage.hashing import sha256_of_bytes
+from fusionlab.storage.schema import check, parse_json
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+class _CardOfStrategy(TypedDict):
+    name: str
+    backbone_sha256: NotRequired[str | None]
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,6 @@ class Card:
 
     def __post_init__(self) -> None:
         check_name(self.tag)
-        if not isinstance(self.sha256, str):
-            raise TypeError(f"sha256 must be text, got {self.sha256!r}")
 
     @staticmethod
     def path_of(weights: Path) -> Path:
@@ -62,15 +66,19 @@ class Card:
         """
         path = cls.path_of(weights)
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = parse_json(path.read_bytes(), Mapping[str, Any])
             if "licence" in facts:  # the spelling of cards written before the first release
                 facts["license"] = facts.pop("licence")
-            return cls(**facts)
+            check(facts, cls)
+            check(facts.get("strategy"), _CardOfStrategy | None)
+            return cls(
+                **{field.name: facts[field.name] for field in fields(cls) if field.name in facts}
+            )
         except FileNotFoundError:
             raise FusionlabError(
                 f"{weights} has no card: expected {path.name} next to it", code="no-card", path=path
             ) from None
-        except (OSError, TypeError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise FusionlabError(
                 f"{path} is not the card of a checkpoint: {error}", code="bad-card", path=path
             ) from error

@@ -52,7 +52,7 @@ class TrainCommand(Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Use the values of the preset, or of the resumed run, as defaults; then parse."""
         explicit = given_options(self, ctx, args)
-        values = options_to_resume(explicit)
+        values = options_to_resume(ctx, self, explicit)
         if values and explicit.get("preset"):
             raise CommandError(
                 "a run is resumed with the options it was started with; leave out --preset"

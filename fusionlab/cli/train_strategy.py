@@ -40,7 +40,7 @@ class TrainStrategyCommand(StrategyCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Use the values of the resumed run as defaults, then parse."""
-        values = options_to_resume(given_options(self, ctx, args))
+        values = options_to_resume(ctx, self, given_options(self, ctx, args))
         ctx.default_map = {**(ctx.default_map or {}), **values}
         return super().parse_args(ctx, args)
 

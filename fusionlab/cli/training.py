@@ -12,6 +12,7 @@ import click
 
 from fusionlab.cli.output import console, echo, show_facts
 from fusionlab.cli.session import CommandStopped, cli_errors
+from fusionlab.errors import one_line
 from fusionlab.safe_text import safe_text
 
 if TYPE_CHECKING:
@@ -127,15 +128,26 @@ def given_options(
     return explicit
 
 
-def options_to_resume(explicit: Mapping[str, Any]) -> dict[str, Any]:
+def options_to_resume(
+    ctx: click.Context, command: click.Command, explicit: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the options of the run that a command line resumes; empty if it resumes none."""
     if not (explicit.get("resume") and explicit.get("output")):
         return {}
     with cli_errors():
-        from fusionlab.training.run_folder import read_options
+        from fusionlab.training.run_folder import damaged_options, read_options
 
-        options = read_options(Path(explicit["output"]))
-    return {name: value for name, value in options.items() if value not in (None, [])}
+        folder = Path(explicit["output"])
+        options = read_options(folder)
+        options = {name: value for name, value in options.items() if value not in (None, [])}
+        for param in command.params:
+            if param.name not in options:
+                continue
+            try:
+                param.type_cast_value(ctx, options[param.name])
+            except (click.BadParameter, TypeError, ValueError) as error:
+                raise damaged_options(folder, f"{param.name}: {one_line(error)}") from error
+    return options
 
 
 def record_options(folder: Path, options: Mapping[str, Any]) -> None:

@@ -6,8 +6,8 @@ file system does not allow are percent-encoded.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, cast
+from pathlib import Path, PureWindowsPath
+from typing import Any, TypedDict, cast
 from urllib.parse import quote, unquote
 
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from fusionlab.imaging.writing import encode_image, format_of
 from fusionlab.runs.pairing.folder_search import images_by_stem
 from fusionlab.storage.atomic import atomic_write_all, make_folder
 from fusionlab.storage.journal import Journal
+from fusionlab.storage.schema import mismatch
 
 FOLDER = "images"
 """The sub-folder of the output of an evaluation."""
@@ -63,6 +64,17 @@ def row_folder(output: Path, label: str) -> Path:
     return output.joinpath(FOLDER, *names)
 
 
+class _Line(TypedDict):
+    file: str
+    key: str
+
+
+def _is_inside(name: str) -> bool:
+    """Return whether the name of a file, from a journal, stays in the folder of images."""
+    path = PureWindowsPath(name)  # which knows the separator of POSIX, too
+    return not (path.drive or path.root or ".." in path.parts or "\0" in name)
+
+
 class SavedImages:
     """Keeps the scored images of an evaluation in its output folder.
 
@@ -82,11 +94,12 @@ class SavedImages:
         self.problem = ""
         """Why images could not be saved any more; empty if they could."""
         self._journal = Journal(output / JOURNAL)
-        lines = self._journal.read()
-        self._keys = {line["file"]: line["key"] for line in lines if {"file", "key"} <= line.keys()}
+        lines = [line for line in self._journal.read() if not mismatch(line, _Line)]
+        self._keys = {line["file"]: line["key"] for line in lines if _is_inside(line["file"])}
         if lines and not resume:
             for file in self._keys:
-                (output / FOLDER / file).unlink(missing_ok=True)
+                if (path := output / FOLDER / file).is_file():
+                    path.unlink()
             self._keys = {}
             self._journal.replace([])
 

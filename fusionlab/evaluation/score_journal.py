@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.metric import Metric
@@ -19,6 +19,7 @@ from fusionlab.evaluation.reporting.files import REPORT_FILES
 from fusionlab.evaluation.scores import ScoreRow
 from fusionlab.storage.atomic import make_folder
 from fusionlab.storage.journal import Journal
+from fusionlab.storage.schema import mismatch
 
 NAME = "rows.jsonl"
 SYNC_SECONDS = 5.0
@@ -33,6 +34,13 @@ class KnownRow:
     """Name of a metric -> its identity and value."""
     outside: float = math.nan
     """See `ScoreRow`."""
+
+
+class _Line(TypedDict):
+    key: str
+    image: str
+    outside: float
+    values: Mapping[str, Any]
 
 
 KnownScores = dict[tuple[str, str], KnownRow]
@@ -133,17 +141,11 @@ def _known(journal: Journal) -> KnownScores:
     """Return the scores of a journal; skips lines of another form."""
     known: KnownScores = {}
     for line in journal.read():
-        match line:
-            case {
-                "key": str(key),
-                "image": str(sample),
-                "outside": int() | float() as outside,
-                "values": dict(values),
-            }:
-                row = known.setdefault((key, sample), KnownRow())
-                row.outside = float(outside)
-                for name, value in values.items():
-                    match value:
-                        case [str(identity), int() | float() as number]:
-                            row.values[name] = identity, float(number)
+        if mismatch(line, _Line):
+            continue
+        row = known.setdefault((line["key"], line["image"]), KnownRow())
+        row.outside = float(line["outside"])
+        for name, value in line["values"].items():
+            if not mismatch(value, tuple[str, float]):
+                row.values[name] = value[0], float(value[1])
     return known

@@ -25,6 +25,10 @@ Size = tuple[int, int]
 """Width and height of an image in pixels."""
 
 
+MAX_EDGE = 2**31
+"""Images with longer edges are in no format."""
+
+
 @dataclass(frozen=True, eq=False)
 class Transform:
     """Where each pixel of the fixed image lies in the moving image.
@@ -50,7 +54,7 @@ class Transform:
         if self.model not in MODELS:
             raise bad_transform(f"the model must be one of {', '.join(MODELS)}, got {self.model!r}")
         for name, size in (("fixed", self.fixed), ("moving", self.moving)):
-            if not (len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
+            if not (len(size) == 2 and all(isinstance(n, int) and 0 < n < MAX_EDGE for n in size)):
                 raise bad_transform(f"the size of the {name} image must be two counts, got {size}")
         try:
             matrix = np.array(self.matrix, dtype=np.float64)
@@ -61,7 +65,8 @@ class Transform:
         if not np.isfinite(matrix).all() or matrix[2, 2] == 0:
             raise bad_transform("the matrix must be finite, with its last entry not 0")
         matrix = matrix / matrix[2, 2]
-        depth = (corners_of(self.fixed) @ matrix[2, :2]) + 1
+        with np.errstate(over="ignore"):  # beyond any image
+            depth = (corners_of(self.fixed) @ matrix[2, :2]) + 1
         if (depth <= 0).any() or not np.linalg.det(matrix) > 0:
             raise bad_transform(
                 "the matrix must keep the whole image in front of the camera, and not mirror it"

@@ -8,9 +8,9 @@ TIFF files as well.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -27,12 +27,73 @@ from fusionlab.plugins.method_names import method_id
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.destination import is_record_path, record_path
 from fusionlab.storage.hashing import sha256_of_parts
+from fusionlab.storage.schema import Count, mismatch, newer_version
 from fusionlab.storage.versions import library_versions
 
 LIBRARIES = ("fusionlab-imaging", "torch", "numpy", "imageio", "pillow", "tifffile", "imagecodecs")
 """The distributions that read, compute or write pixels."""
 
 Record = dict[str, Any]
+
+_MARKS = {"method", "result", "parameters"}
+"""What tells a record from other JSON."""
+
+
+class _Image(TypedDict):
+    name: str
+    width: Count
+    height: Count
+    channels: Count
+    depth: Count
+    kind: str
+
+
+class _Source(_Image):
+    sha256: str
+    black: float
+    white: float
+    no_data: NotRequired[Count]
+
+
+class _Result(_Image):
+    pixels_sha256: str
+
+
+class _Weights(TypedDict):
+    tag: str
+    sha256: str
+
+
+class _Task(TypedDict):
+    name: str
+    detected: bool
+
+
+class _Record(TypedDict):
+    """The fields of a record that are read; see `describe_method` and `describe_run`."""
+
+    method: str
+    backbone: str
+    weights: _Weights | None
+    strategy: str
+    parameters: Mapping[str, bool | str]
+    networks: NotRequired[_Weights | None]
+    range: str
+    color: str
+    shared_weights: NotRequired[bool]  # older records lack it
+    scale: list[str]
+    nodata: NotRequired[list[str]]
+    resize: str | None
+    device: str
+    gpu: str | None
+    tile: Count | None
+    engine: str
+    precision: str
+    plugins: Mapping[str, str | None]
+    libraries: Mapping[str, str | None]
+    sources: list[_Source]
+    result: _Result
+    task: NotRequired[_Task | None]
 
 
 def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
@@ -119,13 +180,14 @@ def read_record(path: Path) -> Record:
     """Return the record inside an image, next to it, or in the file `path` itself.
 
     Raises:
-        FusionlabError: there is no record (code `no-record`), or the file cannot be read.
+        FusionlabError: there is no record (code `no-record`), it is damaged (code `bad-record`), or
+            the file cannot be read.
     """
     try:
         content = path.read_bytes()
-        record = _parse(content if is_record_path(path) else _embedded_text(content))
+        record = _parse(content if is_record_path(path) else _embedded_text(content), path)
         if record is None and record_path(path).exists():
-            record = _parse(record_path(path).read_bytes())
+            record = _parse(record_path(path).read_bytes(), record_path(path))
     except FileNotFoundError:
         raise FusionlabError(f"{path} does not exist", code="missing-file", path=path) from None
     except OSError as error:
@@ -158,75 +220,33 @@ def pixels_sha256(pixels: Rows) -> str:
     return sha256_of_parts(np.ascontiguousarray(band, dtype).tobytes() for band in bands(pixels))
 
 
-def _parse(text: str | bytes | None) -> Record | None:
-    """Return the record in a text, or None if there is none."""
+def _parse(content: str | bytes | None, path: Path) -> Record | None:
+    """Return the record in a text; None if it is another text.
+
+    Raises:
+        FusionlabError: it is a record, but damaged or of a later version (code `bad-record`).
+    """
     try:
-        record = json.loads(text or "")
+        record = json.loads(content or "")
     except (ValueError, RecursionError):
         return None
-    if isinstance(record, dict) and "colour" in record:  # the spelling before the first release
+    if not isinstance(record, dict) or not record.keys() >= _MARKS:
+        return None
+    if "colour" in record:  # the spelling before the first release
         record["color"] = record.pop("colour")
-    match record:
-        case {
-            "method": str(),
-            "backbone": str(),
-            "weights": None | {"tag": str(), "sha256": str()},
-            "strategy": str(),
-            "parameters": dict(parameters),
-            "range": str(),
-            "color": str(),
-            "scale": list(scales),
-            "resize": None | str(),
-            "device": str(),
-            "gpu": None | str(),
-            "tile": None | int(),
-            "engine": str(),
-            "precision": str(),
-            "plugins": dict(),
-            "libraries": dict(),
-            "sources": list(sources),
-            "result": {"pixels_sha256": str()} as result,
-        }:
-            options = [*scales, *parameters.values()]
-            if (
-                isinstance(record.get("shared_weights", False), bool)  # older records lack it
-                and _is_task(record.get("task"))
-                and all(isinstance(value, str) for value in record.get("nodata", []))
-                and all(isinstance(value, bool | str) for value in options)
-                and all(map(_is_source, sources))
-                and _is_image(result)
-            ):
-                return dict(record)
-    return None
-
-
-def _is_image(value: object) -> bool:
-    match value:
-        case {
-            "name": str(),
-            "width": int(),
-            "height": int(),
-            "channels": int(),
-            "depth": int(),
-            "kind": str(),
-        }:
-            return True
-    return False
-
-
-def _is_source(value: object) -> bool:
-    match value:
-        case {"sha256": str(), "black": float(), "white": float()}:
-            return _is_image(value)
-    return False
-
-
-def _is_task(value: object) -> bool:
-    """Return whether a value describes a task; records of runs without one have none."""
-    match value:
-        case None | {"name": str(), "detected": bool()}:
-            return True
-    return False
+    problem = mismatch(record, _Record)
+    if not problem and record.get("networks") and "checkpoint" not in record["parameters"]:
+        problem = "parameters.checkpoint is missing"
+    if problem:
+        ours = library_versions(LIBRARIES[:1])[LIBRARIES[0]]
+        newer = newer_version(record, ("libraries", LIBRARIES[0]), str(ours))
+        by = f" was written by fusionlab {newer}, which is newer than {ours}; update fusionlab"
+        raise FusionlabError(
+            f"the record of {path}{by}" if newer else f"the record of {path} is damaged: {problem}",
+            code="bad-record",
+            path=path,
+        )
+    return record
 
 
 def _embedded_text(content: bytes) -> str | None:

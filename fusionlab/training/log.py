@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from fusionlab.errors import FusionlabError
 from fusionlab.storage.journal import Journal
+from fusionlab.storage.schema import Count, mismatch
 
 FILE_NAME = "log.jsonl"
 
@@ -75,37 +76,44 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a log; skips one that was cut off by a crash.
+    """Return the lines of a log; skips those that are damaged, as by a crash.
 
     Raises:
         FusionlabError: the file is not a log (code `damaged-log`).
     """
     lines = Journal(path).read()
-    try:
-        for line in lines or ([] if _is_empty(path) else [{}]):
-            _check(line)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    problems = [_problem(line) for line in lines]
+    good = [line for line, problem in zip(lines, problems, strict=True) if not problem]
+    if not (good or _is_empty(path)):
+        reason = problems[0] if problems else "there is no line of JSON"
         raise FusionlabError(
-            f"{path} is not the log of a training run, or is damaged ({error!r}); move it away: "
+            f"{path} is not the log of a training run, or is damaged ({reason}); move it away: "
             "only the curves are lost",
             code="damaged-log",
             path=path,
-        ) from error
-    return lines
+        )
+    return good
 
 
 def _is_empty(path: Path) -> bool:
     return not path.exists() or path.stat().st_size == 0
 
 
-def _check(line: Any) -> None:
-    """Raise an error that `read_log` catches if `Log` cannot have written the line."""
-    sections = {"settings": {}, "validation": {}, **line}
-    numbers = [line["iteration"], sections["settings"].get("ssim_weight", 0)]
-    numbers += sections["validation"].values()
-    numbers += [value for value in line.values() if not isinstance(value, dict)]
-    if not all(isinstance(number, int | float) for number in numbers):
-        raise TypeError(f"not a number: {line}")
+class _Settings(TypedDict):
+    ssim_weight: NotRequired[float]
+    structure_loss: NotRequired[str]
+
+
+class _Line(TypedDict):
+    iteration: Count
+    settings: NotRequired[_Settings]
+    validation: NotRequired[Mapping[str, float]]
+
+
+def _problem(line: Mapping[str, Any]) -> str:
+    """Return why `Log` cannot have written a line; empty if it can."""
+    losses = {name: value for name, value in line.items() if not isinstance(value, dict)}
+    return mismatch(line, _Line) or mismatch(losses, Mapping[str, float])
 
 
 def _flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, one_line
 from fusionlab.parameters import check_name
 from fusionlab.storage.atomic import atomic_write_all
 from fusionlab.storage.locking import run_folder_lock
 from fusionlab.storage.own_files import check_own_file
+from fusionlab.storage.schema import parse_json
 
 OPTIONS = "run.json"
 """The options that a run was started with."""
@@ -31,6 +32,10 @@ RENAMED = {
     "schedule": "lr_schedule",
 }
 """Names of options and of parts of the state in runs of earlier versions -> names of today."""
+
+
+class _Options(TypedDict):
+    data: list[str]
 
 
 @dataclass(frozen=True)
@@ -112,20 +117,25 @@ def read_options(folder: Path) -> dict[str, Any]:
     path = folder / OPTIONS
     check_own_file(path, reading=True)
     try:
-        options: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
-        options["data"] = list(options["data"])
+        options: dict[str, Any] = parse_json(path.read_bytes(), _Options)
     except FileNotFoundError:
         raise FusionlabError(
             f"there is nothing to resume: {path} does not exist", code="nothing-to-resume"
         ) from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise FusionlabError(
-            f"{path} is damaged ({error}); to replace it, start a run with the same options in a "
-            "new folder, stop it, and copy its run.json",
-            code="damaged-options",
-            path=path,
-        ) from error
+    except (OSError, ValueError) as error:
+        raise damaged_options(folder, one_line(error)) from error
     return _with_current_names(options)
+
+
+def damaged_options(folder: Path, reason: str) -> FusionlabError:
+    """Return the error of options that a run cannot have been started with."""
+    path = folder / OPTIONS
+    return FusionlabError(
+        f"{path} is damaged ({reason}); to replace it, start a run with the same options in a "
+        "new folder, stop it, and copy its run.json",
+        code="damaged-options",
+        path=path,
+    )
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sized
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from fusionlab.checkpoint import Card
 from fusionlab.engine.precision import convolutions
 from fusionlab.errors import FusionlabError
 from fusionlab.storage.atomic import make_folder
+from fusionlab.storage.schema import Count, NotOurs, check
 from fusionlab.training.distributed import SINGLE_PROCESS, ProcessGroup
 from fusionlab.training.guards import StopSignals, reporting_memory_errors
 from fusionlab.training.log import Log
@@ -41,6 +42,15 @@ class Progress:
     images_per_second: float
     best_loss: float | None
     """The smallest validation loss so far."""
+
+
+class _Counts(TypedDict):
+    """The numbers in the state of a run."""
+
+    iteration: Count
+    summed: Count
+    best_loss: float
+    best_iteration: Count
 
 
 class Trainer(ABC):
@@ -205,7 +215,7 @@ class Trainer(ABC):
             difference = self._difference(state)
             if not difference:
                 self._restore(state)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except Exception as error:  # torch raises many kinds
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise damaged(path, reason) from error
         if difference:
@@ -282,6 +292,15 @@ class Trainer(ABC):
         return ", ".join(name for name, value in self.identity().items() if state[name] != value)
 
     def _restore(self, state: dict[str, Any]) -> None:
+        check({name: state.get(name) for name in get_type_hints(_Counts)}, _Counts)
+        options = [
+            [{k: v for k, v in group.items() if k != "lr"} for group in saved["param_groups"]]
+            for saved in (state["optimizer"], self.optimizer.state_dict())
+        ]
+        if options[0] != options[1]:
+            raise NotOurs("the options of the optimizer differ")
+        if state["iteration"] > self.settings.iterations:
+            raise NotOurs(f"there is no iteration {state['iteration']}")
         if state["best"]:
             self.module.load_state_dict(state["best"])  # only to check it
         self.module.load_state_dict(state["weights"])

@@ -331,7 +331,7 @@ def test_the_hash_of_pixels_is_that_of_their_little_endian_bytes(monkeypatch):
         b"3",
         b"[]",
         b"{}",
-        b'{"method": 1, "sources": [], "result": {}}',
+        b'{"method": 1, "sources": []}',
         b'{"shape": [12, 16]}',
         b"[" * 100_000,
         b"\xff\xfe",
@@ -345,7 +345,7 @@ def test_other_json_is_no_record(content):
         read_record(Path("x.json"))
 
 
-def test_a_record_with_a_part_missing_or_malformed_is_none():
+def test_a_record_with_a_part_missing_or_malformed_is_refused():
     record = fuse([write("a.png"), write("b.png")], strategy="l1norm")
 
     def read(damaged):
@@ -359,16 +359,35 @@ def test_a_record_with_a_part_missing_or_malformed_is_none():
     assert read(record) == ""
     for key in record:
         without = {k: v for k, v in record.items() if k != key}
-        expected = "" if key == "shared_weights" else "no-record"  # older records lack it
-        assert read(without) == expected, key
+        marks = key in ("method", "parameters", "result")  # without them it is other JSON
+        expected = "no-record" if marks else "bad-record"
+        assert read(without) == ("" if key == "shared_weights" else expected), key
         for junk in (None, 3, 2.5, True, "x", [], ["x"], [3], {}, {"name": "x"}):
             read({**record, key: junk})  # no other error
     for key in record["result"]:
         part = {k: v for k, v in record["result"].items() if k != key}
-        assert read({**record, "result": part}) == "no-record", key
+        assert read({**record, "result": part}) == "bad-record", key
     for key in record["sources"][1]:
         part = {k: v for k, v in record["sources"][1].items() if k != key}
-        assert read({**record, "sources": [record["sources"][0], part]}) == "no-record"
+        assert read({**record, "sources": [record["sources"][0], part]}) == "bad-record"
+
+
+def test_a_record_says_where_it_is_damaged_and_who_wrote_one_of_a_later_version():
+    record = fuse([write("a.png"), write("b.png")])
+
+    def problem(changed):
+        Path("x.json").write_text(json.dumps(changed))
+        with pytest.raises(FusionlabError, check=refused("bad-record")) as caught:
+            read_record(Path("x.json"))
+        return str(caught.value)
+
+    changed = {**record, "networks": {"x": 1}}
+    assert problem(changed) == "the record of x.json is damaged: networks.tag is missing"
+    changed["libraries"] = {**record["libraries"], "fusionlab-imaging": "99.0"}
+    assert problem(changed) == (
+        "the record of x.json was written by fusionlab 99.0, which is newer than "
+        f"{version('fusionlab-imaging')}; update fusionlab"
+    )
 
 
 def test_images_of_other_programs_have_no_record():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.comparisons import Comparison, compare_families
@@ -27,6 +27,7 @@ from fusionlab.evaluation.studies.results import StudyResults
 from fusionlab.storage.atomic import atomic_write_all
 from fusionlab.storage.locking import is_locked, run_folder_lock
 from fusionlab.storage.own_files import check_own_file
+from fusionlab.storage.schema import Count, Finite, NotOurs, Within, parse_json
 from fusionlab.storage.versions import library_versions
 
 STATUS = "status.json"
@@ -183,14 +184,22 @@ def read_status(output: Path) -> dict[str, Any]:
     """Return what `Progress.as_json` wrote last, and the `file`; a killed run is `stopped`.
 
     Raises:
-        FusionlabError: there is no study in the folder (code `no-study`).
+        FusionlabError: there is no study in the folder (code `no-study`), or its status is damaged
+            (code `bad-status`).
     """
-    check_own_file(output / STATUS, reading=True)
+    path = output / STATUS
+    check_own_file(path, reading=True)
     try:
-        status: dict[str, Any] = json.loads((output / STATUS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        status: dict[str, Any] = parse_json(path.read_bytes(), _StatusFile)
+    except OSError as error:
         raise FusionlabError(
             f"there is no study in {output}; run one first", code="no-study", path=output
+        ) from error
+    except NotOurs as error:
+        raise FusionlabError(
+            f"{path} is damaged: {error}; the next run writes it again",
+            code="bad-status",
+            path=path,
         ) from error
     if status.get("state") == "running":
         status["state"] = "running" if is_locked(output) else "stopped"
@@ -323,6 +332,17 @@ def _results(
             if entry.settings.registrar is not None
         },
     )
+
+
+class _StatusFile(TypedDict):
+    state: str
+    total: Count
+    done: Count
+    reused: Count
+    failed: Count
+    rows_per_second: Finite
+    seconds_left: Annotated[float, Within(0, 1e12)] | None
+    file: NotRequired[str | None]
 
 
 class _Status:
