@@ -112,7 +112,7 @@ class Session:
                 yield
         finally:
             if before is None:
-                del os.environ[NO_PLUGIN]
+                os.environ.pop(NO_PLUGIN, None)
             else:
                 os.environ[NO_PLUGIN] = before
 

@@ -15,18 +15,25 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import (
+    Distribution,
+    EntryPoint,
+    distributions,
+    entry_points,
+)
+from pathlib import Path
 from time import perf_counter
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pluggy
 
 from fusionlab import hookspecs
 from fusionlab.errors import PluginWarning, in_one_line
 from fusionlab.plugins import NO_PLUGIN
+from fusionlab.plugins.import_effects import undone_effects
 from fusionlab.plugins.offers import (
     BackboneRef,
     EngineRef,
@@ -73,8 +80,10 @@ def load_plugins(blocked: Iterable[str] = ()) -> Plugins:
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(to_block=tuple(blocked))
     blocked_names = {normalized_name(name) for name in plugins.to_block}
-    for point in _entry_points():
-        plugins.loaded.append(_load(manager, point, blocked_names, plugins))
+    found, broken = _find()
+    plugins.loaded += broken
+    for entry in found:
+        plugins.loaded.append(_load(manager, entry, blocked_names, plugins))
     return plugins
 
 
@@ -97,27 +106,91 @@ def installed() -> Plugins:
     return plugins
 
 
+class _Found(NamedTuple):
+    """An entry point, and the distribution that it is of."""
+
+    point: EntryPoint
+    name: str
+    """Of the distribution, normalized."""
+    version: str
+
+
+def _find() -> tuple[list[_Found], list[Plugin]]:
+    """Return every `fusionlab.v*` entry point, in an order independent of `sys.path`.
+
+    And the distributions whose metadata cannot be read, as broken plugins: what is left of one that
+    was removed by hand, or written by hand.
+    """
+    broken: list[Plugin] = []
+    try:
+        points = list(_entry_points())
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # one of them has metadata that cannot be read; find out which
+        points = list(_readable_points(broken))
+    found = []
+    for point in points:
+        try:
+            name, version = point.dist.name, point.dist.version  # type: ignore[union-attr]
+        except Exception as error:
+            broken.append(_unreadable(point.dist, in_one_line(error)))
+            continue
+        if isinstance(name, str):
+            found.append(_Found(point, normalized_name(name), str(version or "?")))
+        else:
+            broken.append(_unreadable(point.dist, "it has no name in a file METADATA"))
+    return sorted(found, key=lambda f: (f.name, f.point.group, f.point.name)), broken
+
+
 def _entry_points() -> list[EntryPoint]:
-    """Return every `fusionlab.v*` entry point, in an order independent of `sys.path`."""
-    all_points = entry_points()
-    points = [
+    """Return every `fusionlab.v*` entry point, if the metadata of all distributions can be read."""
+    return _ours(entry_points())
+
+
+def _ours(points: Any) -> list[EntryPoint]:
+    return [
         point
-        for group in all_points.groups
+        for group in points.groups
         if re.fullmatch(r"fusionlab\.v\d+", group)
-        for point in all_points.select(group=group)
+        for point in points.select(group=group)
     ]
-    return sorted(points, key=lambda p: (_distribution(p), p.group, p.name))
 
 
-def _distribution(point: EntryPoint) -> str:
-    return normalized_name(point.dist.name) if point.dist else "?"
+def _readable_points(broken: list[Plugin]) -> Iterator[EntryPoint]:
+    """Yield the entry points of one distribution after the other; the first of each name counts."""
+    names: set[str] = set()
+    for distribution in distributions():
+        try:
+            points = _ours(distribution.entry_points)
+            name = normalized_name(distribution.name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            broken.append(_unreadable(distribution, in_one_line(error)))
+            continue
+        if name not in names:
+            names.add(name)
+            yield from points
+
+
+def _unreadable(distribution: Distribution | None, reason: str) -> Plugin:
+    """Return the plugin that stands for a distribution whose metadata cannot be read."""
+    folder = Path(str(getattr(distribution, "_path", "?")))  # importlib.metadata has no public name
+    name, _, version = folder.name.removesuffix(".dist-info").partition("-")
+    return Plugin(
+        normalized_name(name),
+        version or "?",
+        "",
+        "broken",
+        f"its metadata in {folder} cannot be read: {reason}; remove this folder, or "
+        "install the package again",
+    )
 
 
 def _load(
-    manager: pluggy.PluginManager, point: EntryPoint, blocked_names: set[str], plugins: Plugins
+    manager: pluggy.PluginManager, found: _Found, blocked_names: set[str], plugins: Plugins
 ) -> Plugin:
-    name = _distribution(point)
-    version = point.dist.version if point.dist else "?"
+    point, name, version = found
     started = perf_counter()
 
     def outcome(status: Status, problem: str = "") -> Plugin:
@@ -127,17 +200,22 @@ def _load(
         return outcome("blocked")
     if point.group != hookspecs.GROUP:
         return outcome("outdated", f"it is written for {point.group}, not for {hookspecs.GROUP}")
+    if not re.fullmatch(r"[\w.]+\s*(:\s*[\w.]+)?\s*(\[.*\])?", point.value):
+        return outcome("broken", f"its entry point {point.name!r} names no module: {point.value!r}")
     handle = f"{name}/{point.name}"
+    changed: list[str] = []
     try:
-        manager.register(point.load(), name=handle)
-        manager.check_pending()
-        _collect(manager, handle, name, plugins)
+        with undone_effects(changed):
+            manager.register(point.load(), name=handle)
+            manager.check_pending()
+            _collect(manager, handle, name, plugins)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a plugin raises, the others still load
         manager.set_blocked(handle)  # also undoes a registration that failed half-way
         return outcome("broken", in_one_line(error))
-    return outcome("ok")
+    undone = f"has changed {' and '.join(changed)} at import, which was undone" if changed else ""
+    return outcome("ok", undone)
 
 
 def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: Plugins) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
+from fusionlab.errors import PluginWarning
 from fusionlab.parameters import check_name
+from fusionlab.plugins.import_effects import undone_effects
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -341,6 +345,15 @@ def check_target(target: str) -> None:
 
 
 def load_attribute(target: str) -> Any:
-    """Import and return the class or function of a target."""
+    """Import and return the class or function of a target; what the import changes is undone."""
     module, _, attribute = target.partition(":")
-    return getattr(import_module(module), attribute)
+    if module in sys.modules:
+        return getattr(sys.modules[module], attribute)
+    changed: list[str] = []
+    with undone_effects(changed):
+        found = getattr(import_module(module), attribute)
+    if changed:
+        what = " and ".join(changed)
+        text = f"the module {module} has changed {what} at import, which was undone"
+        warnings.warn(text, PluginWarning, stacklevel=2)
+    return found

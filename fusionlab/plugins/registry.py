@@ -42,7 +42,9 @@ class Plugin:
 
     @property
     def warning(self) -> str:
-        """One sentence about a plugin that was ignored; empty if there is no problem."""
+        """One sentence about a plugin that was ignored, or had to be put right; else empty."""
+        if self.status == "ok" and self.problem:
+            return f"plugin {self.name} {self.version} {self.problem}"
         if self.status not in ("broken", "outdated"):
             return ""
         return f"plugin {self.name} {self.version} is ignored: {self.problem}"
