@@ -1,36 +1,38 @@
-"""Damage images at random and feed them to the reader and to the command.
+"""Damage images at random, cut others off, and feed them to the reader and to the command.
 
-    python tests/fuzz.py --count 1000 --seed 0
+    python tests/fuzz.py --count 1000 --cut 100
+    python tests/fuzz.py --count 1000 --cut 100 --seed 6243     # the same again
 
 Every image must give an image or one sentence: no other exception, no traceback, no file left
-half-written, and no more memory than the limit on pixels allows. Prints JSON; exit code 1 and the
-offending bytes in `--keep` if something else happened.
+half-written, no more than 5 seconds and 1 GiB. One that was cut off must be refused, unless all its
+pixels are there. Those in `tests/corpus/images` are tried first. Prints JSON; exit code 1, and the
+offending bytes in `--keep`, if something else happened.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
+import faulthandler
 import json
 import logging
 import os
 import random
 import re
-import resource
 import struct
 import sys
 import tempfile
+import time
 import warnings
 import zlib
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
-import tifffile
 from click.testing import CliRunner
-from PIL import Image
+from fuzz_samples import cut, originals, suffix
 
 from fusionlab import FusionlabError
 from fusionlab.cli import main as command
@@ -39,54 +41,10 @@ from fusionlab.imaging.reading import decode_image
 from fusionlab.imaging.selecting import Selection
 from fusionlab.plugins import host
 
-
-def originals() -> dict[str, bytes]:
-    """Make one small image of each kind."""
-    rng = np.random.default_rng(0)
-    deep = rng.integers(0, 65536, (24, 32, 3), dtype=np.uint16)
-    rgb = (deep >> 8).astype(np.uint8)
-    found = {
-        "png16": imagecodecs.png_encode(deep),
-        "png16-gray": imagecodecs.png_encode(deep[..., 0].copy()),
-        "png-alpha": imagecodecs.png_encode(np.dstack([rgb, rgb[..., 0]])),
-        "ppm16": b"P6 32 24 65535\n" + deep.astype(">u2").tobytes(),
-        "pgm-text": b"P2\n32 24\n255\n" + b" ".join(b"%d" % value for value in rgb[..., 0].flat),
-        "pfm": b"Pf\n32 24\n-1.0\n" + rgb[..., 0].astype("<f4").tobytes(),
-        "jpeg2000": imagecodecs.jpeg2k_encode(deep, level=0),
-        "avif": imagecodecs.avif_encode(rgb),
-        "hdr": imagecodecs.rgbe_encode(rgb.astype(np.float32)),
-    }
-    image = Image.fromarray(rgb)
-    for name, one, options in [
-        ("png", image, {}),
-        ("png-palette", image.quantize(16), {"transparency": 3}),
-        ("png-1bit", image.convert("1"), {}),
-        ("jpeg", image, {"quality": 90}),
-        ("jpeg-progressive", image, {"progressive": True}),
-        ("bmp", image, {}),
-        ("gif", image.quantize(16), {"save_all": True, "append_images": [image.quantize(8)]}),
-        ("webp", image, {"lossless": True}),
-        ("mpo", image, {"save_all": True, "append_images": [image.rotate(180)]}),
-    ]:
-        file = io.BytesIO()
-        one.save(file, name.partition("-")[0].upper(), **options)
-        found[name] = file.getvalue()
-    for name, pixels, options in [
-        ("tiff", deep, {"photometric": "rgb"}),
-        ("tiff-lzw", deep[..., 0], {"compression": "lzw", "predictor": True}),
-        ("tiff-zlib", deep, {"photometric": "rgb", "compression": "zlib"}),
-        ("tiff-jpeg", rgb, {"photometric": "ycbcr", "compression": "jpeg"}),
-        ("tiff-float", deep / np.float32(65535), {"photometric": "rgb", "tile": (16, 16)}),
-        ("tiff-pages", np.stack([rgb[..., 0]] * 2), {"photometric": "minisblack"}),
-        ("tiff-bands", np.dstack([deep, deep]), {"photometric": "minisblack"}),
-        ("tiff-ome", deep[..., :2].T, {"ome": True, "metadata": {"axes": "ZYX"}}),
-        ("tiff-imagej", deep.T, {"imagej": True}),
-        ("tiff-big", deep, {"photometric": "rgb", "bigtiff": True, "byteorder": ">"}),
-    ]:
-        file = io.BytesIO()
-        tifffile.imwrite(file, pixels, **options)
-        found[name] = file.getvalue()
-    return {name: bytes(content) for name, content in found.items()}
+CORPUS = Path(__file__).parent / "corpus" / "images"
+SECONDS, HANGS, MIB = 5, 120, 1024
+"""What an image may cost: seconds of this process's time, seconds until it counts as hanging, and
+memory beyond that before."""
 
 
 def damaged(content: bytes, dice: random.Random) -> bytes:
@@ -116,87 +74,152 @@ def damaged(content: bytes, dice: random.Random) -> bytes:
     return bytes(data)
 
 
-def by_reader(content: bytes) -> str:
-    """Read its first page and another one; return what became of the first."""
+def by_reader(content: bytes, name: str, dice: random.Random) -> np.ndarray | None:
+    """Read its first page and another part; return the pixels of the first, if it is read."""
+    part = Selection(dice.choice(["", "2", "3", "z=2"]), dice.choice(["", "", "1", "rgb", "4"]))
     with suppress(FusionlabError):
-        decode_image(content, "x.png", selection=Selection(page="2"))
+        decode_image(content, name, selection=part)
     try:
-        pixels = decode_image(content, "x.png").pixels
+        pixels = decode_image(content, name).pixels
     except FusionlabError as error:
         if "\n" in str(error):
             raise AssertionError(f"more than a sentence: {error}") from error
-        return "refused"
+        return None
     assert pixels.size > 0
     assert pixels.ndim == 2 or pixels.shape[2:] == (3,)
-    return "read"
+    return np.asarray(pixels)
 
 
-def by_command(content: bytes, folder: Path) -> str:
+def by_command(content: bytes, name: str, folder: Path) -> str:
     """Fuse it with a sound image; return what became of it."""
-    (folder / "x.png").write_bytes(content)
+    (folder / name).write_bytes(content)
     output = folder / "fused.png"
     output.unlink(missing_ok=True)
     options = ["--backbone", "identity", "--resize", "first", "--scale", "minmax"]
-    sources = [str(folder / "sound.png"), str(folder / "x.png")]
+    sources = [str(folder / "sound.png"), str(folder / name)]
     result = CliRunner().invoke(command, ["fuse", *options, *sources, "-o", str(output)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code in (0, 2), result.exit_code
     assert "Traceback" not in result.output
     names = {path.name for path in folder.iterdir()}
-    assert names == {"x.png", "sound.png"} | ({"fused.png"} if result.exit_code == 0 else set())
+    assert names == {name, "sound.png"} | ({"fused.png"} if result.exit_code == 0 else set())
+    (folder / name).unlink()
     return "refused" if result.exit_code else "fused"
 
 
-def peak_kib() -> int:
-    """Return the largest resident memory of this process so far."""
+def memory_kib(field: str) -> int:
+    """Return the resident memory of this process, `VmRSS`, or its peak, `VmHWM`."""
     status = Path("/proc/self/status")
-    if status.exists():  # `ru_maxrss` may be that of the process which started this one
-        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    match = status.exists() and re.search(rf"{field}:\s*(\d+) kB", status.read_text())
+    return int(match[1]) if match else 0
+
+
+@contextmanager
+def bounded(worst: dict[str, float]) -> Iterator[None]:
+    """Hold the block to the limits on time and memory; note the worst of each."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
+    before, started = memory_kib("VmRSS"), time.process_time()
+    faulthandler.dump_traceback_later(HANGS, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+    seconds = time.process_time() - started
+    more = (memory_kib("VmHWM") - before) / 1024
+    worst["seconds"] = max(worst["seconds"], round(seconds, 2))
+    worst["more_mib"] = max(worst["more_mib"], round(more))
+    assert seconds < SECONDS, f"it took {seconds:.1f} s"
+    assert more < MIB, f"it took {more:.0f} MiB"
+
+
+Check = Callable[[], str]
+
+
+class Trials:
+    """Images that are tried one after the other, and what became of them."""
+
+    def __init__(self, folder: Path, dice: random.Random, keep: Path | None) -> None:
+        self.folder, self.dice, self.keep = folder, dice, keep
+        self.outcomes: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self.worst = {"seconds": 0.0, "more_mib": 0.0}
+
+    def attempt(self, data: bytes, kind: str, whole: np.ndarray | None = None) -> None:
+        """Try an image; `whole` are the pixels of that which was cut off, if it was."""
+        name = f"x{suffix(kind)}"
+        try:
+            with bounded(self.worst):
+                pixels = by_reader(data, name, self.dice)
+                self.outcomes["refused" if pixels is None else "read"] += 1
+                if whole is not None and pixels is not None:
+                    same = np.array_equal(pixels, whole, equal_nan=pixels.dtype.kind == "f")
+                    assert same, "accepted though incomplete"
+                self.outcomes[by_command(data, name, self.folder)] += 1
+        except BaseException as error:  # this is what we are here for
+            faulthandler.cancel_dump_traceback_later()
+            for path in self.folder.glob("x.*"):
+                path.unlink()
+            self.kinds[str(error) if isinstance(error, AssertionError) else "exception"] += 1
+            number = len(self.failures)
+            self.failures.append(f"{number} {kind}: {type(error).__name__}: {error}")
+            if self.keep:
+                self.keep.mkdir(parents=True, exist_ok=True)
+                (self.keep / f"{number}-{kind}").write_bytes(data)
+
+    def replay(self) -> int:
+        """Try the images that failed once; return their number."""
+        files = [path for path in sorted(CORPUS.iterdir()) if path.suffix != ".md"]
+        for path in files:
+            must_be_refused = path.name.startswith("incomplete-")
+            whole = np.zeros(0) if must_be_refused else None
+            self.attempt(path.read_bytes(), path.name.partition("-")[2], whole)
+        return len(files)
 
 
 def main() -> int:
     """Run the whole, and print what happened."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=1000, help="damaged images")
+    parser.add_argument("--cut", type=int, default=100, help="images that are cut off")
+    parser.add_argument("--seed", type=int, help="of a run that is to be repeated")
+    parser.add_argument("--only", default="", help="a part of the names of the kinds to try")
     parser.add_argument("--keep", type=Path, help="folder for the files that failed")
     args = parser.parse_args()
-    dice = random.Random(args.seed)
+    seed = random.SystemRandom().randrange(2**32) if args.seed is None else args.seed
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
-    samples = list(originals().items())
-    outcomes: Counter[str] = Counter()
-    failures = []
+    samples = [(kind, data) for kind, data in originals().items() if args.only in kind]
     plugins = host.load_plugins()  # once: otherwise most of the time of a command
     host.load_plugins = lambda blocked=(): plugins
-    before = peak_kib()
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        folder = Path(name)
+        trials = Trials(Path(name), random.Random(seed), args.keep)
         sound = np.random.default_rng(1).integers(0, 256, (24, 32), dtype=np.uint8)
-        (folder / "sound.png").write_bytes(bytes(imagecodecs.png_encode(sound)))
-        for number in range(args.count):
+        (trials.folder / "sound.png").write_bytes(bytes(imagecodecs.png_encode(sound)))
+        replayed = trials.replay()
+        wholes = {
+            kind: decode_image(data, f"x{suffix(kind)}").pixels
+            for kind, data in (samples if args.cut else [])
+        }
+        first = trials.dice.randrange(len(samples))  # a short run tries other kinds each time
+        for number in range(first, first + args.count):
             kind, content = samples[number % len(samples)]
-            data = damaged(content, dice)
-            try:
-                outcomes[by_reader(data)] += 1
-                outcomes[by_command(data, folder)] += 1
-            except BaseException as error:  # this is what we are here for
-                failures.append(f"{number} {kind}: {type(error).__name__}: {error}")
-                if args.keep:
-                    args.keep.mkdir(parents=True, exist_ok=True)
-                    (args.keep / f"{number}-{kind}").write_bytes(data)
-    peak = peak_kib()
+            trials.attempt(damaged(content, trials.dice), kind)
+        for number in range(first, first + args.cut):
+            kind, content = samples[number % len(samples)]
+            trials.attempt(cut(content, trials.dice), kind, wholes[kind])
     report = {
-        "images": args.count,
-        "seed": args.seed,
-        **outcomes,
-        "failures": failures,
-        "peak_mib": peak // 1024,
-        "more_mib": (peak - before) // 1024,
+        "damaged": args.count,
+        "cut": args.cut,
+        "replayed": replayed,
+        "kinds": len(samples),
+        "seed": seed,
+        **trials.outcomes,
+        "failed": trials.kinds,
+        "failures": trials.failures,
+        **trials.worst,
     }
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
-    return 1 if failures else 0
+    return 1 if trials.failures else 0
 
 
 if __name__ == "__main__":

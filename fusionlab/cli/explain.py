@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fusionlab.cli.command import Command
+from fusionlab.cli.options import max_pixels_option
 from fusionlab.cli.output import echo, json_option, show_facts, show_json, warn
 from fusionlab.cli.registration import described
 from fusionlab.cli.session import cli_errors, quiet_decoders
@@ -23,8 +24,9 @@ Examples:
 
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
+@max_pixels_option("an image that claims")
 @json_option
-def explain(file: Path, *, as_json: bool) -> None:
+def explain(file: Path, *, max_pixels: int, as_json: bool) -> None:
     """Print how FILE was made: an image written with --record, or its .json.
 
     Also reports whether the image still has the pixels that were written.
@@ -35,7 +37,7 @@ def explain(file: Path, *, as_json: bool) -> None:
 
         record = read_record(file)
         image = file.with_suffix("") if is_record_path(file) else file
-        unchanged = is_unchanged(record, image) if image.is_file() else None
+        unchanged = is_unchanged(record, image, max_pixels or None) if image.is_file() else None
         if as_json:
             show_json(record)
         else:

@@ -21,6 +21,7 @@ from fusionlab.cli.options import (
     StrategyCommand,
     TaskName,
     channels_option,
+    max_pixels_option,
     pages_option,
     stack_option,
 )
@@ -238,14 +239,7 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
     help="For folders: skip what an earlier run has finished with the same settings and sources.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=0),
-    default=2**28,
-    show_default=True,
-    metavar="PIXELS",
-    help="Refuse sources that claim more pixels, as decompression bombs do; 0: no limit.",
-)
+@max_pixels_option("sources that claim")
 @pages_option
 @channels_option
 @stack_option

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from fusionlab.parameters import Param
     from fusionlab.plugins.offers import StrategyRef
     from fusionlab.plugins.registry import Plugins, Registration, Registry
+
+FC = TypeVar("FC", bound=Callable[..., Any])
+"""A function, or a command that was made of it."""
 
 pages_option = click.option(
     "--pages",
@@ -38,6 +41,19 @@ stack_option = click.option(
     help="For one folder: its images are the sources, all of them, or N by N in the order of their "
     "names.",
 )
+
+
+def max_pixels_option(what: str) -> Callable[[FC], FC]:
+    """Return the option `--max-pixels`; `what` are the images, as in `sources that claim`."""
+    return click.option(
+        "--max-pixels",
+        type=click.IntRange(min=0),
+        default=2**28,
+        show_default=True,
+        metavar="PIXELS",
+        help=f"Refuse {what} more pixels, as decompression bombs do; 0: no limit.",
+    )
+
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """The names in `fusionlab.engine.precision`, which imports torch; a test compares them."""

@@ -166,6 +166,8 @@ def _for_command_line(error: FusionlabError) -> str:
         ]
         commands = [_command_with([*sources, *options]) for sources in error.suggestions]
         return f"{error}: {' or: '.join(commands)}"
+    if error.code == "too-many-pixels" and not _takes(error.option):
+        return str(error)  # most commands keep to the limit
     return with_flag(str(error), error.option)
 
 
@@ -177,6 +179,12 @@ def with_flag(message: str, option: str) -> str:
         option: the keyword argument that it concerns, see `FusionlabError`; empty: none.
     """
     return f"{message} ({_flag_of(option)})" if option else message
+
+
+def _takes(option: str) -> bool:
+    """Return whether the command that runs has an option for a keyword argument."""
+    context = click.get_current_context(silent=True)
+    return context is not None and option in context.params
 
 
 def _flag_of(option: str) -> str:

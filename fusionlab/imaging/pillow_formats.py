@@ -135,7 +135,8 @@ def _decode(file: Any, content: bytes, index: int) -> Decoded:
     orientation = meta.get("Orientation", 1)
     metadata = Metadata.of_pillow(meta)
     if index == 0 and content.startswith(PNG_SIGNATURE) and content[PNG_BITS] == 16:
-        with muted(rb"PNG warning: ") if content[PNG_INTERLACE] else nullcontext():
+        usual = content[PNG_BITS + 2 : PNG_INTERLACE + 1] == bytes(3)
+        with nullcontext() if usual else muted(rb"PNG warning: "):
             pixels = imagecodecs.png_decode(png_data.without_extras(content))
         return Decoded(pixels, orientation, metadata=metadata)
     if meta["mode"] not in MODES:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -43,6 +45,11 @@ GDAL_NODATA = 42113
 """The tag for the value of pixels that are no data, a text (https://gdal.org/drivers/raster/gtiff.html)."""
 ALPHA = (1, 2)
 """Values of the tag ExtraSamples for alpha, associated and unassociated."""
+_OME_ELEMENTS = re.compile(r"<(?:\w+:)?(?:Pixels|TiffData)\b[^>]*>")
+_OME_NUMBERS = re.compile(
+    r"""\b(?:Size[ZCT]|First[ZCT]|IFD|NumPlanes|PlaneCount)\s*=\s*["'](\d{1,400})["']"""
+)
+"""What OME-XML says about how many planes there are and where they begin."""
 LARGE_PIXELS = 2**25
 """Images with more pixels are read by rows: 5792 x 5792.
 
@@ -90,8 +97,34 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
 
 def pages_of(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """Return the images of a file, without the reduced versions of one that follow it."""
+    _check_chain(file)
     pages = [page.aspage() for page in file.pages]
     return [page for number, page in enumerate(pages) if number == 0 or not page.is_reduced]
+
+
+def _check_chain(file: tifffile.TiffFile) -> None:
+    """Refuse a chain of pages that leads back to one of them, which tifffile would follow.
+
+    Raises:
+        ValueError: it does, or the pages share their tags, so that there may be very many.
+    """
+    stored, kind, place = file.filehandle, file.tiff, file.pages.first.offset
+    seen, total = set(), 0
+    while 0 < place < stored.size:
+        seen.add(place)
+        stored.seek(place)
+        number = stored.read(kind.tagnosize)
+        if len(number) < kind.tagnosize:
+            return  # tifffile ends there, too
+        (tags,) = struct.unpack(kind.tagnoformat, number)
+        total += tags * kind.tagsize
+        stored.seek(place + kind.tagnosize + tags * kind.tagsize)
+        following = stored.read(kind.offsetsize)
+        if len(following) < kind.offsetsize:
+            return
+        (place,) = struct.unpack(kind.offsetformat, following)
+        if place in seen or total > stored.size:
+            raise ValueError(f"its pages form a loop behind page {len(seen)}")
 
 
 def planes_in_one(file: tifffile.TiffFile) -> tuple[list[str], int] | None:
@@ -103,34 +136,58 @@ def planes_in_one(file: tifffile.TiffFile) -> tuple[list[str], int] | None:
     Raises:
         ValueError: the file is shorter than its stack.
     """
-    if not file.is_imagej or len(file.pages) != 1:
+    if not file.is_imagej:
+        return None
+    _check_chain(file)
+    if len(file.pages) != 1:
         return None
     first, count = file.pages.first, (file.imagej_metadata or {}).get("images", 1)
     if count < 2 or not first.is_final or first.photometric not in PLAIN:
         return None
     offset = first.dataoffsets[0]
-    names = _names_of_axes(file.series[0])
-    if offset + count * first.nbytes > file.filehandle.size or len(names) != count:
-        raise ValueError("it is truncated")
-    return names, offset
+    if offset + count * first.nbytes <= file.filehandle.size:
+        names = _names_of_axes(file.series[0], count)
+        if names is not None:
+            return names, offset
+    raise ValueError("it is truncated")
 
 
 def _names_of_planes(file: tifffile.TiffFile, count: int) -> list[str]:
     """Return the names of the pages of a file: `z=3` where a microscope has numbered them."""
-    if count > 1 and (file.is_imagej or file.is_ome) and file.series:
-        names = _names_of_axes(file.series[0])
-        if len(names) == count:
+    named = file.is_imagej or (file.is_ome and _are_plausible(file.pages.first.description, count))
+    if count > 1 and named and file.series:
+        names = _names_of_axes(file.series[0], count)
+        if names is not None:
             return names
     return [str(number) for number in range(1, count + 1)]
 
 
-def _names_of_axes(series: tifffile.TiffPageSeries) -> list[str]:
-    """Return the names of the planes of a series: `z=1`, or `t=1_z=1`, in their order."""
+def _are_plausible(description: str, count: int) -> bool:
+    """Return whether the numbers of planes in OME-XML are not far from those of the pages.
+
+    tifffile makes lists of as many items as they say.
+    """
+    limit = 1000 + 100 * count
+    for element in _OME_ELEMENTS.findall(description):
+        numbers = [int(number) for number in _OME_NUMBERS.findall(element)]
+        most = prod(numbers) if "Pixels" in element else max(numbers, default=0)
+        if most > limit:
+            return False
+    return True
+
+
+def _names_of_axes(series: tifffile.TiffPageSeries, count: int) -> list[str] | None:
+    """Return the names of the planes of a series: `z=1`, or `t=1_z=1`, in their order.
+
+    None: there are not `count` of them.
+    """
     axes = [
         (axis.lower(), size)
         for axis, size in zip(series.axes, series.shape, strict=True)
         if axis not in "YXS" and size > 1
     ]
+    if prod(size for _, size in axes) != count:
+        return None
     ranges = [[f"{axis}={number}" for number in range(1, size + 1)] for axis, size in axes]
     return ["_".join(parts) for parts in product(*ranges)]
 
@@ -246,7 +303,7 @@ def open_large(
         Exception: as `open_image`.
     """
     file.seek(0)
-    tif = tifffile.TiffFile(file)
+    tif = tifffile.TiffFile(file, _multifile=False)  # OME-XML may name files, of anybody
     page = tif.pages.first
     if page.imagewidth * page.imagelength <= LARGE_PIXELS:
         return None

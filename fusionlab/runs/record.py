@@ -20,7 +20,7 @@ from fusionlab.fused import Fused
 from fusionlab.fusion import Fusion
 from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.imaging.nodata import nodata_text
-from fusionlab.imaging.reading import LoadedImage, read_image
+from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, read_image
 from fusionlab.imaging.rows import Rows, bands
 from fusionlab.parameters import Param, params_of
 from fusionlab.plugins.method_names import method_id
@@ -204,13 +204,27 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def is_unchanged(record: Record, image: Path) -> bool:
+def is_unchanged(record: Record, image: Path, max_pixels: int | None = MAX_PIXELS) -> bool:
     """Return whether an image still has the pixels that its record describes.
 
+    One that claims more pixels than the record says has been changed, and is not decoded.
+
+    Args:
+        record: of the image.
+        image: its file.
+        max_pixels: refuse a larger image, also if its record says so; None: no limit.
+
     Raises:
-        FusionlabError: the image cannot be read.
+        FusionlabError: the image cannot be read, or is too large (code `too-many-pixels`).
     """
-    pixels = read_image(image, max_pixels=None).pixels
+    stated = record["result"]["width"] * record["result"]["height"]
+    within = max_pixels is None or stated <= max_pixels
+    try:
+        pixels = read_image(image, stated if within else max_pixels).pixels
+    except FusionlabError as error:
+        if within and error.code == "too-many-pixels":
+            return False
+        raise
     return bool(pixels_sha256(pixels) == record["result"]["pixels_sha256"])
 
 

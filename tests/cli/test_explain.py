@@ -461,3 +461,20 @@ def test_a_number_too_large_to_print_is_no_record(folder):
     assert call("explain", "x.json").exit_code == 2
     Path("x.json").write_text(record.replace("255.0", "NaN"))
     assert call("explain", "x.json").exit_code in (0, 2)
+
+
+def test_a_larger_image_than_the_record_says_is_not_decoded(folder, monkeypatch):
+    fuse("a.png", "b.png", "-o", "fused.png")
+    record = json.loads(Path("fused.png.json").read_text())
+    iio.imwrite("fused.png", np.zeros((300, 300), np.uint8))
+    monkeypatch.setattr("imagecodecs.png_decode", None)
+    monkeypatch.setattr("imageio.plugins.pillow.PillowPlugin.read", None)
+    result = call("explain", "fused.png.json")
+    assert "fused.png has been changed" in result.stderr
+
+    record["result"] |= {"width": 300, "height": 300}
+    Path("fused.png.json").write_text(json.dumps(record))
+    result = call("explain", "fused.png.json", "--max-pixels", "89999")
+    assert result.exit_code == 2
+    assert "claims 300x300 pixels, more than the limit of 89999" in result.stderr
+    assert "(--max-pixels)" in result.stderr

@@ -1,6 +1,7 @@
 """TIFF in all its kinds: read as libtiff (through Pillow) reads it, or declined, never guessed."""
 
 import io
+import os
 import struct
 
 import imagecodecs
@@ -13,7 +14,7 @@ from refusals import refused
 
 from fusionlab import FusionlabError
 from fusionlab.imaging import tiff
-from fusionlab.imaging.reading import decode_image
+from fusionlab.imaging.reading import decode_image, read_image
 
 OTHERS = "its alpha channel is ignored"
 FIRST = "of which the first is used; pages=all takes all of them as sources"
@@ -472,3 +473,60 @@ def test_the_same_pixels_give_the_same_bytes_without_a_date_or_a_program():
     assert content == tiff.encode(pixels, "text")
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         assert not {"DateTime", "Software"} & {tag.name for tag in file.pages.first.tags}
+
+
+# --- hostile structures
+
+
+def pages_that_lead_back(count, to):
+    """A file of `count` pages whose last one is followed by page `to`, from 0."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, random_pixels(shape=(count, 4, 5)), photometric="minisblack")
+    content = bytearray(file.getvalue())
+    file.seek(0)
+    offsets = [page.offset for page in tifffile.TiffFile(file).pages]
+    (tags,) = struct.unpack_from("<H", content, offsets[-1])
+    struct.pack_into("<I", content, offsets[-1] + 2 + 12 * tags, offsets[to])
+    return bytes(content)
+
+
+@pytest.mark.parametrize(("count", "to"), [(1, 0), (2, 0), (130, 5)])
+def test_pages_in_a_loop_are_refused(count, to):
+    with pytest.raises(FusionlabError, match=f"form a loop behind page {count};"):
+        decode_image(pages_that_lead_back(count, to), "x.tif")
+
+
+def ome(pixels, data=""):
+    """Two pages, and OME-XML about them."""
+    xml = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="5" '
+        f'SizeY="4" {pixels}>{data}</Pixels></Image></OME>'
+    )
+    file = io.BytesIO()
+    options = {"photometric": "minisblack", "metadata": None, "description": xml}
+    tifffile.imwrite(file, random_pixels(shape=(2, 4, 5)), **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "data"),
+    [
+        ('SizeZ="2000000000" SizeC="1" SizeT="1"', '<TiffData IFD="0" NumPlanes="2000000000"/>'),
+        ('SizeZ="99999" SizeC="99999" SizeT="1"', '<TiffData FirstZ="99998" FirstC="99998"/>'),
+        ('SizeZ="2" SizeC="1" SizeT="1"', '<TiffData IFD="2000000000"/>'),
+    ],
+)
+def test_numbers_of_planes_that_cannot_be_are_not_made_into_lists(pixels, data, monkeypatch):
+    monkeypatch.setattr(tifffile.TiffFile, "series", None)
+    decode_image(ome(pixels, data), "x.tif")
+
+
+def test_no_file_is_opened_that_ome_xml_names(tmp_path, monkeypatch):
+    """Large files are read by rows from the disk, beside which tifffile looks for others."""
+    monkeypatch.setattr(tiff, "LARGE_PIXELS", 0)
+    other = '<TiffData FirstZ="1" IFD="0"><UUID FileName="other.tif">urn:uuid:1</UUID></TiffData>'
+    path = tmp_path / "x.tif"
+    path.write_bytes(ome('SizeZ="2" SizeC="1" SizeT="1"', f'<TiffData IFD="0"/>{other}'))
+    os.mkfifo(tmp_path / "other.tif")  # opening it would wait for ever
+    assert read_image(path).pixels.shape == (4, 5)

@@ -300,6 +300,12 @@ def test_changed_pixels_are_noticed_and_other_encodings_are_not(suffix):
     pixels[3, 5, 1] ^= 1
     iio.imwrite("changed.png", pixels)
     assert not is_unchanged(record, Path("changed.png"))
+    iio.imwrite("larger.png", np.zeros((99, 99), np.uint8))
+    assert not is_unchanged(record, Path("larger.png"))
+    with pytest.raises(FusionlabError, match="more than the limit of 99") as caught:
+        is_unchanged(record, Path("again.png"), max_pixels=99)
+    assert caught.value.code == "too-many-pixels"
+    assert is_unchanged(record, Path("again.png"), max_pixels=None)
     iio.imwrite("turned.png", np.swapaxes(iio.imread("again.png"), 0, 1))
     assert not is_unchanged(record, Path("turned.png"))
 
