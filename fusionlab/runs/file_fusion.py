@@ -169,8 +169,13 @@ class FileFusion:
         return self._product(sources, destination, fused, wanted, depth)
 
     def batch_size(self, sources: Sequence[LoadedImage]) -> int:
-        """Return how many images with sources like these to fuse in one batch."""
-        if not all(isinstance(image.pixels, np.ndarray) for image in sources):
+        """Return how many images with sources like these to fuse in one batch.
+
+        On a GPU it is one: other numbers of images may use other kernels there, and the result for
+        an image must not depend on its neighbors, nor on how many there are.
+        """
+        in_memory = all(isinstance(image.pixels, np.ndarray) for image in sources)
+        if self.fusion.device.type != "cpu" or not in_memory:
             return 1
         height, width = sources[0].pixels.shape[:2]
         return self.fusion.at_once(len(sources), height, width)
@@ -206,15 +211,13 @@ class FileFusion:
     ) -> list[Product]:
         """Fuse the sources of several images in one batch; they must `fit_together`.
 
-        On a GPU an incomplete batch is padded, since other batch sizes may use other kernels: the
-        result for an image then does not depend on the number of images. On a CPU it never does.
+        For CPUs, where the result for an image does not depend on the number of images.
 
         Raises:
             FusionlabError: as `fuse`, without saying which of the images is at fault.
         """
         first = batch[0]
-        padding = self.batch_size(first) - len(batch) if self.fusion.device.type != "cpu" else 0
-        by_source = list(zip(*(*batch, *[first] * padding), strict=True))
+        by_source = list(zip(*batch, strict=True))
         stacks = [
             torch.from_numpy(np.stack([image.pixels for image in images])) for images in by_source
         ]

@@ -14,6 +14,7 @@ from threading import Event
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import torch
 from faulty_files import FaultyFiles
 from refusals import refused
 
@@ -26,6 +27,7 @@ from fusionlab.runs.folder_run import ERRORS_OF_ONE_FILE, MIN_READ_AHEAD, Folder
 from fusionlab.runs.image_sets import find_image_set
 from fusionlab.runs.manifest import MANIFEST_NAME, RunManifest
 from fusionlab.storage.atomic import atomic_write_all
+from fusionlab_encoders.identity import Identity
 
 RNG = np.random.default_rng(0)
 
@@ -139,6 +141,50 @@ def test_small_images_are_fused_together_and_come_out_as_if_alone(here, policy, 
         destination = file_fusion.plan(Path(f"out/{stem}.png"), sources)
         files = file_fusion.encode(file_fusion.fuse(file_fusion.load(sources), destination))
         assert {path: path.read_bytes() for path in files} == files
+
+
+def shapes_of_batches(count, device, monkeypatch, folder):
+    """Return the shapes that the encoder is given, and the results, of so many images of a size."""
+    shapes = []
+
+    class Recording(Identity):
+        def encode(self, images):
+            shapes.append(tuple(images.shape))
+            return super().encode(images)
+
+    fusion = Fusion(Recording(), "l1norm")
+    monkeypatch.setattr(fusion, "device", torch.device(device))  # the engine stays on the CPU
+    file_fusion = FileFusion(fusion, installed())
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a double")
+    items = find_image_set([Path("ir"), Path("vis")])[:count]
+    list(FolderRun(file_fusion, folder, overwrite=True).run(items))
+    return shapes, [path.read_bytes() for path in sorted(folder.glob("*.png"))]
+
+
+def test_on_a_gpu_each_image_has_the_same_shape_of_batch_whatever_its_neighbors(here, monkeypatch):
+    """Other shapes may use other kernels there; the device is a double."""
+    images(5, "ir", "vis")
+    alone, first = shapes_of_batches(1, "cuda", monkeypatch, Path("one"))
+    several, all_of_them = shapes_of_batches(5, "cuda", monkeypatch, Path("five"))
+    assert set(alone) == set(several) == {(2, 1, 12, 16)}
+    assert len(several) == 5 * len(alone)  # and nothing is computed twice
+    assert all_of_them[:1] == first
+    together, _ = shapes_of_batches(5, "cpu", monkeypatch, Path("cpu"))
+    assert len(together) < 5
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])
+def test_on_a_gpu_the_result_for_an_image_does_not_depend_on_its_neighbors(here, precision):
+    images(5, "ir", "vis", shape=(64, 80))
+    fusion = Fusion("densefuse@1e2", "l1norm", device="cuda", precision=precision)
+    items = find_image_set([Path("ir"), Path("vis")])
+    for folder, chosen in (("one", items[:1]), ("two", items[:2]), ("all", items)):
+        list(FolderRun(FileFusion(fusion, installed()), Path(folder)).run(chosen))
+    for folder in ("one", "two"):
+        for path in Path(folder).glob("*.png"):
+            assert path.read_bytes() == Path("all", path.name).read_bytes()
 
 
 def test_images_that_need_another_color_mode_are_not_fused_together(here):
