@@ -19,6 +19,9 @@ Examples:
   fusionlab fuse --record ir.png vis.png -o fused.png
   fusionlab explain fused.png
   fusionlab explain fused.png.json --json | jq .method
+
+\b
+Exit codes: 0 the record is printed, 1 it is, and its image has other pixels, 2 there is none.
 """
 
 
@@ -26,7 +29,8 @@ Examples:
 @click.argument("file", type=click.Path(path_type=Path))
 @max_pixels_option("an image that claims")
 @json_option
-def explain(file: Path, *, max_pixels: int, as_json: bool) -> None:
+@click.pass_context
+def explain(ctx: click.Context, file: Path, *, max_pixels: int, as_json: bool) -> None:
     """Print how FILE was made: an image written with --record, or its .json.
 
     Also reports whether the image still has the pixels that were written.
@@ -46,7 +50,8 @@ def explain(file: Path, *, max_pixels: int, as_json: bool) -> None:
             echo(command_of(record))
     if unchanged is False:
         warn(f"{image} has been changed: its pixels are not those of the record")
-    elif unchanged is None:
+        ctx.exit(1)
+    if unchanged is None:
         warn(f"{image} does not exist, so its pixels cannot be compared with the record")
 
 

@@ -68,6 +68,7 @@ Examples:
   fusionlab fuse --register auto thermal.tif visible.jpg
   fusionlab fuse --register auto,model=affine --crop a.png b.png
   fusionlab fuse --register auto --rig thermal/ visible/ -o fused/
+
 \b
   fusionlab fuse stack.tif --pages all            slices, frames; see --channels, too
   fusionlab fuse rgbt/ --channels rgb,4 -o fused/ the fourth channel is a thermal image

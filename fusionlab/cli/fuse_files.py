@@ -91,6 +91,7 @@ def fuse_files(
     as_json: bool,
 ) -> None:
     """Fuse sources to a file, and print the settings and what was written."""
+    from fusionlab.runs.record import remove_stale_record
     from fusionlab.storage.atomic import atomic_write_all, make_folder
 
     with show_progress("fusing") as progress:
@@ -100,6 +101,7 @@ def fuse_files(
         make_folder(folder)
     with atomic_write_all(files):
         pass
+    remove_stale_record(destination)
     for note in product.notes:
         warn(note)
     height, width = product.fused.image.shape[:2]

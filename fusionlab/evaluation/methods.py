@@ -14,7 +14,6 @@ from fusionlab.backbone import Backbone
 from fusionlab.engine.checks import accepted_sources, takes
 from fusionlab.engine.feature_cache import FeatureCache
 from fusionlab.errors import FusionlabError, PluginError
-from fusionlab.evaluation.code_hash import code_sha256, core_sha256
 from fusionlab.evaluation.recipes import (
     Backbones,
     Recipe,
@@ -32,6 +31,7 @@ from fusionlab.plugins.factory import build_strategy, default_backbone
 from fusionlab.plugins.method_names import method_id, split_method
 from fusionlab.plugins.presets import preset_parameters, preset_settings
 from fusionlab.plugins.registry import Plugins
+from fusionlab.runs.code_hash import code_of
 from fusionlab.runs.record import describe_method
 from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.strategy import LearnedStrategy, Strategy
@@ -105,7 +105,6 @@ class FusionMethod:
         Weights that have no card, as in a network that a script has just trained, are hashed.
         """
         fusion = self.fusion
-        parts = [fusion.backbone, *_with_named(fusion.strategy)]
         without_card = [
             *([fusion.backbone] if fusion.backbone.card is None else []),
             *([fusion.networks] if fusion.card is None else []),
@@ -114,7 +113,7 @@ class FusionMethod:
         return {
             **describe_method(fusion, self.plugins),
             **({"states": states} if states else {}),
-            "code": [*(code_sha256(type(part).__module__) for part in parts), core_sha256()],
+            "code": code_of(fusion.backbone, fusion.strategy),
         }
 
     def fingerprint(self, sample: str) -> str:  # noqa: ARG002  # `describe` says it all
@@ -301,17 +300,6 @@ class MethodBuilder:
         label = self._label(baseline)
         registered = self.plugins.strategies.registration_of(type(strategy)) is not None
         return FusionMethod(label, baseline, self.plugins, recipe=recipe if registered else None)
-
-
-def _with_named(strategy: Strategy) -> list[Strategy]:
-    """Return a strategy and the strategies that it is made of, such as the weights it names."""
-    values = [
-        part
-        for value in vars(strategy).values()
-        for part in (value.values() if isinstance(value, Mapping) else [value])
-    ]
-    named = [part for value in values if isinstance(value, Strategy) for part in _with_named(value)]
-    return [strategy, *named]
 
 
 def _labeled(

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from fusionlab.engine.untouched import untouched
 from fusionlab.errors import FusionlabError
-from fusionlab.evaluation.code_hash import code_sha256, metric_libraries
 from fusionlab.evaluation.gray_levels import MetricInput, ScoreColor
 from fusionlab.metrics.inputs import check_images
 from fusionlab.plugins.failures import attribute_errors_to
 from fusionlab.plugins.offers import MetricFunction, MetricRef
 from fusionlab.plugins.presets import preset_metrics
 from fusionlab.plugins.registry import Plugins, Registration
+from fusionlab.runs.code_hash import code_sha256, metric_libraries
 from fusionlab.storage.hashing import sha256_of_json
 from fusionlab.storage.versions import library_versions
 from fusionlab.torch_defaults import torch_defaults

@@ -20,6 +20,7 @@ from fusionlab.imaging.reading import LoadedImage, identity_of
 from fusionlab.imaging.selecting import file_of
 from fusionlab.imaging.writing import format_of
 from fusionlab.plugins.failures import translated
+from fusionlab.runs.code_hash import code_of
 from fusionlab.runs.destination import (
     MAX_NAME,
     Destination,
@@ -30,6 +31,7 @@ from fusionlab.runs.file_fusion import FileFusion, Product
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.runs.manifest import RunManifest
 from fusionlab.runs.read_ahead import read_ahead
+from fusionlab.runs.record import remove_stale_record
 from fusionlab.storage.atomic import atomic_write_all, make_folder, sync_folder
 from fusionlab.storage.hashing import sha256_of_json
 from fusionlab.storage.locking import LOCK_NAME, exclusive_lock
@@ -160,7 +162,14 @@ class FolderRun:
             manifest.tidy()
 
     def _outcomes(self, tasks: Sequence[_Task], manifest: RunManifest) -> Iterator[ItemOutcome]:
-        settings = sha256_of_json({**self.file_fusion.settings, "depth": self.file_fusion.depth})
+        fusion = self.file_fusion.fusion
+        settings = sha256_of_json(
+            {
+                **self.file_fusion.settings,
+                "depth": self.file_fusion.depth,
+                "code": code_of(fusion.backbone, fusion.strategy),
+            }
+        )
         reader = ThreadPoolExecutor(2, "read")
         writer = ThreadPoolExecutor(WRITERS, "write")
         writes: deque[Future[ItemOutcome]] = deque()
@@ -411,6 +420,7 @@ class FolderRun:
                 key = _key(settings, [image.identity for image in product.sources])
                 with atomic_write_all(files, sync_names=False) as written:
                     manifest.add(task.item.stem, key, written)
+                remove_stale_record(task.destination)
         except FusionlabError as error:  # such as too large for its format
             if _ends_the_run(error, manifest):
                 raise

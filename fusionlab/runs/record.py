@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any, NotRequired, TypedDict
 
@@ -25,7 +26,7 @@ from fusionlab.imaging.rows import Rows, bands
 from fusionlab.parameters import Param, params_of
 from fusionlab.plugins.method_names import method_id
 from fusionlab.plugins.registry import Plugins
-from fusionlab.runs.destination import is_record_path, record_path
+from fusionlab.runs.destination import Destination, is_record_path, record_path
 from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.storage.schema import Count, mismatch, newer_version
 from fusionlab.storage.versions import library_versions
@@ -202,6 +203,25 @@ def read_record(path: Path) -> Record:
             path=path,
         )
     return record
+
+
+def remove_stale_record(destination: Destination) -> None:
+    """Remove the record of an older image beside one that has just been written without a record.
+
+    Maps of its weights, which have names of their own, are left.
+    """
+    path = record_path(destination.image)
+    if destination.record is not None or path.is_symlink() or not path.is_file():
+        return
+    try:
+        is_record = _parse(path.read_bytes(), path) is not None
+    except FusionlabError:
+        is_record = True
+    except OSError:
+        return
+    if is_record:
+        with suppress(OSError):  # then `explain` says that the image is another one
+            path.unlink()
 
 
 def is_unchanged(record: Record, image: Path, max_pixels: int | None = MAX_PIXELS) -> bool:

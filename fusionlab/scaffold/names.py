@@ -5,15 +5,21 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from importlib.util import find_spec
 
+import fusionlab
 from fusionlab.errors import FusionlabError
 from fusionlab.plugins.registry import Plugins
 
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 """Stricter than `fusionlab.parameters.NAME`, because Python and PyPI must accept the name too."""
+
+
+_ON_WINDOWS = re.compile("con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
+"""Names that Windows keeps for devices."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,13 @@ class Names:
         if any(map(keyword.iskeyword, (self.strategy, self.class_name))):
             raise FusionlabError(
                 f"{self.strategy!r} is a keyword of Python; choose another name",
+                code="invalid-name",
+            )
+
+        if _ON_WINDOWS.fullmatch(self.strategy):
+            raise FusionlabError(
+                f"Windows has no file or folder called {self.strategy!r}, and results are kept in "
+                "folders with the names of strategies; choose another name",
                 code="invalid-name",
             )
 
@@ -79,10 +92,16 @@ def check_available(names: Names, plugins: Plugins) -> None:
             "package of that name; choose another name",
             code="name-taken",
         )
-    if hasattr(builtins, names.class_name):
+    for module, owner in ((builtins, "a built-in of Python"), (fusionlab, "a name of fusionlab")):
+        if names.class_name in dir(module):
+            raise FusionlabError(
+                f"the class would be called {names.class_name}, like {owner}; choose another name",
+                code="name-taken",
+            )
+    if names.identifier in sys.stdlib_module_names or names.identifier in packages_distributions():
         raise FusionlabError(
-            f"the class would be called {names.class_name}, like a built-in of Python; choose "
-            "another name",
+            f"{names.strategy!r} is the name of a module of Python or of an installed package, "
+            "with which it would be confused; choose another name",
             code="name-taken",
         )
 

@@ -497,6 +497,46 @@ def test_the_manifest_may_be_cut_off_or_garbage(folder):
     assert tree("out") == content
 
 
+RULE = """
+from dataclasses import dataclass
+import fusionlab
+from my_rules.shared import FACTOR
+
+@fusionlab.hookimpl
+def fusionlab_strategies():
+    from fusionlab import StrategyRef
+    return [StrategyRef("mine", "my_rules:Mine", "Mine.")]
+
+@dataclass(frozen=True)
+class Mine(fusionlab.Strategy):
+    def fuse(self, features, scene):
+        return FACTOR * features[0]
+"""
+
+
+def test_resume_computes_anew_what_a_module_that_the_rule_imports_decides(folder, install):
+    install("my-rules", "")
+    site = next(Path(path) for path in sys.path if path.endswith("site-packages"))
+    (site / "my_rules.py").unlink()
+    (site / "my_rules").mkdir()
+    for name, code in (("__init__", RULE), ("shared", "FACTOR = 1"), ("other", "")):
+        (site / "my_rules" / f"{name}.py").write_text(code)
+    command = ("ir", "vis", "-o", "out", "--strategy", "mine", "--resume")
+    assert set(statuses(*command).values()) == {"fused"}
+    (site / "my_rules" / "other.py").write_text("OTHER = 1")
+    assert set(statuses(*command).values()) == {"skipped"}
+    (site / "my_rules" / "shared.py").write_text("FACTOR = 0.5")
+    assert set(statuses(*command).values()) == {"fused"}
+
+
+def test_a_run_without_records_removes_those_of_the_images_it_replaces(folder):
+    fuse("ir", "vis", "-o", "out", "--record")
+    assert len([*Path("out").glob("*.png.json")]) == 5
+    fuse("ir", "vis", "-o", "out", "--overwrite")
+    assert len([*Path("out").glob("*.png.json")]) == 0
+    assert set(statuses("ir", "vis", "-o", "out", "--resume").values()) == {"skipped"}
+
+
 # --- stopped and killed
 
 PROGRAM = (

@@ -181,11 +181,16 @@ def test_the_wheel_has_the_template(tmp_path):
         ("class", "'class' is a keyword of Python; choose another name"),
         ("none", "'none' is a keyword of Python; choose another name"),
         ("exception", "the class would be called Exception, like a built-in of Python"),
-        ("law", "the class would be called Law, like the one that it imports from fusionlab;"),
+        ("law", "the class would be called Law, like a name of fusionlab;"),
         (
             "strategy-laws",
             "called StrategyLaws, like the one that it imports from fusionlab",
         ),
+        ("fusion", "the class would be called Fusion, like a name of fusionlab;"),
+        ("torch", "'torch' is the name of a module of Python or of an installed package"),
+        ("wave", "'wave' is the name of a module of Python or of an installed package"),
+        ("CON", "Windows has no file or folder called 'CON'"),
+        ("lpt1", "Windows has no file or folder called 'lpt1'"),
         (
             "l1norm",
             "fusionlab-imaging already offers a strategy 'l1norm', and the name would be ambiguous",

@@ -15,7 +15,6 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from fusionlab.evaluation.code_hash import code_sha256, metric_libraries
 from fusionlab.evaluation.comparisons import Comparison
 from fusionlab.evaluation.effects import Effect
 from fusionlab.evaluation.factors import varying
@@ -27,6 +26,7 @@ from fusionlab.evaluation.reporting.latex import HEAD, table_label, to_latex
 from fusionlab.evaluation.reporting.published import published_distances
 from fusionlab.evaluation.reporting.tables import Table
 from fusionlab.evaluation.scores import json_values
+from fusionlab.runs.code_hash import code_sha256, metric_libraries
 from fusionlab.storage.atomic import Content
 
 if TYPE_CHECKING:

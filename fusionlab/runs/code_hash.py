@@ -1,8 +1,9 @@
-"""Source hashes that invalidate scores of an earlier run.
+"""Source hashes that invalidate images and scores of an earlier run.
 
 Versions of plugins change when they are released; while somebody works on a strategy, only its
-files change. A score is reused only if the source of the strategy, the backbone and the metric is
-the same, with every module of their package that they import, and the core that runs them.
+files change. An image or score is reused only if the source of the strategy, the backbone and the
+metric is the same, with every module of their package that they import, and the core that runs
+them.
 """
 
 from __future__ import annotations
@@ -11,19 +12,38 @@ import ast
 import importlib.util
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
 import fusionlab
+from fusionlab.backbone import Backbone
 from fusionlab.storage.hashing import sha256_of_file, sha256_of_parts
 from fusionlab.storage.versions import library_versions
+from fusionlab.strategy import Strategy
 
 LIBRARIES = ("fusionlab-imaging", "torch", "numpy", "scipy", "PyWavelets")
 """The distributions that metrics are computed with."""
 CORE = ("backbone.py", "checkpoint.py", "fused.py", "fusion.py", "ops.py", "strategy.py")
 CORE_PACKAGES = ("engine", "imaging")
 """The parts of the core that every fused image depends on."""
+
+
+def code_of(backbone: Backbone, strategy: Strategy) -> list[str]:
+    """Return the hashes of all code that decides what a method computes."""
+    parts = [backbone, *_with_named(strategy)]
+    return [*(code_sha256(type(part).__module__) for part in parts), core_sha256()]
+
+
+def _with_named(strategy: Strategy) -> list[Strategy]:
+    """Return a strategy and the strategies that it is made of, such as the weights it names."""
+    values = [
+        part
+        for value in vars(strategy).values()
+        for part in (value.values() if isinstance(value, Mapping) else [value])
+    ]
+    named = [part for value in values if isinstance(value, Strategy) for part in _with_named(value)]
+    return [strategy, *named]
 
 
 def code_sha256(module: str) -> str:

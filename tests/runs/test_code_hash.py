@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from fusionlab.evaluation.code_hash import code_sha256, core_sha256
 from fusionlab.evaluation.methods import MethodBuilder
 from fusionlab.plugins.host import installed
+from fusionlab.runs.code_hash import code_sha256, core_sha256
 
 FILES = {
     "__init__.py": "",
