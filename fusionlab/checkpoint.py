@@ -8,13 +8,17 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, one_line
 from fusionlab.parameters import check_name
 from fusionlab.storage.hashing import sha256_of_bytes
 from fusionlab.storage.schema import check, parse_json
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+MAX_NAME = 100
+"""Longest part of the name of a tensor in a message, in characters."""
 
 
 class _CardOfStrategy(TypedDict):
@@ -93,8 +97,8 @@ def load_weights(module: nn.Module, weights: Path) -> Card:
 
     Raises:
         FusionlabError: the file cannot be read (code `unreadable`), its SHA-256 differs from that
-            in its card (code `hash-mismatch`), or it holds the weights of another network (code
-            `other-network`).
+            in its card (code `hash-mismatch`), it holds the weights of another network (code
+            `other-network`), or values that are not finite (code `not-finite`).
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -115,15 +119,65 @@ def load_weights(module: nn.Module, weights: Path) -> Card:
             path=weights,
         )
     try:
-        module.load_state_dict(load(content))
-    except (SafetensorError, RuntimeError) as error:
-        # torch lists the tensors that do not fit, one a line, below a heading
-        first, *others = str(error).splitlines()[1:] or [str(error)]
-        more = f"; and {len(others)} more" if others else ""
+        problem = _misfit(module, _header_of(content))
+        tensors = {} if problem else load(content)
+    except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        problem = one_line(error)
+    if problem:
         raise FusionlabError(
-            f"{weights} does not hold the weights of {type(module).__name__}: "
-            f"{' '.join(first.split()).rstrip('.')}{more}",
+            f"{weights} does not hold the weights of {type(module).__name__}: {problem}",
             code="other-network",
             path=weights,
-        ) from error
+        )
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise FusionlabError(
+                f"{weights} holds values in {name} that are not finite; train again, or take "
+                "another file",
+                code="not-finite",
+                path=weights,
+            )
+    module.load_state_dict(tensors)
     return card
+
+
+_FLOATS = {"F16", "BF16", "F32", "F64"}
+"""Names in safetensors of the dtypes that floating-point weights may be stored in."""
+
+
+def _header_of(content: bytes) -> dict[str, Any]:
+    """Return name -> dtype, shape and place of each tensor in a safetensors file.
+
+    The names are looked at before any tensor is made of them: a file may have any number.
+
+    Raises:
+        ValueError: the file has no such header.
+        TypeError: likewise.
+    """
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or length > len(content) - 8:
+        raise ValueError("its header is cut off")
+    header = json.loads(content[8 : 8 + length])
+    if not isinstance(header, dict):
+        raise TypeError("its header is no list of tensors")
+    header.pop("__metadata__", None)
+    return header
+
+
+def _misfit(module: nn.Module, header: Mapping[str, Any]) -> str:
+    """Return why the tensors of a file are not those of a module; empty if they are."""
+    expected = module.state_dict()
+    for names, problem in (
+        (expected.keys() - header.keys(), "it lacks"),
+        (header.keys() - expected.keys(), "it has, and should not,"),
+    ):
+        if names:
+            first = " ".join(min(names).split())[:MAX_NAME]
+            return f"{problem} {first}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    for name, tensor in expected.items():
+        entry = header[name]
+        if list(tensor.shape) != entry["shape"]:
+            return f"{name} must have the shape {list(tensor.shape)}, got {entry['shape']}"
+        if tensor.is_floating_point() != (entry["dtype"] in _FLOATS):
+            return f"{name} must be of the dtype {tensor.dtype}, got {entry['dtype']}"
+    return ""

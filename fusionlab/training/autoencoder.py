@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from fusionlab.backbone import Backbone
 from fusionlab.errors import FusionlabError
 from fusionlab.parameters import describe
+from fusionlab.plugins.failures import translated
 from fusionlab.storage.hashing import sha256_of_bytes
 from fusionlab.training.data.batches import Batches
 from fusionlab.training.data.image_cache import GrayImages
@@ -102,7 +103,8 @@ class AutoencoderTrainer(Trainer):
             for array in (images, validation_images)
         )
         self.batches = Batches(images, settings.batch, settings.seed, flips=settings.flips)
-        with torch.random.fork_rng():
+        name = f"the backbone {backbone.__name__}"
+        with torch.random.fork_rng(), translated(name, "backbone-failed"):
             torch.manual_seed(settings.seed)
             self.backbone = backbone(**parameters)
         if start is not None:

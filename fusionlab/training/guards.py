@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from fusionlab.errors import FusionlabError, Terminated
+from fusionlab.plugins.failures import is_out_of_memory
 
 
 class StopSignals:
@@ -51,8 +52,8 @@ def reporting_memory_errors(work: str) -> Iterator[None]:
     """Turn a lack of memory into a `FusionlabError` (code `out-of-memory`) that names the work."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:  # on CUDA: torch.OutOfMemoryError
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
         raise FusionlabError(
             f"there is not enough memory for {work}; choose a smaller batch or smaller crops",

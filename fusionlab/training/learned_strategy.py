@@ -14,6 +14,7 @@ from fusionlab import parameters
 from fusionlab.backbone import Backbone
 from fusionlab.checkpoint import Card
 from fusionlab.errors import FusionlabError
+from fusionlab.plugins.failures import Role, failures_of
 from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.strategy import LearnedStrategy, Scene
 from fusionlab.training.data.samples import Sample, crop_batch, sha256_of_samples
@@ -70,10 +71,16 @@ class StrategyTrainer(Trainer):
         self.validation_sha256 = sha256_of_samples(self.validation_images)
         self.networks = networks.train().requires_grad_().to(self.device)
         self.initial_sha256 = _sha256_of_weights(self.networks)
-        terms = self._names_of(self._losses(self.networks, self._batch(0)))
+        with failures_of(*self.trained):
+            terms = self._names_of(self._losses(self.networks, self._batch(0)))
         super().__init__(
             self.networks, terms, settings, folder, self.device, tensorboard=tensorboard
         )
+
+    @property
+    def trained(self) -> tuple[Role, object]:
+        """The strategy."""
+        return "strategy", self.strategy
 
     def batch_loss(self) -> tuple[Tensor, Tensor]:
         """Return the sum of the strategy's losses for a batch of crops, and its terms."""

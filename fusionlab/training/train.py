@@ -201,6 +201,7 @@ def backbone_run(
         if processes.is_main:
             stack.enter_context(folder.locked())
         images = _load_images(files, cache or folder.path, workers, processes, reading)
+        check_backbone(cls, len(images[0]), settings, processes)  # without those left out
         trainer = AutoencoderTrainer(
             cls,
             *images,

@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from fusionlab.checkpoint import Card
 from fusionlab.engine.precision import convolutions
 from fusionlab.errors import FusionlabError
+from fusionlab.plugins.failures import Role, failures_of
 from fusionlab.storage.atomic import make_folder
 from fusionlab.storage.schema import Count, NotOurs, check
 from fusionlab.training.distributed import SINGLE_PROCESS, ProcessGroup
@@ -119,6 +120,11 @@ class Trainer(ABC):
 
     # ------------------------------------------------------------------ what subclasses define
 
+    @property
+    def trained(self) -> tuple[Role, object]:
+        """The role of what is trained, and the object: whose code fails if a step does."""
+        return "backbone", self.module
+
     @abstractmethod
     def batch_loss(self) -> tuple[Tensor, Tensor]:
         """Return the loss of the batch of this iteration, and its terms in the order of `terms`."""
@@ -178,7 +184,8 @@ class Trainer(ABC):
                     code="diverged",
                 )
             self.module.load_state_dict(self.best)
-            figures, _ = self.validate(self.module, all_images=True)
+            with failures_of(*self.trained):
+                figures, _ = self.validate(self.module, all_images=True)
         self.log.write(self.iteration, final=figures)
         self.log.close()
         return figures
@@ -262,7 +269,8 @@ class Trainer(ABC):
         progress(Progress(self.iteration, terms, speed, best_loss))
 
     def _step(self) -> None:
-        loss, terms = self.batch_loss()
+        with failures_of(*self.trained):
+            loss, terms = self.batch_loss()
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate_at(self.iteration)
         self.optimizer.zero_grad()
@@ -276,7 +284,8 @@ class Trainer(ABC):
 
     def _update_best(self) -> None:
         module = self.average.module if self.average else self.module
-        figures, loss = self.validate(module, all_images=False)
+        with failures_of(*self.trained):
+            figures, loss = self.validate(module, all_images=False)
         if loss < self.best_loss:
             self.best_loss, self.best_iteration = loss, self.iteration
             self.best = {name: t.cpu().clone() for name, t in module.state_dict().items()}

@@ -19,6 +19,7 @@ from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.scale import Scale, scales_of
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.storage.hashing import sha256_of_parts
+from fusionlab.training.data.bad_images import BadImages
 from fusionlab.training.data.batches import images_of_iteration
 
 
@@ -38,27 +39,43 @@ def load_samples(
 ) -> list[Sample]:
     """Read the items of an image set as luminance, 4 bytes per pixel and source.
 
+    An item that cannot be used is left out with a warning, see `BadImages`: an image cannot be read
+    or paired, the sizes of sources differ, or some of their pixels are no data.
+
     Raises:
-        FusionlabError: an image cannot be read or paired, the sizes of sources differ, or some of
-            their pixels are no data (code `no-data`).
+        FusionlabError: too many items cannot be used (code `too-many-bad-images`).
     """
     samples = []
+    bad = BadImages(len(items))
     for number, item in enumerate(items, start=1):
-        if item.problem:
-            raise FusionlabError(item.problem)
-        images = [read_image(path) for path in item.sources]
-        names = [image.name for image in images]
-        scales = scales_of(images, scale)
-        stack = Stack(given_sources(images)[0], scales, "gray", names)
-        if stack.no_data.any():
-            raise FusionlabError(
-                f"{item.stem} holds pixels that are no data, which a training cannot leave out; "
-                "crop its images to where all of them are data, or remove them",
-                code="no-data",
-            )
-        samples.append(Sample(item.stem, stack.planes()[:, 0]))
+        try:
+            samples.append(_load(item, scale))
+        except FusionlabError as error:
+            bad.leave_out(error)
         progress(number, len(items))
+    bad.report()
     return samples
+
+
+def _load(item: ImageSetItem, scale: Sequence[Scale]) -> Sample:
+    """Read one item.
+
+    Raises:
+        FusionlabError: as `load_samples`, for this item.
+    """
+    if item.problem:
+        raise FusionlabError(item.problem)
+    images = [read_image(path) for path in item.sources]
+    names = [image.name for image in images]
+    scales = scales_of(images, scale)
+    stack = Stack(given_sources(images)[0], scales, "gray", names)
+    if stack.no_data.any():
+        raise FusionlabError(
+            f"{item.stem} holds pixels that are no data, which a training cannot leave out; "
+            "crop its images to where all of them are data, or remove them",
+            code="no-data",
+        )
+    return Sample(item.stem, stack.planes()[:, 0])
 
 
 def crop_batch(

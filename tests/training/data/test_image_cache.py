@@ -11,6 +11,7 @@ import PIL.Image
 import pytest
 
 from fusionlab import FusionlabError
+from fusionlab.errors import FusionlabWarning
 from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.training.data import image_cache
 from fusionlab.training.data.image_cache import load_images
@@ -108,12 +109,32 @@ def test_a_changed_image_is_decoded_again(tmp_path, write_folder):
     assert (load(folder, folder=tmp_path / "cache")[0] == 7).all()
 
 
-def test_a_bad_image_is_named_and_nothing_half_decoded_is_left(tmp_path, write_folder):
+def test_a_bad_image_is_named_and_left_out_and_so_it_is_the_second_time(tmp_path, write_folder):
     folder = write_folder(tmp_path / "a", 2)
     (folder / "x.png").write_text("no image")
-    message = "cannot read x.png in .*: it is not in a known image format"
-    with pytest.raises(FusionlabError, match=message):
+    message = "left out: cannot read x.png in .*: it is not in a known image format"
+    with pytest.warns(FusionlabWarning, match=message):
+        images = load(folder, folder=tmp_path / "cache")
+    with pytest.warns(FusionlabWarning, match="1 of 3 images were left out .*without-1.npy"):
+        again = load(folder, folder=tmp_path / "cache")
+    assert len(images) == len(again) == 2
+    with pytest.warns(FusionlabWarning, match=message):
+        in_memory = load(folder)
+    assert np.array_equal(images, in_memory)
+
+
+@pytest.mark.filterwarnings("ignore:left out")
+@pytest.mark.parametrize(("good", "bad"), [(2, 2), (17, 3), (0, 2), (0, 1)])
+def test_too_many_bad_images_end_it_and_nothing_half_decoded_is_left(
+    tmp_path, write_folder, good, bad
+):
+    folder = write_folder(tmp_path / "a", good) if good else tmp_path / "a"
+    folder.mkdir(exist_ok=True)
+    for number in range(bad):
+        (folder / f"x{number}.png").write_text("no image")
+    with pytest.raises(FusionlabError, match="cannot read x0.png") as caught:
         load(folder, folder=tmp_path / "cache")
+    assert caught.value.code == ("too-many-bad-images" if bad > 1 else caught.value.code)
     assert not list((tmp_path / "cache").glob("*.npy"))
 
 

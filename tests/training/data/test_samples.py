@@ -48,6 +48,17 @@ def test_an_image_that_cannot_be_paired_is_named():
         load_samples([ImageSetItem("x", (Path("a/x.png"),), "x is missing in b")])
 
 
+def test_an_image_that_cannot_be_read_is_left_out_with_a_warning(tmp_path):
+    paths = tuple(tmp_path / f"{letter}.png" for letter in "ab")
+    for path in paths:
+        iio.imwrite(path, np.full((3, 4), 51, np.uint8))
+    (tmp_path / "c.png").write_bytes(b"nothing")
+    bad = ImageSetItem("y", (paths[0], tmp_path / "c.png"), "")
+    with pytest.warns(UserWarning, match="left out: cannot read .*c.png"):
+        (sample,) = load_samples([ImageSetItem("x", paths, ""), bad])
+    assert sample.stem == "x"
+
+
 def test_sets_are_read_as_luminance(tmp_path):
     gray = np.full((3, 4), 51, np.uint8)
     iio.imwrite(tmp_path / "a.png", gray)
