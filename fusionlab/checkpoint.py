@@ -174,10 +174,12 @@ def _misfit(module: nn.Module, header: Mapping[str, Any]) -> str:
         if names:
             first = " ".join(min(names).split())[:MAX_NAME]
             return f"{problem} {first}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    misfits = []
     for name, tensor in expected.items():
         entry = header[name]
         if list(tensor.shape) != entry["shape"]:
-            return f"{name} must have the shape {list(tensor.shape)}, got {entry['shape']}"
-        if tensor.is_floating_point() != (entry["dtype"] in _FLOATS):
-            return f"{name} must be of the dtype {tensor.dtype}, got {entry['dtype']}"
-    return ""
+            misfits.append(f"{name} must have the shape {[*tensor.shape]}, got {entry['shape']}")
+        elif tensor.is_floating_point() != (entry["dtype"] in _FLOATS):
+            misfits.append(f"{name} must be of the dtype {tensor.dtype}, got {entry['dtype']}")
+    more = f"; and {len(misfits) - 1} more" if len(misfits) > 1 else ""
+    return f"{misfits[0]}{more}" if misfits else ""
