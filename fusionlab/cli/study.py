@@ -301,6 +301,8 @@ def run(
         page = command_line(ctx, "study report", without=("overwrite", "executor", "as_json"))
         old = (output / "report" / "index.html").exists()
         echo(f"{'its page is older; write it again' if old else 'next, a page'}: {page}")
+    if unsaved := next((one.unsaved for one in results.reports.values() if one.unsaved), ""):
+        raise CommandError(unsaved)
     ctx.exit(0 if not failed else 1 if values else 2)
 
 

@@ -1,8 +1,10 @@
 """`fusionlab study`: validate, run, status, report."""
 
 import csv
+import errno
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from faulty_files import FaultyFiles
 
 from fusionlab.cli import main
 from fusionlab.cli.evaluate import evaluate
@@ -385,6 +388,21 @@ def test_a_report_needs_only_the_folder(folder, tmp_path_factory, monkeypatch):
     result = run("report", folder / "moved.toml")
     assert result.exit_code == 2
     assert "which folder" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["images.jsonl", "rows.jsonl"])
+def test_what_cannot_be_kept_is_said_and_the_exit_code_is_2(folder, kind):
+    study = STUDY.replace("[sets]", "save_images = true\n[sets]", 1)
+    (folder / "grid.toml").write_text(study)
+    with FaultyFiles(folder / "out") as files:
+        assert run("run", "grid.toml", "-o", "out", "--executor", "threads:1").exit_code == 0
+    number = next(n for n, call in enumerate(files.calls) if call == ("write", kind))
+    shutil.rmtree(folder / "out")
+    with FaultyFiles(folder / "out", number, errno.EIO):
+        result = run("run", "grid.toml", "-o", "out", "--executor", "threads:1")
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"Error: cannot write out/{kind}: Input/output error\n")
+    assert run("run", "grid.toml", "-o", "out").exit_code == 0
 
 
 def test_two_runs_in_one_folder_are_refused(folder):

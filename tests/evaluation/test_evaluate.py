@@ -298,3 +298,16 @@ def test_a_data_frame_needs_pandas(image_set, monkeypatch):
 def test_no_message_of_this_package_names_an_option_of_the_command_line():
     for path in Path(fusionlab.__file__).parent.glob("evaluation/*.py"):
         assert " --" not in path.read_text(encoding="utf-8"), path
+
+
+def test_a_folder_that_another_run_uses_or_has_just_used_is_refused(image_set, tmp_path):
+    arguments = image_set, "identity/mean", "brightness"
+    refused = []
+
+    def second(done, total):
+        refused.append(refusal(*arguments, output=tmp_path / "out", overwrite=True).code)
+
+    fusionlab.evaluate(*arguments, output=tmp_path / "out", progress=second)
+    assert set(refused) == {"locked"}
+    assert refusal(*arguments, output=tmp_path / "out").code == "earlier-run"
+    assert fusionlab.evaluate(*arguments, output=tmp_path / "out", resume=True).problems == []

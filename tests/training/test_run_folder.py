@@ -53,3 +53,17 @@ def test_without_options_there_is_nothing_to_resume(tmp_path):
     with pytest.raises(FusionlabError) as caught:
         read_options(tmp_path)
     assert caught.value.code == "nothing-to-resume"
+
+
+def test_a_folder_that_another_run_uses_or_has_just_used_is_refused(tmp_path):
+    first, second = RunFolder(tmp_path / "mine"), RunFolder(tmp_path / "mine")
+    with first.locked():
+        with pytest.raises(FusionlabError) as caught, second.locked():
+            pytest.fail("two runs in one folder")
+        assert (caught.value.code, caught.value.path) == ("locked", tmp_path / "mine")
+        first.weights.touch()
+    with pytest.raises(FusionlabError) as caught, second.locked():
+        pytest.fail("the weights of the first run would be replaced")
+    assert caught.value.code == "run-exists"
+    with RunFolder(tmp_path / "mine", resume=True).locked():
+        pass
