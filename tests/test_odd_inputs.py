@@ -416,6 +416,18 @@ def cropped(content, load, save):
     return save({name: tensor[..., :1].contiguous() for name, tensor in load(content).items()})
 
 
+def not_finite(content, load, save):
+    return save({name: tensor / 0 for name, tensor in load(content).items()})
+
+
+def integers(content, load, save):
+    return save({name: tensor.int() for name, tensor in load(content).items()})
+
+
+def numbered(content, load, save):
+    return save({f"layer.{n}": tensor for n, tensor in enumerate(load(content).values())})
+
+
 FLOATS = (GRAY / 255).astype(np.float32)
 HOLES = np.where(GRAY < 9, np.nan, FLOATS).astype(np.float32)
 INFINITE = np.where(GRAY < 9, np.inf, FLOATS).astype(np.float32)
@@ -736,6 +748,9 @@ CASES = [
     Case("unknown weights", FAILS, "the backbone 'densefuse' has no weights '9'; known: 1e3-long", "a.png b.png --backbone densefuse@9"),
     Case("weights with another hash than their card", FAILS, "odd.safetensors is not the file its card describes: expected SHA-256 ...", f"odd b.png {OWN}", weights(bit_flip)),
     Case("weights of wrong shapes", FAILS, "odd.safetensors does not hold the weights of DenseFuse: ...", f"odd b.png {OWN}", weights(cropped)),
+    Case("weights with other names", FAILS, "odd.safetensors does not hold the weights of DenseFuse: it lacks c1.bias and 15 more", f"odd b.png {OWN}", weights(numbered)),
+    Case("weights that are integers", FAILS, "odd.safetensors does not hold the weights of DenseFuse: c1.weight must be of the dtype torch.float32, got I32; and 15 more", f"odd b.png {OWN}", weights(integers)),
+    Case("weights that are not finite", FAILS, "odd.safetensors holds values in ... that are not finite; train again, or take another file", f"odd b.png {OWN}", weights(not_finite)),
     Case("weights without a card", FAILS, "x.safetensors has no card: expected x.json next to it", "a.png b.png --backbone densefuse@x.safetensors", raw(b"", "x.safetensors")),
     Case("weights in a pickle", FAILS, "x.pt was not read: loading a pickle can run programs; use a .safetensors file with its card", "a.png b.png --backbone densefuse@x.pt", raw(b"\x80\x04", "x.pt")),
 ]  # fmt: skip

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from fusionlab.cli.output import echo, stdout_of_command
-from fusionlab.cli.session import CommandStopped
+from fusionlab.cli.session import CommandError, CommandStopped
+from fusionlab.errors import in_one_line
 
 
 def print_and_exit(ctx: click.Context, text: str) -> None:
@@ -91,6 +92,11 @@ class MainGroup(Group):
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
             raise CommandStopped("stopped", stop) from None
+        except (SystemExit, GeneratorExit) as error:  # no command ends like this: exit code 0?
+            raise CommandError(
+                f"the code of a plugin ended the command ({in_one_line(error)}), and did not get "
+                "to say which; leave plugins out one by one"
+            ) from error
         except click.UsageError as error:
             unknown = error if isinstance(error, click.NoSuchOption) else error.__cause__
             for param in self.params:

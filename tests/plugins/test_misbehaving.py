@@ -196,3 +196,14 @@ def test_lists_import_nothing_and_survive():
         assert PLUGIN in result.stdout
     assert PARTS not in sys.modules
     assert list_methods("identity/mean") == ["identity/mean"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), SystemExit("odd"), GeneratorExit()])
+def test_what_no_translator_has_caught_is_an_error_too(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(main.commands["strategies"], "callback", fail)
+    result = run("strategies")
+    assert result.exit_code == 2
+    assert "the code of a plugin ended the command" in result.stderr
