@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 from fusionlab.errors import FusionlabError, one_line
 from fusionlab.parameters import check_name
 from fusionlab.storage.hashing import sha256_of_bytes
+from fusionlab.storage.own_files import check_own_file
 from fusionlab.storage.schema import check, parse_json
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Card:
             FusionlabError: there is no card (code `no-card`), or it is not valid (code `bad-card`).
         """
         path = cls.path_of(weights)
+        check_own_file(path, reading=True)
         try:
             facts = parse_json(path.read_bytes(), Mapping[str, Any])
             if "licence" in facts:  # the spelling of cards written before the first release
@@ -104,6 +106,7 @@ def load_weights(module: nn.Module, weights: Path) -> Card:
     from safetensors.torch import load
 
     card = Card.read(weights)
+    check_own_file(weights, reading=True)
     try:
         content = weights.read_bytes()
     except OSError as error:

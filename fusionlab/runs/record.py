@@ -28,6 +28,7 @@ from fusionlab.plugins.method_names import method_id
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.destination import Destination, is_record_path, record_path
 from fusionlab.storage.hashing import sha256_of_parts
+from fusionlab.storage.own_files import check_own_file
 from fusionlab.storage.schema import Count, mismatch, newer_version
 from fusionlab.storage.versions import library_versions
 
@@ -184,10 +185,12 @@ def read_record(path: Path) -> Record:
         FusionlabError: there is no record (code `no-record`), it is damaged (code `bad-record`), or
             the file cannot be read.
     """
+    check_own_file(path, reading=True)
     try:
         content = path.read_bytes()
         record = _parse(content if is_record_path(path) else _embedded_text(content), path)
         if record is None and record_path(path).exists():
+            check_own_file(record_path(path), reading=True)
             record = _parse(record_path(path).read_bytes(), record_path(path))
     except FileNotFoundError:
         raise FusionlabError(f"{path} does not exist", code="missing-file", path=path) from None
