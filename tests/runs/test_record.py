@@ -419,7 +419,7 @@ def test_a_file_that_is_missing_or_a_folder_is_refused():
     for name, code in (
         ("gone.png", "missing-file"),
         ("gone.json", "missing-file"),
-        ("folder", "not-a-regular-file"),
+        ("folder", "unreadable"),
     ):
         with pytest.raises(FusionlabError, check=refused(code)) as caught:
             read_record(Path(name))
