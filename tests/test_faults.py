@@ -87,7 +87,7 @@ COMMANDS = [
     Command("evaluate", EVALUATE, again="--resume"),
     Command(
         "evaluate more",
-        f"{EVALUATE} --method identity/min --resume",
+        f"{EVALUATE} --method identity/addition --resume",
         earlier=EVALUATE,
     ),
     Command("study run", "study run ../in/grid.toml -o out"),
