@@ -26,6 +26,9 @@ fusionlab-classics also run from the folder of the package, see `testpaths`."""
 READERS = {"fusionlab-dicom": {"DICOM", "DICOM-bare"}, "fusionlab-thermal": {"FLIR", "DJI"}}
 """The packages that read formats instead of fusing, and these formats."""
 
+METHODS = {"fusionlab-registration": {"mutual-information", "ecc", "phase"}}
+"""The packages that register images instead, and these methods."""
+
 FUSE = """
 import json, sys
 from click.testing import CliRunner
@@ -89,7 +92,7 @@ def run(python, folder, paths, *args):
 
 
 def registrations(python, folder, paths, kind="strategies"):
-    """Return the strategies, or the readers, that are listed: name -> plugin."""
+    """Return what is listed of a kind, strategies or others: name -> plugin."""
     listed = run(python, folder, paths, "-m", "fusionlab", kind, "--json")
     assert not listed.stderr
     return {row["name"]: row["plugin"] for row in json.loads(listed.stdout)}
@@ -117,16 +120,17 @@ def test_installed_packages_add_their_strategies_and_no_others(environment):
     _, _, before, after = environment
     assert not set(before.values()) & set(NAMES)
     added = {name: plugin for name, plugin in after.items() if name not in before}
-    assert set(added.values()) == set(NAMES) - READERS.keys()
+    assert set(added.values()) == set(NAMES) - READERS.keys() - METHODS.keys()
     assert before.items() <= after.items()
 
 
-def test_installed_packages_add_their_readers_and_no_others(environment, tmp_path, python):
+@pytest.mark.parametrize(("kind", "offers"), [("readers", READERS), ("registrations", METHODS)])
+def test_installed_packages_add_their_readers_and_methods_and_no_others(
+    environment, tmp_path, python, kind, offers
+):
     without, installed, _, _ = environment
-    before, after = (
-        registrations(python, tmp_path, paths, "readers") for paths in (without, installed)
-    )
-    expected = {name: package for package, names in READERS.items() for name in names}
+    before, after = (registrations(python, tmp_path, paths, kind) for paths in (without, installed))
+    expected = {name: package for package, names in offers.items() for name in names}
     assert after.items() - before.items() == expected.items()
     assert before.items() <= after.items()
 
