@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 
 from fusionlab import Card, FusionlabError
 from fusionlab.plugins.factory import build_backbone
@@ -310,6 +311,18 @@ def test_too_little_memory_is_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(FusionlabError, match="batches of 2 x 16x16 or 24x24") as caught:
         training.run()
     assert (caught.value.code, caught.value.option) == ("out-of-memory", "batch")
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit(), KeyError("lost")])
+@pytest.mark.parametrize("place", ["__init__", "encode", "decode"])
+def test_a_backbone_that_raises_anything_is_named(tmp_path, place, error):
+    def fail(*_, **__):
+        raise error
+
+    odd = type("Odd", (DenseFuse,), {place: fail})
+    with pytest.raises(FusionlabError, check=refused("backbone-failed")) as caught:
+        make(tmp_path, backbone=odd).run()
+    assert str(caught.value).startswith(f"the backbone Odd failed: {type(error).__name__}")
 
 
 def test_the_images_validated_on_the_way_come_from_everywhere(tmp_path, monkeypatch):
