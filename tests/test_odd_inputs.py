@@ -734,6 +734,10 @@ CASES = [
     Case("a pipe in the place of the manifest", FAILS, "fused/fusionlab-manifest.jsonl must be a regular file, which fusionlab writes itself, got a pipe", "ir vis --resume", in_place_of("fused/fusionlab-manifest.jsonl", os.mkfifo)),
     Case("a link in the place of the manifest", FAILS, "fused/fusionlab-manifest.jsonl must be a regular file, which fusionlab writes itself, got a symbolic link", "ir vis", in_place_of("fused/fusionlab-manifest.jsonl", link_to_a_source)),
     Case("a link in the place of a record, with `--overwrite`", FAILS, "fused.png.json must be a regular file, which fusionlab writes itself, got a symbolic link", "a.png b.png --record --overwrite", in_place_of("fused.png.json", link_to_a_source)),
+    # ---------------------------------------------------------------- names that are odd text
+    Case("a name with control sequences", FAILS, r"\x1b[2J\nError: forged does not exist", "odd b.png", lambda _: "\x1b[2J\nError: forged"),
+    Case("a name that is not UTF-8", WORKS, "", "odd b.png", png(GRAY, "\udcff.png")),
+    Case("control sequences in an option", FAILS, r"there is no strategy '\x1b[2J'", "a.png b.png --strategy \x1b[2J"),
     # ---------------------------------------------------------------- names of methods, weights
     Case("an unknown strategy", FAILS, "there is no strategy 'l1nrm'; did you mean 'l1norm'?", "a.png b.png --strategy l1nrm"),
     Case("an unknown task", FAILS, "there is no task 'fokus'; did you mean 'focus'?", "a.png b.png --task fokus"),
@@ -824,6 +828,8 @@ RUNNING = [
     Case("a full disk in a folder run", FAILS, "cannot write out/...: No space left on device"),
     Case("Ctrl-C in a folder run", FAILS, "stopped after ... of 4; the files written are complete, continue with --resume"),
     Case("SIGKILL in a folder run, then `--resume`", WORKS),
+    Case("SIGTERM in a folder run", FAILS, "stopped after ... of 4; the files written are complete, continue with --resume"),
+    Case("a working folder that is gone", FAILS, "the working folder does not exist any more; change to one that does"),
 ]  # fmt: skip
 """Rows that take a process of their own."""
 
@@ -887,12 +893,15 @@ def test_a_stopped_run_says_so_and_a_killed_one_goes_on(folder, install, python)
     assert stopped.returncode == 130
     (sentence,) = stopped.stderr.splitlines()
     assert re.search(pattern(RUNNING[2]), sentence)
+    terminated = fuse_apart(python, *args, "terminated", signaled=signal.SIGTERM)
+    assert terminated.returncode == 143
+    assert re.search(pattern(RUNNING[4]), terminated.stderr)
     killed = fuse_apart(python, *args, "killed", signaled=signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
     whole = fuse(*args, "whole")
     assert whole.exit_code == 0, whole.output
     expected = {path.name: content for path, content in snapshot(folder / "whole").items()}
-    for name in ("stopped", "killed"):
+    for name in ("stopped", "terminated", "killed"):
         found = snapshot(folder / name)
         assert {p.name for p in found if p.suffix == ".png" and "partial" not in p.name} < set(
             expected
@@ -900,6 +909,15 @@ def test_a_stopped_run_says_so_and_a_killed_one_goes_on(folder, install, python)
         again = fuse(*args, name, "--resume")
         assert again.exit_code == 0, again.output
         assert {p.name: content for p, content in snapshot(folder / name).items()} == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a folder that is in use can be removed")
+def test_a_working_folder_that_is_gone_costs_a_sentence(folder, monkeypatch):
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    result = fuse(str(folder / "a.png"), str(folder / "b.png"), "-o", str(folder / "c.png"))
+    assert (result.exit_code, result.stderr) == (2, f"Error: {RUNNING[5].says}\n")
 
 
 def test_the_docs_hold_exactly_these_rows():

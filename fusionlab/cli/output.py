@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TextIO
@@ -48,16 +49,34 @@ _stdout = _Stdout()
 def stdout_of_command() -> Iterator[Callable[[], Exception | None]]:
     """Let only `echo` write to stdout: what plugins and libraries print goes to stderr.
 
+    Warnings of Python go through `echo`, too.
+
     Yields:
         What returns why not all could be written to stdout; None if all was.
     """
     before = (_stdout.taken, _stdout.own, _stdout.failure)
     _stdout.taken, _stdout.own, _stdout.failure = True, _stdout.stream, None
+    show_warning = warnings.showwarning
+    warnings.showwarning = _show_warning
     try:
         with redirect_stdout(sys.stderr):
             yield lambda: _stdout.failure
     finally:
+        warnings.showwarning = show_warning
         _stdout.taken, _stdout.own, _stdout.failure = before
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001  # the signature is Python's
+    line: str | None = None,
+) -> None:
+    """Print a warning of Python or of a library, whose message may quote a file."""
+    text = warnings.formatwarning(safe_text(str(message)), category, filename, lineno, line)
+    echo(*text.rstrip("\n").split("\n"), err=True)
 
 
 def echo(*lines: str, err: bool = False) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 from click.core import ParameterSource
 
-from fusionlab.cli.output import warn
+from fusionlab.cli.output import echo, warn
 from fusionlab.errors import (
     FusionlabError,
     FusionlabWarning,
@@ -209,15 +209,21 @@ def quiet_decoders() -> Iterator[None]:
     """Silence the warnings and logs of image decoders, and print our own warnings as sentences.
 
     Errors in a file are reported as one sentence. Damage that changes no pixel, such as an invalid
-    tag, is not reported.
+    tag, is not reported. Warnings in the logs of other libraries are printed as lines.
     """
     import logging
 
+    class Echo(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            echo(record.getMessage(), err=True)
+
     handler, logger = logging.NullHandler(), logging.getLogger("tifffile")
     logger.addHandler(handler)
+    unhandled, logging.lastResort = logging.lastResort, Echo(logging.WARNING)
     try:
         with told_by(warn, FusionlabWarning):
             warnings.filterwarnings("ignore", module=r"(PIL|tifffile|imageio)\b")
             yield
     finally:
         logger.removeHandler(handler)
+        logging.lastResort = unhandled

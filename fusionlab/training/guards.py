@@ -16,11 +16,12 @@ class StopSignals:
     """Note Ctrl-C and SIGTERM instead of stopping in the middle of an update of the weights.
 
     SIGTERM is what schedulers and `torchrun` send. Signals reach the main thread only; in other
-    threads nothing has to be deferred.
+    threads nothing has to be deferred. The third signal ends the process at once.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self._count = 0
         self._number = signal.SIGINT
         self._handlers: dict[signal.Signals, Any] = {}
 
@@ -43,8 +44,12 @@ class StopSignals:
         return Terminated(self._number)
 
     def _note(self, number: int, _: object) -> None:
+        self._count += 1
         if not self.requested:
             self.requested, self._number = True, signal.Signals(number)
+        elif self._count > 2:  # a long validation, for example
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
 
 @contextmanager

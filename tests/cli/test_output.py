@@ -336,6 +336,37 @@ def test_tables_facts_and_help_show_escapes_and_json_the_text(hostile_plugin, sh
     assert HOSTILE in [row["summary"] for row in rows]
 
 
+@pytest.mark.filterwarnings("default")
+def test_warnings_and_logs_of_libraries_are_lines_too(install, tmp_path, monkeypatch):
+    install(
+        "noisy",
+        f"""
+        import logging, warnings
+        from dataclasses import dataclass
+        import fusionlab
+
+        @fusionlab.hookimpl
+        def fusionlab_strategies():
+            return [fusionlab.StrategyRef("noisy", "noisy:Noisy", "Noisy.")]
+
+        @dataclass(frozen=True)
+        class Noisy(fusionlab.Strategy):
+            def fuse(self, features, scene):
+                warnings.warn({HOSTILE!r})
+                logging.getLogger("noisy").warning({HOSTILE!r})
+                return features[0]
+        """,
+    )
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png"):
+        iio.imwrite(name, RNG.integers(0, 256, (20, 30), dtype=np.uint8))
+    words = ["fuse", "--backbone", "identity", "--strategy", "noisy", "a.png", "b.png"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count(SHOWN) == 2
+    assert not NEVER_PRINTED.search(result.output)
+
+
 def test_only_one_function_prints_in_the_commands():
     folder = Path(cli.__file__).parent
     for path in folder.glob("*.py"):

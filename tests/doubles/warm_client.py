@@ -19,7 +19,7 @@ def ask(address, words):
         server.sendall(json.dumps(command).encode() + b"\n")
         answers = server.makefile()
         process = int(answers.readline())
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _: os.kill(process, number))
         return int(answers.readline())
 

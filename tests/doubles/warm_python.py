@@ -3,8 +3,8 @@
 A server imports LIBRARIES once; it starts no threads and computes nothing, so that it can fork. The
 stand-in, `warm_client.py`, sends it its arguments, folder, variables and open files. The server
 forks a process that runs them as `python` would; of options before `-c CODE`, `-m MODULE` or FILE
-only `-S` counts. The stand-in passes SIGINT and SIGTERM on, and ends as that process ends; if it is
-killed itself, so is that process, a moment later. No module of ours is imported beforehand.
+only `-S` counts. The stand-in passes SIGINT, SIGTERM and SIGHUP on, and ends as that process ends;
+if it is killed itself, so is that process, a moment later. Nothing of ours is imported beforehand.
 
 What tests how an interpreter starts, whose child it is, or an installation needs the true one.
 """

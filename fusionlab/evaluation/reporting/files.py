@@ -27,6 +27,7 @@ from fusionlab.evaluation.reporting.published import published_distances
 from fusionlab.evaluation.reporting.tables import Table
 from fusionlab.evaluation.scores import json_values
 from fusionlab.runs.code_hash import code_sha256, metric_libraries
+from fusionlab.safe_text import safe_text
 from fusionlab.storage.atomic import Content
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def _writer(parts: Iterable[str]) -> Content:
 
 def markdown_text(report: Report, title: str = "# Evaluation") -> str:
     """Return the tables under their settings."""
-    facts = [f"* {name}: {value}" for name, value in report.settings.items()]
-    problems = [f"* no score: {problem}" for problem in report.problems]
+    facts = [safe_text(f"* {name}: {value}") for name, value in report.settings.items()]
+    problems = [safe_text(f"* no score: {problem}") for problem in report.problems]
     head = "\n".join([title, "", *facts, *problems])
     return "\n\n".join([head, *map(to_markdown, report.tables)]) + "\n"
 

@@ -30,10 +30,10 @@ def to_markdown(table: Table) -> str:
     """Return a table as Markdown: the best in bold, the second underlined."""
 
     def show(cell: Cell) -> str:
-        text = cell.text.translate(MARKDOWN_ESCAPES)
+        text = safe_text(cell.text).translate(MARKDOWN_ESCAPES)
         marked = MARKDOWN_MARKS[cell.mark].format(text)
         return f"{marked} {cell.detail}".rstrip()
 
     rows = [[show(cell) for cell in row] for row in table.rows]
     grid = tabulate(rows, table.heads, tablefmt="pipe", disable_numparse=True)
-    return "\n\n".join([f"## {table.title}", grid, *table.notes])
+    return "\n\n".join([f"## {safe_text(table.title)}", grid, *map(safe_text, table.notes)])

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from fusionlab.evaluation.reporting.tables import Table
+from fusionlab.safe_text import safe_text
 
 HEAD = r"% needs \usepackage{booktabs,graphicx}"
 NAME_HEADS = ("method", "against", "range", "published as", "factor", "difference", "set")
@@ -71,7 +72,7 @@ def to_latex(
         ]
     # LaTeX keeps no more than some dozens of tables waiting for a page of their own
     parts += [r"\clearpage"] if len(pages) > 1 else []
-    return "\n".join([*parts, *(f"% {note}" for note in table.notes)])
+    return "\n".join([*parts, *(f"% {safe_text(note)}" for note in table.notes)])
 
 
 def _pages(table: Table, details: bool) -> list[list[list[list[str]]]]:
@@ -135,5 +136,5 @@ def _small(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """Escape the special characters of LaTeX."""
-    return text.translate(ESCAPES)
+    """Escape the special characters of LaTeX, ends of lines among them."""
+    return safe_text(text).translate(ESCAPES)

@@ -133,3 +133,10 @@ def test_a_long_table_goes_on_over_pages_under_one_number(deviations, typeset):
         # each row in both tables, and what it is compared with
         in_rows = re.findall(r"densefuse@1e2/l1norm,r=\d+ (?!\()", words)  # ( follows in captions
         assert len(in_rows) == 120 + 2 * 119
+
+
+def test_a_line_end_in_a_name_or_a_note_does_not_leave_its_place():
+    hostile = "x\n\\input{secret}"
+    rows = ((Cell(hostile), Cell("1")),)
+    text = to_latex(Table(hostile, ("method", "EN"), rows, (hostile,), "x"))
+    assert not any(line.startswith("\\input") for line in text.splitlines())
