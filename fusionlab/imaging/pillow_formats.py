@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fusionlab.imaging import jpeg_data, png_data
 from fusionlab.imaging.contents import Contents, Page, channel_names, numbered
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
-from fusionlab.imaging.metadata import NOTHING, Metadata, upright_exif
+from fusionlab.imaging.metadata import NOTHING, ORIENTATION, Metadata, upright_exif
 from fusionlab.imaging.muting import muted
 from fusionlab.imaging.rows import Rows
 
@@ -36,6 +36,10 @@ PNG_BITS = 24
 """Offset of the bits per sample in a PNG (in IHDR, its first chunk)."""
 PNG_INTERLACE = 28
 """Offset of the byte that says whether a PNG is interlaced."""
+USUAL_PNG = {bytes([color, 0, 0, 0]) for color in (0, 2, 4, 6)}
+LIBPNG_EDGE = 10**6
+"""What of a header libpng prints no warnings about: color type, compression, filter and interlace;
+and width and height below this."""
 PNG_AFTER_HEADER = 33
 """Offset of the second chunk of a PNG."""
 _MULTI_PICTURE = re.compile(rb"\xff\xe2..MPF\0", re.DOTALL)
@@ -131,14 +135,11 @@ def _decode(file: Any, content: bytes, index: int) -> Decoded:
     """
     if content.startswith(b"BM"):  # else the palette of Pillow < 13 is too raw for `metadata`
         file.read(index=0)
+    if index == 0 and content.startswith(PNG_SIGNATURE) and content[PNG_BITS] == 16:
+        return _decode_deep_png(content)
     meta = file.metadata(index=index, exclude_applied=False)  # decodes a PNG
     orientation = meta.get("Orientation", 1)
     metadata = Metadata.of_pillow(meta)
-    if index == 0 and content.startswith(PNG_SIGNATURE) and content[PNG_BITS] == 16:
-        usual = content[PNG_BITS + 2 : PNG_INTERLACE + 1] == bytes(3)
-        with nullcontext() if usual else muted(rb"PNG warning: "):
-            pixels = imagecodecs.png_decode(png_data.without_extras(content))
-        return Decoded(pixels, orientation, metadata=metadata)
     if meta["mode"] not in MODES:
         raise UnsupportedImage(f"pixels of the mode {meta['mode']}")
     if content.startswith(JPEG_START):
@@ -155,6 +156,27 @@ def _decode(file: Any, content: bytes, index: int) -> Decoded:
     if content.startswith(PNG_SIGNATURE) and _may_be_incomplete(pixels, content):
         png_data.frames(content)[0].check_complete()
     return Decoded(pixels, orientation, metadata=metadata)
+
+
+def _decode_deep_png(content: bytes) -> Decoded:
+    """Decode a PNG of 16 bits; Pillow reads its metadata.
+
+    Raises:
+        ValueError: it is incomplete.
+    """
+    frame = png_data.frames(content)[0]
+    exact = frame.check_complete()
+    usual = content[PNG_BITS + 1 : PNG_INTERLACE + 1] in USUAL_PNG
+    small = max(frame.width, frame.height) < LIBPNG_EDGE
+    with nullcontext() if exact and usual and small else muted(rb"PNG warning: "):
+        pixels = imagecodecs.png_decode(png_data.only_pixels(content, frame))
+    with _without_pillow_limit(), PIL.Image.open(io.BytesIO(content), formats=["PNG"]) as file:
+        if png_data.texts_after_pixels(content):
+            file.load()  # else it need not be decoded a second time
+        elif "Raw profile type exif" not in file.info:
+            file.info.setdefault("exif", png_data.exif(content))
+        orientation = file.getexif().get(ORIENTATION, 1)
+        return Decoded(pixels, orientation, metadata=Metadata.of_pillow(file.info))
 
 
 def _may_be_incomplete(pixels: NDArray[Any], content: bytes) -> bool:

@@ -62,28 +62,32 @@ class PngFrame:
                 "of them"
             )
 
-    def check_complete(self) -> None:
-        """Count the pixels.
+    def check_complete(self) -> bool:
+        """Count the pixels, and return whether the compressed data end with them.
 
         Raises:
             ValueError: the image is incomplete, or its compressed data are damaged.
         """
         self.check_claim()
-        inflate, count = zlib.decompressobj(), 0
+        inflate, count, held = zlib.decompressobj(), 0, False  # held: the last piece is looked at
         try:
-            for piece in self.pieces:
+            for number, piece in enumerate(self.pieces, 1):
+                if inflate.eof:
+                    break
+                held = number == len(self.pieces)
                 rest: bytes | memoryview = piece
-                while rest and count < self.expected and not inflate.eof:
+                while rest and count <= self.expected and not inflate.eof:
                     count += len(inflate.decompress(rest, PIECE))
                     rest = inflate.unconsumed_tail
-                while not rest and count < self.expected:  # what is buffered
-                    if not (more := len(inflate.decompress(b"", PIECE))):
-                        break
-                    count += more
+            while count <= self.expected and (more := len(inflate.decompress(b"", PIECE))):
+                count += more  # what is buffered
         except zlib.error as error:
-            raise ValueError(f"its compressed pixels are damaged: {error}") from error
+            if count < self.expected:
+                raise ValueError(f"its compressed pixels are damaged: {error}") from error
+            return False
         if count < self.expected:
             raise ValueError(f"it holds {count} of the {self.expected} bytes of its pixels")
+        return held and count == self.expected and inflate.eof and not inflate.unused_data
 
 
 def chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -130,11 +134,27 @@ def frames(content: bytes) -> list[PngFrame]:
     return found
 
 
-def without_extras(content: bytes) -> bytes:
-    """Return a file with no more than its pixels, about which libpng prints no warnings."""
-    kept = [SIGNATURE]
-    for kind, data in chunks(content):
-        if kind[:1].isupper() or kind == b"tRNS":  # critical
-            checksum = zlib.crc32(data, zlib.crc32(kind))
-            kept.append(struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", checksum))
-    return b"".join(kept)
+def only_pixels(content: bytes, frame: PngFrame) -> bytes:
+    """Return a file with no more than the pixels of a frame, and its transparent color.
+
+    libpng prints a warning about much of what else a file may hold.
+    """
+    parts = [(b"IHDR", content[16:29]), (b"IDAT", b"".join(frame.pieces)), (b"IEND", b"")]
+    size = {0: 2, 2: 6}.get(content[25])
+    parts[1:1] = [(b"tRNS", bytes(data)) for kind, data in chunks(content)
+                  if kind == b"tRNS" and len(data) == size][:1]  # fmt: skip
+    return SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+
+
+def texts_after_pixels(content: bytes) -> bool:
+    """Return whether text, which may be metadata, stands behind the pixels."""
+    kinds = [kind for kind, _ in chunks(content)]
+    return bool({b"tEXt", b"zTXt", b"iTXt"} & set(kinds[kinds.index(b"IDAT") :]))
+
+
+def exif(content: bytes) -> bytes:
+    """Return EXIF, wherever it stands; empty: there is none."""
+    return next((bytes(data) for kind, data in chunks(content) if kind == b"eXIf"), b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -41,6 +42,9 @@ A file of a few kilobytes can claim gigabytes; the limit prevents their allocati
 FREE_PIXELS, PIXELS_PER_BYTE = 2**25, 2**14
 """Larger images than 5792 x 5792 need a byte for so many pixels, whatever the limit. Only images of
 one color have fewer, in formats that hold such an image in a few bytes; a PNG has at most 8256."""
+
+MOST_COLORS = 4
+"""Channels that a pixel may have without counting as several."""
 
 
 def identity(sha256: str, selection: Selection) -> str:
@@ -297,8 +301,12 @@ def decode_image(
     number = selecting.page_number(selection, contents.pages, contents.default, name)
     hints: list[str] = []
     with _attribute_errors_to(name, content):
+        page, channels = contents.pages[number], contents.pages[number].channels
+        if max_pixels is not None and len(channels) > MOST_COLORS:  # bands of a scene
+            claims = f"{name} claims {page.size} pixels of {len(channels)} channels"
+            planes = page.width * page.height * len(channels)
+            _check_bytes(claims, planes // MOST_COLORS, len(content))
         decoded = contents.decode(number)
-        channels = contents.pages[number].channels
         if selection.channels:
             wanted = selecting.channel_numbers(selection.channels, channels, name)
             decoded = decoded.with_channels(wanted)
@@ -401,6 +409,7 @@ def _size_check(name: str, max_pixels: int | None, size: int) -> SizeCheck:
     """Return the check of what the header of a file of `size` bytes claims."""
 
     def check_size(width: int, height: int) -> None:
+        width, height = operator.index(width), operator.index(height)  # readers return anything
         if max_pixels is None:
             return
         claims = f"{name} claims {width}x{height} pixels"
@@ -409,13 +418,18 @@ def _size_check(name: str, max_pixels: int | None, size: int) -> SizeCheck:
                 f"{claims}, more than the limit of {max_pixels}; if that is correct, raise the "
                 "limit"
             )
-        if width * height > max(FREE_PIXELS, PIXELS_PER_BYTE * size):
-            raise _too_many(
-                f"{claims} in {size} bytes, so few as only an image of one color takes; if it is "
-                "one, lift the limit"
-            )
+        _check_bytes(claims, width * height, size)
 
     return check_size
+
+
+def _check_bytes(claims: str, pixels: int, size: int) -> None:
+    """Refuse an image of more pixels than `size` bytes hold, unless it is of one color."""
+    if pixels > max(FREE_PIXELS, PIXELS_PER_BYTE * size):
+        raise _too_many(
+            f"{claims} in {size} bytes, so few as only an image of one color takes; if it is one, "
+            "lift the limit"
+        )
 
 
 def _too_many(message: str) -> FusionlabError:

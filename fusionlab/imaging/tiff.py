@@ -305,9 +305,9 @@ def open_large(
     file.seek(0)
     tif = tifffile.TiffFile(file, _multifile=False)  # OME-XML may name files, of anybody
     page = tif.pages.first
+    check_size(page.imagewidth, page.imagelength)
     if page.imagewidth * page.imagelength <= LARGE_PIXELS:
         return None
-    check_size(page.imagewidth, page.imagelength)
     pages = pages_of(tif)
     if planes_in_one(tif) is not None or number >= len(pages):
         return None

@@ -6,6 +6,7 @@ The samples are whole but for that: the streams end as they should, checksums an
 import io
 import struct
 import zlib
+from contextlib import suppress
 
 import imagecodecs
 import numpy as np
@@ -14,7 +15,7 @@ import tifffile
 from PIL import Image
 
 from fusionlab import FusionlabError
-from fusionlab.imaging import jpeg_data, png_data, tiff
+from fusionlab.imaging import jpeg_data, png_data, reading, tiff
 from fusionlab.imaging.reading import decode_image, read_image
 from fusionlab.imaging.selecting import EVERYTHING, Selection
 
@@ -28,7 +29,7 @@ def png_chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
-def png(bits, color, rows, *, interlaced=False, height=HEIGHT):
+def png(bits, color, rows, *, interlaced=False, height=HEIGHT, surplus=b""):
     """A PNG of `height` rows by its header, whose complete stream holds `rows` of them.
 
     Of an interlaced one, the same part of its bytes.
@@ -40,7 +41,7 @@ def png(bits, color, rows, *, interlaced=False, height=HEIGHT):
     held = pixels[: frame.expected * rows // HEIGHT]
     header = struct.pack(">IIBBBBB", WIDTH, height, bits, color, 0, 0, interlaced)
     palette = png_chunk(b"PLTE", bytes(3 * 2**bits)) if color == 3 else b""
-    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(held)), (b"IEND", b"")]
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(held + surplus)), (b"IEND", b"")]
     first, *rest = [png_chunk(*part) for part in parts]
     return png_data.SIGNATURE + first + palette + b"".join(rest)
 
@@ -76,11 +77,12 @@ def assert_refused(content, name="x", selection=EVERYTHING):
 )
 def test_a_png_whose_stream_holds_fewer_rows_is_refused(bits, color, interlaced, capfd):
     whole = png(bits, color, HEIGHT, interlaced=interlaced)
-    for content in (whole, whole + b"trailer"):
+    more = png(bits, color, HEIGHT, interlaced=interlaced, surplus=b"more")
+    for content in (whole, whole + b"trailer", more):
         assert decode_image(content, "x").pixels.shape[:2] == (HEIGHT, WIDTH)
     for rows in (0, 1, 24, 47):
         assert_refused(png(bits, color, rows, interlaced=interlaced))
-    assert capfd.readouterr() == ("", "")  # libpng prints what it thinks of interlaced files
+    assert capfd.readouterr() == ("", "")  # libpng prints what it thinks of such files
 
 
 def test_a_png_with_a_wrong_checksum_of_its_pixels_is_refused():
@@ -169,6 +171,26 @@ def test_a_tiff_with_an_incomplete_tile_is_refused_both_ways(
     assert caught.value.code == "unreadable"
 
 
+@pytest.mark.parametrize("codec", ["j2k", "jp2"])
+def test_a_jpeg2000_that_lacks_packets_at_its_end_is_refused(codec):
+    """Where a packet ends, a decoder does not miss the others."""
+    content = imagecodecs.jpeg2k_encode(RGB, level=40, codecformat=codec)
+    place = content.index(b"\xff\x90")
+    whole = decode_image(content, "x").pixels
+    found = 0
+    for length in range(14, len(content) - place - 2):
+        held = content[: place + 6] + struct.pack(">I", length) + content[place + 10 :]
+        held = held[: place + length] + b"\xff\xd9"
+        try:
+            imagecodecs.jpeg2k_decode(held)
+        except imagecodecs.Jpeg2kError:
+            continue
+        found += 1
+        with suppress(FusionlabError):
+            assert np.array_equal(decode_image(held, "x").pixels, whole)
+    assert found > 5
+
+
 def test_a_jpeg2000_that_lacks_a_tile_is_refused():
     content = imagecodecs.jpeg2k_encode(RGB, level=0, codecformat="j2k")
     assert decode_image(content, "x").pixels.shape == RGB.shape
@@ -200,6 +222,17 @@ def test_an_image_of_one_color_in_very_few_bytes_needs_the_limit_lifted():
     with pytest.raises(FusionlabError, match="5800x5800 pixels in .* bytes") as caught:
         decode_image(file.getvalue(), "x")
     assert (caught.value.code, caught.value.option) == ("too-many-pixels", "max_pixels")
+
+
+def test_bands_count_as_pixels_where_there_are_few_bytes(monkeypatch):
+    monkeypatch.setattr(reading, "FREE_PIXELS", 1000)
+    monkeypatch.setattr(reading, "PIXELS_PER_BYTE", 1)
+    file = io.BytesIO()
+    options = {"photometric": "minisblack", "planarconfig": "contig", "metadata": None}
+    tifffile.imwrite(file, np.zeros((30, 30, 99), np.uint8), **options)
+    with pytest.raises(FusionlabError, match="30x30 pixels of 99 channels in") as caught:
+        decode_image(file.getvalue(), "x", selection=Selection(channels="1"))
+    assert caught.value.code == "too-many-pixels"
 
 
 def test_what_the_library_of_openexr_prints_about_a_damaged_file_is_not_seen(tmp_path, capfd):

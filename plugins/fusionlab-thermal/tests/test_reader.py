@@ -37,7 +37,7 @@ def test_a_flir_file_has_four_pages_and_the_first_is_in_degrees(made):
     assert (thermal.pixels.dtype, thermal.unit) == (np.float32, "C")
     expected = Radiometry(**made.CAMERA).celsius(made.scene())
     np.testing.assert_allclose(thermal.pixels, expected, rtol=1e-5)  # single precision
-    counts = decoded(contents, "thermal")
+    counts = decoded(contents, "counts")
     assert counts.unit == "counts"
     np.testing.assert_array_equal(counts.pixels, made.scene())
 
@@ -140,4 +140,4 @@ def test_a_photo_and_counts_that_lack_a_part_are_refused(made):
         container[: place - 4] + chunk + container[end + 4 :].ljust(9999, b"\0"), any_size
     )
     with pytest.raises(ValueError, match="of its pixels"):
-        decoded(contents, "counts")
+        decoded(contents, "thermal")
