@@ -137,10 +137,15 @@ class SetImages:
             if path_of_result is None:
                 continue
             try:
-                size = self._write_result(f"{sample}-r{row}", path_of_result)
+                pixels, as_it_is = _read_result(path_of_result)
             except (FusionlabError, OSError):
                 continue  # damaged since it was scored: shown as missing
-            entry.setdefault("size", size)
+            entry.setdefault("size", pixels.shape[1::-1])
+            if as_it_is:
+                _link_or_copy(path_of_result, self._path(IMAGES, f"{sample}-r{row}.png"))
+                self._write_thumbnail(f"{sample}-r{row}", Image.fromarray(pixels))
+            else:
+                self._write_pixels(f"{sample}-r{row}", pixels)
             entry["rows"].append(row)
             if maps := self.weight_maps and self.weight_maps(self.image_set, label, name):
                 entry["weights"][row] = len(maps)
@@ -155,19 +160,6 @@ class SetImages:
         self._path(IMAGES, f"{name}.png").write_bytes(encode_png(pixels))
         self._write_thumbnail(name, Image.fromarray(pixels))
 
-    def _write_result(self, name: str, path: Path) -> tuple[int, int]:
-        """Link or copy a result that browsers show as it is; scale others to 8 bits."""
-        target = self._path(IMAGES, f"{name}.png")
-        if path.suffix == ".png":
-            with Image.open(path) as image:
-                if image.mode in ("L", "RGB"):
-                    self._write_thumbnail(name, image)
-                    _link_or_copy(path, target)
-                    return image.size
-        pixels = eight_bit_pixels(read_image(path), FULL_SCALE)
-        self._write_pixels(name, pixels)
-        return pixels.shape[1], pixels.shape[0]
-
     def _write_thumbnail(self, name: str, image: Image.Image) -> None:
         small = image.copy()
         small.thumbnail((THUMBNAIL_EDGE, THUMBNAIL_EDGE), Image.Resampling.LANCZOS)
@@ -177,6 +169,15 @@ class SetImages:
         levels = round_half_up(torch.from_numpy(np.clip(weights, 0, 1)) * GRAY_LEVELS)
         image = Image.fromarray(levels.to(torch.uint8).numpy())
         image.save(self._path(IMAGES, f"{name}.webp"), quality=WEBP_QUALITY)
+
+
+def _read_result(path: Path) -> tuple[NDArray[np.uint8], bool]:
+    """Return the pixels of a result in 0..255, and whether browsers show its file as it is."""
+    if path.suffix == ".png":
+        with Image.open(path) as image:
+            if image.mode in ("L", "RGB"):
+                return np.array(image), True
+    return eight_bit_pixels(read_image(path), FULL_SCALE), False
 
 
 def source_names(paths: Sequence[Path]) -> list[str]:

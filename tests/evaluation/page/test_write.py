@@ -1,6 +1,7 @@
 """`write_page`: a whole page or none, the images it shows, everything in one file."""
 
 import base64
+import errno
 import importlib.util
 import json
 import re
@@ -9,6 +10,7 @@ from html.parser import HTMLParser
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from faulty_files import FaultyFiles
 from made_up_study import (
     SIZE,
     MadeUpMethod,
@@ -323,3 +325,17 @@ def test_rows_of_several_sets_share_how_they_were_made(tmp_path):
     html = write_page(made_up_study(tmp_path, reports, images=False), tmp_path / "page").read_text()
     assert html.count('<details class="made" id="made-') == 2
     assert html.count("tno, vifb") == 2
+
+
+def test_a_page_with_an_image_that_cannot_be_written_is_not_written(study, tmp_path):
+    """It was written without the image, as if the image were damaged."""
+    page = tmp_path / "page"
+    with FaultyFiles(tmp_path) as calm:
+        write_page(study, page)
+    before = files(page)
+    for name in ("0-s1.png", "0-r0.webp"):
+        number = calm.calls.index(("write", name))
+        with FaultyFiles(tmp_path, number, errno.ENOSPC), pytest.raises(FusionlabError) as caught:
+            write_page(study, page)
+        assert (caught.value.code, caught.value.path) == ("unwritable", page)
+        assert files(page) == before
