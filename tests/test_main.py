@@ -47,7 +47,7 @@ needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a 
         (">&-", 0, ""),
         ("<&- >&- 2>&-", 0, ""),
         pytest.param(">/dev/full", 1, FULL, marks=needs_full),
-        pytest.param(">/dev/full 2>&1", 1, "", marks=needs_full),
+        pytest.param(">/dev/full 2>&1", 1, "", marks=[needs_full, pytest.mark.slow]),
     ],
 )
 def test_the_image_is_written_whatever_becomes_of_stdout(streams, code, says, pair, python):
@@ -56,7 +56,7 @@ def test_the_image_is_written_whatever_becomes_of_stdout(streams, code, says, pa
     assert iio.imread("fused.png").shape == (20, 30)
 
 
-@pytest.mark.parametrize("words", ["--help", "fuse --help", "strategies", "--version"])
+@pytest.mark.parametrize("words", ["--help", "fuse --help", "strategies"])
 @needs_full
 def test_text_that_cannot_be_printed_is_said_to_be_lost(words, python):
     result = shell(python, f"fusionlab {words} >/dev/full")
@@ -68,7 +68,9 @@ def test_a_reader_that_has_seen_enough_costs_no_word(python):
     assert result.stderr in ("1\n", "0\n")  # 0: printed before the reader ended
 
 
-@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+@pytest.mark.parametrize(
+    "encoding", [pytest.param("utf-8:strict", marks=pytest.mark.slow), "ascii:strict"]
+)
 @pytest.mark.skipif(sys.platform != "linux", reason="needs names that are bytes")
 def test_names_that_stdout_cannot_hold_do_not_end_a_folder_run(encoding, pair, python):
     for place in ("ir", "vis"):
