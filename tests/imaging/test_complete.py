@@ -228,8 +228,8 @@ def test_bands_count_as_pixels_where_there_are_few_bytes(monkeypatch):
     monkeypatch.setattr(reading, "FREE_PIXELS", 1000)
     monkeypatch.setattr(reading, "PIXELS_PER_BYTE", 1)
     file = io.BytesIO()
-    options = {"photometric": "minisblack", "planarconfig": "contig", "metadata": None}
-    tifffile.imwrite(file, np.zeros((30, 30, 99), np.uint8), **options)
+    options = {"planarconfig": "contig", "compression": "zlib", "metadata": None}
+    tifffile.imwrite(file, np.zeros((30, 30, 99), np.uint8), photometric="minisblack", **options)
     with pytest.raises(FusionlabError, match="30x30 pixels of 99 channels in") as caught:
         decode_image(file.getvalue(), "x", selection=Selection(channels="1"))
     assert caught.value.code == "too-many-pixels"
