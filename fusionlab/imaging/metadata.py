@@ -25,6 +25,10 @@ ORIENTATION = 0x0112
 PARTS = {"icc": "color profile", "exif": "EXIF data", "geo": "georeference"}
 """Name of a part of `Metadata` -> what messages call it."""
 SRGB = "sRGB"
+MAX_RESOLUTION = 10**6
+"""In pixels per inch, more than any scanner has; a damaged number may not fit into a file."""
+ASCII, NUMBERS = 2, (3, 4, 5, 11, 12)
+"""The types of values of TIFF that GeoTIFF uses, and those like them."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,20 @@ class Metadata:
         nothing = {name: getattr(NOTHING, name) for name in vars(self) if name not in names}
         return replace(self, **nothing)
 
+    def usable(self) -> Metadata:
+        """Return what other files can hold: damaged parts are left out."""
+        resolution = self.resolution
+        if resolution and not all(0 < value <= MAX_RESOLUTION for value in resolution):
+            resolution = None
+        exif = self.exif
+        try:
+            if exif:
+                upright_exif(exif)
+        except Exception:  # Pillow raises anything at a damaged one
+            exif = b""
+        geo = self.geo if all(_is_storable(*tag) for tag in self.geo) else ()
+        return replace(self, resolution=resolution, exif=exif, geo=geo)
+
     def reshaped(self) -> Metadata:
         """Return what is still true of an image that is turned or resized."""
         return replace(self, resolution=None, geo=())
@@ -92,11 +110,12 @@ def kept(images: Sequence[Described], *, color: bool) -> tuple[Metadata, list[st
         color: whether the fused image has color.
     """
     notes: list[str] = []
+    usable = [image.metadata.usable() for image in images]
     merged = Metadata(
         _profile(images, notes, color=color),
-        next((image.metadata.exif for image in images if image.metadata.exif), b""),
-        next((image.metadata.resolution for image in images if image.metadata.resolution), None),
-        next((image.metadata.geo for image in images if image.metadata.geo), ()),
+        next((metadata.exif for metadata in usable if metadata.exif), b""),
+        next((metadata.resolution for metadata in usable if metadata.resolution), None),
+        next((metadata.geo for metadata in usable if metadata.geo), ()),
     )
     placed = [image for image in images if image.metadata.geo]
     if other := next((image for image in placed if image.metadata.geo != merged.geo), None):
@@ -105,6 +124,18 @@ def kept(images: Sequence[Described], *, color: bool) -> tuple[Metadata, list[st
             "is kept"
         )
     return merged, notes
+
+
+def _is_storable(_: int, kind: int, count: int, value: Any) -> bool:
+    """Return whether a tag of TIFF can be written again: ASCII, or as many numbers as it counts."""
+    if kind == ASCII:
+        return isinstance(value, str) and value.isascii()
+    values = value if isinstance(value, tuple) else (value,)
+    return (
+        kind in NUMBERS
+        and len(values) == count
+        and all(isinstance(number, int | float) for number in values)
+    )
 
 
 def _profile(images: Sequence[Described], notes: list[str], *, color: bool) -> bytes:

@@ -10,7 +10,8 @@ from PIL import Image, ImageCms
 
 from fusionlab import Fusion, LoadedImage, Metadata, read_image
 from fusionlab.imaging.metadata import kept, profile_name, upright_exif
-from fusionlab.imaging.writing import FORMATS, encode_image
+from fusionlab.imaging.reading import decode_image
+from fusionlab.imaging.writing import FORMATS, encode_image, format_of
 from fusionlab.plugins.host import installed
 from fusionlab.runs.file_fusion import FileFusion
 from fusionlab.storage.atomic import atomic_write_all
@@ -174,3 +175,30 @@ def test_an_image_that_is_turned_or_resized_loses_its_place(tmp_path, file_fusio
     file_fusion.resize = "smallest"
     fused(file_fusion, [tmp_path / "b.tif", tmp_path / "c.png"], tmp_path / "fused.tif")
     assert read_image(tmp_path / "fused.tif").metadata.geo == ()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        Metadata(exif=b"garbage!" * 4),
+        Metadata(resolution=(float("inf"), 1.0)),
+        Metadata(resolution=(-5.0, 5.0)),
+        Metadata(resolution=(1e308, 1e308)),
+        Metadata(geo=((34737, 2, 5, "\u202e"),)),
+        Metadata(geo=((34735, 3, 100, (1, 2)),)),
+        Metadata(geo=((33550, 99, 3, (1, 2, 3)),)),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".bmp"])
+def test_damaged_metadata_does_not_keep_a_result_from_being_written(damaged, suffix):
+    class Source:
+        name, is_color, metadata = "a", False, damaged
+
+    metadata, _ = kept([Source()], color=False)
+    path = Path(f"x{suffix}")
+    content = encode_image(np.zeros((8, 9), np.uint8), path, format_of(path), "", None, metadata)
+    if not isinstance(content, bytes):
+        file = io.BytesIO()
+        content(file)
+        content = file.getvalue()
+    assert decode_image(content, path.name).pixels.shape == (8, 9)
