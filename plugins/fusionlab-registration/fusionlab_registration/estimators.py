@@ -150,10 +150,10 @@ def _objection(
     if beyond := gate.implausible(matrix, images.fixed.shape, images.moving.shape):
         return "out_of_range", beyond
     difference = max(evidence["inverse"], evidence["drift"])
-    if difference > gate.DRIFT:
+    if difference > gate.DRIFT[model]:
         return "degenerate", (
             f"estimates of the {model} differ by {difference:.1f} % of the size where"
-            f" {gate.DRIFT:g} % is allowed"
+            f" {gate.DRIFT[model]:g} % is allowed"
         )
     return None
 

@@ -26,7 +26,7 @@ from fusionlab_registration.information import BINS, information, joint, ranked,
 
 INDEPENDENT = 30.0
 """Pixels for one independent sample of a field: it is blurred by about one and a half pixels."""
-_SHAPE, _PERSPECTIVE = 0.1, 0.05  # standard deviations of the prior, over half the larger side
+_SHAPE, _PERSPECTIVE = 0.05, 0.03  # standard deviations of the prior, over half the larger side
 _TALLEST = 6.0  # the longest step, in pixels of a level
 _KERNEL = np.ones((5, 5), np.uint8)
 

@@ -31,8 +31,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 """What is plausible: degrees, and ratios."""
 LEAST_OVERLAP = 0.2
 """The part of the smaller image that both must share."""
-DRIFT = 1.0
-"""Percent of the size by which two estimates of the same may differ."""
+DRIFT = {"translation": 1.0, "similarity": 1.0, "affine": 1.5, "homography": 1.5}
+"""Percent of the size by which two estimates of the same may differ at the corners."""
 ONE_DIRECTION = 0.02
 """Spread of the directions of edges below which they run in one."""
 _CONTRAST = 0.004
