@@ -128,6 +128,9 @@ def _find() -> tuple[list[_Found], list[Plugin]]:
         raise
     except BaseException:  # one of them has metadata that cannot be read; find out which
         points = list(_readable_points(broken))
+        # torch reads the metadata, too, as it is imported, for device backends of other packages;
+        # it would end there
+        os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
     found = []
     for point in points:
         try:

@@ -3,10 +3,13 @@
 import os
 import random
 import signal
+import subprocess
 import sys
 import warnings
 from pathlib import Path
 
+import imageio.v3 as iio
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -52,6 +55,36 @@ def test_a_distribution_that_cannot_be_read_costs_a_warning(site, left):
     assert result.exit_code == 0, result.output
     assert result.stderr.startswith("warning: plugin lab-left 1.0 is ignored: ")
     assert "l1norm" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "an entry point without a module",
+        pytest.param("entry points that are no text", marks=pytest.mark.slow),
+    ],
+)
+def test_images_are_fused_beside_a_distribution_that_cannot_be_read(site, left):
+    """In a new process: torch reads the metadata, too, when it is imported."""
+    write(site, *DAMAGED[left])
+    for name in "ab":
+        iio.imwrite(site / f"{name}.png", np.full((8, 9), 7, np.uint8))
+    command = [
+        sys.executable,
+        "-m",
+        "fusionlab",
+        "fuse",
+        "--backbone",
+        "identity",
+        "a.png",
+        "b.png",
+    ]
+    path = os.pathsep.join([str(site), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=site, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"plugin lab-left 1.0 is ignored: " in done.stderr
+    assert (site / "fused.png").exists()
 
 
 def test_a_distribution_without_a_version_is_loaded(site):
