@@ -117,7 +117,7 @@ def kept(images: Sequence[Described], *, color: bool) -> tuple[Metadata, list[st
         next((metadata.resolution for metadata in usable if metadata.resolution), None),
         next((metadata.geo for metadata in usable if metadata.geo), ()),
     )
-    placed = [image for image in images if image.metadata.geo]
+    placed = [image for image, metadata in zip(images, usable, strict=True) if metadata.geo]
     if other := next((image for image in placed if image.metadata.geo != merged.geo), None):
         notes.append(
             f"{other.name} lies elsewhere on the earth than {placed[0].name}, whose georeference "
