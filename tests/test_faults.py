@@ -33,7 +33,7 @@ method = { grid = ["identity/mean", "identity/max"] }
 """
 TRAIN = "train ../in/photos --validation ../in/held-out -o run --tag mine --size 32 --iterations 4"
 TRAIN_STRATEGY = (
-    "train-strategy blend ../in/photo-pairs -o run --size 8 --iterations 4 --batch 2 "
+    "train-strategy blend ../in/photo-pairs -o run --tag mine --size 8 --iterations 4 --batch 2 "
     "--backbone identity"
 )
 EVALUATE = (
@@ -97,7 +97,7 @@ COMMANDS = [
         earlier="study run ../in/grid.toml -o out",
     ),
     Command("train", TRAIN, instead="train -o run --resume"),
-    Command("train-strategy", TRAIN_STRATEGY, again="--resume"),
+    Command("train-strategy", TRAIN_STRATEGY, instead=f"{TRAIN_STRATEGY} --resume"),
     Command("sheet", "sheet ../in/set -o sheet.png", again="--overwrite"),
     Command(
         "sheet over another",

@@ -63,6 +63,14 @@ class RunFolder:
         except ValueError as error:
             hint = "" if self.tag else "; give the weights another name than the folder"
             raise FusionlabError(f"{error}{hint}", code="invalid-tag", option="tag") from error
+        if f"{tag}.json".lower() == OPTIONS:  # their card would replace the options of the run
+            hint = "choose another" if self.tag else "give the weights another name than the folder"
+            raise FusionlabError(
+                f"weights cannot be called {tag!r}, since {OPTIONS} holds the options of the run; "
+                f"{hint}",
+                code="invalid-tag",
+                option="tag",
+            )
         object.__setattr__(self, "tag", tag)
         self._check_free()
 

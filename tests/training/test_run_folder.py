@@ -17,6 +17,14 @@ def test_the_weights_are_named_like_the_folder_or_by_a_tag(tmp_path):
         assert (caught.value.code, caught.value.option) == ("invalid-tag", "tag")
 
 
+@pytest.mark.parametrize(("path", "tag"), [("run", ""), ("mine", "run"), ("Run", "")])
+def test_the_card_of_the_weights_never_replaces_the_options_of_the_run(tmp_path, path, tag):
+    with pytest.raises(FusionlabError, match="another") as caught:
+        RunFolder(tmp_path / path, tag)
+    assert (caught.value.code, caught.value.option) == ("invalid-tag", "tag")
+    assert RunFolder(tmp_path / path, "mine").tag == "mine"
+
+
 @pytest.mark.parametrize("name", ["last.pt", "mine.safetensors"])
 def test_a_run_is_not_overwritten_unless_it_is_resumed(tmp_path, name):
     folder = tmp_path / "mine"
