@@ -227,7 +227,8 @@ def cut(content, dice):
         length = struct.pack(">I", len(held) - tile)
         held = held[: tile + 6] + length + held[tile + 10 :] + b"\xff\xd9"
     elif scan > 0 and (end := content.find(b"\xff\xd9", scan)) > 0:  # a JPEG in another file
-        middle = dice.randrange(scan, end)
+        pixels = scan + 2 + int.from_bytes(content[scan + 2 : scan + 4])
+        middle = dice.randrange(pixels, end)
         held = content[:middle] + b"\xff\xd9" + bytes(end - middle) + content[end + 2 :]
     return held
 

@@ -27,8 +27,10 @@ _COMPLETE = re.compile(r"\d+ extraneous bytes before marker")
 """A warning of libjpeg that is about bytes too many."""
 _SAMPLING = "subsampling"
 """In the refusal of simplejpeg to decode what libjpeg can decode: unusual subsampling."""
-_MISSING = re.compile(r"premature end|bad Huffman code|found marker .* instead of", re.IGNORECASE)
-"""The warnings of libjpeg that are about bytes too few."""
+_MISSING = re.compile(
+    r"premature end|bad Huffman code|found marker .* instead of|invalid SOS", re.IGNORECASE
+)
+"""The warnings of libjpeg that are about bytes too few, or a scan that is none."""
 _FILLED = 128
 """The gray in which libjpeg leaves the blocks that are missing."""
 
