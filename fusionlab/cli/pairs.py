@@ -108,7 +108,7 @@ def pairs(
         if differ := [item.stem for item in items if _differ(item, headers)]:
             warn(
                 f"{len(differ)} of {len(items)} have sources of different sizes, such as "
-                f"{differ[0]}; a fusion needs one size, see --resize of fuse"
+                f"{differ[0]}; a fusion needs one size, see --register and --resize of fuse"
             )
         for problem in problems:
             echo(f"problem: {problem}", err=True)

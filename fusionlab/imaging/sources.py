@@ -274,7 +274,7 @@ def open_sources(sources: Sequence[object], names: Sequence[str] = ()) -> list[S
         sizes = ", ".join(f"{source.size[1]}x{source.size[0]}" for source in opened)
         raise FusionlabError(
             f"the sources must have the same size, got {sizes} (width x height); "
-            "crop or resize them first",
+            "crop, resize or register them first",
             code="size-mismatch",
             option="resize",
         )
