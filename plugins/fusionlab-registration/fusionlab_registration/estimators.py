@@ -19,6 +19,7 @@ from fusionlab_registration.search import ANGLES, SCALES, Peak, scale_of_shift, 
 _APART = 0.06  # of the size: fits nearer than this are one
 _FIRST = (Stage(112, 2.0, 15),)
 _SECOND = (Stage(224, 1.2, 15),)
+_AS_IS = (Stage(224, 2.0, 15), Stage(224, 1.2, 10))
 _LAST = (Stage(112, 2.0, 10), Stage(224, 1.2, 15), Stage(448, 1.0, 20))
 _FINE = Stage(1000, 1.0, 6)
 """For images that are both larger than that: what a pixel is there, the last stage finds."""
@@ -44,15 +45,18 @@ def size_of(matrix: Matrix, images: Images) -> float:
     return float(np.sqrt(images.fixed.size)) * max(scale, 1e-6)
 
 
-def candidate(images: Images, peaks: Sequence[Peak], model: Model) -> Candidate | None:
-    """Return the best of the peaks after a refinement of each as a similarity or a translation."""
+def candidate(images: Images, peaks: Sequence[Peak], model: Model) -> Candidate:
+    """Return the best of the peaks, and of no warp at all, refined without shape or perspective."""
     rough: Model = "translation" if model == "translation" else "similarity"
     fits = [fit(images, peak.matrix, rough, _FIRST) for peak in peaks]
     fits.sort(key=lambda f: -f.evidence)
     fits = [fit(images, f.matrix, rough, _SECOND) for f in fits[:3]]
+    # most images nearly lie on each other, and grain can hide from a coarse search that they do
+    sizes = images.fixed.shape, images.moving.shape
+    as_is = np.eye(3) if rough == "translation" else geometry.resized(*sizes)
+    as_is = geometry.restricted(as_is, rough, images.fixed.shape)
+    fits.append(fit(images, as_is, rough, _AS_IS))
     fits.sort(key=lambda f: -f.evidence)
-    if not fits:
-        return None
     best, points = fits[0], geometry.corners(images.fixed.shape)
     near = _APART * size_of(best.matrix, images)
     others = [f.evidence for f in fits if geometry.distance(f.matrix, best.matrix, points) > near]
@@ -105,8 +109,6 @@ def again(images: Images, matrix: Matrix, model: Model) -> float:
 def estimate(images: Images, model: Model, peaks: Sequence[Peak]) -> Estimate:
     """Return the estimate from the peaks of a search, or why there is none."""
     best = candidate(images, peaks, model)
-    if best is None:
-        return Estimate(None, 0.0, "low_confidence", "no place stands out")
     matrix, last, inverse = both_ways(images, best.fit.matrix, model)
     drift = again(images, matrix, model)
     found = agreement(images, matrix)
@@ -185,7 +187,7 @@ def checked(
         ("fixed", images.fixed, images.fixed_valid),
     ):
         if lack := gate.structureless(image, valid):
-            return Estimate(None, 0.0, "insufficient_structure", f"of the {name} image: {lack}")
+            return Estimate(None, 0.0, "insufficient_structure", f"the {name} image: {lack}")
     result = estimate(images, model, (peaks or peaks_of)(images, model))
     if result.reason == "low_confidence" and (beyond := beyond_range(images, model)):
         return Estimate(None, result.confidence, "out_of_range", beyond, result.evidence)
@@ -239,8 +241,6 @@ def beyond_range(images: Images, model: Model) -> str:
             images.share,
         )
         best = candidate(other, peaks_of(other, model, few=True), model)
-        if best is None:
-            continue
         found = agreement(other, best.fit.matrix)
         points = gate.score(found, best.fit.evidence, best.second)
         if points >= gate.NEEDED and best.fit.evidence >= gate.EVIDENCE:
