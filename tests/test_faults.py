@@ -51,6 +51,8 @@ FOLDER = (
 
 GROWING = ("fusionlab-manifest.jsonl", "rows.jsonl", "images.jsonl", "log.jsonl")
 """What grows line by line: compared once a run is finished."""
+CACHE = ".npy"
+"""Decoded images, which a training keeps in memory where the disk is full."""
 PASSING = ("status.json", "run.json")
 """What says how far a run is and how it was started: differs from run to run."""
 
@@ -216,7 +218,7 @@ def comparable(files):
     return {
         name: set(filter(is_json, content.splitlines())) if name.endswith(".jsonl") else content
         for name, content in files.items()
-        if Path(name).name not in PASSING
+        if Path(name).name not in PASSING and not name.endswith(CACHE)
     }
 
 
