@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from fusionlab.imaging import tiff
+from fusionlab.imaging.formats import tiff
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.rows import OnDiskRows
 from fusionlab.storage.hashing import sha256_of_file

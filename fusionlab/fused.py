@@ -14,7 +14,7 @@ from torch import Tensor
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.arrays import Image
 from fusionlab.imaging.color import Color
-from fusionlab.imaging.pillow_formats import encode_png
+from fusionlab.imaging.formats.pillow_formats import encode_png
 
 MAX_8_BIT_SOURCES = 256
 """The index map of more sources has 16 bits."""

@@ -36,7 +36,7 @@ from fuzz_samples import cut, originals, suffix
 
 from fusionlab import FusionlabError
 from fusionlab.cli import main as command
-from fusionlab.imaging.pillow_formats import PNG_SIGNATURE
+from fusionlab.imaging.formats.pillow_formats import PNG_SIGNATURE
 from fusionlab.imaging.reading import decode_image
 from fusionlab.imaging.selecting import Selection
 from fusionlab.plugins import host

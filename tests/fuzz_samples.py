@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from fusionlab.imaging.png_data import SIGNATURE, chunks
+from fusionlab.imaging.formats.png_data import SIGNATURE, chunks
 from fusionlab.plugins.host import installed
 
 PLUGINS = Path(__file__).parents[1] / "plugins"

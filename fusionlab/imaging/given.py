@@ -18,9 +18,9 @@ from torch import Tensor
 
 from fusionlab.errors import FusionlabError, FusionlabWarning, one_line
 from fusionlab.imaging.decoding import Decoded, UnsupportedImage, held
+from fusionlab.imaging.formats.pillow_formats import MODES
 from fusionlab.imaging.metadata import ORIENTATION
 from fusionlab.imaging.nodata import Nodata, nodata_for
-from fusionlab.imaging.pillow_formats import MODES
 from fusionlab.imaging.reading import LoadedImage, read_image
 from fusionlab.imaging.rows import BaseRows
 from fusionlab.imaging.scale import Scale, scales_for, scales_of

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError, Terminated, in_one_line, one_line
-from fusionlab.imaging import TIFF, selecting
+from fusionlab.imaging import selecting
 from fusionlab.imaging.contents import Contents, Page
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
+from fusionlab.imaging.formats import TIFF
 from fusionlab.imaging.metadata import NOTHING, Metadata
 from fusionlab.imaging.recognizing import (
     any_format,
@@ -381,7 +382,7 @@ def _open_large(path: Path, max_pixels: int | None, selection: Selection) -> Loa
         readers = readers_of(start, path.suffix)
         if not readers or readers[0].target != TIFF:
             return None
-        from fusionlab.imaging import tiff
+        from fusionlab.imaging.formats import tiff
 
         number = int(selection.page or "1") - 1
         with _attribute_errors_to(name, start):

@@ -1,7 +1,7 @@
 """Images that are read a few rows at a time, so that they do not have to fit into memory.
 
-Arrays are such images. Others are in files: a large TIFF (`fusionlab.imaging.tiff_rows`), or an
-intermediate result (`OnDiskRows`).
+Arrays are such images. Others are in files: a large TIFF (`fusionlab.imaging.formats.tiff_rows`),
+or an intermediate result (`OnDiskRows`).
 """
 
 from __future__ import annotations

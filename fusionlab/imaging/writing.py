@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError, one_line
-from fusionlab.imaging import pillow_formats, tiff
 from fusionlab.imaging.depth import Depth, depth_of_array
+from fusionlab.imaging.formats import pillow_formats, tiff
 from fusionlab.imaging.given import given_array
 from fusionlab.imaging.metadata import NOTHING, Metadata
 from fusionlab.imaging.rows import BaseRows, Rows

@@ -24,9 +24,9 @@ from fusionlab.fused import Fused
 from fusionlab.fusion import Fusion
 from fusionlab.imaging.arrays import color_modes
 from fusionlab.imaging.depth import Depth, depth_of_array
+from fusionlab.imaging.formats.pillow_formats import encode_png
 from fusionlab.imaging.given import given_sources
 from fusionlab.imaging.metadata import NOTHING, Metadata, kept
-from fusionlab.imaging.pillow_formats import encode_png
 from fusionlab.imaging.reading import (
     MAX_PIXELS,
     LoadedImage,

@@ -19,7 +19,7 @@ import torch
 from fusionlab.errors import FusionlabError
 from fusionlab.fused import Fused
 from fusionlab.fusion import Fusion
-from fusionlab.imaging import pillow_formats, tiff
+from fusionlab.imaging.formats import pillow_formats, tiff
 from fusionlab.imaging.nodata import nodata_text
 from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, read_image
 from fusionlab.imaging.rows import Rows, bands

@@ -11,7 +11,7 @@ import tifffile
 from click.testing import CliRunner
 
 from fusionlab.cli import main
-from fusionlab.imaging import pillow_formats, tiff
+from fusionlab.imaging.formats import pillow_formats, tiff
 
 RNG = np.random.default_rng(0)
 

@@ -159,7 +159,7 @@ def test_plugins_say_what_became_of_them(install):
     targets = {words[-1] for words in shipped}  # of five entry points
     assert targets == {
         "fusionlab.engine",
-        "fusionlab.imaging",
+        "fusionlab.imaging.formats",
         "fusionlab.metrics",
         "fusionlab_encoders",
         "fusionlab_strategies",

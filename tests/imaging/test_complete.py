@@ -15,7 +15,8 @@ import tifffile
 from PIL import Image
 
 from fusionlab import FusionlabError
-from fusionlab.imaging import jpeg_data, png_data, reading, tiff
+from fusionlab.imaging import reading
+from fusionlab.imaging.formats import jpeg_data, png_data, tiff
 from fusionlab.imaging.reading import decode_image, read_image
 from fusionlab.imaging.selecting import EVERYTHING, Selection
 

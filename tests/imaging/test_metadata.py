@@ -70,7 +70,7 @@ def test_what_tifffile_writes_is_read(tmp_path, unit, dpi):
 @pytest.mark.parametrize("rows", [False, True])
 def test_a_tiff_is_at_the_same_place_again(tmp_path, monkeypatch, rows):
     if rows:
-        monkeypatch.setattr("fusionlab.imaging.tiff.LARGE_PIXELS", 9)
+        monkeypatch.setattr("fusionlab.imaging.formats.tiff.LARGE_PIXELS", 9)
     source, copy = tmp_path / "x.tif", tmp_path / "y.tif"
     tifffile.imwrite(source, GRAY, extratags=GEO, iccprofile=SRGB)
     image = read_image(source)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from fusionlab import FusionlabError
-from fusionlab.imaging import pillow_formats, rows, tiff
+from fusionlab.imaging import rows
 from fusionlab.imaging.depth import DTYPES
+from fusionlab.imaging.formats import pillow_formats, tiff
 from fusionlab.imaging.reading import decode_image, read_image
 from fusionlab.imaging.rows import OnDiskRows
 from fusionlab.imaging.writing import FORMATS, Format, format_of, write_image

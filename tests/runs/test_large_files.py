@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from fusionlab.cli import main
 from fusionlab.imaging import arrays
+from fusionlab.imaging.formats.tiff_rows import TiffRows
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.rows import BaseRows, OnDiskRows
-from fusionlab.imaging.tiff_rows import TiffRows
 
 HEIGHT, WIDTH = 301, 257
 
@@ -44,8 +44,10 @@ def by_rows(monkeypatch):
     """What counts as large, and what waits on the disk, is everything from now on."""
 
     def from_now_on():
-        monkeypatch.setattr("fusionlab.imaging.tiff.LARGE_PIXELS", 1000)
-        monkeypatch.setattr("fusionlab.imaging.tiff_rows.GROUP_BYTES", 1000)  # a row of tiles
+        monkeypatch.setattr("fusionlab.imaging.formats.tiff.LARGE_PIXELS", 1000)
+        monkeypatch.setattr(
+            "fusionlab.imaging.formats.tiff_rows.GROUP_BYTES", 1000
+        )  # a row of tiles
         monkeypatch.setattr(arrays, "SPOOL_BYTES", 1000)
         assert isinstance(read_image(Path("gray.tif")).pixels, BaseRows)
 

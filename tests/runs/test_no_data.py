@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from fusionlab import Fusion, FusionlabError, read_image, score, write_image
 from fusionlab.cli import main
-from fusionlab.imaging import tiff
+from fusionlab.imaging.formats import tiff
 from fusionlab.imaging.resizing import resize_to_one_size, resized, resized_mask
 from fusionlab.runs.image_sets import ImageSetItem
 from fusionlab.training.data.samples import load_samples

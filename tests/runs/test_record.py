@@ -16,7 +16,8 @@ from refusals import refused
 
 from fusionlab import Card, Fusion
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging import pillow_formats, rows, tiff
+from fusionlab.imaging import rows
+from fusionlab.imaging.formats import pillow_formats, tiff
 from fusionlab.imaging.reading import read_image
 from fusionlab.imaging.rows import OnDiskRows
 from fusionlab.plugins.host import installed

@@ -23,7 +23,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import FULL_SCALE
 from fusionlab.evaluation.scores import Scores
 from fusionlab.evaluation.studies.results import StudyResults
-from fusionlab.imaging.pillow_formats import encode_png
+from fusionlab.imaging.formats.pillow_formats import encode_png
 from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
 from fusionlab.imaging.reading import LoadedImage, read_image
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for, scales_of

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionlab.imaging import jpeg2000, jpeg_data
+from fusionlab.imaging.formats import jpeg2000, jpeg_data
 
 if TYPE_CHECKING:
     from pydicom import Dataset

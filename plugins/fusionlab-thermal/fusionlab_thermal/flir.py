@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fusionlab.imaging import png_data
+from fusionlab.imaging.formats import png_data
 from fusionlab_thermal.planck import Radiometry
 from fusionlab_thermal.segments import APP1, segments
 

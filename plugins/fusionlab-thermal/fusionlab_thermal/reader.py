@@ -10,7 +10,7 @@ from PIL import Image
 
 from fusionlab import Contents, Decoded, Page
 from fusionlab.imaging.decoding import SizeCheck
-from fusionlab.imaging.jpeg_data import check_complete
+from fusionlab.imaging.formats.jpeg_data import check_complete
 from fusionlab_thermal import dji, flir
 
 _ORIENTATION, _MAKE = 0x0112, 0x010F  # tags of EXIF

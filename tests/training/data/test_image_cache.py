@@ -12,7 +12,7 @@ import pytest
 
 from fusionlab import FusionlabError
 from fusionlab.errors import FusionlabWarning
-from fusionlab.imaging import pillow_formats, tiff
+from fusionlab.imaging.formats import pillow_formats, tiff
 from fusionlab.training.data import image_cache
 from fusionlab.training.data.image_cache import load_images
 from fusionlab.training.data.image_files import find_images

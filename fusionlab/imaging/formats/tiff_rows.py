@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC
 
 from fusionlab.errors import FusionlabError, one_line
-from fusionlab.imaging import jpeg_data
-from fusionlab.imaging.jpeg2000 import SIZE_MARKER, check_tiles
+from fusionlab.imaging.formats import jpeg_data
+from fusionlab.imaging.formats.jpeg2000 import SIZE_MARKER, check_tiles
 from fusionlab.imaging.rows import BaseRows, fill
 
 GROUP_BYTES = 2**23

@@ -19,9 +19,9 @@ import tifffile
 from refusals import refused
 
 from fusionlab import FusionlabError
-from fusionlab.imaging import tiff, tiff_rows
+from fusionlab.imaging.formats import tiff, tiff_rows
+from fusionlab.imaging.formats.tiff_rows import TiffRows
 from fusionlab.imaging.reading import decode_image, read_image
-from fusionlab.imaging.tiff_rows import TiffRows
 from fusionlab.storage.atomic import atomic_write_all
 
 SHAPES = {"gray": (101, 77), "rgb": (101, 77, 3)}

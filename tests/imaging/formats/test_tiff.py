@@ -13,7 +13,7 @@ from PIL import ImageOps
 from refusals import refused
 
 from fusionlab import FusionlabError
-from fusionlab.imaging import tiff
+from fusionlab.imaging.formats import tiff
 from fusionlab.imaging.reading import decode_image, read_image
 
 OTHERS = "its alpha channel is ignored"

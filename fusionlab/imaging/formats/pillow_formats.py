@@ -23,9 +23,9 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from fusionlab.imaging import jpeg_data, png_data
 from fusionlab.imaging.contents import Contents, Page, channel_names, numbered
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
+from fusionlab.imaging.formats import jpeg_data, png_data
 from fusionlab.imaging.metadata import NOTHING, ORIENTATION, Metadata, upright_exif
 from fusionlab.imaging.muting import muted
 from fusionlab.imaging.rows import Rows

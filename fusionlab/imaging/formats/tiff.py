@@ -19,10 +19,17 @@ from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, PREDICTOR, TIFF
 
 from fusionlab.imaging.contents import CHANNELS, Contents, Page
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
+from fusionlab.imaging.formats.tiff_rows import (
+    JPEG,
+    JPEG2000,
+    PLAIN,
+    TiffRows,
+    check_segment,
+    is_plain,
+)
 from fusionlab.imaging.metadata import GEO_TAGS, NOTHING, ORIENTATION, Metadata
 from fusionlab.imaging.nodata import PresentRows, has_value
 from fusionlab.imaging.rows import Rows, bands
-from fusionlab.imaging.tiff_rows import JPEG, JPEG2000, PLAIN, TiffRows, check_segment, is_plain
 
 REQUIRED = (256, 257, 262)
 """Tags that every image needs: width, length, photometric."""
