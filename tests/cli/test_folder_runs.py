@@ -143,7 +143,7 @@ def test_no_method_is_named_if_every_pair_failed_before_one_was_chosen(folder):
 def test_a_failure_names_the_option_that_it_is_about(folder):
     noise("vis/1.png", (20, 31))
     result = fuse("ir", "vis")
-    assert result.stderr.rstrip().endswith("resize them first (--resize)")
+    assert result.stderr.rstrip().endswith("them first (--resize)")
     result = fuse("ir", "--pages", "1,9", "--json", "-o", "out")
     problem = json.loads(result.stdout.splitlines()[0])["problem"]
     assert problem.endswith("there is no page 9 (--pages)")
