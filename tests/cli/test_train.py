@@ -201,12 +201,12 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_last_checkpoint(folder, monke
 
     save, saved = run_folder.atomic_write_all, []
 
-    def full_at_last(files_):
+    def full_at_last(files_, **options):
         if [path.name for path in files_] == ["last.pt"]:
             if saved:
                 raise FusionlabError("cannot write runs/last.pt: No space left on device")
             saved.append(True)
-        return save(files_)
+        return save(files_, **options)
 
     monkeypatch.setattr(run_folder, "atomic_write_all", full_at_last)
     result = run("--validate-every", "3")
@@ -242,7 +242,7 @@ def test_two_runs_in_one_folder_are_kept_apart(folder):
     with exclusive_lock(folder / "runs"):
         result = run()
     assert result.exit_code == 2
-    assert "another process is using runs; wait for it" in result.stderr
+    assert "another run is writing into runs; wait for it" in result.stderr
 
 
 def test_help_comes_whatever_else_is_said(folder):
