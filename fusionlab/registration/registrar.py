@@ -16,6 +16,7 @@ from fusionlab.registration.files import read_transforms
 from fusionlab.registration.overlay import overlay
 from fusionlab.registration.register import register
 from fusionlab.registration.transform import Model, Transform, bad_transform
+from fusionlab.storage.versions import library_versions
 
 if TYPE_CHECKING:
     from fusionlab.plugins.offers import RegistrationRef
@@ -136,9 +137,11 @@ class Registrar:
 
     def describe(self) -> dict[str, Any]:
         """Return the settings for a record and for resuming."""
+        method = None if self.transforms else self.method
         return {
-            "method": None if self.transforms or not self.method else self.method.qualified,
-            "model": None if self.transforms else self.model,
+            "method": method and method.qualified,
+            "version": method and library_versions([method.plugin]).get(method.plugin),
+            "model": self.model if method else None,
             "reference": self.reference,
             "crop": self.crop,
             "transforms": [t and t.to_json() for t in self.transforms] or None,

@@ -103,6 +103,8 @@ def test_the_command_of_the_record_makes_the_same_image_again(folder, known):
     result = run("a.png", "b.png", "--crop", "--record", *given, register="" if known else METHOD)
     assert result.exit_code == 0, result.output
     first = Path("fused.png").read_bytes()
+    registration = json.loads(Path("fused.png.json").read_text())["registration"]
+    assert registration["version"] == (None if known else "1.0")
     explained = CliRunner().invoke(main, ["explain", "fused.png"])
     assert "moved by" in explained.stdout
     command = shlex.split(explained.stdout.splitlines()[-1])
