@@ -71,12 +71,14 @@ def field(image: Image, valid: Image, smooth: float, *, doubled: bool = True) ->
         doubled: double the angles.
     """
     gx, gy = derivatives(blurred(image, 0.8))
-    magnitude = np.asarray(cv2.magnitude(gx, gy)) * valid
+    # that of OpenCV differs in the last bit with the place of the arrays in memory
+    strength = np.sqrt(gx * gx + gy * gy)
+    magnitude = strength * valid
     mean = float(magnitude.sum()) / max(float(valid.sum()), 1.0)
     around = blurred(magnitude, _WINDOW) / np.maximum(blurred(valid, _WINDOW), 0.1)
     relative = magnitude / (around + np.float32(_FLOOR * mean + _DARK))
     length = relative / (1 + relative / _KNEE) * valid
-    norm = np.maximum(np.asarray(cv2.magnitude(gx, gy)), np.float32(1e-12))
+    norm = np.maximum(strength, np.float32(1e-12))
     x, y = gx / norm, gy / norm
     parts = (x * x - y * y, 2 * x * y) if doubled else (x, y)
     return np.stack([blurred(np.asarray(part * length, np.float32), smooth) for part in parts])

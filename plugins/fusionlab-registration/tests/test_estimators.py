@@ -8,6 +8,7 @@ import pytest
 
 from fusionlab_registration import fusionlab_registrations, geometry
 from fusionlab_registration.ecc import ecc
+from fusionlab_registration.fields import field
 from fusionlab_registration.mutual_information import mutual_information
 from fusionlab_registration.phase import phase
 
@@ -132,6 +133,15 @@ def test_polarity_and_gamma_change_little_between_modalities(made, pair, change)
     other = mutual_information(change(moving), fixed, model="similarity").matrix
     # a gamma moves the maximum of the gradient of a blurred edge
     assert made.error(other, one) < 0.3
+
+
+def test_a_field_does_not_depend_on_places_in_memory(made, pair):
+    image = np.ascontiguousarray(two(made, pair, mutual_information)[0])
+    valid, kept, found = np.ones(image.shape, np.float32), [], set()
+    for number in range(24):
+        kept.append(np.empty(997 * (number + 1) + 4 * number, np.uint8))  # moves what follows
+        found.add(field(image, valid, 1.2).tobytes())
+    assert len(found) == 1
 
 
 @pytest.mark.slow
