@@ -1,6 +1,6 @@
 """Fuse a folder of very many tiny pairs, and print what grows: seconds, memory, open files.
 
-    python benchmarks/many_pairs.py --pairs 100000 --method identity/mean /tmp/many
+    python benchmarks/many_pairs.py --pairs 100000 --method identity/mean many/
 
 A run must not become slower with the number of images that it has done, nor keep anything of them.
 The folder receives the pairs, which a second run uses again, and the results.

@@ -475,6 +475,9 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print what is there")
     parser.add_argument("--json", type=Path, help="write the rows here, too")
     options = parser.parse_args()
+    known = {*WARPS, *(f"{warp} sizes" for warp in WARPS), "refusals"}
+    if unknown := set(options.kinds) - known:
+        parser.error(f"there is no kind {min(unknown)!r}; there are: {', '.join(sorted(known))}")
     options.out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     log, own_file = options.out / "rows.jsonl", options.out / "own.json"

@@ -76,3 +76,17 @@ def _parse(value: float | str | None) -> float | None:
             code="nodata-syntax",
             option="nodata",
         ) from None
+
+
+def data_mask(pixels: NDArray[Any], valid: Any = None) -> NDArray[np.bool_] | None:
+    """Return which pixels of an image are data, `(H, W)`; None: all.
+
+    Args:
+        pixels: `(H, W)` or `(H, W, C)`; NaN is no data.
+        valid: what its mask says, `(H, W)`, truth values or 0 and 1; None: all are data.
+    """
+    mask = None if valid is None else np.asarray(valid) != 0
+    if pixels.dtype.kind == "f":
+        numbers = ~np.isnan(pixels) if pixels.ndim == 2 else ~np.isnan(pixels).any(axis=2)
+        mask = numbers if mask is None else mask & numbers
+    return None if mask is None or mask.all() else mask

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
+from fusionlab.imaging.nodata import data_mask
 from fusionlab.imaging.reading import LoadedImage
 
 Resize = Literal["first", "smallest"]
@@ -55,10 +56,7 @@ def _resized_with_note(image: LoadedImage, height: int, width: int) -> LoadedIma
         )
         image = replace(image, metadata=image.metadata.reshaped())
     pixels = np.asarray(image.pixels)
-    valid = None if image.valid is None else np.asarray(image.valid) != 0
-    if pixels.dtype.kind == "f" and (holes := np.isnan(pixels)).any():
-        holes = holes.any(axis=2) if holes.ndim == 3 else holes
-        valid = ~holes if valid is None else valid & ~holes
+    valid = data_mask(pixels, image.valid)
     if valid is not None and valid.shape != (height, width) and valid.any():
         # what is no data must not change the rest, nor its range
         pixels = np.where(valid if pixels.ndim == 2 else valid[..., None], pixels, pixels[valid][0])

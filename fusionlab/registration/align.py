@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.color import luminance
+from fusionlab.imaging.nodata import data_mask
 from fusionlab.imaging.reading import LoadedImage
 from fusionlab.plugins.failures import attribute_errors_to
 from fusionlab.registration.contract import Estimate, Reason
@@ -185,7 +186,10 @@ def _estimate(
 
 def gray_image(image: LoadedImage) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     """Return an image as estimators get it, and which of its pixels are data."""
-    values, valid = np.asarray(image.pixels).astype(np.float32), data_mask(image)
+    values, valid = (
+        np.asarray(image.pixels).astype(np.float32),
+        data_mask(np.asarray(image.pixels), image.valid),
+    )
     if values.ndim == 3:
         planes = torch.from_numpy(values).movedim(-1, 0)[None]
         values = luminance(planes)[0, 0].numpy()
@@ -200,16 +204,6 @@ def gray_image(image: LoadedImage) -> tuple[NDArray[np.float32], NDArray[np.bool
         return np.ascontiguousarray(gray, np.float32), None
     gray = np.where(valid, gray, gray[valid].mean())
     return np.ascontiguousarray(gray, np.float32), valid
-
-
-def data_mask(image: LoadedImage) -> NDArray[np.bool_] | None:
-    """Return which pixels of an image are data, `(H, W)`; None: all."""
-    pixels = np.asarray(image.pixels)
-    valid = None if image.valid is None else np.asarray(image.valid) != 0
-    if pixels.dtype.kind == "f":
-        finite = np.isfinite(pixels) if pixels.ndim == 2 else np.isfinite(pixels).all(axis=2)
-        valid = finite if valid is None else valid & finite
-    return None if valid is None or valid.all() else valid
 
 
 def _refusal(

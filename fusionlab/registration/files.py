@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from fusionlab.errors import FusionlabError
-from fusionlab.registration.align import Alignment
 from fusionlab.registration.transform import Transform, bad_transform
 
 MAX_BYTES = 2**20
@@ -64,8 +63,3 @@ def read_transforms(path: Path) -> list[Transform | None]:
         return [None if source is None else Transform.from_json(source) for source in sources]
     except FusionlabError as error:
         raise bad_transform(f"{error} (in {path})") from error
-
-
-def known_alignments(transforms: Sequence[Transform | None]) -> tuple[Alignment | None, ...]:
-    """Return transforms that are given as alignments."""
-    return tuple(None if transform is None else Alignment(transform) for transform in transforms)

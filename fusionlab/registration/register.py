@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.nodata import data_mask
 from fusionlab.imaging.reading import LoadedImage
-from fusionlab.registration.align import Alignment, data_mask
+from fusionlab.registration.align import Alignment
 from fusionlab.registration.cropping import largest_rectangle
 from fusionlab.registration.warp import warp
 
@@ -86,6 +87,14 @@ def register(
             f"a registration needs at least two sources, got {len(images)}",
             code="number-of-sources",
         )
+    for image in images:
+        pixels = np.asarray(image.pixels)
+        if pixels.dtype.kind == "f" and np.isinf(pixels).any():
+            raise FusionlabError(
+                f"{image.name} must hold finite values, got infinity; NaN says that a pixel is no "
+                "data",
+                code="not-finite",
+            )
     index = reference_of(images, reference)
     alignments = tuple(
         None if number == index else align(number, index) for number in range(len(images))
@@ -106,7 +115,8 @@ def register(
 
 def _moved(image: LoadedImage, alignment: Alignment) -> LoadedImage:
     """Return a source on the grid of the reference."""
-    warped = warp(np.asarray(image.pixels), alignment.transform, data_mask(image))
+    pixels = np.asarray(image.pixels)
+    warped = warp(pixels, alignment.transform, data_mask(pixels, image.valid))
     return replace(
         image,
         pixels=warped.pixels,
@@ -119,8 +129,8 @@ def _common(images: Sequence[LoadedImage]) -> NDArray[np.bool_]:
     """Return which pixels are data in all images."""
     height, width = images[0].pixels.shape[:2]
     common = np.ones((height, width), bool)
-    for valid in map(data_mask, images):
-        if valid is not None:
+    for image in images:
+        if (valid := data_mask(np.asarray(image.pixels), image.valid)) is not None:
             common &= valid
     return common
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionlab.imaging.nodata import data_mask
 from fusionlab.imaging.resizing import resized, resized_mask
 from fusionlab.registration.transform import Model, Transform, bad_transform
 
@@ -57,11 +58,7 @@ def warp(
             f"it is for an image of {transform.moving[0]}x{transform.moving[1]}, got "
             f"{width}x{height}"
         )
-    if pixels.dtype.kind == "f":
-        finite = np.isfinite(pixels) if pixels.ndim == 2 else np.isfinite(pixels).all(axis=2)
-        valid = finite if valid is None else valid & finite
-    if valid is not None and valid.all():
-        valid = None
+    valid = data_mask(pixels, valid)
     low, high = _range(pixels, valid)
     if valid is not None:  # what is no data must not reach the rest
         pixels = np.where(valid if pixels.ndim == 2 else valid[..., None], pixels, low)

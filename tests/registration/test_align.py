@@ -174,6 +174,9 @@ def test_python_registers_paths_arrays_and_images_for_a_fusion(method, tmp_path)
     assert (fused[beyond] == reference.pixels[beyond]).all()
     with pytest.raises(FusionlabError, match="at least two sources, got 1"):
         fusionlab.register([a], known)
+    with pytest.raises(FusionlabError, match="finite values, got infinity") as caught:
+        fusionlab.register([np.full((9, 9), np.inf), b], known)
+    assert caught.value.code == "not-finite"
     for wrong in ([a.pixels, np.zeros((3, 4, 5, 6))], [a.pixels, 7]):
         with pytest.raises(FusionlabError) as caught:
             fusionlab.register(wrong, known)
