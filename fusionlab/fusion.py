@@ -30,6 +30,7 @@ from fusionlab.engine.precision import Precision, convolutions
 from fusionlab.engine.scenes import TensorPlanes
 from fusionlab.engine.tiling import SMALLEST_EDGE, images_at_once
 from fusionlab.engine.untouched import untouched
+from fusionlab.engine.workers import workers
 from fusionlab.errors import FusionlabError, FusionlabWarning
 from fusionlab.fused import Fused, fuse_by_mode
 from fusionlab.imaging.arrays import Stack, color_modes
@@ -409,7 +410,8 @@ class Fusion:
             self._engine, self.strategy, self._networks, self.tile, self.shared_weights
         )
         gradients = gradients or any(p.requires_grad for p in self.networks.parameters())
-        if gradients and torch.is_grad_enabled():
+        gradients = gradients and torch.is_grad_enabled()
+        if gradients:
             plain = Eager(self.backbone, self.device, "fp32")
             pipeline = replace(pipeline, engine=plain, networks=self.networks)
         of_backbone, of_networks = self.backbone.parameters(), self._networks.parameters()
@@ -418,9 +420,12 @@ class Fusion:
             untouched(partial(_named, "strategy", self.strategy), "its networks", *of_networks),
             convolutions(self.device, allow_tf32=self.precision == "tf32"),
         ):
+            on_cpu = self.device.type == "cpu"
+            in_parallel = on_cpu and not gradients and pipeline.engine.tiles_in_parallel
             while True:
                 try:
-                    return run(pipeline)
+                    with workers(in_parallel=in_parallel) as threads:
+                        return run(replace(pipeline, workers=threads))
                 except (FusionlabError, MemoryError, RuntimeError) as error:
                     if not is_out_of_memory(error):
                         raise

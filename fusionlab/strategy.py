@@ -152,6 +152,9 @@ class Scene:
 class Strategy(ABC):
     """A fusion rule: merges the features of several sources into those of one image.
 
+    Its methods are called by several threads, for several tiles of an image at the same time, each
+    with torch on one thread: they must not keep anything of one call for another.
+
     Raises:
         FusionlabError: a parameter is out of its bounds.
     """

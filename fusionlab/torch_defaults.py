@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Lock
+from threading import Lock, local
 
 import torch
 
@@ -44,6 +44,53 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def one_thread_each() -> Iterator[int]:
+    """Run every operation of torch on one thread, for the length of the block.
+
+    Threads inside an operation wait for each other at its end: on a machine that does other work
+    they wait for whoever is not scheduled, and a sum depends on how many there are. What is
+    independent, such as tiles, is computed by several threads instead, each in such a block.
+
+    Yields:
+        How many threads torch may use here: as many as its own number of threads says.
+    """
+    with _threads.one_each() as count:
+        yield count
+
+
+class _Threads:
+    """The number of threads of torch, which a new thread takes over from whoever set it last."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._blocks = 0
+        self._of_host = 1
+        self._here = local()
+
+    @contextmanager
+    def one_each(self) -> Iterator[int]:
+        if getattr(self._here, "inside", False):  # a worker of another block, or a block in a block
+            yield 1
+            return
+        with self._lock:
+            # asking comes first: a new thread takes over the number of others when it asks
+            count = torch.get_num_threads()
+            if self._blocks == 0:
+                self._of_host = count
+            count = self._of_host
+            self._blocks += 1
+            torch.set_num_threads(1)
+        self._here.inside = True
+        try:
+            yield count
+        finally:
+            self._here.inside = False
+            with self._lock:
+                self._blocks -= 1
+                torch.set_num_threads(count)
+
+
 class _DefaultDtype:
     """The default dtype of the process: the first block sets it, the last one restores it."""
 
@@ -72,3 +119,4 @@ class _DefaultDtype:
 
 
 _default_dtype = _DefaultDtype()
+_threads = _Threads()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from fusionlab.cli.command import Command
 from fusionlab.cli.options import PRECISIONS, EngineName
 from fusionlab.cli.output import echo, json_option, show_facts, show_json, show_progress
 from fusionlab.cli.session import CommandStopped, Session, cli_errors
+from fusionlab.cli.threads import threads_option
 
 if TYPE_CHECKING:
     from fusionlab.bench.cases import Case
@@ -112,11 +112,7 @@ def _sizes(
     help="Numerical precision of the backbone, as for 'fuse'.",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="Number of threads.  [default: that of torch]",
-)
+@threads_option
 @click.option(
     "--rounds",
     type=click.IntRange(min=1),
@@ -139,7 +135,6 @@ def bench(
     /,
     *,
     device: str,
-    threads: int | None,
     rounds: int,
     seconds: float,
     no_memory: bool,
@@ -158,23 +153,21 @@ def bench(
         from fusionlab.bench.report import Report
         from fusionlab.bench.timing import TimingBudget
         from fusionlab.engine.device import available_device
-        from fusionlab.torch_defaults import torch_threads
 
         cases = _cases(session.plugins, **choices)
         place = available_device(device)
         budget = TimingBudget(rounds, seconds)
         runner = Bench(place, session.plugins, session.blocked, budget, memory=not no_memory)
-        with torch_threads(threads) if threads else nullcontext():
-            report = Report(describe_machine(place), rows := [])
-            stopped = None
-            try:
-                with show_progress("measuring") as progress:
-                    progress(0, len(cases))
-                    for row in runner.run(cases):
-                        rows.append(row)
-                        progress(len(rows), len(cases))
-            except KeyboardInterrupt as stop:
-                stopped = stop
+        report = Report(describe_machine(place), rows := [])
+        stopped = None
+        try:
+            with show_progress("measuring") as progress:
+                progress(0, len(cases))
+                for row in runner.run(cases):
+                    rows.append(row)
+                    progress(len(rows), len(cases))
+        except KeyboardInterrupt as stop:
+            stopped = stop
     if as_json:
         show_json(report.as_dict())
     elif rows:

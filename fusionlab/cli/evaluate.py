@@ -28,6 +28,7 @@ from fusionlab.cli.session import (
     cli_errors,
     quiet_decoders,
 )
+from fusionlab.cli.threads import threads_option
 
 if TYPE_CHECKING:
     from fusionlab.evaluation.reporting.report import Report
@@ -170,6 +171,7 @@ Ctrl-C.
     "at most 8]",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+@threads_option
 @json_option
 @click.pass_context
 def evaluate(

@@ -13,6 +13,7 @@ from fusionlab.cli.options import max_pixels_option
 from fusionlab.cli.output import echo, json_option, show_facts, show_json, warn
 from fusionlab.cli.registration import described
 from fusionlab.cli.session import cli_errors, quiet_decoders
+from fusionlab.cli.threads import threads_option
 
 EXAMPLES = """\b
 Examples:
@@ -28,6 +29,7 @@ Exit codes: 0 the record is printed, 1 it is, and its image has other pixels, 2 
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
 @max_pixels_option("an image that claims")
+@threads_option
 @json_option
 @click.pass_context
 def explain(ctx: click.Context, file: Path, *, max_pixels: int, as_json: bool) -> None:

@@ -41,6 +41,7 @@ from fusionlab.cli.session import (
     cli_errors,
     quiet_decoders,
 )
+from fusionlab.cli.threads import threads_option
 from fusionlab.plugins.tasks import DETECT
 
 if TYPE_CHECKING:
@@ -244,6 +245,7 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 @pages_option
 @channels_option
 @stack_option
+@threads_option
 @json_option
 @click.pass_context
 def fuse(

@@ -12,6 +12,7 @@ import click
 from fusionlab.cli.command import Command
 from fusionlab.cli.output import echo, json_option, show_facts, show_table
 from fusionlab.cli.session import Session, cli_errors, quiet_decoders
+from fusionlab.cli.threads import threads_option
 
 if TYPE_CHECKING:
     from fusionlab.evaluation.gray_levels import ScoreColor
@@ -64,6 +65,7 @@ DIRECTIONS = {1: "higher is better", -1: "lower is better", 0: ""}
 )
 @score_color_option
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+@threads_option
 @json_option
 @click.pass_obj
 def score(

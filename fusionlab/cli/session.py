@@ -60,7 +60,7 @@ def command_line(ctx: click.Context, path: str, *, without: Collection[str] = ()
     words = ["fusionlab", *path.split()]
     for param in ctx.command.params:
         given = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
-        if not given or param.name in without:
+        if not given or param.name in without or param.name not in ctx.params:
             continue
         value = ctx.params[param.name or ""]
         for text in value if isinstance(value, tuple) else [value]:

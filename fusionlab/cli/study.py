@@ -30,6 +30,7 @@ from fusionlab.cli.session import (
     command_line,
     quiet_decoders,
 )
+from fusionlab.cli.threads import threads_option
 
 if TYPE_CHECKING:
     from fusionlab.evaluation.studies.file import StudyFile
@@ -308,6 +309,7 @@ def run(
 
 @study.command(cls=TableCommand, short_help="Print how far a study is.", epilog=STATUS_EXAMPLES)
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@threads_option
 @json_option
 def status(*, folder: Path, as_json: bool) -> None:
     """Print how far the study in a folder is, also while it runs.

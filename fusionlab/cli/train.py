@@ -12,6 +12,7 @@ from fusionlab.cli.command import Command
 from fusionlab.cli.options import OptionWithAliases
 from fusionlab.cli.output import show_progress
 from fusionlab.cli.session import CommandError, Session, cli_errors, quiet_decoders
+from fusionlab.cli.threads import threads_option
 from fusionlab.cli.training import (
     given_options,
     options_to_resume,
@@ -182,6 +183,7 @@ class TrainCommand(Command):
     help="Start from these weights (.safetensors, with their card) instead of random ones.",
 )
 @run_options(batch=2, validate_every=1000)
+@threads_option
 @click.pass_context
 def train(
     ctx: click.Context,

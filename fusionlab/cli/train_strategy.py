@@ -11,6 +11,7 @@ import click
 from fusionlab.cli.options import StrategyCommand
 from fusionlab.cli.output import show_progress
 from fusionlab.cli.session import Session, cli_errors, quiet_decoders
+from fusionlab.cli.threads import threads_option
 from fusionlab.cli.training import (
     given_options,
     options_to_resume,
@@ -75,6 +76,7 @@ class TrainStrategyCommand(StrategyCommand):
 @click.option("--size", type=int, default=128, show_default=True, help="Edge of the random crops.")
 @click.option("--iterations", type=int, default=10_000, show_default=True)
 @run_options(batch=4, validate_every=500)
+@threads_option
 @click.pass_context
 def train_strategy(
     ctx: click.Context,

@@ -47,6 +47,9 @@ class Engine(ABC):
     cpu_bytes: ClassVar[int] = 2**23
     """Size of the features, in float32, that are best encoded at once on a CPU: they fit into its
     cache. Of 64 full-resolution maps these are two tiles of 128x128."""
+    tiles_in_parallel: ClassVar[bool] = True
+    """Whether tiles may be given by several threads at once, on a CPU. The engine then computes
+    each on the thread that gives it; otherwise it has all threads of torch for one tile."""
     gpu_bytes: ClassVar[int] = 2**30
     """Likewise on a GPU: enough to keep it busy. Of 64 full-resolution maps 2^22 pixels."""
 

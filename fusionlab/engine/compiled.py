@@ -19,7 +19,9 @@ from fusionlab.engine.precision import Precision
 
 
 class Compiled(Eager):
-    """Runs the backbone compiled by `torch.compile`."""
+    """Runs the backbone compiled by `torch.compile`, which compiles on one thread only."""
+
+    tiles_in_parallel = False
 
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         super().__init__(backbone, device, precision)

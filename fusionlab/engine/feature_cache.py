@@ -14,7 +14,8 @@ from torch import Tensor
 
 from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engine.base import Engine
-from fusionlab.engine.tiling import plan
+from fusionlab.engine.tiling import Tile, plan
+from fusionlab.engine.workers import ALONE, Workers
 
 CACHE_BYTES = 2**28
 """Default capacity of a cache, and largest size of the features of an image that are kept."""
@@ -62,23 +63,26 @@ class FeatureCache:
         self.max_bytes = max_bytes
         self._entries: list[_Entry] = []
 
-    def of(self, engine: Engine, planes: Tensor, edge: int | None) -> Features:
+    def of(
+        self, engine: Engine, planes: Tensor, edge: int | None, workers: Workers = ALONE
+    ) -> Features:
         """Return the features of planes `(k, n, 1, H, W)`, `(k * n, C, h, w)` for each level.
 
         Args:
             engine: encodes the planes if their features are not kept.
             planes: images in 0..1.
             edge: of the tiles in which they are encoded; None: in one piece.
+            workers: encode tiles.
         """
         if planes.requires_grad:
-            return _encode_tiled(engine, planes, edge)
+            return _encode_tiled(engine, planes, edge, workers)
         cached = (entry.features for entry in self._entries if entry.fits(engine, planes))
         if features := next(cached, None):
             return features
         size = feature_bytes(engine, planes.shape[:2].numel(), *planes.shape[-2:])
         while self._entries and sum(entry.bytes for entry in self._entries) + size > self.max_bytes:
             self._entries.pop(0)  # before encoding, so that both are never in memory
-        features = _encode_tiled(engine, planes, edge)
+        features = _encode_tiled(engine, planes, edge, workers)
         inference = torch.is_inference_mode_enabled()
         # a clone, because the caller may write to the planes later
         self._entries.append(
@@ -146,25 +150,34 @@ def _distinct(images: Tensor) -> tuple[list[int], list[int]]:
     return distinct, index
 
 
-def _encode_tiled(engine: Engine, planes: Tensor, edge: int | None) -> Features:
+def _encode_tiled(engine: Engine, planes: Tensor, edge: int | None, workers: Workers) -> Features:
     """Encode planes tile by tile, and assemble their features."""
     backbone, (height, width) = engine.backbone, planes.shape[-2:]
     images = planes.flatten(0, 1)
     encoder_halo, _, _ = backbone.halos(0)
-    whole: list[Tensor] = []
-    rows = plan(height, width, edge, (encoder_halo, 0, 0), backbone.size_divisor)
-    tiles = [tile for row in rows for tile in row]
-    for tile in tiles:
+
+    def encode(tile: Tile) -> Features:
         outer = images[..., *tile.outer.slices].to(engine.device)
-        features = encode_distinct(engine, outer, tile.borders)
-        if len(tiles) == 1:
-            return features
-        for number, (maps, level) in enumerate(zip(features, backbone.levels, strict=True)):
-            if len(whole) <= number:
-                whole.append(_empty_like(maps, height // level.stride, width // level.stride))
+        return encode_distinct(engine, outer, tile.borders)
+
+    def place(tile: Tile, features: Features) -> None:
+        for maps, part, level in zip(whole, features, backbone.levels, strict=True):
             valid = tile.inner.within(tile.encoded).divided(level.stride)
-            whole[number][..., *tile.inner.divided(level.stride).slices] = maps[..., *valid.slices]
-    return tuple(whole)
+            maps[..., *tile.inner.divided(level.stride).slices] = part[..., *valid.slices]
+
+    rows = plan(height, width, edge, (encoder_halo, 0, 0), backbone.size_divisor)
+    first, *others = [tile for row in rows for tile in row]
+    features = encode(first)
+    if not others:
+        return features
+    whole = tuple(
+        _empty_like(maps, height // level.stride, width // level.stride)
+        for maps, level in zip(features, backbone.levels, strict=True)
+    )
+    place(first, features)
+    for _ in workers.map(lambda tile: place(tile, encode(tile)), others):
+        pass
+    return whole
 
 
 def _empty_like(maps: Tensor, height: int, width: int) -> Tensor:

@@ -55,15 +55,17 @@ class Merger:
         self.strategy = strategy
         self.weight_maps = weight_maps and isinstance(strategy, WeightedStrategy)
 
-    def gather(self, level: LevelInput, earlier: Statistics | None) -> Statistics:
-        """Return the statistics gathered so far together with those of one more tile."""
+    def statistics(self, level: LevelInput) -> Statistics:
+        """Return the statistics of one tile."""
         with self._calls(level):
-            statistics = self.strategy.statistics(level.guide, level.scene)
-            if earlier is not None:
-                statistics = self.strategy.merge(earlier, statistics)
-            if not isinstance(statistics, Mapping):
-                raise TypeError(f"statistics must be a mapping of tensors, got {statistics!r}")
-        return statistics
+            return _checked(self.strategy.statistics(level.guide, level.scene))
+
+    def gather(self, earlier: Statistics | None, statistics: Statistics) -> Statistics:
+        """Return the statistics gathered so far together with those of one more tile."""
+        if earlier is None:
+            return statistics
+        with failures_of("strategy", self.strategy):
+            return _checked(self.strategy.merge(earlier, statistics))
 
     def merge(self, level: LevelInput) -> tuple[Tensor, Tensor]:
         """Merge the features of one level.
@@ -169,6 +171,12 @@ class Merger:
             f"{_description(features[0])}, got {_description(merged)}",
             code="strategy-result",
         )
+
+
+def _checked(statistics: object) -> Statistics:
+    if not isinstance(statistics, Mapping):
+        raise TypeError(f"statistics must be a mapping of tensors, got {statistics!r}")
+    return statistics
 
 
 def _ulp(dtype: torch.dtype) -> float:

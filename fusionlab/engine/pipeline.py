@@ -3,7 +3,8 @@
     sources --cut--> tile --engine--> features --strategy--> merged --engine--> decoded --> band
 
 The features of small images, and of images that a strategy needs in one piece, are computed once
-and cached. Larger images are processed tile by tile, with only one tile in memory.
+and cached. Larger images are processed tile by tile, with only a few tiles in memory: on a CPU as
+many as there are workers, each on one thread.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fusionlab.engine.feature_cache import FeatureCache, feature_bytes
 from fusionlab.engine.scenes import Planes
 from fusionlab.engine.tiled_run import Band, TiledRun
 from fusionlab.engine.tiling import tile_edge
+from fusionlab.engine.workers import ALONE, Workers
 from fusionlab.errors import FusionlabError, PluginError
 from fusionlab.plugins.failures import failures_of, name_of
 from fusionlab.strategy import Strategy, WeightedStrategy
@@ -49,6 +51,7 @@ class Pipeline:
             backbone and strategy, and the engine.
         shared_weights: whether the color channels of an image share one set of weights, unless the
             strategy declares one or the other.
+        workers: compute tiles at the same time.
     """
 
     engine: Engine
@@ -56,6 +59,7 @@ class Pipeline:
     networks: nn.ModuleList
     tile: int | None = None
     shared_weights: bool = True
+    workers: Workers = ALONE
 
     def bands(
         self,

@@ -16,6 +16,7 @@ from fusionlab.engine.base import Engine
 from fusionlab.engine.feature_cache import FeatureCache, encode_distinct
 from fusionlab.engine.merging import LevelInput
 from fusionlab.engine.tiling import Box, Tile
+from fusionlab.engine.workers import Workers
 from fusionlab.strategy import Scene, Statistics
 
 
@@ -121,19 +122,23 @@ class SceneReader:
         self.height, self.width = height, width
         self.shares_weights = shares_weights
 
-    def keep_features(self, batch: Batch, feature_cache: FeatureCache, edge: int | None) -> None:
+    def keep_features(
+        self, batch: Batch, feature_cache: FeatureCache, edge: int | None, workers: Workers
+    ) -> None:
         """Encode the whole images of a batch, or take their features from the cache.
 
         Args:
             batch: where they are kept.
             feature_cache: where they are looked up.
             edge: of the tiles in which they are encoded; None: in one piece.
+            workers: encode tiles.
         """
         box = Box(0, 0, self.height, self.width)
         planes = self._cut(batch.planes, box)
-        batch.features = feature_cache.of(self.engine, planes, edge)
+        batch.features = feature_cache.of(self.engine, planes, edge, workers)
         if self.shares_weights:
-            batch.guide = feature_cache.of(self.engine, self._luminance(batch, box), edge)
+            luminance = self._luminance(batch, box)
+            batch.guide = feature_cache.of(self.engine, luminance, edge, workers)
 
     def levels(self, tile: Tile, batch: Batch) -> Iterator[LevelInput]:
         """Yield what the strategy is given for one tile, level by level."""

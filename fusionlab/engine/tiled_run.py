@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,9 +13,15 @@ from fusionlab.engine.feature_cache import CACHE_BYTES, FeatureCache, feature_by
 from fusionlab.engine.merging import Merger
 from fusionlab.engine.scenes import Batch, Planes, SceneReader
 from fusionlab.engine.tiling import Tile, images_at_once, plan
+from fusionlab.strategy import Statistics
 
 if TYPE_CHECKING:
     from fusionlab.engine.pipeline import Pipeline
+
+T = TypeVar("T")
+
+_Job = tuple[Tile, Batch]
+"""A tile of a batch."""
 
 HALO_WORTH_KEEPING = 4
 """Width in pixels from which the halo of a strategy makes it pay to keep the features of small
@@ -46,6 +52,7 @@ class TiledRun:
     ) -> None:
         self.engine, self.planes = pipeline.engine, planes
         strategy, backbone = pipeline.strategy, pipeline.engine.backbone
+        self._workers = pipeline.workers
         k, images, height, width = planes.shape
         divisor = backbone.size_divisor
         self.height, self.width = (-(-edge // divisor) * divisor for edge in (height, width))
@@ -95,44 +102,50 @@ class TiledRun:
     def _bands(self, batches: list[slice]) -> Iterator[Band]:
         """Yield the result of some batches, a row of tiles at a time."""
         prepared = [self._prepare(planes) for planes in batches]
+        jobs = ((tile, batch) for row in self.rows for batch in prepared for tile in row)
+        pieces = self._workers.map(self._fuse, jobs)
         for row in self.rows:
-            lines = [[self._fuse(tile, batch) for tile in row] for batch in prepared]
+            lines = [[self._done(next(pieces)) for _ in row] for _ in prepared]
             yield Band(
                 torch.cat([torch.cat([piece.fused for piece in line], -1) for line in lines]),
                 torch.cat([torch.cat([piece.maps for piece in line], -1) for line in lines], 1),
             )
 
-    def _step(self) -> None:
+    def _done(self, result: T) -> T:
+        """Report that a tile is done, and return its result."""
         self._progress(next(self._steps), self._total)
+        return result
 
     def _prepare(self, planes: slice) -> Batch:
         """Do what needs the whole images before their tiles are fused."""
         batch = Batch(planes, len(self.engine.backbone.levels))
         if self.keeps_features:
-            self._reader.keep_features(batch, self.feature_cache, self.edge)
-            for _ in self.tiles:
-                self._step()
-        if self.two_pass:
+            self._reader.keep_features(batch, self.feature_cache, self.edge, self._workers)
             for tile in self.tiles:
-                for level in self._reader.levels(tile, batch):
-                    number = level.scene.level
-                    earlier = batch.statistics[number]
-                    batch.statistics[number] = self._merger.gather(level, earlier)
-                self._step()
+                self._done(tile)
+        if self.two_pass:
+            jobs = ((tile, batch) for tile in self.tiles)
+            for of_levels in self._workers.map(self._statistics, jobs):
+                self._done(of_levels)
+                batch.statistics = list(map(self._merger.gather, batch.statistics, of_levels))
         if self.in_one_piece:
             whole = Tile.whole(self.height, self.width)
             batch.merged = whole.encoded, *self._merge(whole, batch)
         return batch
 
-    def _fuse(self, tile: Tile, batch: Batch) -> Band:
+    def _statistics(self, job: _Job) -> list[Statistics]:
+        """Return what the strategy gathers of one tile, for each level."""
+        return [self._merger.statistics(level) for level in self._reader.levels(*job)]
+
+    def _fuse(self, job: _Job) -> Band:
         """Merge and decode one tile."""
+        tile, batch = job
         covered, merged, maps = batch.merged or (tile.encoded, *self._merge(tile, batch))
         features = tuple(
             maps_of_level[..., *tile.merged.within(covered).divided(level.stride).slices]
             for maps_of_level, level in zip(merged, self.engine.backbone.levels, strict=True)
         )
         decoded = self.engine.decode(features, tile.borders)
-        self._step()
         fused = decoded[..., *tile.inner.within(tile.decoded).slices]
         return Band(fused, maps[..., *tile.inner.within(covered).slices])
 

@@ -127,8 +127,8 @@ def evaluate(
         overwrite: replace an earlier run in `output`.
         save_images: keep the images that are scored, in `output/images/ROW/SAMPLE.png`.
         executor: where to compute: `"threads:4"`, `"local:4"` (processes of this machine),
-            `"dask:4"` or `"dask://HOST:PORT"`; without a number as many as the machine has cores,
-            at most 8. Scores do not depend on it. In a script, processes need
+            `"dask:4"` or `"dask://HOST:PORT"`; without a number as many as torch has threads, at
+            most 8. Scores do not depend on it. In a script, processes need
             `if __name__ == "__main__":` around its main part, as always in Python.
         device: where to compute: `"cpu"`, `"cuda"`, ...
         digits: decimals shown.

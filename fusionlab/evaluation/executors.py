@@ -13,7 +13,6 @@ all of them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,7 +36,7 @@ class ExecutorChoice:
 
     kind: str
     count: int
-    """How many jobs are computed at the same time; 0: as many as the cluster has threads."""
+    """How many jobs are computed at the same time; 0: see `workers`."""
     address: str = ""
 
     @classmethod
@@ -50,16 +49,29 @@ class ExecutorChoice:
         if text.startswith("dask://") and text.removeprefix("dask://"):
             return cls("dask", 0, text.removeprefix("dask://"))
         kind, colon, number = text.partition(":")
-        if kind in ("threads", "local", "dask") and (not colon or number.isdecimal()):
-            count = int(number) if colon else min(os.cpu_count() or 1, MAX_JOBS)
-            if count:
-                return cls(kind, count)
+        if kind in ("threads", "local", "dask"):
+            if not colon:
+                return cls(kind, 0)
+            if number.isdecimal() and int(number) > 0:
+                return cls(kind, int(number))
         raise FusionlabError(
             "expected threads, local or dask, each with :N for a number of workers, or "
             f"dask://HOST:PORT; got {text!r}",
             code="executor",
             option="executor",
         )
+
+    @property
+    def workers(self) -> int:
+        """How many jobs are computed at the same time on this machine.
+
+        Where the text does not say, as many as torch may use threads, at most `MAX_JOBS`.
+        """
+        if self.count:
+            return self.count
+        import torch
+
+        return min(torch.get_num_threads(), MAX_JOBS)
 
     @contextmanager
     def open(self, device: str | torch.device = "cpu") -> Iterator[RunningExecutor]:
@@ -75,13 +87,14 @@ class ExecutorChoice:
         if self.kind == "threads":
             from fusionlab.torch_defaults import torch_threads
 
-            with torch_threads(1), _shut_down(ThreadPoolExecutor(self.count)) as threads:
-                yield RunningExecutor(threads, self.count, in_process=True)
+            count = self.workers  # before torch is told to use one thread
+            with torch_threads(1), _shut_down(ThreadPoolExecutor(count)) as threads:
+                yield RunningExecutor(threads, count, in_process=True)
         elif self.kind == "local":
             from fusionlab.evaluation.processes import LocalProcesses
 
-            with _shut_down(LocalProcesses(self.count, str(device))) as processes:
-                yield RunningExecutor(processes, self.count)
+            with _shut_down(LocalProcesses(self.workers, str(device))) as processes:
+                yield RunningExecutor(processes, self.workers)
         else:
             with _dask(self) as running:
                 yield running
@@ -120,7 +133,7 @@ def _dask(choice: ExecutorChoice) -> Iterator[RunningExecutor]:
     try:
         if not choice.address:
             cluster = LocalCluster(
-                n_workers=choice.count, threads_per_worker=1, dashboard_address=None
+                n_workers=choice.workers, threads_per_worker=1, dashboard_address=None
             )
         client = Client(cluster or f"tcp://{choice.address}", timeout="10s")
     except OSError as error:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from fusionlab.engine.device import available_device
+from fusionlab.engine.workers import workers
 from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import MetricInput, ScoreColor, checked_score_color
 from fusionlab.evaluation.metric import Metric, choose_metrics
@@ -106,10 +107,13 @@ def score_by(
     inputs = {False: source_input}
     if truth is not None:
         inputs[True] = _load_truth(truth, images[0], place)
-    return {
-        metric.name: metric.value(fused_input, inputs[metric.of_truth], score_color)
-        for metric in metrics
-    }
+
+    def value(metric: Metric) -> float:
+        return metric.value(fused_input, inputs[metric.of_truth], score_color)
+
+    with workers(in_parallel=place.type == "cpu") as threads:
+        values = list(threads.map(value, metrics))
+    return {metric.name: value for metric, value in zip(metrics, values, strict=True)}
 
 
 def _load_truth(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from threading import local
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -105,7 +106,7 @@ class Stack:
         self._dtype = max((source.dtype for source in self._sources), key=bit_depth_order)
         self._arrays = any(isinstance(unmasked(source), np.ndarray) for source in sources)
         self._filler = self._make_filler() if self.no_data.any() else None
-        self._last_filled: tuple[tuple[slice, slice], _Filled] | None = None
+        self._last_filled = _LastFilled()
 
     @property
     def on_tensors(self) -> bool:
@@ -284,7 +285,8 @@ class Stack:
 
     def _filled(self, filler: Filler, rows: slice, columns: slice) -> _Filled:
         """Cut and fill; the last part is kept, since it is asked for in several forms."""
-        if self._last_filled is None or self._last_filled[0] != (rows, columns):
+        last = self._last_filled
+        if last.part != (rows, columns):
             outer, inner = zip(
                 *(
                     _with_halo(part, size)
@@ -299,8 +301,8 @@ class Stack:
                 units = filler.fill(units, valid)
             valid = valid[..., *inner]
             filled = _Filled([unit[..., *inner] for unit in units], None if valid.all() else valid)
-            self._last_filled = (rows, columns), filled
-        return self._last_filled[1]
+            last.part, last.filled = (rows, columns), filled
+        return last.filled
 
     def _measured(self, bands: Iterable[Tensor], minmax: RunningMinMax) -> Iterable[Tensor]:
         """Consume all bands to measure them, and yield them again; large ones from the disk."""
@@ -342,6 +344,13 @@ class _Filled(NamedTuple):
     """In 0..1, `(N, C, h, w)` each."""
     valid: Tensor | None
     """Which pixels are data, `(k, N, 1, h, w)`; None: all."""
+
+
+class _LastFilled(local):
+    """The part that a thread has filled last."""
+
+    part: tuple[slice, slice] | None = None
+    filled: _Filled
 
 
 class _ValidRows(BaseRows):

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -173,19 +174,27 @@ class ArraySource(_BaseSource):
 
 
 class _CachedRows:
-    """Rows, of which the last ones that were read from a file are kept for the tiles of a band."""
+    """Rows, of which those last read from a file are kept for the tiles of a band.
+
+    Two bands are: some threads may be at the end of one when others begin the next.
+    """
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self._last: tuple[tuple[int, int], NDArray[Any]] | None = None
+        self._last: deque[tuple[tuple[int, int], NDArray[Any]]] = deque(maxlen=2)
+        self._lock = Lock()
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
         """Return some rows."""
         if isinstance(self.rows, np.ndarray):
             return self.rows[top:bottom]
-        if self._last is None or self._last[0] != (top, bottom):
-            self._last = (top, bottom), self.rows[top:bottom]
-        return self._last[1]
+        with self._lock:
+            for part, kept in self._last:
+                if part == (top, bottom):
+                    return kept
+            band = self.rows[top:bottom]
+            self._last.append(((top, bottom), band))
+            return band
 
 
 class CountedParts:

@@ -13,6 +13,7 @@ from fusionlab import FusionlabError, evaluate, load_strategy
 from fusionlab.evaluation.executors import ExecutorChoice
 from fusionlab.evaluation.jobs import run_job
 from fusionlab.evaluation.processes import LocalProcesses, WorkerDied
+from fusionlab.torch_defaults import torch_threads
 
 KILLER = """
     import os, signal
@@ -49,8 +50,10 @@ def test_executors_are_written_in_one_way(text, choice):
     assert ExecutorChoice.parse(text) == choice
 
 
-def test_without_a_number_there_is_a_worker_for_each_core_at_most_eight():
-    assert ExecutorChoice.parse("local").count == min(os.cpu_count(), 8)
+@pytest.mark.parametrize(("threads", "workers"), [(3, 3), (16, 8)])
+def test_without_a_number_there_are_as_many_workers_as_threads_at_most_eight(threads, workers):
+    with torch_threads(threads):
+        assert ExecutorChoice.parse("local").workers == workers
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from fusionlab.imaging.resizing import resized
 from fusionlab.runs.read_ahead import read_ahead
 from fusionlab.storage.atomic import make_folder
 from fusionlab.storage.own_files import check_own_file
+from fusionlab.threads import available_cores
 from fusionlab.training.data.bad_images import BadImages
 from fusionlab.training.data.image_files import ImageFile, sha256_of_files
 from fusionlab.training.settings import IMAGE_SIZE
@@ -170,7 +171,7 @@ def _in_memory(pixels: Iterator[GrayImages], count: int) -> GrayImages:
 def _decoded(
     files: Sequence[ImageFile], workers: int, progress: Callable[[int, int], None]
 ) -> Iterator[GrayImages]:
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1, "decode") as pool:
+    with ThreadPoolExecutor(workers or available_cores(), "decode") as pool:
         decoded = read_ahead(files, lambda file: pool.submit(_gray, file), IMAGES_AHEAD)
         bad = BadImages(len(files))
         for number, (_, future) in enumerate(decoded, start=1):
