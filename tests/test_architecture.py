@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import imageio.v3 as iio
+import numpy as np
 import pytest
 
 import fusionlab
@@ -95,6 +97,34 @@ def test_the_help_does_not_look_for_plugins():
         "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
         "assert 'fusionlab.plugins.host' not in sys.modules"
     )
+
+
+def test_a_command_does_not_import_the_others():
+    run_python(
+        "import sys\n"
+        "from fusionlab.cli import main\n"
+        "main(['fuse', '--help'], standalone_mode=False)\n"
+        "assert not {'fusionlab.cli.study', 'fusionlab.cli.train'} & set(sys.modules)"
+    )
+
+
+NEEDLESS = {"scipy", "rich", "tifffile", "hypothesis", "jinja2", "pandas", "fusionlab.evaluation"}
+NEEDLESS |= {"fusionlab.registration", "fusionlab.runs.pairing", "fusionlab.training"}
+
+
+def test_fusing_two_files_imports_only_what_that_takes(python, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png"):
+        iio.imwrite(name, np.full((4, 5), 7, np.uint8))
+    code = (
+        f"import sys; needless = {NEEDLESS!r}\n"
+        "for name in [*sys.modules]:\n"
+        "    if name.partition('.')[0] in needless: del sys.modules[name]\n"
+        "from fusionlab.cli import main\n"
+        "main(['fuse', '--strategy', 'l1norm', 'a.png', 'b.png'], standalone_mode=False)\n"
+        "assert not needless & set(sys.modules), needless & set(sys.modules)"
+    )
+    subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
 
 
 def test_importing_the_package_imports_nothing_heavy():

@@ -169,6 +169,25 @@ def test_an_interrupt_at_exit_leaves_no_traceback(python):
     assert (result.returncode, result.stderr) == (1, "stopping; once more ends it at once\n")
 
 
+def test_a_process_with_torch_ends_at_once_but_not_before_what_was_left_for_its_end(python):
+    """Taking torch apart takes half a second."""
+    body = """
+    import threading, torch
+    class Slow:
+        def __del__(self):
+            print("taken apart", file=sys.stderr)
+    process.slow = Slow()
+    atexit.register(lambda: print("left for the end", file=sys.stderr))
+    {also}
+    raise SystemExit(3)
+    """
+    result = run(python, with_main(body.format(also="")))
+    assert (result.returncode, result.stderr) == (3, "left for the end\n")
+    late = "threading.Thread(target=lambda: (time.sleep(0.2), os.write(2, b'thread\\n'))).start()"
+    result = run(python, "import time\n" + with_main(body.format(also=late)))
+    assert (result.returncode, result.stderr) == (3, "thread\nleft for the end\ntaken apart\n")
+
+
 def test_an_ignored_interrupt_stays_ignored(python):
     """As behind the & of a shell."""
     code = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"

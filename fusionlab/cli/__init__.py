@@ -1,42 +1,44 @@
 """The `fusionlab` command: one file per subcommand; heavy imports wait until the work starts.
 
 Read `session` (plugins of a run, errors as sentences), `options` (the options of a strategy) and
-`output` (what is printed), then a command such as `fuse`. Nothing in this package imports torch,
-numpy or rich at the top.
+`output` (what is printed), then a command such as `fuse`, which is imported when it runs.
+Nothing in this package imports torch, numpy or rich at the top.
 """
 
 from __future__ import annotations
 
 import click
 
-from fusionlab.cli.bench import bench
-from fusionlab.cli.check import check
 from fusionlab.cli.command import MainGroup, print_and_exit
-from fusionlab.cli.curves import curves
-from fusionlab.cli.evaluate import evaluate
-from fusionlab.cli.explain import explain
-from fusionlab.cli.fuse import fuse
-from fusionlab.cli.listing import (
-    backbones,
-    engines,
-    plugins,
-    presets,
-    readers,
-    registrations,
-    strategies,
-    tasks,
-)
-from fusionlab.cli.metrics import metrics
-from fusionlab.cli.new_strategy import new_strategy
-from fusionlab.cli.pairs import pairs
-from fusionlab.cli.register import register
-from fusionlab.cli.score import score
 from fusionlab.cli.session import Session
-from fusionlab.cli.sheet import sheet
-from fusionlab.cli.study import study
-from fusionlab.cli.train import train
-from fusionlab.cli.train_strategy import train_strategy
 from fusionlab.plugins import NO_PLUGIN
+
+COMMANDS = {
+    "fuse": "fuse",
+    "pairs": "pairs",
+    "register": "register",
+    "explain": "explain",
+    "evaluate": "evaluate",
+    "study": "study",
+    "score": "score",
+    "sheet": "sheet",
+    "check": "check",
+    "bench": "bench",
+    "new-strategy": "new_strategy",
+    "strategies": "listing",
+    "backbones": "listing",
+    "engines": "listing",
+    "metrics": "metrics",
+    "readers": "listing",
+    "registrations": "listing",
+    "tasks": "listing",
+    "presets": "listing",
+    "plugins": "listing",
+    "train": "train",
+    "train-strategy": "train_strategy",
+    "curves": "curves",
+}
+"""Command -> the file with its function."""
 
 
 def _show_version(
@@ -76,29 +78,4 @@ def main(ctx: click.Context, no_plugin: tuple[str, ...]) -> None:
     ctx.with_resource(ctx.obj.in_process())
 
 
-for command in (
-    fuse,
-    pairs,
-    register,
-    explain,
-    evaluate,
-    study,
-    score,
-    sheet,
-    check,
-    bench,
-    new_strategy,
-    strategies,
-    backbones,
-    engines,
-    metrics,
-    readers,
-    registrations,
-    tasks,
-    presets,
-    plugins,
-    train,
-    train_strategy,
-    curves,
-):
-    main.add_command(command)
+main.homes = {name: f"{__name__}.{file}" for name, file in COMMANDS.items()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import click
@@ -62,8 +63,33 @@ class Group(Command, click.Group):
 class MainGroup(Group):
     """The main command: it owns stdout while a command runs, and prints what went wrong.
 
-    It says of its own options where they go, if they are given to a command.
+    It says of its own options where they go, if they are given to a command. Its commands are
+    imported when they are looked up.
     """
+
+    homes: Mapping[str, str] = {}
+    """Command -> the module with its function, which has the same name."""
+
+    @property
+    def commands(self) -> dict[str, click.Command]:
+        """All commands, by their names."""
+        return {name: self._imported(name) for name in self.homes}
+
+    @commands.setter
+    def commands(self, commands: object) -> None:
+        """Ignore what click sets: there are no other commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # of click
+        """Return the names of the commands."""
+        return sorted(self.homes)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # of click
+        """Return a command; None if there is none of this name."""
+        return self._imported(cmd_name) if cmd_name in self.homes else None
+
+    def _imported(self, name: str) -> click.Command:
+        command: click.Command = getattr(import_module(self.homes[name]), name.replace("-", "_"))
+        return command
 
     def main(  # type: ignore[override]  # without click's promise not to return
         self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **kwargs: Any

@@ -313,7 +313,6 @@ def fuse(
         from fusionlab.plugins.factory import build_backbone, default_backbone
         from fusionlab.runs.destination import Destination
         from fusionlab.runs.file_fusion import FileFusion, load_sources
-        from fusionlab.runs.image_sets import pair_images, stacks
 
         plugins = session.plugins
         items: Sequence[ImageSetItem] = ()
@@ -321,6 +320,8 @@ def fuse(
         loaded: list[LoadedImage] = []
         detected: Detection | None = None
         if folders:
+            from fusionlab.runs.image_sets import pair_images, stacks
+
             folder = output_folder(None if output is None else Path(output))
             image_set = stacks(sources[0], size) if size else pair_images(sources, pages, channels)
             items, paired = image_set.items, pairing_facts(image_set)

@@ -240,18 +240,17 @@ def show_progress(description: str, enough: int = 1) -> Iterator[Callable[..., N
         enough: how many must be done, besides those that are reused from an earlier run, before a
             line says how long the rest will take.
     """
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield _Lines(description, enough)
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    terminal = console(err=True)
-    if not terminal.is_terminal:  # a disabled bar of rich 13 still prints an empty line
-        yield _Lines(description, enough)
-        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
     with Progress(
         *columns,
         TextColumn("{task.fields[note]}"),
-        console=terminal,
+        console=console(err=True),
         transient=True,
         redirect_stdout=False,  # it may be a pipe
     ) as bars:

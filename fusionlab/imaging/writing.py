@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError, one_line
 from fusionlab.imaging.depth import Depth, depth_of_array
-from fusionlab.imaging.formats import pillow_formats, tiff
+from fusionlab.imaging.formats import pillow_formats
 from fusionlab.imaging.given import given_array
 from fusionlab.imaging.metadata import NOTHING, Metadata
 from fusionlab.imaging.rows import BaseRows, Rows
@@ -43,6 +43,17 @@ class Format:
         return min(self.depths, key=lambda held: (held < depth, abs(held - depth)))
 
 
+def _of_tiff(name: str) -> Callable[..., Any]:
+    """Return a function of the module of TIFF, which is imported when it is first called."""
+
+    def call(*args: Any) -> Any:
+        from fusionlab.imaging.formats import tiff
+
+        return getattr(tiff, name)(*args)
+
+    return call
+
+
 _SHOWN = frozenset({"icc", "exif", "resolution"})
 _PNG = Format((8, 16), pillow_formats.encode_png, alpha=True, holds=_SHOWN)
 _JPEG = Format(
@@ -58,9 +69,9 @@ _BMP = Format(
 )
 _TIFF = Format(
     (8, 16, 32),
-    tiff.encode,
+    _of_tiff("encode"),
     alpha=True,
-    write=tiff.write,
+    write=_of_tiff("write"),
     holds=frozenset({"icc", "resolution", "geo"}),
 )
 
@@ -218,8 +229,8 @@ def _encode_npz(maps: Sequence[Rows], names: Sequence[str]) -> bytes:
 
 
 WEIGHTS: dict[str, Callable[[Sequence[Rows], Sequence[str]], bytes]] = {
-    ".tif": tiff.encode_pages,
-    ".tiff": tiff.encode_pages,
+    ".tif": _of_tiff("encode_pages"),
+    ".tiff": _of_tiff("encode_pages"),
     ".npz": _encode_npz,
 }
 """Suffix -> encoder of one file for the weight maps of all sources, float32: (maps, names of the

@@ -132,9 +132,12 @@ def _find() -> tuple[list[_Found], list[Plugin]]:
         # it would end there
         os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
     found = []
+    metadata: dict[Distribution | None, Any] = {}  # parsed once for all points of a distribution
     for point in points:
         try:
-            name, version = point.dist.name, point.dist.version  # type: ignore[union-attr]
+            if point.dist not in metadata:
+                metadata[point.dist] = point.dist.metadata  # type: ignore[union-attr]
+            name, version = (metadata[point.dist].get(key) for key in ("Name", "Version"))
         except Exception as error:
             broken.append(_unreadable(point.dist, in_one_line(error)))
             continue

@@ -13,7 +13,6 @@ from fusionlab.plugins.failures import memory_errors
 from fusionlab.plugins.method_names import NameWithValues
 from fusionlab.registration.align import Alignment, align, find_method, size_of
 from fusionlab.registration.files import read_transforms
-from fusionlab.registration.overlay import overlay
 from fusionlab.registration.register import register
 from fusionlab.registration.transform import Model, Transform, bad_transform
 from fusionlab.storage.versions import library_versions
@@ -110,7 +109,11 @@ class Registrar:
     def _described(
         self, moving: LoadedImage, fixed: LoadedImage, alignment: Alignment
     ) -> Resampled:
-        picture = overlay(moving, fixed, alignment.transform) if self.show else None
+        picture = None
+        if self.show:
+            from fusionlab.registration.overlay import overlay  # draws with scipy
+
+            picture = overlay(moving, fixed, alignment.transform)
         return Resampled(alignment.describe(), picture)
 
     def alignment(self, images: Sequence[LoadedImage], moving: int, fixed: int) -> Alignment:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -41,10 +41,12 @@ from fusionlab.imaging.selecting import file_of, joined
 from fusionlab.imaging.writing import WEIGHTS, encode_image, encode_weight_map, with_alpha
 from fusionlab.plugins.failures import memory_errors
 from fusionlab.plugins.registry import Plugins
-from fusionlab.registration.registrar import Registrar
 from fusionlab.runs import notes, record
 from fusionlab.runs.destination import Destination, fitting_name
 from fusionlab.storage.atomic import Content
+
+if TYPE_CHECKING:
+    from fusionlab.registration.registrar import Registrar
 
 
 @dataclass(frozen=True)

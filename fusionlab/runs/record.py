@@ -19,7 +19,7 @@ import torch
 from fusionlab.errors import FusionlabError
 from fusionlab.fused import Fused
 from fusionlab.fusion import Fusion
-from fusionlab.imaging.formats import pillow_formats, tiff
+from fusionlab.imaging.formats import pillow_formats
 from fusionlab.imaging.nodata import nodata_text
 from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, read_image
 from fusionlab.imaging.rows import Rows, bands
@@ -292,6 +292,8 @@ def _embedded_text(content: bytes) -> str | None:
     try:
         if content.startswith(pillow_formats.PNG_SIGNATURE):
             return pillow_formats.png_record(content)
+        from fusionlab.imaging.formats import tiff
+
         return tiff.record(content)
     except Exception:  # decoders may raise anything
         return None
