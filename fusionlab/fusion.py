@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -53,7 +54,7 @@ from fusionlab.plugins.failures import failures_of, is_out_of_memory, memory_err
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.method_names import method_id, split_method
 from fusionlab.strategy import Law, LearnedStrategy, Strategy
-from fusionlab.torch_defaults import torch_defaults
+from fusionlab.torch_defaults import one_thread_each, torch_defaults
 
 Result = TypeVar("Result")
 
@@ -371,6 +372,20 @@ class Fusion:
     def at_once(self, k: int, height: int, width: int) -> int:
         """Return how many images of this size, of k sources each, a batch should have."""
         return images_at_once(k, height, width, self._engine.pixels_at_once)
+
+    def together(self, k: int, height: int, width: int) -> int:
+        """Return how many images of this size, of k sources each, are best fused at the same time.
+
+        With 1, one follows another, and the tiles of each are computed at the same time.
+        """
+        if self.device.type != "cpu" or not self._engine.tiles_in_parallel:
+            return 1
+        pipeline = Pipeline(self._engine, self.strategy, self._networks, self.tile)
+        return pipeline.together(k, height, width, torch.get_num_threads())
+
+    def one_of_several(self) -> AbstractContextManager[object]:
+        """Return the block in which this thread fuses one of several images that are `together`."""
+        return one_thread_each()
 
     @memory_errors("to fuse these planes")
     @torch_defaults()

@@ -17,10 +17,10 @@ import torch
 from torch import nn
 
 from fusionlab.backbone import WHOLE
-from fusionlab.engine.base import Engine
+from fusionlab.engine.base import FEWEST_VALUES, Engine
 from fusionlab.engine.feature_cache import FeatureCache, feature_bytes
 from fusionlab.engine.scenes import Planes
-from fusionlab.engine.tiled_run import Band, TiledRun
+from fusionlab.engine.tiled_run import HALO_WORTH_KEEPING, Band, TiledRun
 from fusionlab.engine.tiling import tile_edge
 from fusionlab.engine.workers import ALONE, Workers
 from fusionlab.errors import FusionlabError, PluginError
@@ -30,6 +30,9 @@ from fusionlab.strategy import Strategy, WeightedStrategy
 MAX_UNTILED_BYTES = 2**33
 """Largest size of the features of an image that cannot be cut, unless the caller sets a tile."""
 
+
+BYTES_TOGETHER = 2**31
+"""Largest size of the features of all images that are fused at the same time."""
 
 MAX_VALUE = 2.0**16
 """Largest value of a decoded image, where 0 to 1 is expected and the sum of k sources is about k:
@@ -130,6 +133,23 @@ class Pipeline:
         if self.tile is not None:
             return self.tile
         return tile_edge(k, self.engine.pixels_at_once, strategy, encoder + decoder)
+
+    def together(self, k: int, height: int, width: int, threads: int) -> int:
+        """Return how many images of k sources are best fused at the same time, each by one thread.
+
+        As many as there are threads, if memory allows it. Otherwise the threads share the tiles of
+        one image after the other; but where the strategy needs the whole image, one thread merges
+        it, and a few images at the same time are better than one.
+        """
+        backbone, support = self.engine.backbone, self.support
+        in_one_piece = support is None or backbone.receptive_field is None
+        _, halo, _ = backbone.halos(support or 0)
+        values = FEWEST_VALUES if in_one_piece else k + 1  # of a pixel
+        size = 4 * values * k * height * width
+        if in_one_piece or self.strategy.two_pass or halo >= HALO_WORTH_KEEPING:
+            size = max(size, feature_bytes(self.engine, k, height, width))
+        count = min(threads, max(1, BYTES_TOGETHER // size))
+        return count if in_one_piece or count == threads else 1
 
     @property
     def support(self) -> int | None:

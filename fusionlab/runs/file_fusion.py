@@ -182,6 +182,13 @@ class FileFusion:
         height, width = sources[0].pixels.shape[:2]
         return self.fusion.at_once(len(sources), height, width)
 
+    def together(self, sources: Sequence[LoadedImage]) -> int:
+        """Return how many images with sources like these are best fused at the same time."""
+        if not all(isinstance(image.pixels, np.ndarray) for image in sources):
+            return 1
+        height, width = sources[0].pixels.shape[:2]
+        return self.fusion.together(len(sources), height, width)
+
     def fit_together(self, first: Sequence[LoadedImage], second: Sequence[LoadedImage]) -> bool:
         """Return whether the sources of two images may be fused in one batch.
 

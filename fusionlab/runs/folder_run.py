@@ -45,6 +45,10 @@ MAX_READ_AHEAD = 64
 """At most this many items are read ahead, so that outcomes keep coming for tiny images, too."""
 
 
+MAX_TOGETHER = 64
+"""At most this many images are fused at the same time."""
+
+
 WRITERS = 4
 """So many images are written at once: disks synchronize several files as fast as one."""
 
@@ -82,7 +86,7 @@ class ItemOutcome:
 
 @dataclass
 class Timings:
-    """Seconds per activity. Reading and writing happen while the fusion computes."""
+    """Seconds per activity, over all threads. Reading and writing happen while others fuse."""
 
     read: float = 0
     fuse: float = 0
@@ -120,6 +124,7 @@ class _Task:
 
 _Loaded = list[LoadedImage]
 _Group = list[tuple[_Task, _Loaded]]
+_Results = list[tuple[_Task, ItemOutcome | Product]]
 
 
 @dataclass
@@ -357,12 +362,16 @@ class FolderRun:
                 yield task, result
                 continue
             group.append((task, result))
-            self._read_ahead = min(max(self._read_ahead, 2 * batch_size), MAX_READ_AHEAD)
+            self._read_at_least(2 * batch_size)
             if len(group) >= batch_size:
                 yield group
                 group = []
         if group:
             yield group
+
+    def _read_at_least(self, count: int) -> None:
+        """Read so many items ahead from now on, within limits."""
+        self._read_ahead = min(max(self._read_ahead, count), MAX_READ_AHEAD)
 
     def _wait_for(
         self, task: _Task, future: Future[tuple[_Loaded | None, float]]
@@ -380,23 +389,49 @@ class FolderRun:
     def _fused(
         self, groups: Iterator[_Group | tuple[_Task, ItemOutcome]]
     ) -> Iterator[tuple[_Task, ItemOutcome | Product]]:
-        """Fuse group by group; if a group fails, fuse its items one by one."""
-        for group in groups:
-            if isinstance(group, tuple):
-                yield group
-                continue
-            started = perf_counter()
-            tasks, batch = zip(*group, strict=True)
-            results: list[ItemOutcome | Product] = []
-            if len(group) > 1:
-                # raised again for the item that causes it
-                with suppress(FusionlabError), translated("fusing", "fusion-failed"):
-                    destinations = [task.destination for task in tasks]
-                    results += self.file_fusion.fuse_batch(batch, destinations)
-            if not results:
-                results += [self._fuse_one(task, sources) for task, sources in group]
+        """Fuse all groups, small images at the same time; yield the results in order."""
+        running: deque[Future[_Results]] = deque()
+        with ThreadPoolExecutor(MAX_TOGETHER, "fuse") as threads:  # they start as needed
+            try:
+                for group in groups:
+                    together = 1
+                    if not isinstance(group, tuple):
+                        _, sources = group[0]
+                        together = min(MAX_TOGETHER, self.file_fusion.together(sources))
+                        self._read_at_least(2 * together * len(group))
+                    while running and (together == 1 or len(running) >= together):
+                        yield from running.popleft().result()
+                    if isinstance(group, tuple):
+                        yield group
+                    elif together > 1:
+                        running.append(threads.submit(self._fuse_one_of_several, group))
+                    else:
+                        yield from self._fuse_group(group)
+                while running:
+                    yield from running.popleft().result()
+            finally:
+                for future in running:
+                    future.cancel()
+
+    def _fuse_one_of_several(self, group: _Group) -> _Results:
+        with self.file_fusion.fusion.one_of_several():
+            return self._fuse_group(group)
+
+    def _fuse_group(self, group: _Group) -> _Results:
+        """Fuse a group; if it fails, fuse its items one by one."""
+        started = perf_counter()
+        tasks, batch = zip(*group, strict=True)
+        results: list[ItemOutcome | Product] = []
+        if len(group) > 1:
+            # raised again for the item that causes it
+            with suppress(FusionlabError), translated("fusing", "fusion-failed"):
+                destinations = [task.destination for task in tasks]
+                results += self.file_fusion.fuse_batch(batch, destinations)
+        if not results:
+            results += [self._fuse_one(task, sources) for task, sources in group]
+        with self._adding_seconds:
             self.seconds.fuse += perf_counter() - started
-            yield from zip(tasks, results, strict=True)
+        return list(zip(tasks, results, strict=True))
 
     def _fuse_one(self, task: _Task, sources: _Loaded) -> ItemOutcome | Product:
         try:
