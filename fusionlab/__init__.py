@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fusionlab.imaging.reading import LoadedImage, read_image, read_sources
     from fusionlab.imaging.writing import write_image
     from fusionlab.metrics.sources_part import keep_parts, once_per_sources
-    from fusionlab.ops import box_average, guided_filter, normalize
+    from fusionlab.ops import box_average, guided_filter, histograms, normalize
     from fusionlab.plugins.host import load_plugins
     from fusionlab.plugins.listing import (
         list_backbones,
@@ -118,6 +118,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "find_image_set": "runs.image_sets",
     "guided_filter": "ops",
+    "histograms": "ops",
     "hookimpl": "hookspecs",
     "keep_parts": "metrics.sources_part",
     "list_backbones": "plugins.listing",
@@ -185,6 +186,7 @@ __all__ = [
     "evaluate",
     "find_image_set",
     "guided_filter",
+    "histograms",
     "hookimpl",
     "keep_parts",
     "list_backbones",

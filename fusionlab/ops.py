@@ -1,4 +1,4 @@
-"""Operations that many strategies share: weights that sum to one, box averages, guided filters."""
+"""Operations that many strategies share: weights, box averages, guided filters, histograms."""
 
 from __future__ import annotations
 
@@ -82,6 +82,36 @@ def box_average(
         else:
             maps = sums / (2 * r + 1)
     return maps.view_as(activity).to(activity.dtype)
+
+
+def histograms(numbers: Tensor, length: int) -> Tensor:
+    """Count how often each of 0 .. length - 1 occurs in each row of numbers.
+
+    `torch.bincount` asks a GPU how long its result must be, and waits for the answer; this does not
+    wait.
+
+    Args:
+        numbers: `(rows, n)`, int64 in 0 .. length - 1; others are not allowed.
+        length: of the histograms.
+
+    Returns:
+        The counts `(rows, length)`, int64. They are exact on every device.
+    """
+    import torch
+
+    rows = len(numbers)
+    first = length * torch.arange(rows, device=numbers.device)
+    places = (numbers + first[:, None]).flatten()  # all rows in one pass
+    if numbers.device.type == "cpu":  # several times as fast there
+        return torch.bincount(places, minlength=rows * length).view(rows, length)
+    return _scattered(places, rows * length).view(rows, length)
+
+
+def _scattered(places: Tensor, length: int) -> Tensor:
+    """Count numbers as `torch.bincount` does, in a length that is known."""
+    import torch
+
+    return places.new_zeros(length).scatter_add_(0, places, torch.ones_like(places))
 
 
 def guided_filter(

@@ -59,6 +59,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fusionlab.ops import histograms
+
 SIDE = 3
 PIXELS = SIDE * SIDE
 INNER = PIXELS - 1
@@ -176,7 +178,8 @@ def _mean_of_distinct(features: Tensor) -> Tensor:
     """Average over the windows of features of 0 and 1: each distinct pair once, times its count."""
     bits = [pixel.int() << k for k, pixel in enumerate(_pixels(features))]
     windows = reduce(torch.add, bits)  # each one as a number of nine bits
-    counts = torch.bincount(((windows[:1] << PIXELS) + windows[1:]).flatten())
+    pairs_of_windows = ((windows[:1] << PIXELS) + windows[1:]).flatten()
+    (counts,) = histograms(pairs_of_windows.long()[None], 1 << 2 * PIXELS)
     numbers = counts.nonzero()[:, 0]
     pairs = torch.stack([numbers >> PIXELS, numbers % (1 << PIXELS)])
     batch = min(_batch(features), len(numbers))
@@ -186,7 +189,8 @@ def _mean_of_distinct(features: Tensor) -> Tensor:
         pixels = [(part >> k & 1).to(features) for k in range(PIXELS)]
         equal = part[1:] == part[0]
         total += (_information(pixels, equal, workspace)[0] * count).sum()
-    return total / counts.sum()
+    mean: Tensor = total / counts.sum()
+    return mean
 
 
 def _batch(features: Tensor) -> int:

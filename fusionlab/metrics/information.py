@@ -25,6 +25,7 @@ from torch import Tensor
 
 from fusionlab.metrics.inputs import LEVELS, WHITE, checked, quantized
 from fusionlab.metrics.sources_part import once_per_sources
+from fusionlab.ops import histograms
 
 ORDER = 0.43137
 """The order q of the Tsallis entropies in Q_TE, as chosen by Nava et al."""
@@ -275,9 +276,7 @@ def _source_histograms(sources: Tensor) -> Tensor:
 
 def _counts(values: Tensor, bins: int) -> Tensor:
     """Count the occurrences of 0 .. bins - 1 in each image `(N, H, W)`: `(N, bins)`."""
-    offsets = bins * torch.arange(len(values), device=values.device).view(-1, 1, 1)
-    counts = torch.bincount((values + offsets).flatten(), minlength=len(values) * bins)
-    return counts.view(-1, bins).double()
+    return histograms(values.flatten(1), bins).double()
 
 
 def _joint(rows: Tensor, columns: Tensor) -> Tensor:

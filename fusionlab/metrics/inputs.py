@@ -99,8 +99,10 @@ def check_images(
         raise FusionlabError(
             f"{name} needs at least one source, got none", code="number-of-sources"
         )
-    for images, what in ((fused, "the fused image"), (sources, "a source")):
-        low, high = (limit.item() for limit in images.aminmax())
+    # read at once: a GPU makes the host wait for every value
+    limits = [limit.double() for images in (fused, sources) for limit in images.aminmax()]
+    values = torch.stack(limits).cpu().tolist()
+    for what, low, high in (("the fused image", *values[:2]), ("a source", *values[2:])):
         if not (low >= 0 and high <= WHITE):  # false for NaN, too
             smallest, largest, *_ = distinct_texts(low, high, 0, WHITE)
             raise FusionlabError(

@@ -207,15 +207,14 @@ def _source_moments_of_octave(sources: Tensor, scene: int) -> Moments:
 
 
 def _octave_covariance(
-    images: Sequence[Tensor], means: Sequence[Tensor], flat: Sequence[bool], i: int, j: int
+    images: Sequence[Tensor], means: Sequence[Tensor], flat: Sequence[Tensor], i: int, j: int
 ) -> Tensor:
-    if flat[i] or flat[j]:
-        return torch.zeros_like(means[i])
-    return _filtered(images[i] * images[j]) - means[i] * means[j]
+    covariance = _filtered(images[i] * images[j]) - means[i] * means[j]
+    return torch.where(flat[i] | flat[j], 0, covariance)
 
 
-def _constant(image: Tensor) -> bool:
-    return bool(image.amin() == image.amax())
+def _constant(image: Tensor) -> Tensor:
+    return image.amin() == image.amax()
 
 
 def _filtered(image: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from fusionlab import (
     WeightedStrategy,
     box_average,
     guided_filter,
+    histograms,
     hookimpl,
     normalize,
 )
@@ -133,14 +134,9 @@ class HistogramSaliency(WeightedStrategy):
 
     def statistics(self, features: Tensor, scene: Scene) -> Statistics:
         """Return how many pixels of each source have each gray level, `(k, N, 256)`."""
-        import torch
-
         k, count = scene.sources.shape[:2]
         levels = _levels(scene.valid_region(scene.sources)).flatten(0, 1).flatten(1)
-        # 256 counters per image, and one pass over all of them
-        first = _LEVELS * torch.arange(k * count, device=levels.device)
-        counts = torch.bincount((levels + first[:, None]).flatten(), minlength=_LEVELS * k * count)
-        return {"counts": counts.view(k, count, _LEVELS)}
+        return {"counts": histograms(levels, _LEVELS).view(k, count, _LEVELS)}
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:
         """Return the weights `(k, N, 1, h, w)` of features `(k, N, C, h, w)`."""

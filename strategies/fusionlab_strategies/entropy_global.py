@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusionlab import Law, WeightedStrategy, normalize
+from fusionlab import Law, WeightedStrategy, histograms, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,11 +59,7 @@ class EntropyGlobal(WeightedStrategy):
             .floor()
             .long()
         )
-        # 256 counters per image, and one pass over all of them
-        first = 256 * torch.arange(k * count, device=levels.device)
-        counts = torch.bincount(
-            (levels.flatten(0, 1).flatten(1) + first[:, None]).flatten(), minlength=256 * k * count
-        )
+        counts = histograms(levels.flatten(0, 1).flatten(1), 256)
         return {"counts": counts.view(k, count, 256)}
 
     def weights(self, features: Tensor, scene: Scene) -> Tensor:

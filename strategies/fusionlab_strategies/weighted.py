@@ -61,5 +61,6 @@ class Weighted(WeightedStrategy):
         # float32 has few digits below 1e-38, and such weights change no image
         shares = [share if share > 1e-30 else 0.0 for share in shares]
         precise = torch.promote_types(features.dtype, torch.float32)
-        weights = torch.tensor(shares, dtype=precise, device=features.device)
+        # filled on the device, one by one: a copy from the host would wait for the device
+        weights = torch.stack([features.new_full((), share, dtype=precise) for share in shares])
         return weights.view(k, 1, 1, 1, 1).expand(k, count, 1, 1, 1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from fusionlab import Law, Strategy
+from fusionlab import Law, Strategy, histograms
 from fusionlab_classics.common.cosine_transform import dct, idct
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _threshold(values: Tensor, share: float, bins_further: int = 0) -> Tensor:
     centers = low + steps * ((high - low) / (BINS - 1))
     edges = (centers[1:] + centers[:-1]).detach() / 2
     bins = torch.bucketize(values.detach().flatten(), edges)
-    cumulative = torch.bincount(bins, minlength=BINS).cumsum(0)
+    cumulative = histograms(bins[None], BINS)[0].cumsum(0)
     place = int((cumulative.double() / values.numel() <= share).sum()) + bins_further
     place = min(place, BINS - 1)
     return centers[place] if centers[place] > 0 else centers[min(place + 1, BINS - 1)]

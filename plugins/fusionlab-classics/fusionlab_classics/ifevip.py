@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from fusionlab import Strategy
+from fusionlab import Strategy, histograms
 from fusionlab_classics.common.filters import gaussian_filter, resize_bicubic, round_to_8_bits
 
 if TYPE_CHECKING:
@@ -205,8 +205,5 @@ def _entropy(images: Tensor) -> Tensor:
     import torch
 
     levels = round_to_8_bits(images.detach()).long().flatten(1)
-    count, pixels = levels.shape
-    rows = 256 * torch.arange(count, device=levels.device)[:, None]
-    histograms = torch.bincount((rows + levels).flatten(), minlength=256 * count)
-    shares = histograms.view(count, 256).to(images) / pixels
+    shares = histograms(levels, 256).to(images) / levels.shape[1]
     return torch.special.entr(shares).sum(dim=1)[:, None, None, None] / log(2)
