@@ -30,6 +30,7 @@ from fusionlab.engine.pipeline import Pipeline
 from fusionlab.engine.precision import Precision, convolutions
 from fusionlab.engine.scenes import TensorPlanes
 from fusionlab.engine.tiling import SMALLEST_EDGE, images_at_once
+from fusionlab.engine.transfers import in_main_memory
 from fusionlab.engine.untouched import untouched
 from fusionlab.engine.workers import workers
 from fusionlab.errors import FusionlabError, FusionlabWarning
@@ -351,7 +352,8 @@ class Fusion:
                     top += band.fused.shape[-2]
                     yield band.fused
 
-            image = stack.image(decoded(), self.range_policy, depth)
+            bands = decoded() if stack.on_tensors else in_main_memory(decoded())
+            image = stack.image(bands, self.range_policy, depth)
             tile = pipeline.tile if pipeline.tile != self.tile else None
             weight_maps = stack.weight_maps(maps)
             return Fused(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engine.base import Engine
 from fusionlab.engine.tiling import Tile, plan
+from fusionlab.engine.transfers import to_device
 from fusionlab.engine.workers import ALONE, Workers
 
 CACHE_BYTES = 2**28
@@ -102,23 +102,18 @@ def encode_distinct(engine: Engine, images: Tensor, borders: Borders) -> Feature
     """
     if images.requires_grad and torch.is_grad_enabled():
         return engine.encode(images, borders)
-    distinct = index = list(range(len(images)))
+    index: list[int] | None = None
     if images.device.type == "cpu":
         distinct, index = _distinct(images)
+        index = index if len(distinct) < len(images) else None
+        images = images if index is None else images[distinct]
     # at least two at a time: engines may round differently for a single image
-    parts = min(
-        round(len(distinct) * images[0].numel() / engine.pixels_at_once), len(distinct) // 2
-    )
-    if len(distinct) == len(images) and parts <= 1:
-        return engine.encode(images, borders)
-    encoded = [
-        engine.encode(images[part.tolist()], borders)
-        for part in np.array_split(distinct, max(1, parts))
-    ]
+    parts = min(round(images.numel() / engine.pixels_at_once), len(images) // 2)
+    encoded = [engine.encode(part, borders) for part in images.tensor_split(max(1, parts))]
     levels = (
         torch.cat(level) if len(encoded) > 1 else level[0] for level in zip(*encoded, strict=True)
     )
-    return tuple(level[index] if len(distinct) < len(images) else level for level in levels)
+    return tuple(level if index is None else level[index] for level in levels)
 
 
 def feature_bytes(engine: Engine, images: int, height: int, width: int) -> int:
@@ -157,7 +152,7 @@ def _encode_tiled(engine: Engine, planes: Tensor, edge: int | None, workers: Wor
     encoder_halo, _, _ = backbone.halos(0)
 
     def encode(tile: Tile) -> Features:
-        outer = images[..., *tile.outer.slices].to(engine.device)
+        outer = to_device(images[..., *tile.outer.slices], engine.device)
         return encode_distinct(engine, outer, tile.borders)
 
     def place(tile: Tile, features: Features) -> None:

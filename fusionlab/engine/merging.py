@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fusionlab.engine.untouched import untouched
+from fusionlab.engine.value_checks import ValueChecks
 from fusionlab.errors import PluginError
 from fusionlab.plugins.failures import failures_of, name_of
 from fusionlab.strategy import Law, Scene, Statistics, Strategy, WeightedStrategy
@@ -49,10 +50,12 @@ class Merger:
     Args:
         strategy: merges the features.
         weight_maps: also return the weights as maps.
+        checks: where it is checked that weights are weights.
     """
 
-    def __init__(self, strategy: Strategy, *, weight_maps: bool) -> None:
+    def __init__(self, strategy: Strategy, *, weight_maps: bool, checks: ValueChecks) -> None:
         self.strategy = strategy
+        self._checks = checks
         self.weight_maps = weight_maps and isinstance(strategy, WeightedStrategy)
 
     def statistics(self, level: LevelInput) -> Statistics:
@@ -145,7 +148,7 @@ class Merger:
         with self._calls(level):
             weights = self.strategy.weights(level.guide, level.scene)
             expanded = weights.expand_as(level.guide)
-        check_weights(self.strategy, expanded, level.guide.dtype)
+        check_weights(self._checks, self.strategy, expanded, level.guide.dtype)
         return expanded if level.images is None else expanded[:, level.images]
 
     def _maps(self, weights: Tensor | None, level: LevelInput) -> Tensor:
@@ -183,13 +186,16 @@ def _ulp(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps if dtype.is_floating_point else 0
 
 
-def check_weights(strategy: Strategy, weights: Tensor, dtype: torch.dtype) -> None:
+def check_weights(
+    checks: ValueChecks, strategy: Strategy, weights: Tensor, dtype: torch.dtype
+) -> None:
     """Refuse weights that are negative, not finite, or do not sum to one over the sources.
 
     Weights for each pixel of each channel are as large as the features; only some of the channels
     are looked at then, so that this costs next to nothing.
 
     Args:
+        checks: makes the check; on a GPU at the end of the call.
         strategy: whose weights they are.
         weights: in the shape `(k, N, C, h, w)` of the features.
         dtype: of the features; networks that weight them may compute in it.
@@ -206,16 +212,19 @@ def check_weights(strategy: Strategy, weights: Tensor, dtype: torch.dtype) -> No
     total, *others = some.to(precise)
     for other in others:  # faster than a sum over k
         total = total + other
-    lowest, smallest, largest = torch.stack([some.amin().to(precise), *total.aminmax()]).tolist()
     ulp = max(_ulp(weights.dtype), _ulp(dtype))
     slack = len(weights) * WEIGHTS_ULPS * ulp
-    if lowest >= -slack and smallest >= 1 - slack and largest <= 1 + slack:  # False for NaN
-        return
-    raise PluginError(
-        f"the weights of the strategy {name_of(strategy)} must be at least 0 and sum to 1 over the "
-        f"sources, got weights from {lowest:g} and sums from {smallest:g} to {largest:g}",
-        code="weights",
-    )
+
+    def check(lowest: float, smallest: float, largest: float) -> None:
+        if lowest >= -slack and smallest >= 1 - slack and largest <= 1 + slack:  # False for NaN
+            return
+        raise PluginError(
+            f"the weights of the strategy {name_of(strategy)} must be at least 0 and sum to 1 over "
+            f"the sources, got weights from {lowest:g} and sums from {smallest:g} to {largest:g}",
+            code="weights",
+        )
+
+    checks.add([some.amin().to(precise), *total.aminmax()], check)
 
 
 def _description(features: object) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 
 import torch
@@ -22,6 +23,7 @@ from fusionlab.engine.feature_cache import FeatureCache, feature_bytes
 from fusionlab.engine.scenes import Planes
 from fusionlab.engine.tiled_run import HALO_WORTH_KEEPING, Band, TiledRun
 from fusionlab.engine.tiling import tile_edge
+from fusionlab.engine.value_checks import value_checks
 from fusionlab.engine.workers import ALONE, Workers
 from fusionlab.errors import FusionlabError, PluginError
 from fusionlab.plugins.failures import failures_of, name_of
@@ -82,25 +84,31 @@ class Pipeline:
 
         Raises:
             FusionlabError: the strategy breaks its contract, or the images cannot be cut into tiles
-                and are too large.
+                and are too large. What depends on values is raised at once on a CPU, and on a GPU
+                after the last band.
         """
         self._check_size(planes)
-        run = TiledRun(
-            self, planes, weights=weights, feature_cache=feature_cache, progress=progress
-        )
-        height, width = planes.shape[2:]
-        top = 0
-        for extended in run.bands():
-            # without the rows and columns that were added for the size divisor
-            rows = slice(height - top), slice(width)
-            band = Band(extended.fused[..., *rows], extended.maps[..., *rows])
-            self._check_values(band, planes)
-            yield band
-            top += extended.fused.shape[-2]
+        with value_checks(self.engine.device) as checks:
+            run = TiledRun(
+                self,
+                planes,
+                weights=weights,
+                feature_cache=feature_cache,
+                progress=progress,
+                checks=checks,
+            )
+            height, width = planes.shape[2:]
+            top = 0
+            for extended in run.bands():
+                # without the rows and columns that were added for the size divisor
+                rows = slice(height - top), slice(width)
+                band = Band(extended.fused[..., *rows], extended.maps[..., *rows])
+                checks.add(band.fused.detach().aminmax(), partial(self._check_values, planes))
+                yield band
+                top += extended.fused.shape[-2]
 
-    def _check_values(self, band: Band, planes: Planes) -> None:
+    def _check_values(self, planes: Planes, lowest: float, highest: float) -> None:
         """Refuse values that are not finite, or so large that no gray levels are left in them."""
-        lowest, highest = torch.stack(band.fused.detach().aminmax()).tolist()
         if lowest >= -MAX_VALUE and highest <= MAX_VALUE:  # False for NaN
             return
         finite = isfinite(lowest) and isfinite(highest)

@@ -16,6 +16,7 @@ from fusionlab.engine.base import Engine
 from fusionlab.engine.feature_cache import FeatureCache, encode_distinct
 from fusionlab.engine.merging import LevelInput
 from fusionlab.engine.tiling import Box, Tile
+from fusionlab.engine.transfers import to_device
 from fusionlab.engine.workers import Workers
 from fusionlab.strategy import Scene, Statistics
 
@@ -142,10 +143,10 @@ class SceneReader:
 
     def levels(self, tile: Tile, batch: Batch) -> Iterator[LevelInput]:
         """Yield what the strategy is given for one tile, level by level."""
-        sources = self._cut(batch.planes, tile.outer).to(self.engine.device)
+        sources = to_device(self._cut(batch.planes, tile.outer), self.engine.device)
         guide, images = sources, None
         if self.shares_weights:
-            guide = self._luminance(batch, tile.outer).to(self.engine.device)
+            guide = to_device(self._luminance(batch, tile.outer), self.engine.device)
             images = self._images_of(batch.planes)
         features, guides = self._features(tile, batch, sources, guide)
         scene_sources = guide[..., *tile.encoded.within(tile.outer).slices]
@@ -205,7 +206,8 @@ class SceneReader:
     def _images_of(self, planes: slice) -> Tensor:
         """Return for each plane the number of its image, counted from the first of them."""
         group, first = self.planes.group, self._images(planes).start
-        return torch.tensor([plane // group - first for plane in range(planes.start, planes.stop)])
+        images = [plane // group - first for plane in range(planes.start, planes.stop)]
+        return to_device(torch.tensor(images), self.engine.device)
 
     def _cut(self, planes: slice, box: Box) -> Tensor:
         return self._extended(self.planes.cut(planes, *self._inside(box).slices), box)
@@ -223,7 +225,7 @@ class SceneReader:
             color = self.planes.cut_color(self._images(batch.planes), *self._inside(box).slices)
             if color is None:
                 return None
-            color = self._extended(color, box).to(self.engine.device)
+            color = to_device(self._extended(color, box), self.engine.device)
             return color if self.shares_weights else color[:, self._images_of(batch.planes)]
 
         return read
@@ -234,7 +236,7 @@ class SceneReader:
         valid = self.planes.cut_valid(self._images(batch.planes), *self._inside(box).slices)
         if valid is None:
             return None
-        return self._extended(valid.to(torch.uint8), box).to(self.engine.device, torch.bool)
+        return to_device(self._extended(valid.to(torch.uint8), box), self.engine.device).bool()
 
     def _inside(self, box: Box) -> Box:
         """Return the part of a box that lies in the image before it was extended."""

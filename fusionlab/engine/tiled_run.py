@@ -13,6 +13,7 @@ from fusionlab.engine.feature_cache import CACHE_BYTES, FeatureCache, feature_by
 from fusionlab.engine.merging import Merger
 from fusionlab.engine.scenes import Batch, Planes, SceneReader
 from fusionlab.engine.tiling import Tile, images_at_once, plan
+from fusionlab.engine.value_checks import ValueChecks
 from fusionlab.strategy import Statistics
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Band(NamedTuple):
 
 
 class TiledRun:
-    """One call of a pipeline; see `Pipeline.bands` for the arguments."""
+    """One call of a pipeline; see `Pipeline.bands` for the arguments, and `ValueChecks`."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class TiledRun:
         weights: bool,
         feature_cache: FeatureCache | None,
         progress: Callable[[int, int], None],
+        checks: ValueChecks,
     ) -> None:
         self.engine, self.planes = pipeline.engine, planes
         strategy, backbone = pipeline.strategy, pipeline.engine.backbone
@@ -77,7 +79,7 @@ class TiledRun:
         passes = 1 + self.two_pass + self.keeps_features
         self._progress, self._steps = progress, count(1)
         self._total = passes * len(self.batches) * len(self.tiles)
-        self._merger = Merger(strategy, weight_maps=weights)
+        self._merger = Merger(strategy, weight_maps=weights, checks=checks)
         self._reader = SceneReader(
             self.engine,
             planes,
