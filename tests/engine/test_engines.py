@@ -2,6 +2,7 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imageio.v3 import imread, imwrite
 
-from fusionlab import Backbone, Fusion, FusionlabError, Level
+from fusionlab import Backbone, Fusion, FusionlabError, Level, box_average
 from fusionlab.backbone import Borders
 from fusionlab.cli import main
 from fusionlab.cli.options import PRECISIONS
@@ -149,6 +150,40 @@ def test_the_compiled_backbone_gives_the_same(backbone):
     ]
     plain, compiled = (fusion(sources) for fusion in fusions)
     np.testing.assert_allclose(compiled, plain, rtol=0, atol=2e-3 / 255)
+
+
+class Blurred(Identity):
+    """A pixel depends on those up to 2 away in either stage, so that tiles have halos."""
+
+    receptive_field = (2, 2)
+
+    def encode(self, images):
+        return (box_average(images, 2),)
+
+    def decode(self, features):
+        return box_average(features[0], 2)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_every_kind_of_tile_is_compiled(monkeypatch):
+    """PyTorch itself stops at eight kinds; the compiler is a double that counts."""
+    graphs = []
+
+    def count(graph, examples):
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    fusion = Fusion(Blurred(), L1Norm(), range_policy=None, engine="compile", tile=64)
+    sources = smooth_images(2, 1, 64 * 3, 64 * 3)[:, None]
+    torch._dynamo.reset()
+    fused, _ = fusion.fuse_planes(sources)
+    assert len(graphs) == 2 * 9  # four corners, four sides and the inside, encoded and decoded
+    fusion.fuse_planes(sources)
+    assert len(graphs) == 2 * 9
+    whole, _ = Fusion(Blurred(), L1Norm(), range_policy=None).fuse_planes(sources)
+    torch.testing.assert_close(fused, whole)
 
 
 def test_the_command_line_offers_every_precision():
