@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fusionlab.evaluation.reporting.contact_sheet import contact_sheet
     from fusionlab.evaluation.reporting.report import Report
     from fusionlab.evaluation.score import score
+    from fusionlab.exported.export import export
     from fusionlab.fused import Fused
     from fusionlab.fusion import Fusion
     from fusionlab.hookspecs import hookimpl
@@ -116,6 +117,7 @@ _HOMES = {
     "contact_sheet": "evaluation.reporting.contact_sheet",
     "detect_task": "detection",
     "evaluate": "evaluation.evaluate",
+    "export": "exported.export",
     "find_image_set": "runs.image_sets",
     "guided_filter": "ops",
     "histograms": "ops",
@@ -184,6 +186,7 @@ __all__ = [
     "contact_sheet",
     "detect_task",
     "evaluate",
+    "export",
     "find_image_set",
     "guided_filter",
     "histograms",

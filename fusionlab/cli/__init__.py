@@ -18,6 +18,7 @@ COMMANDS = {
     "pairs": "pairs",
     "register": "register",
     "explain": "explain",
+    "export": "export",
     "evaluate": "evaluate",
     "study": "study",
     "score": "score",

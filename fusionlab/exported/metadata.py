@@ -84,6 +84,9 @@ class ModelMetadata:
     difference: Annotated[float, Within(0, 1e300)]
     """The largest difference from the pipeline that was found at the export, in 0..1, where the
     values are nominally in 0..1; with `depths` in levels of the fused image, or 0..1 for floats."""
+    differing: Annotated[float, Within(0, 1)]
+    """The share of the pixels that differ by more than half a gray level of 255: where a strategy
+    chooses between sources that are equal but for rounding."""
     checked: tuple[tuple[_Size, _Size], ...]
     """The heights and widths at which it was looked for."""
     opset: Count
@@ -156,9 +159,8 @@ def _check_agreement(metadata: ModelMetadata) -> None:
         NotOurs: they contradict.
     """
     k = metadata.sources
-    for name, values in (("depths", metadata.depths), ("roles", metadata.roles or None)):
-        if values is not None and len(values) != k:
-            raise NotOurs(f"{name} must be a list of {k}, got {len(values)}")
+    if metadata.depths is not None and len(metadata.depths) != k:
+        raise NotOurs(f"depths must be a list of {k}, got {len(metadata.depths)}")
     if len(metadata.scale) not in (1, k):
         raise NotOurs(f"scale must be a list of 1 or {k}, got {len(metadata.scale)}")
     divisor = metadata.size_divisor
