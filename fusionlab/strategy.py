@@ -64,6 +64,7 @@ class Law(Enum):
     BATCH = "the images of a batch do not affect each other"
     UNTOUCHED = "features and sources are not changed"
     DETERMINISM = "the same input gives the same result, whatever was fused before"
+    CONCURRENCY = "what another thread fuses in the meantime changes nothing"
     SUPPORT = "nothing further away than the support matters"
     TILES = "tiles give the result of the whole image"
     MASKS = (

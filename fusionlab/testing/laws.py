@@ -9,13 +9,16 @@ by sums of some hundred terms, which float32 does to a few 1e-7.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
+from typing import Any
 
 import torch
 from hypothesis import assume, reject
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import pad
+from torch.overrides import TorchFunctionMode
 
 from fusionlab.errors import FusionlabError, PluginError
 from fusionlab.fusion import Fusion
@@ -25,6 +28,8 @@ from fusionlab.testing.under_test import BrokenLawError, GrayLevels, StrategyUnd
 
 EXACT = 1e-5
 ULP = torch.finfo(torch.float32).eps
+LONG = 1.0
+"""Seconds after which a thread that waits for another is taken to wait for its lock."""
 DTYPES = {torch.float16: 2**-9, torch.bfloat16: 2**-6, torch.float32: 0.0, torch.float64: EXACT}
 """Tolerance relative to single precision: two units in the last place."""
 
@@ -247,6 +252,47 @@ def determinism(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # no
     second = tested.fuse(x)
     if not torch.equal(second, first):
         raise BrokenLawError(f"the second result differs: {_worst(second, first)}")
+
+
+@_tests(Law.CONCURRENCY)
+def concurrency(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
+    """Bit for bit, with other features fused by another thread between two calls of torch."""
+    y = tested.in_range(x.flip(0) + 1)
+    expected = {"it": tested.fuse(x), "the other fusion": tested.fuse(y)}
+    with _Between() as counted:
+        tested.fuse(x)
+    with ThreadPoolExecutor(1) as thread:
+        others: list[Future[Tensor]] = []
+
+        def fuse_other() -> None:
+            others.append(thread.submit(tested.fuse, y))
+            wait(others, LONG)  # one that lets only one thread fuse comes later
+
+        # another place for other features
+        place = int(x.abs().sum(dtype=torch.float64)) % max(1, counted.calls)
+        with _Between(place, fuse_other):
+            result = tested.fuse(x)
+        results = {"it": result}
+        if others:
+            results["the other fusion"] = others[0].result()
+    for what, fused in results.items():
+        if not torch.equal(fused, expected[what]):
+            raise BrokenLawError(f"{what} gave another result: {_worst(fused, expected[what])}")
+
+
+class _Between(TorchFunctionMode):
+    """Counts the calls of torch in the block, and calls a function before one of them."""
+
+    def __init__(self, place: int = -1, function: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self.calls = 0
+        self._place, self._function = place, function
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.calls == self._place:
+            self._function()
+        self.calls += 1
+        return func(*args, **(kwargs or {}))
 
 
 @_tests(Law.SUPPORT)

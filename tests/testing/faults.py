@@ -230,6 +230,18 @@ class SignedActivity(Sound):
         return features.sum(dim=2, keepdim=True, dtype=self.precise(features))
 
 
+@breaks(Law.CONCURRENCY)
+class LeavesActivitiesLying(Sound):
+    """Puts the activities down where all threads find them."""
+
+    desk = {}  # noqa: RUF012  # the fault
+
+    def weights(self, features, scene):
+        self.desk["activities"] = self.activity(features)
+        assert features.isfinite().any()  # a thread may come in here
+        return normalize(self.desk["activities"])
+
+
 # ------------------------------------------------------------------ gradients
 
 
