@@ -33,4 +33,9 @@ def fusionlab_engines() -> Sequence[EngineRef]:
             f"{__name__}.openvino:OpenVINO",
             "OpenVINO, for CPUs (pip install 'fusionlab-imaging[openvino]').",
         ),
+        EngineRef(
+            "ncnn",
+            f"{__name__}.ncnn:NCNN",
+            "ncnn, for CPUs: the fastest in fp32 (pip install 'fusionlab-imaging[ncnn]').",
+        ),
     ]
