@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.arrays import Image
+from fusionlab.imaging.arrays import Image, Stack
 from fusionlab.imaging.color import Color
+from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.formats.pillow_formats import encode_png
+from fusionlab.imaging.range_policy import OutsideCount, RangePolicy
+from fusionlab.namespaces import Array, as_dtype, is_tensor, namespace_of
 
 MAX_8_BIT_SOURCES = 256
 """The index map of more sources has 16 bits."""
@@ -31,14 +32,14 @@ class Fused(Generic[Image]):
     weights: list[Image]
     """One map per source, floats in 0..1; empty unless requested. Where color was fused channel
     by channel, the maps are in color, with equal channels where these share their weights."""
-    limits: Tensor
+    limits: NDArray[np.float64]
     """The values of each source that became black and white: `(k, N, 2)`, float64, in its units."""
-    extremes: Tensor
+    extremes: NDArray[np.float64]
     """The smallest and largest value of each source, likewise; NaN for sources of 8 and 16
     bits whose scale is `auto` or `full`."""
     colors: tuple[Color, ...]
     """The color mode of each of the N images."""
-    outside: Tensor
+    outside: NDArray[np.float64]
     """The share of the decoded values of each image that the range policy had to bring into 0..255:
     `(N,)` in 0..1, float64. Rounding errors do not count."""
     tile: int | None = None
@@ -46,7 +47,7 @@ class Fused(Generic[Image]):
     valid: Image | None = None
     """Where at least one source is data: truth values, of the kind of the weight maps, without
     color; None: everywhere. Elsewhere floats of the image are NaN, integers 0, weights 0."""
-    no_data: Tensor | None = None
+    no_data: NDArray[np.int64] | None = None
     """How many pixels of each source are no data: `(k, N)`, int64; None: not known."""
 
     @property
@@ -67,10 +68,10 @@ class Fused(Generic[Image]):
             )
         maps: Any = self.weights
         many = len(maps) > MAX_8_BIT_SOURCES
-        if isinstance(maps[0], Tensor):
+        if is_tensor(maps[0]):
             gray = [m if m.ndim == 2 else m.mean(dim=-3, keepdim=True) for m in maps]
-            numbers: Any = torch.stack(gray).argmax(dim=0)
-            return cast("Image", numbers.to(torch.uint16 if many else torch.uint8))
+            numbers: Any = namespace_of(maps[0]).stack(gray).argmax(dim=0)
+            return cast("Image", as_dtype(numbers, "uint16" if many else "uint8"))
         arrays = [m if m.ndim == 2 else m.mean(axis=2) for m in map(np.asarray, maps)]
         numbers = np.stack(arrays).argmax(axis=0)
         return cast("Image", numbers.astype(np.uint16 if many else np.uint8))
@@ -82,6 +83,33 @@ class Fused(Generic[Image]):
             return None
         step = max(1, -(-max(pixels.shape[:2]) // PREVIEW_EDGE))
         return encode_png(_as_8_bits(pixels[::step, ::step]))
+
+
+def shown_bands(
+    stack: Stack, bands: Iterable[Array], policy: RangePolicy | None, depth: Depth | None
+) -> Fused[Any]:
+    """Make an image of decoded planes, without weights; see `Stack.image` for the arguments."""
+    outside = OutsideCount()
+
+    def counted() -> Iterator[Array]:
+        top = 0
+        for band in bands:
+            outside.add(stack.grouped(band), stack.valid_rows(top, top + band.shape[-2]))
+            top += band.shape[-2]
+            yield band
+
+    image = stack.image(counted(), policy, depth)
+    return Fused(
+        image,
+        [],
+        stack.limits,
+        stack.extremes,
+        stack.colors,
+        outside.share(),
+        None,
+        stack.valid,
+        stack.no_data,
+    )
 
 
 def fuse_by_mode(
@@ -107,9 +135,12 @@ def fuse_by_mode(
     ]
     order = np.argsort([number for numbers in positions for number in numbers]).tolist()
 
-    def joined(tensors: Iterable[Tensor], dim: int = 0) -> Tensor:
-        images = [image for tensor in tensors for image in tensor.split(1, dim)]
-        return torch.cat([images[number] for number in order], dim)
+    def joined(parts: Iterable[Array], axis: int = 0) -> Any:
+        images = list(parts)
+        xp = namespace_of(images[0])
+        together = xp.concatenate(images, axis=axis)
+        in_order = [together[n : n + 1] if axis == 0 else together[:, n : n + 1] for n in order]
+        return xp.concatenate(in_order, axis=axis)
 
     weights = []
     for maps in zip(*(part.weights for part in parts), strict=True):
@@ -119,9 +150,7 @@ def fuse_by_mode(
     valid: Any = None
     if any(part.valid is not None for part in parts):
         valid = joined(
-            torch.ones_like(part.image[:, :1], dtype=torch.bool)
-            if part.valid is None
-            else part.valid
+            as_dtype(part.image[:, :1] * 0 + 1, "bool") if part.valid is None else part.valid
             for part in parts
         )
     return Fused(
@@ -139,7 +168,7 @@ def fuse_by_mode(
 
 def _pixels(image: Any) -> NDArray[Any] | None:
     """Return a single image as an array `(H, W)` or `(H, W, 3)`."""
-    if not isinstance(image, Tensor):
+    if not is_tensor(image):
         array = np.asarray(image)
         return array[..., 0] if array.shape[2:] == (1,) else array
     tensor = image.detach().cpu()

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeVar, get_args
 
@@ -34,16 +34,17 @@ from fusionlab.engine.transfers import in_main_memory
 from fusionlab.engine.untouched import untouched
 from fusionlab.engine.workers import workers
 from fusionlab.errors import FusionlabError, FusionlabWarning
-from fusionlab.fused import Fused, fuse_by_mode
+from fusionlab.fused import Fused, fuse_by_mode, shown_bands
 from fusionlab.imaging.arrays import Stack, color_modes
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.given import given_scales, given_sources, with_files_read
 from fusionlab.imaging.nodata import parse_nodata
-from fusionlab.imaging.range_policy import OutsideCount, RangePolicy
+from fusionlab.imaging.range_policy import RangePolicy
 from fusionlab.imaging.range_use import range_use
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for
 from fusionlab.imaging.sources import unmasked
+from fusionlab.namespaces import Array, as_array, is_tensor
 from fusionlab.plugins.declarations import check_backbone, check_strategy
 from fusionlab.plugins.factory import (
     build_backbone,
@@ -336,36 +337,24 @@ class Fusion:
         progress: Callable[[int, int], None],
     ) -> Fused[Any]:
         """Fuse sources in one color mode; see `fuse` for the arguments."""
+        planes = _StackPlanes(stack)
 
         def run(pipeline: Pipeline) -> Fused[Any]:
-            maps, outside = [], OutsideCount()
+            maps: list[Array] = []
 
             def decoded() -> Iterator[Tensor]:
-                top = 0
                 for band in pipeline.bands(
-                    stack, weights=weights, feature_cache=feature_cache, progress=progress
+                    planes, weights=weights, feature_cache=feature_cache, progress=progress
                 ):
                     maps.append(band.maps)
-                    valid = stack.valid_rows(top, top + band.fused.shape[-2])
-                    on_device = valid if valid is None else valid.to(band.fused.device)
-                    outside.add(band.fused.unflatten(0, (-1, stack.group)).squeeze(2), on_device)
-                    top += band.fused.shape[-2]
                     yield band.fused
 
             bands = decoded() if stack.on_tensors else in_main_memory(decoded())
-            image = stack.image(bands, self.range_policy, depth)
-            tile = pipeline.tile if pipeline.tile != self.tile else None
-            weight_maps = stack.weight_maps(maps)
-            return Fused(
-                image,
-                weight_maps,
-                stack.limits,
-                stack.extremes,
-                stack.colors,
-                outside.share().cpu(),
-                tile,
-                stack.valid,
-                stack.no_data,
+            shown = shown_bands(stack, map(planes.like_sources, bands), self.range_policy, depth)
+            return replace(
+                shown,
+                weights=stack.weight_maps([planes.like_sources(each) for each in maps]),
+                tile=pipeline.tile if pipeline.tile != self.tile else None,
             )
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and stack.on_tensors):
@@ -452,6 +441,44 @@ class Fusion:
                     pipeline = replace(pipeline, tile=edge // 2)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
+
+
+@dataclass(frozen=True)
+class _StackPlanes:
+    """The planes of a stack as the pipeline takes them: tensors, also of arrays."""
+
+    stack: Stack
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self.stack.shape
+
+    @property
+    def group(self) -> int:
+        return self.stack.group
+
+    def cut(self, images: slice, rows: slice, columns: slice) -> Tensor:
+        return _tensor(self.stack.cut(images, rows, columns))
+
+    def cut_luminance(self, images: slice, rows: slice, columns: slice) -> Tensor:
+        return _tensor(self.stack.cut_luminance(images, rows, columns))
+
+    def cut_color(self, images: slice, rows: slice, columns: slice) -> Tensor | None:
+        color = self.stack.cut_color(images, rows, columns)
+        return None if color is None else _tensor(color)
+
+    def cut_valid(self, images: slice, rows: slice, columns: slice) -> Tensor | None:
+        valid = self.stack.cut_valid(images, rows, columns)
+        return None if valid is None else _tensor(valid)
+
+    def like_sources(self, tensor: Tensor) -> Array:
+        """Return a tensor on the device of the sources, or as an array where they are arrays."""
+        return tensor.to(self.stack.device) if self.stack.on_tensors else as_array(tensor)
+
+
+def _tensor(array: Array) -> Tensor:
+    tensor: Tensor = array if is_tensor(array) else torch.from_numpy(np.ascontiguousarray(array))
+    return tensor
 
 
 def _named(role: str, part: object) -> str:

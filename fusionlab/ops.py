@@ -6,6 +6,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Literal
 
 from fusionlab.errors import FusionlabError
+from fusionlab.namespaces import Array, ArrayT, as_dtype, dtype_name, is_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,8 +38,8 @@ def normalize(activities: Tensor) -> Tensor:
 
 
 def box_average(
-    activity: Tensor, r: int, border: Literal["inside", "reflect"] = "inside"
-) -> Tensor:
+    activity: ArrayT, r: int, border: Literal["inside", "reflect"] = "inside"
+) -> ArrayT:
     """Average maps over windows of (2r+1) x (2r+1) pixels, along the columns, then the rows.
 
     At the border, `inside` averages the pixels of the window that lie inside the image, and
@@ -47,7 +48,7 @@ def box_average(
     number.
 
     Args:
-        activity: maps `(..., h, w)`; half precision is averaged in float32.
+        activity: maps `(..., h, w)`, a tensor or an array; half precision is averaged in float32.
         r: half-width of the window; 0 returns the maps themselves.
         border: `inside` or `reflect`.
 
@@ -59,29 +60,27 @@ def box_average(
     """
     if r == 0:
         return activity
-    import torch
-    from torch.nn.functional import pad
-
-    height, width = activity.shape[-2:]
+    given: Array = activity
+    height, width = given.shape[-2:]
     if border == "reflect" and r >= min(height, width):
         raise FusionlabError(
             f"a mirrored window of r = {r} needs an image larger than {r} pixels, got "
             f"{width}x{height}; choose a smaller r or border=inside",
             code="too-small",
         )
-    mode = "reflect" if border == "reflect" else "constant"
-    precise = torch.promote_types(activity.dtype, torch.float32)
-    maps = activity.reshape(-1, height, width).to(precise)
-    for axis, padding in ((-2, (0, 0, r, r)), (-1, (r, r, 0, 0))):
-        sums = _sums(pad(maps, padding, mode=mode), 2 * r + 1, axis)
+    mode: Literal["reflect", "constant"] = "reflect" if border == "reflect" else "constant"
+    dtype = dtype_name(given)
+    precise = "float64" if dtype == "float64" else "float32"
+    maps = as_dtype(given.reshape(-1, height, width), precise)
+    for axis in (-2, -1):
+        sums = _sums(_padded(maps, r, axis, mode), 2 * r + 1, axis)
         if border == "inside":
-            # how many pixels of the window lie inside depends on the place along this axis alone
-            before = torch.arange(sums.shape[axis], dtype=precise, device=maps.device).clamp(max=r)
-            counts = before + before.flip(0) + 1
+            counts = _pixels_inside(sums, r, axis)
             maps = sums / (counts[:, None] if axis == -2 else counts)
         else:
             maps = sums / (2 * r + 1)
-    return maps.view_as(activity).to(activity.dtype)
+    averages: ArrayT = as_dtype(maps.reshape(given.shape), dtype)
+    return averages
 
 
 def histograms(numbers: Tensor, length: int) -> Tensor:
@@ -146,7 +145,39 @@ def guided_filter(
     return box_average(slope, radius) * guide + box_average(offset, radius)
 
 
-def _sums(maps: Tensor, edge: int, axis: int) -> Tensor:
+def _padded(maps: Array, r: int, axis: int, mode: Literal["constant", "reflect"]) -> Array:
+    """Return maps `(n, h, w)` with r more pixels at both ends of an axis, -2 or -1."""
+    if is_tensor(maps):
+        from torch.nn.functional import pad
+
+        return pad(maps, (0, 0, r, r) if axis == -2 else (r, r, 0, 0), mode=mode)
+    import numpy as np
+
+    return np.pad(maps, [(0, 0), *([(r, r), (0, 0)] if axis == -2 else [(0, 0), (r, r)])], mode)
+
+
+def _pixels_inside(maps: Array, r: int, axis: int) -> Array:
+    """Return how many pixels of a window lie inside, which depends on the place along an axis."""
+    size = maps.shape[axis]
+    if is_tensor(maps):
+        import torch
+
+        before = torch.arange(size, dtype=maps.dtype, device=maps.device).clamp(max=r)
+        return before + before.flip(0) + 1
+    import numpy as np
+
+    places = np.minimum(np.arange(size, dtype=maps.dtype), r)
+    return places + places[::-1] + 1
+
+
+def _narrow(maps: Array, axis: int, start: int, size: int) -> Array:
+    """Return a part of an axis, -2 or -1."""
+    if is_tensor(maps):
+        return maps.narrow(axis, start, size)
+    return maps[..., start : start + size, :] if axis == -2 else maps[..., start : start + size]
+
+
+def _sums(maps: Array, edge: int, axis: int) -> Array:
     """Return the sums of all windows of `edge` pixels along an axis.
 
     Each sum is the sum of two windows of half the size, so a window of twice the size takes one
@@ -156,5 +187,5 @@ def _sums(maps: Tensor, edge: int, axis: int) -> Tensor:
     if edge == 1:
         return maps
     half, size = _sums(maps, edge // 2, axis), maps.shape[axis] - edge + 1
-    total = half.narrow(axis, 0, size) + half.narrow(axis, edge // 2, size)
-    return total + maps.narrow(axis, edge - 1, size) if edge % 2 else total
+    total = _narrow(half, axis, 0, size) + _narrow(half, axis, edge // 2, size)
+    return total + _narrow(maps, axis, edge - 1, size) if edge % 2 else total

@@ -127,6 +127,25 @@ def test_fusing_two_files_imports_only_what_that_takes(python, tmp_path, monkeyp
     subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
 
 
+def test_arrays_pass_through_imaging_without_torch():
+    """Tensors have a module of their own; resampling and thumbnails import torch when they run."""
+    modules = [path.stem for path in (ROOT / "fusionlab" / "imaging").glob("*.py")]
+    modules = [name for name in modules if name not in ("__init__", "tensors")]
+    run_python(
+        f"import importlib, sys\nfor name in {modules!r}:\n"
+        "    importlib.import_module('fusionlab.imaging.' + name)\n"
+        "import numpy as np\n"
+        "from fusionlab.imaging.arrays import Stack\n"
+        "from fusionlab.imaging.scale import Scale\n"
+        "from fusionlab.imaging.sources import MaskedImage\n"
+        "first = np.arange(48, dtype=np.float32).reshape(4, 4, 3)\n"
+        "second = MaskedImage(np.arange(16.0).reshape(4, 4), first[..., 0] > 9)\n"
+        "stack = Stack([first, second], [Scale('minmax')], 'luma')\n"
+        "stack.image([stack.planes()[0]], 'minmax', 8)\n"
+        "assert not {'torch', 'scipy'} & set(sys.modules), 'imported'"
+    )
+
+
 def test_importing_the_package_imports_nothing_heavy():
     run_python("import sys, fusionlab; assert not {'torch', 'numpy', 'pluggy'} & set(sys.modules)")
 

@@ -99,7 +99,7 @@ def test_each_source_has_its_own_scale():
 def test_every_image_of_a_batch_has_its_own_limits():
     batch = torch.tensor([[1.0, 3.0], [-2.0, 8.0]]).view(2, 1, 1, 2)
     fused = Fusion(Identity(), Mean(), scale="minmax").fuse([batch, batch * 10])
-    assert fused.limits.dtype == torch.float64
+    assert fused.limits.dtype == np.float64
     assert fused.limits.tolist() == [[[1, 3], [-2, 8]], [[10, 30], [-20, 80]]]
     assert fused.image.flatten().tolist() == [0, 1, 0, 1]
 
@@ -124,3 +124,23 @@ def test_gradients_flow_through_a_scale():
         # each counts one half, in units of its range; in float32
         expected = torch.full_like(source, 0.5) / (source.max() - source.min()).detach()
         torch.testing.assert_close(source.grad, expected)
+
+
+@pytest.mark.parametrize("scale", ["full", "minmax", "percentile=2,98"])
+@pytest.mark.parametrize("policy", ["clip", "minmax", None])
+@pytest.mark.parametrize("color", ["per-channel", "luma", "gray"])
+def test_arrays_and_tensors_of_the_same_pixels_give_the_same_bits(scale, policy, color):
+    rng = np.random.default_rng(0)
+    gray = rng.integers(0, 65536, (37, 41), dtype=np.uint16)
+    colored = rng.integers(0, 256, (37, 41, 3), dtype=np.uint8)
+    mask = rng.random((37, 41)) > 0.2
+    mask[:5] = False
+    fusion = Fusion(Identity(), Mean(), scale=scale, range_policy=policy, color=color)
+    of_arrays = fusion.fuse([gray, colored], valid=[mask, None], weights=True)
+    tensors = [torch.from_numpy(gray), torch.from_numpy(colored).movedim(-1, 0)]
+    of_tensors = fusion.fuse(tensors, valid=[mask, None], weights=True)
+    image = of_tensors.image.movedim(0, -1).squeeze(-1).numpy()
+    assert of_arrays.image.dtype == image.dtype
+    assert np.array_equal(of_arrays.image, image)
+    for name in ("limits", "extremes", "outside", "no_data"):
+        assert np.array_equal(getattr(of_arrays, name), getattr(of_tensors, name), equal_nan=True)

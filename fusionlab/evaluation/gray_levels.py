@@ -26,6 +26,7 @@ from fusionlab.imaging.color import luminance
 from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
 from fusionlab.imaging.scale import CHOOSE_A_SCALE, Scale, full_range
 from fusionlab.metrics.sources_part import keep_parts
+from fusionlab.namespaces import dtype_name
 from fusionlab.torch_defaults import torch_defaults
 
 FULL_SCALE = Scale()
@@ -104,7 +105,9 @@ def _levels(pixels: NDArray[Any], name: str, scale: Scale, remedy: str) -> Tenso
         unit = scale.apply(planes[None], scale.limits(planes[None], name))
         return unit[0].double() * GRAY_LEVELS
     levels = torch.from_numpy(np.atleast_3d(pixels.astype(np.float64))).movedim(-1, 0)
-    _, white = full_range(planes.dtype, float(levels.min()), float(levels.max()), name, remedy)
+    _, white = full_range(
+        dtype_name(planes), float(levels.min()), float(levels.max()), name, remedy
+    )
     # floats may lie outside 0..1 by rounding
     return levels.clamp(0, 1) * GRAY_LEVELS if white == 1 else levels / (white / GRAY_LEVELS)
 

@@ -126,7 +126,7 @@ class FusionMethod:
             fused = self.fusion.fuse(
                 sample.images, names=sample.source_names, feature_cache=feature_cache
             )
-        return Result(fused.image, float(fused.outside))
+        return Result(fused.image, float(fused.outside[0]))
 
 
 @dataclass(frozen=True)

@@ -259,12 +259,12 @@ def _around(fusion: Fusion, sources: int, depths: tuple[Depth, ...] | None) -> t
         )
     ]
     display = DisplayedImage(fusion.range_policy, DTYPES[max(depths)])
-    return scalings, _converted(display, torch.float32, "fused", "fused_image")
+    return scalings, _converted(display, "float32", "fused", "fused_image")
 
 
-def _converted(module: torch.nn.Module, dtype: torch.dtype, source: str, result: str) -> Any:
+def _converted(module: torch.nn.Module, dtype: str, source: str, result: str) -> Any:
     """Return the graph of a module that treats each pixel by itself."""
-    example = torch.rand(2, 1, EXAMPLE_EDGE, EXAMPLE_EDGE + 2).mul(200).to(dtype)
+    example = torch.rand(2, 1, EXAMPLE_EDGE, EXAMPLE_EDGE + 2).mul(200).to(getattr(torch, dtype))
     program, _ = traced(module, [example], 1, fixed=False)
     return to_onnx(program, [source], result)
 

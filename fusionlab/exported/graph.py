@@ -17,6 +17,7 @@ from fusionlab.imaging.range_policy import (
     round_half_up,
 )
 from fusionlab.imaging.scale import WHITE, Scale
+from fusionlab.namespaces import as_dtype
 from fusionlab.strategy import Scene
 
 OF_A_TILE = frozenset({"top", "left", "height", "width", "valid_box"})
@@ -95,10 +96,10 @@ class DisplayedImage(nn.Module):
 
     Args:
         policy: how they become displayable.
-        dtype: of the image.
+        dtype: of the image, its name.
     """
 
-    def __init__(self, policy: RangePolicy, dtype: torch.dtype) -> None:
+    def __init__(self, policy: RangePolicy, dtype: str) -> None:
         super().__init__()
         self.policy, self.dtype = policy, dtype
 
@@ -110,4 +111,5 @@ class DisplayedImage(nn.Module):
             minmax.add(fused)
         displayed = map_to_range(fused, WHITE.get(self.dtype, 1), minmax)
         rounded = round_half_up(displayed) if self.dtype in WHITE else displayed
-        return rounded.to(self.dtype)
+        image: Tensor = as_dtype(rounded, self.dtype)
+        return image

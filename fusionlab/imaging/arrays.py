@@ -11,12 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from threading import local
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fusionlab.imaging.color import Color, MergedChroma, fit_to_range, luminance, recolored
 from fusionlab.imaging.depth import DTYPES, Depth, depth_of
@@ -31,16 +29,28 @@ from fusionlab.imaging.rows import BAND_BYTES, BaseRows, InMemoryRows, OnDiskRow
 from fusionlab.imaging.rows import bands as bands_of
 from fusionlab.imaging.scale import COMPUTE_DTYPE, WHITE, Scale, scales_for
 from fusionlab.imaging.sources import (
+    BaseSource,
     CountedParts,
     Part,
-    Source,
-    TensorSource,
     bit_depth_order,
     open_sources,
     unmasked,
 )
+from fusionlab.namespaces import (
+    Array,
+    as_array,
+    as_dtype,
+    detached,
+    dtype_name,
+    is_floating,
+    is_tensor,
+    namespace_of,
+)
 
-Image = TypeVar("Image", NDArray[Any], Tensor, Rows)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Image = TypeVar("Image", NDArray[Any], "Tensor", Rows)
 """numpy: `(H, W)` or `(H, W, 3)`; torch: `(H, W)`, `(C, H, W)` or `(N, C, H, W)`, C 1 or 3; or
 `Rows` of a file, shaped like numpy."""
 
@@ -92,13 +102,13 @@ class Stack:
             scale.measure(counted, source.images, source.dtype, source.name)
             for source, counted, scale in zip(self._sources, parts, self._scales, strict=True)
         ]
-        self.no_data = torch.stack([counted.counts() for counted in parts])
+        self.no_data = np.stack([counted.counts() for counted in parts])
         """How many pixels of each source are no data, `(k, images)`."""
         for source, counts in zip(self._sources, self.no_data, strict=True):
             source.may_lack_data = bool(counts.any())
-        self.limits = torch.stack([limits for limits, _ in measured])
+        self.limits = np.stack([limits for limits, _ in measured])
         """Which values became black and white, `(k, images, 2)` in the units of each source."""
-        self.extremes = torch.stack([extremes for _, extremes in measured])
+        self.extremes = np.stack([extremes for _, extremes in measured])
         """The smallest and largest values, `(k, images, 2)`; NaN for 8 and 16 bits whose scale is
         the range of their type."""
         self._recolors = color == "luma" and channels > 1
@@ -111,7 +121,12 @@ class Stack:
     @property
     def on_tensors(self) -> bool:
         """Whether the sources are tensors, through which gradients may flow."""
-        return isinstance(self._sources[0], TensorSource)
+        return self.device is not None
+
+    @property
+    def device(self) -> Any:
+        """Where the sources are, if they are tensors; None for arrays."""
+        return self._sources[0].device
 
     @property
     def requires_grad(self) -> bool:
@@ -123,87 +138,89 @@ class Stack:
         """The color mode of each image."""
         return (self._color,) * self._sources[0].images
 
-    def cut(self, images: slice, rows: slice, columns: slice) -> Tensor:
+    def cut(self, images: slice, rows: slice, columns: slice) -> Array:
         """Return a rectangle of some planes, `(k, n, 1, h, w)`, float32 in 0..1."""
         planes = []
         for unit in self._units(rows, columns):
             gray = unit if self._color == "per-channel" else luminance(unit)
-            planes.append(gray.expand(-1, self.group, -1, -1).flatten(0, 1)[images])
-        return torch.stack(planes).unsqueeze(2)
+            planes.append(_with_channels(gray, self.group).reshape(-1, 1, *gray.shape[2:])[images])
+        return namespace_of(planes[0]).stack(planes)
 
-    def cut_luminance(self, images: slice, rows: slice, columns: slice) -> Tensor:
+    def cut_luminance(self, images: slice, rows: slice, columns: slice) -> Array:
         """Return a part of the luminance of some images, `(k, n, 1, h, w)`, float32 in 0..1."""
-        units = self._units(rows, columns)
-        return torch.stack([_exact_luminance(unit[images]) for unit in units])
+        parts = [_exact_luminance(unit[images]) for unit in self._units(rows, columns)]
+        return namespace_of(parts[0]).stack(parts)
 
-    def cut_color(self, images: slice, rows: slice, columns: slice) -> Tensor | None:
+    def cut_color(self, images: slice, rows: slice, columns: slice) -> Array | None:
         """Return a part of some images in color, `(k, n, 3, h, w)`; None if all are gray.
 
         Float32 in 0..1; a gray source among color ones has three equal channels.
         """
         if self._channels == 1:
             return None
-        units = self._units(rows, columns)
-        return torch.stack([unit[images].expand(-1, 3, -1, -1) for unit in units])
+        parts = [_with_channels(unit[images], 3) for unit in self._units(rows, columns)]
+        return namespace_of(parts[0]).stack(parts)
 
-    def cut_valid(self, images: slice, rows: slice, columns: slice) -> Tensor | None:
+    def cut_valid(self, images: slice, rows: slice, columns: slice) -> Array | None:
         """Return which pixels of a part of some images are data, `(k, n, 1, h, w)`; None: all."""
         if self._filler is None:
             return None
         valid = self._filled(self._filler, rows, columns).valid
         return None if valid is None else valid[:, images]
 
-    def planes(self) -> Tensor:
+    def planes(self) -> Array:
         """Return all planes, `(k, N, 1, H, W)`."""
         _, images, height, width = self.shape
         return self.cut(slice(images), slice(height), slice(width))
 
-    def image(
-        self, bands: Iterable[Tensor], policy: RangePolicy | None, depth: Depth | None
-    ) -> Any:
+    def image(self, bands: Iterable[Array], policy: RangePolicy | None, depth: Depth | None) -> Any:
         """Make an image like the sources from decoded planes.
 
         Args:
-            bands: from top to bottom, `(N, 1, h, W)` each, nominally in 0..1; on any device.
+            bands: from top to bottom, `(N, 1, h, W)` each, nominally in 0..1: arrays, or tensors on
+                the device of the sources where these are tensors.
             policy: how they become displayable; None returns them unchanged, as floats.
             depth: bits per sample of the result; None: those of the deepest source. Ignored without
                 a policy.
         """
-        bands = (band.to(self._sources[0].device) for band in bands)
         minmax = None
         if policy == "minmax":  # the range of the complete image is needed before the first pixel
             minmax = RunningMinMax()
             bands = self._measured(bands, minmax)
         dtype = DTYPES[depth or depth_of(self._dtype)]
-        if policy is None or (depth is None and self._dtype.is_floating_point):
-            dtype = self._dtype if self._dtype.is_floating_point else COMPUTE_DTYPE
+        if policy is None or (depth is None and is_floating(self._dtype)):
+            dtype = self._dtype if is_floating(self._dtype) else COMPUTE_DTYPE
         sink, top = self._sink(dtype), 0
         for band in bands:
-            images = band.unflatten(0, (-1, self.group)).squeeze(2)  # (N, C, h, W)
+            images = self.grouped(band)
             displayed: Any = self._displayed(images, top, policy, minmax, dtype)
             sink.append(displayed if self.on_tensors else _as_array(displayed))
             top += images.shape[-2]
         if isinstance(sink, list):
-            return torch.cat(sink, -2)[(0,) * (4 - self._axes)]
+            return namespace_of(sink[0]).concatenate(sink, axis=-2)[(0,) * (4 - self._axes)]
         return sink.pixels if isinstance(sink, InMemoryRows) else sink
 
-    def weight_maps(self, bands: Sequence[Tensor]) -> list[Any]:
+    def weight_maps(self, bands: Sequence[Array]) -> list[Any]:
         """Make images of floats from weight maps `(k, N, 1, h, W)` of the fused planes."""
         maps = []
-        for planes in torch.cat(list(bands), -2):
-            images = planes.unflatten(0, (-1, self.group)).squeeze(2).to(self._sources[0].device)
-            tensor = images[(0,) * (4 - self._axes)]
-            maps.append(tensor if self.on_tensors else _as_array(images))
+        for planes in namespace_of(bands[0]).concatenate(list(bands), axis=-2):
+            images = self.grouped(planes)
+            axes = (0,) * (4 - self._axes)
+            maps.append(images[axes] if self.on_tensors else _as_array(images))
         return maps
+
+    def grouped(self, planes: Array) -> Array:
+        """Return planes `(N, 1, h, W)` as the images that they belong to, `(N, C, h, W)`."""
+        return planes.reshape(-1, self.group, *planes.shape[2:])
 
     def _displayed(
         self,
-        images: Tensor,
+        images: Array,
         top: int,
         policy: RangePolicy | None,
         minmax: RunningMinMax | None,
-        dtype: torch.dtype,
-    ) -> Tensor:
+        dtype: str,
+    ) -> Array:
         """Bring a band of images `(N, C, h, W)` to the range and the dtype of the result."""
         chroma = None
         if self._recolors:
@@ -224,9 +241,9 @@ class Stack:
             displayed = round_half_up(displayed) if dtype in WHITE else displayed
         somewhere = self.valid_rows(top, top + images.shape[-2])
         if somewhere is not None:
-            nothing = math.nan if dtype.is_floating_point else 0
-            displayed = torch.where(somewhere, displayed, nothing)
-        return displayed.to(dtype)
+            nothing = math.nan if is_floating(dtype) else 0
+            displayed = namespace_of(displayed).where(somewhere, displayed, nothing)
+        return as_dtype(displayed, dtype)
 
     @property
     def valid(self) -> Any:
@@ -235,7 +252,7 @@ class Stack:
         Tensors `(H, W)`, `(1, H, W)` or `(N, 1, H, W)`, arrays `(H, W)`, or rows that are read from
         the files of the sources, which hold 0 and 1.
         """
-        if self.no_data.amin(0).max() == 0:
+        if self.no_data.min(axis=0).max() == 0:
             return None
         if not (self.on_tensors or self._arrays):
             height, width = self.shape[2:]
@@ -246,13 +263,13 @@ class Stack:
         valid = self.valid_rows(0, self.shape[2])
         if valid is None:
             return None
-        return valid[(0,) * (4 - self._axes)] if self.on_tensors else valid[0, 0].numpy()
+        return valid[(0,) * (4 - self._axes)] if self.on_tensors else valid[0, 0]
 
-    def valid_rows(self, top: int, bottom: int) -> Tensor | None:
+    def valid_rows(self, top: int, bottom: int) -> Array | None:
         """Return where at least one source is data in some rows, `(N, 1, h, W)`; None: all are."""
         if not all(source.may_lack_data for source in self._sources):
             return None
-        somewhere: Tensor | None = None
+        somewhere: Array | None = None
         for source in self._sources:
             _, valid = source.cut(slice(top, bottom), slice(self.shape[3]))
             if valid is None:
@@ -260,7 +277,7 @@ class Stack:
             somewhere = valid if somewhere is None else somewhere | valid
         return None if somewhere is None or somewhere.all() else somewhere
 
-    def _units(self, rows: slice, columns: slice) -> Iterable[Tensor]:
+    def _units(self, rows: slice, columns: slice) -> Iterable[Array]:
         """Cut every source, scale it to float32 in 0..1, and fill it: `(N, C, h, w)`."""
         if self._filler is not None:
             return self._filled(self._filler, rows, columns).images
@@ -271,9 +288,9 @@ class Stack:
         for number, source in enumerate(self._sources):
             yield self._scale(number, *source.cut(rows, columns))
 
-    def _scale(self, number: int, pixels: Tensor, valid: Tensor | None) -> Part:
+    def _scale(self, number: int, pixels: Array, valid: Array | None) -> Part:
         unit = self._scales[number].apply(pixels, self.limits[number])
-        return (unit if valid is None else torch.where(valid, unit, 0)), valid
+        return (unit if valid is None else namespace_of(unit).where(valid, unit, 0)), valid
 
     def _make_filler(self) -> Filler:
         step = max(1, max(self.shape[2:]) // SAMPLES)
@@ -304,7 +321,7 @@ class Stack:
             last.part, last.filled = (rows, columns), filled
         return last.filled
 
-    def _measured(self, bands: Iterable[Tensor], minmax: RunningMinMax) -> Iterable[Tensor]:
+    def _measured(self, bands: Iterable[Array], minmax: RunningMinMax) -> Iterable[Array]:
         """Consume all bands to measure them, and yield them again; large ones from the disk."""
         planes, height, width = self.shape[1:]
         sink: Sink = []
@@ -314,35 +331,32 @@ class Stack:
         top = 0
         for band in bands:
             valid = self.valid_rows(top, top + band.shape[-2])
-            minmax.add(band.unflatten(0, (-1, self.group)).squeeze(2), valid)
+            minmax.add(self.grouped(band), valid)
             top += band.shape[-2]
             rows: Any = band
             if not self.on_tensors:
-                rows = band.squeeze(1).movedim(0, 1).numpy()
+                rows = np.moveaxis(band[:, 0], 0, 1)
             sink.append(rows)
         if isinstance(sink, list):
             return sink
         # a few rows at a time: they become float64, several times over
-        return (
-            torch.from_numpy(rows).movedim(1, 0).unsqueeze(1) for rows in bands_of(sink, size=2**22)
-        )
+        return (np.moveaxis(rows, 1, 0)[:, None] for rows in bands_of(sink, size=2**22))
 
-    def _sink(self, dtype: torch.dtype) -> Sink:
+    def _sink(self, dtype: str) -> Sink:
         """Return where the result goes: tensors are joined, rows of files stay in a file."""
         if self.on_tensors:
             return []
         colors = (3,) if self.group == 3 or self._recolors else ()
-        numpy_dtype = torch.empty(0, dtype=dtype).numpy().dtype
         rows_type = InMemoryRows if self._arrays else OnDiskRows
-        return rows_type((*self.shape[2:], *colors), numpy_dtype)
+        return rows_type((*self.shape[2:], *colors), dtype)
 
 
 class _Filled(NamedTuple):
     """A part of the sources whose pixels that are no data are filled."""
 
-    images: list[Tensor]
+    images: list[Array]
     """In 0..1, `(N, C, h, w)` each."""
-    valid: Tensor | None
+    valid: Array | None
     """Which pixels are data, `(k, N, 1, h, w)`; None: all."""
 
 
@@ -364,7 +378,8 @@ class _ValidRows(BaseRows):
         valid = self._stack.valid_rows(top, bottom)
         if valid is None:
             return np.ones((bottom - top, self.shape[1]), np.uint8)
-        return valid[0, 0].numpy().astype(np.uint8)
+        rows: NDArray[Any] = valid[0, 0].astype(np.uint8)
+        return rows
 
 
 def color_modes(
@@ -392,19 +407,17 @@ def color_modes(
     return ["luma" if len(set(kinds)) > 1 else "per-channel" for kinds in by_image]
 
 
-def _in_color(source: Source) -> list[bool]:
+def _in_color(source: BaseSource) -> list[bool]:
     """Return for each image of a source whether its channels differ at any pixel."""
     colored = [False] * source.images
     if source.channels == 1:
         return colored
     for part, valid in source.parts():
-        values = part.detach()
-        if values.dtype.itemsize == 2 and not values.dtype.is_floating_point:
-            values = values.view(torch.int16)  # torch compares few types without a sign
+        values = comparable(detached(part))
         differs = values[:, 1:] != values[:, :1]
         if valid is not None:
             differs = differs & valid
-        now = differs.flatten(1).any(1).tolist()
+        now = differs.reshape(len(differs), -1).any(axis=1).tolist()
         colored = [before or also for before, also in zip(colored, now, strict=True)]
         if all(colored):
             break
@@ -418,18 +431,31 @@ def _with_halo(part: slice, size: int) -> tuple[slice, slice]:
     return slice(first, last), slice(start - first, stop - first)
 
 
-def _exact_luminance(images: Tensor) -> Tensor:
+def comparable(images: Array) -> Array:
+    """Return integers of 16 bits as signed ones: torch compares few types without a sign."""
+    if is_tensor(images) and dtype_name(images) == "uint16":
+        return images.view(namespace_of(images).int16)
+    return images
+
+
+def _with_channels(images: Array, channels: int) -> Array:
+    """Return gray images `(N, 1, h, w)` with equal channels; others as they are."""
+    shape = (len(images), channels, *images.shape[2:])
+    return namespace_of(images).broadcast_to(images, shape)
+
+
+def _exact_luminance(images: Array) -> Array:
     """Return Y of images `(N, C, h, w)`; where the three channels are equal, exactly that value.
 
     The weights of a gray image that is stored in three channels are then those of the gray image.
     """
     if images.shape[1] == 1:
         return images
-    equal = (images[:, 1:] == images[:, :1]).all(1, keepdim=True)
-    return torch.where(equal, images[:, :1], luminance(images))
+    equal = (images[:, 1:] == images[:, :1]).all(axis=1, keepdims=True)
+    return namespace_of(images).where(equal, images[:, :1], luminance(images))
 
 
-def _as_array(images: Tensor) -> NDArray[Any]:
+def _as_array(images: Array) -> NDArray[Any]:
     """Return the first of images `(N, C, h, W)` as an array `(h, W)` or `(h, W, 3)`."""
-    array: NDArray[Any] = images.detach().numpy()[0]
+    array = as_array(images)[0]
     return array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0))

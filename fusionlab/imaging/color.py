@@ -25,35 +25,36 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
-from torch import Tensor
+from fusionlab.namespaces import Array, ArrayT, as_dtype, dtype_name, namespace_of
 
 Color = Literal["per-channel", "luma", "gray"]
 
 
-def luminance(images: Tensor) -> Tensor:
+def luminance(images: ArrayT) -> ArrayT:
     """Return Y `(N, 1, H, W)` of images `(N, C, H, W)` in 0..1, C 1 or 3; gray is its own Y."""
-    if images.shape[1] == 1:
+    given: Array = images
+    if given.shape[1] == 1:
         return images
-    red, green, blue = images.split(1, dim=1)
-    luma: Tensor = 0.299 * red + 0.587 * green + 0.114 * blue
+    red, green, blue = given[:, :1], given[:, 1:2], given[:, 2:]
+    luma: ArrayT = 0.299 * red + 0.587 * green + 0.114 * blue
     return luma
 
 
-def chroma(images: Tensor) -> Tensor:
+def chroma(images: Array) -> Array:
     """Return Cb and Cr `(N, 2, H, W)` in -0.5..0.5 of color images `(N, 3, H, W)` in 0..1."""
     luma = luminance(images)
-    return torch.cat([(images[:, 2:] - luma) / 1.772, (images[:, :1] - luma) / 1.402], dim=1)
+    differences = [(images[:, 2:] - luma) / 1.772, (images[:, :1] - luma) / 1.402]
+    return namespace_of(images).concatenate(differences, axis=1)
 
 
 class MergedChroma:
     """The merged chroma of several sources, added one source at a time."""
 
     def __init__(self) -> None:
-        self._weighted: Tensor | float = 0.0
-        self._magnitude: Tensor | float = 0.0
+        self._weighted: Array = None
+        self._magnitude: Array = None
 
-    def add(self, images: Tensor, valid: Tensor | None = None) -> None:
+    def add(self, images: Array, valid: Array | None = None) -> None:
         """Add one source `(N, C, H, W)` in 0..1; gray sources have no chroma.
 
         Nor has a source where it is not `valid`, `(N, 1, H, W)`; None: it is everywhere.
@@ -61,31 +62,35 @@ class MergedChroma:
         if images.shape[1] == 3:
             source_chroma = chroma(images)
             if valid is not None:
-                source_chroma = torch.where(valid, source_chroma, 0)
-            self._weighted = self._weighted + source_chroma.abs() * source_chroma
-            self._magnitude = self._magnitude + source_chroma.abs()
+                source_chroma = namespace_of(images).where(valid, source_chroma, 0)
+            magnitude = abs(source_chroma)
+            weighted = magnitude * source_chroma
+            first = self._weighted is None
+            self._weighted = weighted if first else self._weighted + weighted
+            self._magnitude = magnitude if first else self._magnitude + magnitude
 
-    def result(self) -> Tensor | None:
+    def result(self) -> Array | None:
         """Return the merged Cb and Cr `(N, 2, H, W)`; None if no source was in color."""
-        if not isinstance(self._weighted, Tensor) or not isinstance(self._magnitude, Tensor):
+        if self._weighted is None:
             return None
-        colored = self._magnitude > 0
-        return torch.where(colored, self._weighted / torch.where(colored, self._magnitude, 1), 0)
+        xp, colored = namespace_of(self._weighted), self._magnitude > 0
+        return xp.where(colored, self._weighted / xp.where(colored, self._magnitude, 1), 0)
 
 
-def recolored(luma: Tensor, merged: Tensor) -> Tensor:
+def recolored(luma: Array, merged: Array) -> Array:
     """Return the RGB image `(N, 3, H, W)` of Y `(N, 1, H, W)` and chroma `(N, 2, H, W)`.
 
     The result may lie outside 0..1 where the luminance is close to black or white.
     """
-    blue_difference, red_difference = merged.to(luma).split(1, dim=1)
+    merged = as_dtype(merged, dtype_name(luma))
+    blue_difference, red_difference = merged[:, :1], merged[:, 1:]
     red = luma + 1.402 * red_difference
     blue = luma + 1.772 * blue_difference
     green = (luma - 0.299 * red - 0.114 * blue) / 0.587
-    return torch.cat([red, green, blue], dim=1)
+    return namespace_of(luma).concatenate([red, green, blue], axis=1)
 
 
-def fit_to_range(images: Tensor, luma: Tensor) -> Tensor:
+def fit_to_range(images: Array, luma: Array) -> Array:
     """Bring RGB images `(N, 3, H, W)` to 0..1, with the same hue and luminance.
 
     Where a channel lies outside 0..1, the chroma of the pixel is scaled towards 0 until all three
@@ -96,10 +101,10 @@ def fit_to_range(images: Tensor, luma: Tensor) -> Tensor:
         images: the result of `recolored`.
         luma: its luminance, `(N, 1, H, W)` in 0..1.
     """
-    offset = images - luma
-    room = torch.where(offset > 0, 1 - luma, luma)
+    xp, offset = namespace_of(images), images - luma
+    room = xp.where(offset > 0, 1 - luma, luma)
     outside = (images < 0) | (images > 1)
-    scale = torch.where(outside, room / torch.where(outside, offset.abs(), 1), 1)
-    smallest = scale.amin(dim=1, keepdim=True)
-    fitted = torch.where(smallest < 1, luma + smallest * offset, images)
-    return fitted.clamp(0, 1)  # for the rounding of the sum
+    scale = xp.where(outside, room / xp.where(outside, abs(offset), 1), 1)
+    smallest = xp.amin(scale, axis=1, keepdims=True)
+    fitted = xp.where(smallest < 1, luma + smallest * offset, images)
+    return xp.clip(fitted, 0, 1)  # for the rounding of the sum

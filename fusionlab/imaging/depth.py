@@ -1,16 +1,18 @@
-"""Bit depth of sources, of results, and of file formats."""
+"""Bit depth of sources, of results, and of file formats. Dtypes go by their names."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 import numpy as np
-import torch
+
+from fusionlab.namespaces import is_floating, item_size
 
 Depth = Literal[8, 16, 32]
 """Bits per sample of an image: 8 and 16 are unsigned integers, 32 is float32 in 0..1."""
 
-DTYPES: dict[Depth, torch.dtype] = {8: torch.uint8, 16: torch.uint16, 32: torch.float32}
+DTYPES: dict[Depth, str] = {8: "uint8", 16: "uint16", 32: "float32"}
+"""Depth -> the dtype of an image, of numpy or torch."""
 
 
 _PIXELS = {f"{kind}{size}" for kind in "ui" for size in (1, 2, 4, 8)} | {"f2", "f4", "f8"}
@@ -31,13 +33,13 @@ def pixel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
     return np.dtype(name) if name in _PIXELS else None
 
 
-def depth_of(dtype: torch.dtype) -> Depth:
-    """Return the smallest depth that preserves all values of `dtype`, or the largest depth."""
-    if dtype.is_floating_point or dtype.itemsize > 2:
+def depth_of(dtype: str) -> Depth:
+    """Return the smallest depth that preserves all values of a dtype, or the largest depth."""
+    if is_floating(dtype) or item_size(dtype) > 2:
         return 32
-    return 8 if dtype.itemsize == 1 else 16
+    return 8 if item_size(dtype) == 1 else 16
 
 
 def depth_of_array(dtype: np.dtype[Any]) -> Depth:
     """Return `depth_of` for the dtype of an array."""
-    return 32 if dtype.kind == "f" or dtype.itemsize > 2 else 8 if dtype.itemsize == 1 else 16
+    return depth_of(dtype.name)

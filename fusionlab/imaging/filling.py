@@ -16,10 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 from fusionlab.imaging.color import luminance
+from fusionlab.namespaces import Array, as_dtype, dtype_name, namespace_of
 from fusionlab.ops import box_average
 
 RADIUS = 16
@@ -39,11 +37,11 @@ class Filler:
         valid: which of them are data, `(k, N, 1, h, w)`.
     """
 
-    def __init__(self, images: Sequence[Tensor], valid: Tensor) -> None:
+    def __init__(self, images: Sequence[Array], valid: Array) -> None:
         self._images, self._valid = images, valid
-        self._means: dict[tuple[int, int | None], Tensor] = {}
+        self._means: dict[tuple[int, int | None], Array] = {}
 
-    def fill(self, images: Sequence[Tensor], valid: Tensor) -> list[Tensor]:
+    def fill(self, images: Sequence[Array], valid: Array) -> list[Array]:
         """Fill a part of the images, and what lies around it as far as `RADIUS`.
 
         Args:
@@ -55,11 +53,12 @@ class Filler:
         """
         return [self._filled(number, images, valid) for number in range(len(images))]
 
-    def _filled(self, number: int, images: Sequence[Tensor], valid: Tensor) -> Tensor:
+    def _filled(self, number: int, images: Sequence[Array], valid: Array) -> Array:
         image, holes = images[number], ~valid[number]
         if not holes.any():
             return image
-        total, count = torch.zeros_like(image), torch.zeros_like(image[:, :1])
+        xp = namespace_of(image)
+        total, count = xp.zeros_like(image), xp.zeros_like(image[:, :1])
         for other_number, other in enumerate(images):
             here = holes & valid[other_number]
             if not here.any():
@@ -67,16 +66,16 @@ class Filler:
             alike = _like(other, image)
             both = valid[number] & valid[other_number]
             shift = _local_mean(image - alike, both, self._mean(number, other_number))
-            total = total + torch.where(here, alike + shift, 0)
+            total = total + xp.where(here, alike + shift, 0)
             count = count + here
         alone = count == 0
-        filled = total / count.clamp(min=1)
+        filled = total / xp.clip(count, 1, None)
         if (holes & alone).any():
             own = _local_mean(image, valid[number], self._mean(number))
-            filled = torch.where(alone, own, filled)
-        return torch.where(holes, filled.clamp(0, 1), image)
+            filled = xp.where(alone, own, filled)
+        return xp.where(holes, xp.clip(filled, 0, 1), image)
 
-    def _mean(self, number: int, other: int | None = None) -> Tensor:
+    def _mean(self, number: int, other: int | None = None) -> Array:
         """Return the mean of a source over its data, or of its difference to another one.
 
         Where the sample has no such pixels, gray, or no difference.
@@ -86,42 +85,49 @@ class Filler:
             if other is not None:
                 image = image - _like(self._images[other], image)
                 valid, default = valid & self._valid[other], 0.0
-            total = torch.where(valid, image, 0).sum((-2, -1), keepdim=True, dtype=torch.float64)
-            count = valid.sum((-2, -1), keepdim=True)
-            mean = torch.where(count > 0, total / count.clamp(min=1), default)
-            self._means[number, other] = mean.to(image.dtype)
+            xp = namespace_of(image)
+            wide = as_dtype(xp.where(valid, image, 0), "float64")
+            total = wide.sum(axis=(-2, -1), keepdims=True)
+            count = valid.sum(axis=(-2, -1), keepdims=True)
+            mean = xp.where(count > 0, total / xp.clip(count, 1, None), default)
+            self._means[number, other] = as_dtype(mean, dtype_name(image))
         return self._means[number, other]
 
 
-def stacked_masks(parts: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
+def stacked_masks(parts: Sequence[tuple[Array, Array | None]]) -> Array:
     """Return the masks of all sources, `(k, N, 1, h, w)`, of their images and masks."""
     masks = [
-        torch.ones_like(image[:, :1], dtype=torch.bool) if valid is None else valid
+        namespace_of(image).ones_like(image[:, :1]) > 0 if valid is None else valid
         for image, valid in parts
     ]
-    return torch.stack(masks)
+    return namespace_of(masks[0]).stack(masks)
 
 
-def filled(parts: Sequence[tuple[Tensor, Tensor | None]]) -> list[Tensor]:
+def filled(parts: Sequence[tuple[Array, Array | None]]) -> list[Array]:
     """Fill whole images.
 
     Args:
         parts: the image of each source, `(N, C, h, w)` in 0..1 where it is data, and which pixels
             are data, `(N, 1, h, w)`; None: all.
     """
-    images = [image if valid is None else torch.where(valid, image, 0) for image, valid in parts]
+    images = [
+        image if valid is None else namespace_of(image).where(valid, image, 0)
+        for image, valid in parts
+    ]
     valid = stacked_masks(parts)
     return Filler(images, valid).fill(images, valid)
 
 
-def _like(image: Tensor, model: Tensor) -> Tensor:
+def _like(image: Array, model: Array) -> Array:
     """Return an image with as many channels as another one."""
-    channels = model.shape[1]
-    return luminance(image) if channels == 1 else image.expand(-1, channels, -1, -1)
+    if model.shape[1] == 1:
+        return luminance(image)
+    return namespace_of(image).broadcast_to(image, model.shape)
 
 
-def _local_mean(image: Tensor, valid: Tensor, everywhere: Tensor) -> Tensor:
+def _local_mean(image: Array, valid: Array, everywhere: Array) -> Array:
     """Return the mean over the valid pixels of a window and one of the value `everywhere`."""
     one = 1 / (2 * RADIUS + 1) ** 2
-    total = box_average(torch.where(valid, image, 0), RADIUS)
-    return (total + one * everywhere) / (box_average(valid.to(image), RADIUS) + one)
+    total = box_average(namespace_of(image).where(valid, image, 0), RADIUS)
+    count = box_average(as_dtype(valid, dtype_name(image)), RADIUS)
+    return (total + one * everywhere) / (count + one)

@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fusionlab.errors import FusionlabError, FusionlabWarning, one_line
 from fusionlab.imaging.decoding import Decoded, UnsupportedImage, held
@@ -24,7 +22,8 @@ from fusionlab.imaging.nodata import Nodata, nodata_for
 from fusionlab.imaging.reading import LoadedImage, read_image
 from fusionlab.imaging.rows import BaseRows
 from fusionlab.imaging.scale import Scale, scales_for, scales_of
-from fusionlab.imaging.sources import MaskedImage, check_array, check_tensor, not_an_image
+from fusionlab.imaging.sources import MaskedImage, check_array, not_an_image
+from fusionlab.namespaces import as_array, is_tensor
 
 _SINGLE = (str, os.PathLike, LoadedImage, PIL.Image.Image)
 _PILLOW_MODES = {*MODES, "I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
@@ -145,7 +144,7 @@ def given_image(image: object, name: str) -> tuple[str, Any]:
     if isinstance(image, LoadedImage):
         masked = image.valid is not None
         return image.name, MaskedImage(image.pixels, image.valid) if masked else image.pixels
-    if isinstance(image, Tensor | BaseRows | MaskedImage):
+    if is_tensor(image) or isinstance(image, BaseRows | MaskedImage):
         return name, image
     if isinstance(image, PIL.Image.Image):
         return name, _pillow_pixels(image, name)
@@ -197,13 +196,13 @@ def given_array(image: object, name: str) -> tuple[str, NDArray[Any]]:
             "crop it, or give it values there, such as array.filled(0)",
             code="no-data",
         )
-    if isinstance(given, Tensor):
+    if is_tensor(given):
+        from fusionlab.imaging.tensors import check_tensor
+
         check_tensor(given, name)
         if given.ndim == 4 and len(given) > 1:
             raise not_an_image(name, f"a batch of {len(given)} images; give them one by one")
-        tensor = (given[0] if given.ndim == 4 else given).detach().cpu()
-        # numpy has no bfloat16
-        given = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        given = as_array(given[0] if given.ndim == 4 else given)
         given = np.moveaxis(given, 0, -1) if given.ndim == 3 else given
     pixels = np.asarray(given)
     check_array(pixels, name)

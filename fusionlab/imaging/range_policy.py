@@ -16,10 +16,12 @@ number in a table as much as the strategy does, so it is always an explicit choi
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionlab.namespaces import Array, ArrayT, as_array, as_dtype, detached, namespace_of
 
 RangePolicy = Literal["clip", "minmax"]
 GRAY_LEVELS = 255.0
@@ -29,20 +31,21 @@ class RunningMinMax:
     """The minimum and the maximum of each image, over all its bands and channels."""
 
     def __init__(self) -> None:
-        self._minimum: Tensor | None = None
-        self._maximum: Tensor | None = None
+        self._minimum: Array | None = None
+        self._maximum: Array | None = None
 
-    def add(self, images: Tensor, valid: Tensor | None = None) -> None:
+    def add(self, images: Array, valid: Array | None = None) -> None:
         """Include a band of images `(N, C, h, W)`; of these only what is data, `(N, 1, h, W)`."""
+        xp = namespace_of(images)
         least = most = images * GRAY_LEVELS
         if valid is not None:
-            least, most = least.where(valid, math.inf), most.where(valid, -math.inf)
-        low = least.amin(dim=(1, 2, 3), keepdim=True)
-        high = most.amax(dim=(1, 2, 3), keepdim=True)
-        self._minimum = low if self._minimum is None else torch.minimum(self._minimum, low)
-        self._maximum = high if self._maximum is None else torch.maximum(self._maximum, high)
+            least, most = xp.where(valid, least, math.inf), xp.where(valid, most, -math.inf)
+        low = xp.amin(least, axis=(1, 2, 3), keepdims=True)
+        high = xp.amax(most, axis=(1, 2, 3), keepdims=True)
+        self._minimum = low if self._minimum is None else xp.minimum(self._minimum, low)
+        self._maximum = high if self._maximum is None else xp.maximum(self._maximum, high)
 
-    def limits(self) -> tuple[Tensor, Tensor]:
+    def limits(self) -> tuple[Array, Array]:
         """Return the values that become black and white, `(N, 1, 1, 1)` each, in gray levels.
 
         An image with a single value has no range to normalize: it is clipped.
@@ -50,9 +53,8 @@ class RunningMinMax:
         low, high = self._minimum, self._maximum
         assert low is not None  # an image has at least one band
         assert high is not None
-        flat = low == high
-        black, white = torch.zeros_like(low), torch.full_like(high, GRAY_LEVELS)
-        return torch.where(flat, black, low), torch.where(flat, white, high)
+        xp, flat = namespace_of(low), low == high
+        return xp.where(flat, 0, low), xp.where(flat, GRAY_LEVELS, high)
 
 
 class OutsideCount:
@@ -62,31 +64,32 @@ class OutsideCount:
     """
 
     def __init__(self) -> None:
-        self._outside: Tensor | None = None
-        self._pixels: Tensor | int = 0
+        self._outside: Array | None = None
+        self._pixels: Array | int = 0
 
-    def add(self, images: Tensor, valid: Tensor | None = None) -> None:
+    def add(self, images: Array, valid: Array | None = None) -> None:
         """Include a band of decoded images `(N, C, h, W)`, nominally in 0..1.
 
         Of these only what is data, `(N, 1, h, W)`; None: all.
         """
-        images = images.detach()
+        images = detached(images)
         beyond = (images < -0.5 / GRAY_LEVELS) | (images >= 1 + 0.5 / GRAY_LEVELS)
-        pixels: Tensor | int = images[0].numel()
+        pixels: Array | int = math.prod(images.shape[1:])
         if valid is not None:
             beyond = beyond & valid
-            pixels = images.shape[1] * valid.flatten(1).sum(1)
-        outside = beyond.sum(dim=(1, 2, 3))
+            pixels = images.shape[1] * valid.reshape(len(valid), -1).sum(axis=1)
+        outside = beyond.sum(axis=(1, 2, 3))
         self._outside = outside if self._outside is None else self._outside + outside
         self._pixels = self._pixels + pixels
 
-    def share(self) -> Tensor:
+    def share(self) -> NDArray[np.float64]:
         """Return the share of each image, `(N,)` in 0..1, float64."""
         assert self._outside is not None  # an image has at least one band
-        return self._outside.double() / self._pixels
+        share: NDArray[Any] = as_array(as_dtype(self._outside, "float64") / self._pixels)
+        return share
 
 
-def map_to_range(images: Tensor, white: float, minmax: RunningMinMax | None = None) -> Tensor:
+def map_to_range(images: Array, white: float, minmax: RunningMinMax | None = None) -> Array:
     """Map decoded images to the displayable range 0..white.
 
     Computes `white (x - min) / (max - min)` with x in gray levels (0..255), per image and never
@@ -102,19 +105,20 @@ def map_to_range(images: Tensor, white: float, minmax: RunningMinMax | None = No
     """
     # gray levels first, in the dtype of the images: there the pixels of 8-bit sources, and their
     # sums, are integers again; float64 afterwards keeps every tie between two gray levels
-    gray = images * GRAY_LEVELS
-    if minmax is None:
-        low, high = gray.new_zeros((), dtype=torch.float64), gray.new_full((), GRAY_LEVELS).double()
-    else:
-        low, high = (limit.double() for limit in minmax.limits())
-    return (gray.double().clamp(low, high) - low) * white / (high - low)
+    gray = as_dtype(images * GRAY_LEVELS, "float64")
+    low, high = 0.0, GRAY_LEVELS
+    if minmax is not None:
+        low, high = (as_dtype(limit, "float64") for limit in minmax.limits())
+    return (namespace_of(gray).clip(gray, low, high) - low) * white / (high - low)
 
 
-def round_half_up(images: Tensor) -> Tensor:
+def round_half_up(images: ArrayT) -> ArrayT:
     """Round to integers, with ties rounded up: `floor(x + 0.5)`.
 
     With the backbone `identity` and the strategy `addition`, `round_half_up(map_to_range(...))`
     equals the formula on the sums of 8-bit pixels, bit for bit, for up to four sources (1023 is the
     first sum that float32 does not restore from 0..1; beyond it, ties may be rounded down).
     """
-    return torch.floor(images + 0.5)
+    given: Array = images
+    rounded: ArrayT = namespace_of(given).floor(given + 0.5)
+    return rounded

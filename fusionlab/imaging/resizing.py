@@ -8,9 +8,7 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn.functional import interpolate
 
 from fusionlab.imaging.nodata import data_mask
 from fusionlab.imaging.reading import LoadedImage
@@ -27,6 +25,9 @@ def resized(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """
     if pixels.shape[:2] == (height, width):
         return pixels
+    import torch  # here only: most sources have one size
+    from torch.nn.functional import interpolate
+
     exact = np.float32 if pixels.dtype.itemsize <= 2 else np.float64  # holds every value exactly
     planes = torch.from_numpy(np.atleast_3d(pixels).astype(exact)).movedim(-1, 0)[None]
     resampled = interpolate(planes, (height, width), mode="bicubic", antialias=True)[0]

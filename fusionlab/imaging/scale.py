@@ -28,14 +28,24 @@ from itertools import chain
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fusionlab.errors import FusionlabError, distinct_texts
 from fusionlab.imaging.each_source import one_for_each
+from fusionlab.namespaces import (
+    Array,
+    ArrayT,
+    as_array,
+    as_dtype,
+    dtype_name,
+    eps,
+    is_floating,
+    item_size,
+    like,
+    namespace_of,
+)
 
-WHITE = {torch.uint8: 255, torch.uint16: 65535}
+WHITE = {"uint8": 255, "uint16": 65535}
 """Integer type -> value of white, for the types that have one by convention, by bit depth."""
 
 _KELVIN: dict[str, tuple[float, float]] = {
@@ -51,10 +61,10 @@ _UNIT = re.compile(rf"(.*[\d.])({'|'.join((*_KELVIN, 'HU'))})")
 CHOOSE_A_SCALE = "choose a scale: minmax, percentile or LO,HI"
 """What to do about a source whose values have no black and white by convention."""
 
-COMPUTE_DTYPE = torch.float32
+COMPUTE_DTYPE = "float32"
 """The dtype of the planes that backbones and strategies compute with."""
 
-Parts = Callable[[], Iterable[tuple[Tensor, Tensor | None]]]
+Parts = Callable[[], Iterable[tuple[Array, Array | None]]]
 """Yields images `(N, C, h, w)` in parts, such as bands of rows, each time it is called; and which
 of their pixels are data, `(N, 1, h, w)`, None if all are. Others are not looked at."""
 
@@ -141,11 +151,12 @@ class Scale:
         limits = f"{low}{self.unit},{high}{self.unit}"
         return {"percentile": f"percentile={limits}", "fixed": limits}.get(self.kind, self.kind)
 
-    def limits(self, images: Tensor, name: str) -> Tensor:
+    def limits(self, images: Array, name: str) -> NDArray[np.float64]:
         """Return the values that become black and white, per image.
 
         Args:
-            images: `(N, C, H, W)` of any real dtype; the channels share their limits.
+            images: `(N, C, H, W)` of any real dtype, an array or a tensor; the channels share their
+                limits.
             name: of the source, for error messages.
 
         Returns:
@@ -155,17 +166,18 @@ class Scale:
             FusionlabError: a value is NaN or infinite; or, for `auto` and `full`, the type has no
                 white by convention or floats lie outside 0..1.
         """
-        return self.measure(lambda: ((images, None),), len(images), images.dtype, name)[0]
+        parts = ((images, None),)
+        return self.measure(lambda: parts, len(images), dtype_name(images), name)[0]
 
     def measure(
-        self, parts: Parts, count: int, dtype: torch.dtype, name: str
-    ) -> tuple[Tensor, Tensor]:
+        self, parts: Parts, count: int, dtype: str, name: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the limits of images that come in parts, and their extremes.
 
         Args:
             parts: yields the images, `(count, C, h, w)` each.
             count: how many images there are.
-            dtype: of the images.
+            dtype: of the images, its name.
             name: of the source, for error messages.
 
         Returns:
@@ -176,19 +188,19 @@ class Scale:
             FusionlabError: as `limits`.
         """
         if self.of_type and dtype in WHITE:
-            limits = torch.tensor([[0, WHITE[dtype]]] * count, dtype=torch.float64)
-            return limits, torch.full_like(limits, math.nan)
+            limits = np.array([[0, WHITE[dtype]]] * count, np.float64)
+            return limits, np.full_like(limits, math.nan)
         extremes = [_extremes(parts, number, name) for number in range(count)]
         pairs = [
             self._limits(parts, number, dtype, *extremes[number], name) for number in range(count)
         ]
-        return torch.tensor(pairs, dtype=torch.float64), torch.tensor(extremes, dtype=torch.float64)
+        return np.array(pairs, np.float64), np.array(extremes, np.float64)
 
     def _limits(
         self,
         parts: Parts,
         number: int,
-        dtype: torch.dtype,
+        dtype: str,
         minimum: float,
         maximum: float,
         name: str,
@@ -214,23 +226,30 @@ class Scale:
                 scale = self.in_unit("", name)
                 return scale.low, scale.high
 
-    def apply(self, images: Tensor, limits: Tensor) -> Tensor:
-        """Scale images `(N, C, H, W)` to float32 in 0..1 with limits `(N, 2)`.
+    def apply(self, images: ArrayT, limits: Array) -> ArrayT:
+        """Scale images `(N, C, H, W)` to float32 in 0..1 with limits `(N, 2)`, float64.
 
         An image with a single value becomes black.
         """
-        if self.of_type:
-            if images.is_floating_point():  # may lie outside 0..1 by rounding, see `tolerance`
-                return images.float().clamp(0, 1)
-            return images.float() / WHITE[images.dtype]
-        low, high = limits.to(images.device).T[..., None, None, None]  # (N, 1, 1, 1) each
-        # float32 holds 16-bit counts exactly; larger numbers would lose their differences in it
-        wide: Tensor = images.double() if images.dtype.itemsize > 2 else images.float()
-        span = (high - low).to(wide)
-        unit = (wide - low.to(wide)) / torch.where(span > 0, span, 1)
-        # equal limits have no values between them: everything above is white
-        scaled: Tensor = torch.where(span > 0, unit.clamp(0, 1), unit > 0).to(COMPUTE_DTYPE)
-        return scaled
+        given: Array = images
+        dtype, xp = dtype_name(given), namespace_of(given)
+        scaled: ArrayT
+        with np.errstate(over="ignore", invalid="ignore"):  # of pixels that are no data
+            if self.of_type:
+                unit = as_dtype(given, COMPUTE_DTYPE)
+                # floats may lie outside 0..1 by rounding, see `tolerance`
+                scaled = xp.clip(unit, 0, 1) if is_floating(dtype) else unit / WHITE[dtype]
+                return scaled
+            # float32 holds 16-bit counts exactly; larger numbers would lose their differences in it
+            wide = as_dtype(given, "float64" if item_size(dtype) > 2 else "float32")
+            low, high = limits.T[..., None, None, None]  # (N, 1, 1, 1) each
+            span, black = (
+                as_dtype(like(values, given), dtype_name(wide)) for values in (high - low, low)
+            )
+            unit = (wide - black) / xp.where(span > 0, span, 1)
+            # equal limits have no values between them: everything above is white
+            scaled = as_dtype(xp.where(span > 0, xp.clip(unit, 0, 1), unit > 0), COMPUTE_DTYPE)
+            return scaled
 
 
 def _extremes(parts: Parts, number: int, name: str) -> tuple[float, float]:
@@ -252,18 +271,11 @@ def _extremes(parts: Parts, number: int, name: str) -> tuple[float, float]:
 def _values_of(parts: Parts, number: int) -> Iterator[NDArray[Any]]:
     """Yield the values of one image of a batch that are data."""
     for part, valid in parts():
-        values = _values(part[number])
+        values = as_array(part[number])
         if valid is not None:
-            values = values[:, valid[number, 0].cpu().numpy()]
+            values = values[:, as_array(valid[number, 0])]
         if values.size:
             yield values
-
-
-def _values(image: Tensor) -> NDArray[Any]:
-    if image.dtype == torch.bfloat16:  # numpy has no such type; the conversion is exact
-        image = image.float()
-    values: NDArray[Any] = image.detach().cpu().numpy()
-    return values
 
 
 def percentiles(parts: Iterable[NDArray[Any]], percents: Sequence[float]) -> list[float]:
@@ -290,23 +302,23 @@ def percentiles(parts: Iterable[NDArray[Any]], percents: Sequence[float]) -> lis
     return values
 
 
-def tolerance(dtype: torch.dtype) -> float:
+def tolerance(dtype: str) -> float:
     """Return how far outside 0..1 floats may lie by the rounding of what made them.
 
     Resampling or averaging values of 0..1 goes beyond by a few units in the last place: 8 of
     float32 (1e-6), also in float64, which often holds results of float32; 2 of narrower types.
     Such values count as 0 and 1.
     """
-    return max(8 * torch.finfo(torch.float32).eps, 2 * torch.finfo(dtype).eps)
+    return max(8 * eps("float32"), 2 * eps(dtype))
 
 
 def full_range(
-    dtype: torch.dtype, minimum: float, maximum: float, name: str, remedy: str = CHOOSE_A_SCALE
+    dtype: str, minimum: float, maximum: float, name: str, remedy: str = CHOOSE_A_SCALE
 ) -> tuple[float, float]:
     """Return the values of black and white of a type by convention.
 
     Args:
-        dtype: of the image.
+        dtype: of the image, its name.
         minimum: its smallest value.
         maximum: its largest value.
         name: of the source, for error messages.
@@ -318,10 +330,9 @@ def full_range(
     """
     if dtype in WHITE:
         return 0, WHITE[dtype]
-    if not dtype.is_floating_point:
+    if not is_floating(dtype):
         raise FusionlabError(
-            f"{name} has values of the type {str(dtype).removeprefix('torch.')}, which has no "
-            f"white by convention; {remedy}",
+            f"{name} has values of the type {dtype}, which has no white by convention; {remedy}",
             code="no-white",
             option="scale" if remedy is CHOOSE_A_SCALE else "",
         )

@@ -1,4 +1,4 @@
-"""Sources: tensors, arrays and rows of files behind one interface, cut into tensors."""
+"""Sources: arrays, rows of files and tensors behind one interface, cut into arrays or tensors."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.decoding import held
 from fusionlab.imaging.depth import pixel_dtype
 from fusionlab.imaging.rows import BaseRows, Rows, bands
+from fusionlab.namespaces import (
+    Array,
+    as_array,
+    contiguous,
+    detached,
+    dtype_name,
+    is_floating,
+    is_tensor,
+    item_size,
+    namespace_of,
+)
 
 
 @dataclass(frozen=True)
@@ -36,26 +45,35 @@ class MaskedImage:
     def __getitem__(self, numbers: list[int]) -> MaskedImage:
         """Return some images of a batch of tensors."""
         valid = self.valid
-        if isinstance(valid, Tensor) and valid.ndim == 4 and len(valid) > 1:
+        if is_tensor(valid) and valid.ndim == 4 and len(valid) > 1:
             valid = valid[numbers]
         return MaskedImage(self.pixels[numbers], valid, self.nodata)
 
 
-Part = tuple[Tensor, Tensor | None]
+Part = tuple[Array, Array | None]
 """Pixels `(N, C, h, w)`, and which of them are data, `(N, 1, h, w)`; None: all."""
 
 
-class _BaseSource(ABC):
+class BaseSource(ABC):
     """What tensors and arrays have in common: which of their pixels are data."""
 
     images: int
-    dtype: torch.dtype
+    channels: int
+    axes: int
+    """Of what was given: two for `(H, W)`."""
+    size: tuple[int, ...]
+    """Height and width."""
+    dtype: str
+    """The name of the dtype of the pixels."""
+    device: Any = None
+    """Where tensors are; None for arrays."""
+    requires_grad = False
     name: str
 
     def _open(self, *, masked: bool, nodata: tuple[float, ...]) -> None:
-        kept = [_as_pixel(value, self.dtype) for value in nodata]
+        kept = [self._as_pixel(value) for value in nodata if not math.isnan(value)]
         self._nodata = [value for value in kept if value is not None]
-        self.may_lack_data = masked or bool(self._nodata) or self.dtype.is_floating_point
+        self.may_lack_data = masked or bool(self._nodata) or is_floating(self.dtype)
         """Whether some pixels may be no data; set to False where they are known to be data."""
 
     @abstractmethod
@@ -66,78 +84,51 @@ class _BaseSource(ABC):
     def parts(self) -> Iterator[Part]:
         """Yield the complete images, in bands from top to bottom."""
 
+    @abstractmethod
+    def _as_pixel(self, value: float) -> Array | None:
+        """Return a value that is not NaN as a pixel; None if no pixel can have it."""
+
+    def _comparable(self, pixels: Array) -> Array:
+        """Return pixels in a form that can be compared with one of `_as_pixel`."""
+        return pixels
+
     def sampled(self, step: int) -> Part:
         """Return every `step`-th pixel of every `step`-th row."""
         pixels, masks, top = [], [], 0
         for part, valid in self.parts():
             of_part = ..., slice(-top % step, None, step), slice(None, None, step)
-            pixels.append(part.detach()[of_part].contiguous())
+            pixels.append(contiguous(detached(part)[of_part]))
             masks.append((part[:, :1] == part[:, :1] if valid is None else valid)[of_part])
             top += part.shape[-2]
-        valid = torch.cat(masks, -2)
-        return torch.cat(pixels, -2), None if valid.all() else valid
+        xp = namespace_of(pixels[0])
+        valid = xp.concatenate(masks, axis=-2)
+        return xp.concatenate(pixels, axis=-2), None if valid.all() else valid
 
-    def _part(self, pixels: Tensor, given: Tensor | None) -> Part:
+    def _part(self, pixels: Array, given: Array | None) -> Part:
         """Return pixels with what is data among them, of what the mask says and beyond it."""
         if not self.may_lack_data:
             return pixels, None
         valid = given
-        lacking = [(_signed(pixels) == value).all(1, keepdim=True) for value in self._nodata]
-        if pixels.is_floating_point():
-            lacking.append(pixels.isnan().any(1, keepdim=True))
+        comparable = self._comparable(pixels)
+        lacking = [(comparable == value).all(axis=1, keepdims=True) for value in self._nodata]
+        if is_floating(self.dtype):
+            lacking.append(namespace_of(pixels).isnan(pixels).any(axis=1, keepdims=True))
         for holes in lacking:
             valid = ~holes if valid is None else valid & ~holes
         return pixels, None if valid is None or valid.all() else valid
 
 
-class TensorSource(_BaseSource):
-    """A source given as a tensor: one image or a batch."""
-
-    def __init__(
-        self, source: Tensor, name: str, valid: object = None, nodata: tuple[float, ...] = ()
-    ) -> None:
-        check_tensor(source, name)
-        if source.dtype == torch.bool:
-            source = source.to(torch.uint8) * 255
-        self.name = name
-        self.axes, self.dtype, self.device = source.ndim, source.dtype, source.device
-        self._tensor = source[(None,) * (4 - source.ndim)]
-        self.requires_grad = source.requires_grad
-        self.images, self.channels = self._tensor.shape[:2]
-        self.size = tuple(self._tensor.shape[2:])
-        self._valid = None if valid is None else self._mask(valid)
-        self._open(masked=valid is not None, nodata=nodata)
-
-    def cut(self, rows: slice, columns: slice) -> Part:
-        """Return a rectangle of all images."""
-        valid = None if self._valid is None else self._valid[..., rows, columns]
-        return self._part(self._tensor[..., rows, columns], valid)
-
-    def parts(self) -> Iterator[Part]:
-        """Yield the complete images, in one part."""
-        yield self._part(self._tensor, self._valid)
-
-    def _mask(self, valid: object) -> Tensor:
-        mask = valid if isinstance(valid, Tensor) else torch.from_numpy(np.array(valid))
-        if (
-            mask.dtype.is_floating_point
-            or tuple(mask.shape[-2:]) != self.size
-            or tuple(mask.shape[:-2]) not in ((), (1,), (1, 1), (self.images, 1))
-        ):
-            raise _wrong_mask(self.name, mask, (self.images, 1, *self.size))
-        return (mask != 0).to(self.device).expand(self.images, 1, -1, -1)
-
-
-class ArraySource(_BaseSource):
+class ArraySource(BaseSource):
     """A source given as an array, or as the rows of a file."""
 
-    images, device, requires_grad = 1, torch.device("cpu"), False
+    images = 1
 
     def __init__(
         self, source: Rows, name: str, valid: Any = None, nodata: tuple[float, ...] = ()
     ) -> None:
         check_array(source, name)
-        self.dtype = torch.from_numpy(np.empty(0, pixel_dtype(source.dtype))).dtype
+        self._dtype = pixel_dtype(source.dtype) or source.dtype
+        self.dtype = self._dtype.name
         self.name = name
         self.axes, self.channels = source.ndim, 1 if source.ndim == 2 else source.shape[2]
         self.size = source.shape[:2]
@@ -145,32 +136,39 @@ class ArraySource(_BaseSource):
         if valid is not None and not isinstance(valid, BaseRows):
             valid = np.asarray(valid)
         if valid is not None and (valid.shape != self.size or valid.dtype.kind == "f"):
-            raise _wrong_mask(name, valid, self.size)
+            raise wrong_mask(name, valid, self.size)
         self._valid = None if valid is None else _CachedRows(valid)
         self._open(masked=valid is not None, nodata=nodata)
 
     def cut(self, rows: slice, columns: slice) -> Part:
         """Return a rectangle of the image."""
         top, bottom = rows.start or 0, rows.stop
-        return self._tensors(self._rows.read(top, bottom), top, columns)
+        return self._pixels(self._rows.read(top, bottom), top, columns)
 
     def parts(self) -> Iterator[Part]:
         """Yield the image in bands, from top to bottom."""
         top = 0
         for band in bands(self._rows.rows):
-            yield self._tensors(band, top, slice(None))
+            yield self._pixels(band, top, slice(None))
             top += len(band)
 
-    def _tensors(self, rows: NDArray[Any], top: int, columns: slice) -> Part:
-        kept = np.array(held(rows[:, columns]), order="C")  # a copy: writable, not flipped
-        pixels = torch.from_numpy(kept)
+    def _pixels(self, rows: NDArray[Any], top: int, columns: slice) -> Part:
+        pixels = held(rows[:, columns])
         valid = None
         if self._valid is not None and self.may_lack_data:
-            mask = self._valid.read(top, top + len(rows))[:, columns] != 0
-            valid = torch.from_numpy(np.ascontiguousarray(mask))[None, None]
+            valid = (self._valid.read(top, top + len(rows))[:, columns] != 0)[None, None]
         return self._part(
-            (pixels.movedim(-1, 0) if pixels.ndim == 3 else pixels[None])[None], valid
+            (np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else pixels[None])[None], valid
         )
+
+    def _as_pixel(self, value: float) -> NDArray[Any] | None:
+        if self._dtype.kind != "f":
+            limits = np.iinfo(self._dtype)
+            if not float(value).is_integer() or not limits.min <= value <= limits.max:
+                return None
+            value = int(value)
+        with np.errstate(over="ignore"):
+            return np.array(value, self._dtype)
 
 
 class _CachedRows:
@@ -206,16 +204,16 @@ class CountedParts:
         FusionlabError: all pixels of an image are no data (code `no-data`); after its last part.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: BaseSource) -> None:
         self._source = source
-        self._counts: Tensor | None = None
+        self._counts: NDArray[np.int64] | None = None
 
     def __call__(self) -> Iterator[Part]:
         """Yield the parts of the source."""
-        counts = torch.zeros(self._source.images, dtype=torch.int64)
+        counts = np.zeros(self._source.images, np.int64)
         for pixels, valid in self._source.parts():
             if valid is not None:
-                counts += (~valid).flatten(1).sum(1).cpu()
+                counts += as_array((~valid).reshape(len(valid), -1).sum(axis=1))
             yield pixels, valid
         self._counts = counts
         if (counts == self._source.size[0] * self._source.size[1]).any():
@@ -224,19 +222,16 @@ class CountedParts:
                 code="no-data",
             )
 
-    def counts(self) -> Tensor:
+    def counts(self) -> NDArray[np.int64]:
         """Return how many pixels of each image are no data, `(N,)`."""
         if self._counts is None and self._source.may_lack_data:
             deque(self(), maxlen=0)
         if self._counts is None:
-            return torch.zeros(self._source.images, dtype=torch.int64)
+            return np.zeros(self._source.images, np.int64)
         return self._counts
 
 
-Source = TensorSource | ArraySource
-
-
-def open_source(source: object, name: str) -> Source:
+def open_source(source: object, name: str) -> BaseSource:
     """Return a source behind the common interface.
 
     Args:
@@ -249,14 +244,16 @@ def open_source(source: object, name: str) -> Source:
             size (code `wrong-mask`).
     """
     image = source if isinstance(source, MaskedImage) else MaskedImage(source)
-    if isinstance(image.pixels, Tensor):
+    if is_tensor(image.pixels):
+        from fusionlab.imaging.tensors import TensorSource
+
         return TensorSource(image.pixels, name, image.valid, image.nodata)
     if isinstance(image.pixels, np.ndarray | BaseRows):
         return ArraySource(image.pixels, name, image.valid, image.nodata)
     raise not_an_image(name, f"the type {type(source).__name__}")
 
 
-def open_sources(sources: Sequence[object], names: Sequence[str] = ()) -> list[Source]:
+def open_sources(sources: Sequence[object], names: Sequence[str] = ()) -> list[BaseSource]:
     """Open the k >= 2 sources of one fusion, and check that they fit together.
 
     Args:
@@ -271,12 +268,12 @@ def open_sources(sources: Sequence[object], names: Sequence[str] = ()) -> list[S
         raise FusionlabError(
             f"a fusion needs at least two sources, got {len(sources)}", code="number-of-sources"
         )
-    if len({isinstance(unmasked(source), Tensor) for source in sources}) > 1:
+    if len({is_tensor(unmasked(source)) for source in sources}) > 1:
         raise FusionlabError(
             "the sources must all be arrays or all be tensors, got both", code="mixed-kinds"
         )
     names = names or [f"source {number}" for number in range(1, len(sources) + 1)]
-    opened: list[Source] = [
+    opened: list[BaseSource] = [
         open_source(source, name) for source, name in zip(sources, names, strict=True)
     ]
     if len({source.size for source in opened}) > 1:
@@ -300,17 +297,9 @@ def unmasked(source: Any) -> Any:
     return source.pixels if isinstance(source, MaskedImage) else source
 
 
-def bit_depth_order(dtype: torch.dtype) -> tuple[bool, int]:
+def bit_depth_order(dtype: str) -> tuple[bool, int]:
     """Return a sort key of dtypes by bit depth: any float is deeper than any integer."""
-    return dtype.is_floating_point, dtype.itemsize
-
-
-_TENSORS = {
-    *(torch.bool, torch.uint8, torch.uint16, torch.uint32, torch.uint64),
-    *(torch.int8, torch.int16, torch.int32, torch.int64),
-    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
-}
-"""Dtypes of tensors that are images."""
+    return is_floating(dtype), item_size(dtype)
 
 
 def check_array(source: Rows, name: str) -> None:
@@ -332,59 +321,11 @@ def check_array(source: Rows, name: str) -> None:
         raise not_an_image(name, f"the shape {shape}; {remedy}")
 
 
-def check_tensor(source: Tensor, name: str) -> None:
-    """Raise `FusionlabError` (code `not-an-image`) unless a tensor is an image or a batch."""
-    shape = tuple(source.shape)
-    if source.dtype not in _TENSORS:
-        remedy = "take its magnitude" if source.dtype.is_complex else "convert it with float()"
-        kind = str(source.dtype).removeprefix("torch.")
-        raise not_an_image(name, f"the dtype {kind}; {remedy}")
-    if source.layout != torch.strided or source.is_meta:
-        kind = "meta" if source.is_meta else "sparse"
-        raise not_an_image(name, f"a {kind} tensor; give one that holds all values")
-    if 0 in shape:
-        raise not_an_image(name, f"no pixels (shape {shape})")
-    if len(shape) not in (2, 3, 4) or (len(shape) > 2 and shape[-3] not in (1, 3)):
-        remedy = "a tensor is (H, W), (C, H, W) or (N, C, H, W)"
-        if len(shape) in (3, 4) and shape[-1] in (1, 3):
-            remedy += "; where its channels come last, give tensor.movedim(-1, -3)"
-        elif len(shape) in (3, 4) and shape[-3] in (2, 4):
-            remedy += "; leave out its alpha channel, tensor[..., :-1, :, :]"
-        raise not_an_image(name, f"the shape {shape}; {remedy}")
-
-
-def _as_pixel(value: float, dtype: torch.dtype) -> Tensor | None:
-    """Return a value as a pixel of a dtype, see `_signed`; None if no pixel can have it."""
-    if math.isnan(value):
-        return None  # is no data in all floats
-    if dtype.is_floating_point:
-        return torch.tensor(value, dtype=dtype)
-    if (
-        not float(value).is_integer()
-        or not torch.iinfo(dtype).min <= value <= torch.iinfo(dtype).max
-    ):
-        return None
-    return _signed(torch.tensor(int(value), dtype=dtype))
-
-
-def _signed(pixels: Tensor) -> Tensor:
-    """Return integers without a sign as others of the same size, which all versions compare."""
-    kind = _SIGNED.get(pixels.dtype)
-    return pixels if kind is None else pixels.view(kind)
-
-
-_SIGNED = {
-    torch.uint16: torch.int16,
-    torch.uint32: torch.int32,
-    torch.uint64: torch.int64,
-}
-
-
-def _wrong_mask(name: str, mask: Any, shape: tuple[int, ...]) -> FusionlabError:
-    kind = str(mask.dtype).removeprefix("torch.")
+def wrong_mask(name: str, mask: Any, shape: tuple[int, ...]) -> FusionlabError:
+    """Return the error for a mask of another size or kind."""
     return FusionlabError(
         f"the mask of {name} must hold truth values, True where a pixel is data, of the shape "
-        f"{shape}; got {kind} of the shape {tuple(mask.shape)}",
+        f"{shape}; got {dtype_name(mask)} of the shape {tuple(mask.shape)}",
         code="wrong-mask",
     )
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+import numpy as np
 
-from fusionlab.imaging.arrays import Image
+from fusionlab.imaging.arrays import Image, comparable
 from fusionlab.imaging.filling import filled
 from fusionlab.imaging.scale import Scale, scales_for
 from fusionlab.imaging.sources import open_sources
+from fusionlab.namespaces import Array, dtype_name, is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EDGE = 256
 """The longest edge of a thumbnail, in pixels; smaller sources keep their size."""
@@ -46,6 +48,9 @@ def thumbnails(
     Raises:
         FusionlabError: as `fusionlab.imaging.arrays.Stack`.
     """
+    import torch
+    from torch.nn.functional import adaptive_avg_pool2d
+
     opened = open_sources(sources, names)
     height, width = opened[0].size
     longest = max(height, width)
@@ -56,24 +61,25 @@ def thumbnails(
     for source, source_scale in zip(opened, scales_for(scale, len(opened)), strict=True):
         pixels, valid = source.sampled(step)
         sample = [(pixels, valid)]
-        limits, _ = source_scale.measure(sample.copy, len(pixels), pixels.dtype, source.name)
+        limits, _ = source_scale.measure(sample.copy, len(pixels), dtype_name(pixels), source.name)
         parts.append((source_scale.apply(pixels, limits), valid))
         gray.append(_is_gray(pixels, valid))
-    images = [
-        adaptive_avg_pool2d(image, size).expand(-1, 3, -1, -1).cpu() for image in filled(parts)
-    ]
+    tensors = (
+        image if is_tensor(image) else torch.from_numpy(np.ascontiguousarray(image))
+        for image in filled(parts)
+    )
+    images = [adaptive_avg_pool2d(image, size).expand(-1, 3, -1, -1).cpu() for image in tensors]
     return [
         Thumbnails(stack, flags)
         for stack, flags in zip(torch.stack(images, dim=1), zip(*gray, strict=True), strict=True)
     ]
 
 
-def _is_gray(pixels: Tensor, valid: Tensor | None) -> list[bool]:
+def _is_gray(pixels: Array, valid: Array | None) -> list[bool]:
     """Return for each image `(N, C, h, w)` whether its channels are equal in every valid pixel."""
-    if pixels.dtype.itemsize == 2 and not pixels.dtype.is_floating_point:
-        pixels = pixels.view(torch.int16)  # torch compares few types without a sign
+    pixels = comparable(pixels)
     equal = pixels[:, 1:] == pixels[:, :1]
     if valid is not None:
         equal = equal | ~valid
-    gray: list[bool] = equal.flatten(1).all(1).tolist()
+    gray: list[bool] = equal.reshape(len(equal), -1).all(axis=1).tolist()
     return gray

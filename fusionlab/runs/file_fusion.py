@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
@@ -46,6 +45,8 @@ from fusionlab.runs.destination import Destination, fitting_name
 from fusionlab.storage.atomic import Content
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fusionlab.registration.registrar import Registrar
 
 
@@ -225,6 +226,8 @@ class FileFusion:
         Raises:
             FusionlabError: as `fuse`, without saying which of the images is at fault.
         """
+        import torch
+
         first = batch[0]
         by_source = list(zip(*batch, strict=True))
         stacks = [
@@ -365,7 +368,7 @@ def same_layout(first: Sequence[LoadedImage], second: Sequence[LoadedImage]) -> 
     return layouts[0] == layouts[1]
 
 
-def _masks(images: Sequence[LoadedImage]) -> torch.Tensor | None:
+def _masks(images: Sequence[LoadedImage]) -> NDArray[np.bool_] | None:
     """Return the masks of the images of a batch, `(N, 1, H, W)`; None if none has one."""
     if all(image.valid is None for image in images):
         return None
@@ -373,13 +376,13 @@ def _masks(images: Sequence[LoadedImage]) -> torch.Tensor | None:
         np.ones(image.pixels.shape[:2], bool) if image.valid is None else np.asarray(image.valid)
         for image in images
     ]
-    return torch.from_numpy(np.stack(masks))[:, None]
+    return np.stack(masks)[:, None]
 
 
-def _of_batch(fused: Fused[torch.Tensor], number: int) -> Fused[NDArray[Any]]:
+def _of_batch(fused: Fused[Tensor], number: int) -> Fused[NDArray[Any]]:
     """Return one image of a batch as an array."""
 
-    def array(images: torch.Tensor) -> NDArray[Any]:
+    def array(images: Tensor) -> NDArray[Any]:
         pixels: NDArray[Any] = images[number].numpy()
         return pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
 

@@ -105,8 +105,8 @@ def test_tiles_are_filled_like_the_whole_and_masked_values_change_nothing(seed, 
     images[~valid] = values
     other = Stack([MaskedImage(*pair) for pair in zip(images, valid, strict=True)])
     box = slice(top, top + 10), slice(left, left + 10)
-    assert torch.equal(other.cut(slice(1), *box), one[..., *box])
-    assert torch.equal(everywhere(other), one)
+    assert np.array_equal(other.cut(slice(1), *box), one[..., *box])
+    assert np.array_equal(everywhere(other), one)
 
 
 @pytest.mark.parametrize("scale", ["minmax", "percentile=10,90"])
@@ -119,7 +119,7 @@ def test_what_is_no_data_is_left_out_of_the_scale(scale):
     masked = Stack(
         [MaskedImage(odd, valid), MaskedImage(odd, None, (65535,))], [Scale.parse(scale)]
     )
-    assert torch.equal(masked.limits, alone.limits)
+    assert np.array_equal(masked.limits, alone.limits)
     assert masked.no_data.tolist() == [[np.sum(~valid)]] * 2
 
 
@@ -151,3 +151,16 @@ def test_a_color_pixel_is_no_data_if_all_its_channels_have_the_value():
     red[:, :3, 0] = 200
     stack = Stack([MaskedImage(red, None, (0,)), red])
     assert stack.no_data.tolist() == [[12], [0]]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_arrays_are_filled_as_tensors_are_to_the_bit(channels):
+    rng = np.random.default_rng(channels)
+    images = rng.random((3, 1, channels, 70, 90), dtype=np.float32)
+    masks = rng.random((3, 1, 1, 70, 90)) > 0.4
+    masks[..., :40, :40] = False
+    parts = [*zip(images, masks, strict=True)]
+    tensors = [(torch.from_numpy(image), torch.from_numpy(mask)) for image, mask in parts]
+    for array, tensor in zip(filled(parts), filled(tensors), strict=True):
+        assert array.dtype == np.float32
+        assert np.array_equal(array, tensor.numpy())

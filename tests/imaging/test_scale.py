@@ -228,7 +228,7 @@ def testpercentiles_are_those_of_numpy_in_float64(dtype, ends):
     rng = np.random.default_rng(3)
     images = torch.tensor((rng.standard_normal((2, 3, 9, 11)) * 30 + 100).astype(dtype))
     limits = Scale("percentile", *ends).limits(images, "x")
-    assert limits.dtype == torch.float64
+    assert limits.dtype == np.float64
     for image, found in zip(images.numpy().astype(np.float64), limits, strict=True):
         assert found.tolist() == np.percentile(image, ends).tolist()
 
@@ -283,7 +283,7 @@ def test_every_image_of_a_batch_has_its_own_limits_and_the_channels_share_them(s
     together, limits = scaled(scale, images), scale.limits(images, "x")
     for n, image in enumerate(images.split(1)):
         assert torch.equal(together[n], scaled(scale, image)[0])
-        assert torch.equal(limits[n], scale.limits(image, "x")[0])
+        assert np.array_equal(limits[n], scale.limits(image, "x")[0])
     assert (together[:, 1].amax(dim=(1, 2)) < 0.5).all()  # a dark channel stays dark
 
 
@@ -356,11 +356,10 @@ def test_gradients_flow_through_a_scale_whose_limits_count_as_constants(scale):
     generator = torch.Generator().manual_seed(7)
     images = torch.rand(1, 1, 6, 7, dtype=torch.float64, generator=generator).requires_grad_()
     limits = scale.limits(images, "x")
-    assert not limits.requires_grad
     scale.apply(images, limits).sum().backward()
-    low, high = limits[0]
+    low, high = limits[0].tolist()
     inside = (images >= low) & (images <= high)
-    expected = torch.where(inside, 1 / (high - low), 0)
+    expected = torch.where(inside, 1 / (high - low), 0).double()
     # the sum is taken in float32
     torch.testing.assert_close(images.grad, expected, rtol=1e-6, atol=0)
 
@@ -398,7 +397,7 @@ def test_the_extremes_of_a_source_are_known_where_its_scale_depends_on_them(kind
         ]
     stack = Stack(sources, [Scale(), Scale(), Scale(), Scale("percentile", 10, 90)])
     low, high = int(deep.min()), int(deep.max())
-    extremes = stack.extremes.numpy()
+    extremes = stack.extremes
     floats = [np.float32(low / 3000), np.float32(high / 3000)]
     for number in range(2 if kind == "tensor" else 1):
         assert np.isnan(extremes[:2, number]).all()

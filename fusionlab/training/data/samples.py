@@ -75,7 +75,7 @@ def _load(item: ImageSetItem, scale: Sequence[Scale]) -> Sample:
             "crop its images to where all of them are data, or remove them",
             code="no-data",
         )
-    return Sample(item.stem, stack.planes()[:, 0])
+    return Sample(item.stem, torch.from_numpy(stack.planes()[:, 0]))
 
 
 def crop_batch(
