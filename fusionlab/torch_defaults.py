@@ -59,6 +59,11 @@ def one_thread_each() -> Iterator[int]:
         yield count
 
 
+def threads_at_once() -> int:
+    """Return how many threads compute at the same time: those inside operations, or the blocks."""
+    return _threads.at_once()
+
+
 class _Threads:
     """The number of threads of torch, which a new thread takes over from whoever set it last."""
 
@@ -67,6 +72,10 @@ class _Threads:
         self._blocks = 0
         self._of_host = 1
         self._here = local()
+
+    def at_once(self) -> int:
+        with self._lock:
+            return self._of_host if self._blocks else torch.get_num_threads()
 
     @contextmanager
     def one_each(self) -> Iterator[int]:

@@ -17,6 +17,7 @@ from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engine.base import Engine
 from fusionlab.engine.precision import Precision
 from fusionlab.errors import FusionlabError
+from fusionlab.torch_defaults import threads_at_once
 
 HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
 """Precision -> its name in OpenVINO, for those that its CPU plugin supports."""
@@ -51,8 +52,9 @@ class OpenVINO(Engine):
         self.dtype = torch.float32
         self._core = openvino.Core()
         self._graphs: dict[object, Any] = {}
-        self._running = Lock()
-        """A graph has a single output buffer, so two threads must not run it at the same time."""
+        self._idle: dict[object, list[Any]] = {}
+        """Requests that no thread runs: a request has one output, and belongs to one at a time."""
+        self._compiling = Lock()
 
     def encode_tile(self, images: Tensor, borders: Borders) -> Features:
         """Encode a tile; see `Engine`."""
@@ -84,15 +86,24 @@ class OpenVINO(Engine):
         single = tuple(
             edge * stride == self.backbone.size_divisor for edge in tensors[0].shape[-2:]
         )
-        key = stage, borders, single, torch.get_num_threads()
-        outputs = tuple(torch.empty(shape) for shape in shapes)
-        with self._running:
+        threads = torch.get_num_threads()
+        # a stream for each thread that computes tiles, which has one thread
+        streams = threads_at_once() if threads == 1 else 1
+        key = stage, borders, single, threads, streams
+        with self._compiling:
             if key not in self._graphs:
-                self._graphs[key] = self._compiled(stage, tensors, borders, single)
-            request = self._graphs[key]
-            for number, maps in enumerate(outputs):  # avoids a copy
-                request.set_output_tensor(number, openvino.Tensor(maps.numpy(), shared_memory=True))
-            request.infer([tensor.contiguous().numpy() for tensor in tensors], share_inputs=True)
+                self._graphs[key] = self._compiled(stage, tensors, borders, single, streams)
+                self._idle[key] = []
+        graph, idle = self._graphs[key], self._idle[key]
+        try:
+            request = idle.pop()
+        except IndexError:
+            request = graph.create_infer_request()
+        outputs = tuple(torch.empty(shape) for shape in shapes)
+        for number, maps in enumerate(outputs):  # avoids a copy
+            request.set_output_tensor(number, openvino.Tensor(maps.numpy(), shared_memory=True))
+        request.infer([tensor.contiguous().numpy() for tensor in tensors], share_inputs=True)
+        idle.append(request)
         return outputs
 
     def _strides(self, stage: str) -> list[int]:
@@ -100,7 +111,7 @@ class OpenVINO(Engine):
         return [1] if stage == "encode" else [level.stride for level in self.backbone.levels]
 
     def _compiled(
-        self, stage: str, like: Features, borders: Borders, single: tuple[bool, ...]
+        self, stage: str, like: Features, borders: Borders, single: tuple[bool, ...], streams: int
     ) -> Any:
         """Trace a stage of the backbone, and compile it for tiles of every size."""
         from openvino.frontend import FrontEndManager
@@ -127,10 +138,11 @@ class OpenVINO(Engine):
         model.reshape({port: [-1, tensor.shape[1], -1, -1] for port, tensor in shapes})
         settings = {
             "INFERENCE_PRECISION_HINT": HINTS[self.precision],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": streams * torch.get_num_threads(),
+            "NUM_STREAMS": streams,
+            "ENABLE_CPU_PINNING": False,  # a thread would wait for a core that is busy
         }
-        return self._core.compile_model(model, "CPU", settings).create_infer_request()
+        return self._core.compile_model(model, "CPU", settings)
 
 
 class _Stage(nn.Module):

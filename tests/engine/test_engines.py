@@ -3,6 +3,7 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Barrier
 from typing import get_args
 
 import numpy as np
@@ -19,7 +20,9 @@ from fusionlab.cli import main
 from fusionlab.cli.options import PRECISIONS
 from fusionlab.engine.build import build_engine
 from fusionlab.engine.precision import Precision, check_precision
+from fusionlab.engine.workers import workers
 from fusionlab.plugins.host import installed
+from fusionlab.torch_defaults import torch_threads
 from fusionlab_encoders.identity import Identity
 from fusionlab_strategies.l1norm import L1Norm
 
@@ -293,3 +296,39 @@ def test_threads_may_share_a_fusion(name, backbone):
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(fusion, pairs * 20))
     assert all(torch.equal(one, expected[n % 2]) for n, one in enumerate(found))
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_tiles_at_the_same_time_give_the_same_bits(name, backbone):
+    needs(name)
+    fusion = Fusion(backbone, L1Norm(), engine=name, range_policy=None, tile=64)
+    pair = [smooth_images(1, 1, 20, 100, seed=seed)[0, 0] for seed in (0, 1)]
+    with torch_threads(1):
+        expected = fusion(pair)
+    with torch_threads(3):
+        found = fusion(pair)
+    assert torch.equal(found, expected)
+
+
+def test_openvino_computes_tiles_at_the_same_time(backbone):
+    """Each of two requests waits until the other has started."""
+    needs("openvino")
+    started = Barrier(2)
+
+    class Request:
+        def __init__(self, request):
+            self.set_output_tensor = request.set_output_tensor
+            self._infer = request.infer
+
+        def infer(self, *args, **kwargs):
+            started.wait(30)
+            self._infer(*args, **kwargs)
+
+    engine = build_engine("openvino", backbone, CPU, "fp32", installed())
+    tiles = [smooth_images(2, 1, 40, 40, seed=seed) for seed in range(2)]
+    with torch_threads(2), workers(in_parallel=True) as two:
+        expected = [engine.encode(tile, Borders())[0] for tile in tiles]
+        ((key, graph),) = engine._graphs.items()
+        engine._idle[key][:] = [Request(graph.create_infer_request()) for _ in range(2)]
+        found = list(two.map(lambda tile: engine.encode(tile, Borders())[0], tiles))
+    assert all(map(torch.equal, found, expected))
