@@ -30,6 +30,7 @@ MOST_IMAGES = 2**12
 SMALLEST_EDGE = 2
 """Graphs are not made for an edge of a single pixel, of which torch takes other ways."""
 
+_VIOLATED = re.compile(r"Constraints violated \(([^)]+)\)")
 _GUARD = re.compile(r"generated guard ([^\n]+)")
 _SHAPE = re.compile(r"L\['\w+'\](?:\[\d+\])?\.size\(\)\[(\d)\]")
 _MINIMUM = re.compile(r"(height|width) = Dim\('\w+', min=(\d+)")
@@ -142,23 +143,21 @@ def _shapes(module: nn.Module, count: int, divisor: int, smallest: int, *, fixed
 def _untraceable(error: Exception, *, fixed: bool) -> NotExportable:
     """Return what the code does that cannot be traced."""
     text = str(error)
-    advice = "" if fixed else "; export it for images of one size"
-    option = "" if fixed else "size"
     if "data-dependent" in text.lower() or "DataDependent" in type(error).__name__:
         return NotExportable(
             "its code decides by values of the images, and a graph takes the same way for all"
         )
-    if "specialized it to be a constant" in text:
-        return NotExportable(
-            f"its code computes something else for each height and width{advice}", option=option
-        )
+    violated = _VIOLATED.search(text)
+    if violated is None:
+        return NotExportable(one_line(error))
+    helps = not fixed and "batch" not in violated[1]
+    advice = "; export it for images of one size" if helps else ""
+    what = f"makes a constant of the {violated[1].replace(', ', ' and the ')} of the images"
     if guard := _GUARD.search(text):
         names = {"0": "batch", "2": "height", "3": "width"}
         where = _SHAPE.sub(lambda match: names.get(match[1], "size"), guard[1]).rstrip(". ")
-        return NotExportable(
-            f"its code decides by the size of the images, such as {where}{advice}", option=option
-        )
-    return NotExportable(one_line(error))
+        what = f"decides by the size of the images, such as {where}"
+    return NotExportable(f"its code {what}{advice}", option="size" if helps else "")
 
 
 def _operation(error: BaseException | None) -> str:
