@@ -1,6 +1,5 @@
 """A method becomes one graph, which gives what the pipeline gives, and runs without torch."""
 
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -41,20 +40,6 @@ inputs = {entry.name: plane for entry, plane in zip(session.get_inputs(), planes
 np.save(fused, session.run(["fused"], inputs)[0])
 assert "torch" not in sys.modules
 """
-
-
-@pytest.fixture(scope="module")
-def l1norm(made_once):
-    """The default strategy on a backbone of features: the file, and what the command printed."""
-
-    def make(folder):
-        words = ["export", "densefuse@1e2/l1norm", "-o", str(folder / "l1norm.onnx"), "--json"]
-        result = CliRunner().invoke(main, words, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        (folder / "facts.json").write_text(result.stdout)
-
-    folder = made_once("exported-l1norm", make)
-    return folder / "l1norm.onnx", json.loads((folder / "facts.json").read_text())
 
 
 def session_of(model):
