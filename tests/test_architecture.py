@@ -71,6 +71,7 @@ def test_the_core_names_no_strategy_and_no_backbone_in_code():
         ["fuse", "--task", "focus", "--help"],
         ["train", "--help"],
         ["explain", "--help"],
+        ["export", "--help"],
         ["evaluate", "--help"],
         ["score", "--help"],
         ["bench", "--help"],

@@ -11,6 +11,7 @@ import click
 from fusionlab.cli.command import Command
 from fusionlab.cli.output import json_option, show_facts, show_progress
 from fusionlab.cli.session import Session, cli_errors
+from fusionlab.cli.threads import threads_option
 from fusionlab.errors import FusionlabError
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def _size(
     "[default: any]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@threads_option
 @json_option
 @click.pass_context
 def export(

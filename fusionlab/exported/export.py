@@ -156,9 +156,10 @@ def _exported_model(
     progress(0, steps)
     graph = MethodGraph(fusion)
     divisor = fusion.backbone.size_divisor
-    program, least = traced(
-        graph, _examples(fusion, sources, size), divisor, fixed=size is not None
-    )
+    examples = _examples(fusion, sources, size)
+    # what the code keeps from its first call must not be tensors of the tracer
+    fusion.fuse_planes(torch.stack(examples))
+    program, least = traced(graph, examples, divisor, fixed=size is not None)
     step()
     inputs = [extended_name(number) for number in range(1, sources + 1)]
     method = to_onnx(program, inputs, DECODED)

@@ -37,7 +37,7 @@ class MethodGraph(nn.Module):
         super().__init__()
         self.backbone = deepcopy(fusion.backbone).cpu()
         self.networks = deepcopy(fusion.networks).cpu().requires_grad_(requires_grad=False)
-        self.strategy = fusion.strategy
+        self.strategy = deepcopy(fusion.strategy)
         self.read: set[str] = set()
         """Which fields of its scenes the strategy has looked at."""
 

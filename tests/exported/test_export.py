@@ -150,6 +150,28 @@ def test_a_model_on_images_names_what_it_takes_and_returns(on_images):
     assert [entry.name for entry in session.get_outputs()] == ["fused_image"]
 
 
+@dataclass(frozen=True)
+class Keeping(WeightedStrategy):
+    """Keeps a tensor of its first call for the next."""
+
+    def weights(self, features, scene):
+        if not KEPT:
+            KEPT.append(torch.tensor([0.25, 0.75])[:, None, None, None, None])
+        return KEPT[0]
+
+
+KEPT = []
+
+
+def test_a_fusion_is_the_same_after_its_export():
+    images = torch.from_numpy(planes(2, 1, 1, 8, 9))
+    fusion = Fusion("identity", Keeping())
+    _, metadata = exported_model(fusion, sources=2, size=(9, 8))
+    fused, _ = fusion.fuse_planes(images)
+    assert torch.allclose(fused, 0.25 * images[0] + 0.75 * images[1])
+    assert metadata.difference < 1e-6
+
+
 # ------------------------------------------------- what cannot be exported
 
 
