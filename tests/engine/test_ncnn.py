@@ -1,5 +1,6 @@
 """The engine ncnn: recorded backbones, in layers of ncnn."""
 
+import subprocess
 from itertools import product
 
 import pytest
@@ -167,3 +168,14 @@ def test_a_constant_is_folded():
     graph = ncnn_graph(recorded(lambda tile: backbone.encode(*tile), (torch.zeros(1, 1, 9, 9),)))
     kinds = [line.split()[0] for line in graph.text.splitlines()[2:]]
     assert kinds == ["Input", "Convolution"]
+
+
+def test_recording_does_not_import_the_compiler(python):
+    """PyTorch would import it to leave the recorder alone, which takes a second."""
+    code = """
+import sys, numpy, fusionlab
+fusion = fusionlab.Fusion("identity", "mean", engine="ncnn")
+fusion([numpy.zeros((8, 8), numpy.uint8)] * 2)
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([python, "-c", code], check=True)
