@@ -23,6 +23,7 @@ from fusionlab.engine.checks import (
     check_settings,
     check_sources,
 )
+from fusionlab.engine.choice import chosen_engine
 from fusionlab.engine.device import available_device
 from fusionlab.engine.eager import Eager
 from fusionlab.engine.feature_cache import FeatureCache
@@ -46,6 +47,7 @@ from fusionlab.imaging.scale import Scale, parse_scales, scales_for
 from fusionlab.imaging.sources import unmasked
 from fusionlab.namespaces import Array, as_array, is_tensor
 from fusionlab.plugins.declarations import check_backbone, check_strategy
+from fusionlab.plugins.engine_names import AUTO
 from fusionlab.plugins.factory import (
     build_backbone,
     build_networks,
@@ -118,8 +120,10 @@ class Fusion:
         tile: edge of the tiles that large images are cut into, in pixels. None derives it from the
             number of sources, the receptive fields, and the engine. The result is the same up to
             rounding. Where the strategy needs the whole image, larger images are refused.
-        engine: the name of the engine that runs the backbone, for example `eager`, `compile` or
-            `openvino`, see docs/speed.md; None takes the default. The result is the same up to the
+        engine: the name of the engine that runs the backbone, for example `eager`, `ncnn` or
+            `openvino`, see docs/speed.md; of two, `eager+ncnn`, the second decodes. `auto` is the
+            fastest on this machine, measured once; then the attribute `engine` names what was
+            chosen. None takes the default. The result is the same up to the
             rounding of the precision.
         precision: numerical precision of the backbone: `fp32`, or faster and less precise `tf32`
             (CUDA), `bf16` or `fp16`; see `fusionlab.engine.precision`.
@@ -199,6 +203,8 @@ class Fusion:
     @torch_defaults()
     def _build_engine(self) -> None:
         """Build the engine, and the networks in its precision."""
+        if self.engine == AUTO:
+            self.engine = chosen_engine(self.backbone, self.device, self.precision, installed())
         self._engine = build_engine(
             self.engine, self.backbone, self.device, self.precision, installed()
         )

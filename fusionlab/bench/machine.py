@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from fusionlab.engine.processor import processor_name
 from fusionlab.storage.versions import library_versions
 
-LIBRARIES = ("fusionlab-imaging", "torch", "openvino", "numpy")
+LIBRARIES = ("fusionlab-imaging", "torch", "openvino", "ncnn", "numpy")
 """The distributions that compute."""
 
 
@@ -21,7 +21,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     return {
         "device": str(device),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load": None if load is None else round(load, 1),
@@ -32,14 +32,3 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
             **({"cuda": torch.version.cuda} if device.type == "cuda" else {}),
         },
     }
-
-
-def _processor() -> str:
-    """Return the name of the processor, and its widest instruction set that torch supports."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # exists on Linux only
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    name = next(names, "") or platform.processor() or platform.machine()
-    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"

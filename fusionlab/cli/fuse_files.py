@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fusionlab.cli.output import show_facts, show_progress, warn
 from fusionlab.cli.registration import described
 from fusionlab.cli.session import Session
+from fusionlab.plugins.engine_names import DEFAULT
 
 if TYPE_CHECKING:
     from fusionlab.detection import Detection
@@ -40,6 +41,7 @@ def settings_facts(
         "shared_weights": fusion.shared_weights,
         "scale": " ".join(map(str, fusion.scale)),
         "device": str(fusion.device),
+        "engine": fusion.engine,
     }
 
 
@@ -52,7 +54,14 @@ def as_lines(facts: dict[str, Any]) -> dict[str, Any]:
         task += f" (detected{several if votes['images'] > 1 else '; choose with --task'})"
     color, shared = facts["color"], facts["shared_weights"]
     separate = ", separate weights" if color in ("auto", "per-channel") and not shared else ""
-    lines = {"task": task, "detected": None, "color": f"{color}{separate}", "shared_weights": None}
+    engine = facts["engine"]
+    lines = {
+        "task": task,
+        "detected": None,
+        "color": f"{color}{separate}",
+        "shared_weights": None,
+        "engine": None if engine == DEFAULT else engine,
+    }
     return {**facts, **lines}
 
 

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from fusionlab.cli.command import Command
 from fusionlab.cli.session import CommandError, Session, cli_errors
 from fusionlab.errors import FusionlabError
+from fusionlab.plugins.engine_names import AUTO, engines_named
 from fusionlab.plugins.presets import preset_values
 from fusionlab.plugins.tasks import DETECT
 
@@ -76,10 +77,15 @@ class _InstalledName(click.ParamType):  # type: ignore[type-arg]  # generic from
         """Return the name, or fail with the most similar one."""
         try:
             if value not in self.others:
-                self._registry(ctx).find(value)
+                self.check(value, _session(ctx).plugins)
         except FusionlabError as error:
             self.fail(f"{error} (see 'fusionlab {self.registry}')", param, ctx)
         return str(value)
+
+    def check(self, value: str, plugins: Plugins) -> None:
+        """Raise `FusionlabError` unless a plugin offers it."""
+        registry: Registry[Any] = getattr(plugins, self.registry)
+        registry.find(value)
 
     def shell_complete(
         self,
@@ -97,9 +103,13 @@ class _InstalledName(click.ParamType):  # type: ignore[type-arg]  # generic from
 
 
 class EngineName(_InstalledName):
-    """The name of an engine that an installed plugin offers."""
+    """The name of an engine that an installed plugin offers, of two, or `auto`."""
 
-    name, registry = "engine", "engines"
+    name, registry, others = "engine", "engines", (AUTO,)
+
+    def check(self, value: str, plugins: Plugins) -> None:
+        """Check both names of `ENCODER+DECODER`."""
+        engines_named(value, plugins)
 
 
 class TaskName(_InstalledName):
@@ -202,9 +212,7 @@ class StrategyCommand(Command):
             else:
                 formatter.write_text("none")
 
-    def _peek(  # noqa: C901  # one question after the other
-        self, ctx: click.Context, args: list[str]
-    ) -> Registration[StrategyRef] | None:
+    def _peek(self, ctx: click.Context, args: list[str]) -> Registration[StrategyRef] | None:
         """Return the chosen strategy, and set the values of the preset or task as defaults.
 
         None if the task is to be detected from the sources, which have not been read yet.
@@ -225,8 +233,6 @@ class StrategyCommand(Command):
         )
         if task and preset:
             raise CommandError("--task and --preset both set the defaults; give only one of them")
-        if "model" in parsed:  # it holds a strategy already
-            return None
         if not name and (task == DETECT or not (task or preset or backbone)):
             can_detect = plugins.tasks.registrations and _has(self, "task")
             if can_detect or task:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fusionlab.hookspecs import hookimpl
+from fusionlab.plugins.engine_names import DEFAULT
 from fusionlab.plugins.offers import EngineRef
 
 
 @hookimpl
 def fusionlab_defaults() -> Mapping[str, str]:
     """Return the engine that runs the backbone when the user does not choose one."""
-    return {"engine": "eager"}
+    return {"engine": DEFAULT}
 
 
 @hookimpl

@@ -47,6 +47,8 @@ class Engine(ABC):
     cpu_bytes: ClassVar[int] = 2**23
     """Size of the features, in float32, that are best encoded at once on a CPU: they fit into its
     cache. Of 64 full-resolution maps these are two tiles of 128x128."""
+    automatic: ClassVar[bool] = False
+    """Whether `auto` may choose it: it is ready within a second, and as exact as `eager`."""
     tiles_in_parallel: ClassVar[bool] = True
     """Whether tiles may be given by several threads at once, on a CPU. The engine then computes
     each on the thread that gives it; otherwise it has all threads of torch for one tile."""
@@ -65,6 +67,11 @@ class Engine(ABC):
         values = sum(level.channels / level.stride**2 for level in self.backbone.levels)
         budget = self.cpu_bytes if self.device.type == "cpu" else self.gpu_bytes
         return max(1, int(budget / (4 * max(FEWEST_VALUES, values))))
+
+    @property
+    def encoded_by(self) -> object:
+        """What the bits of the features depend on, besides the backbone and the precision."""
+        return type(self)
 
     def encode(self, images: Tensor, borders: Borders) -> Features:
         """Encode a tile, float32 images `(M, 1, h, w)` in 0..1; see `Backbone.encode_tile`.

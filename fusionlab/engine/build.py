@@ -6,22 +6,35 @@ import torch
 
 from fusionlab.backbone import Backbone
 from fusionlab.engine.base import Engine
+from fusionlab.engine.pair import Pair
 from fusionlab.engine.precision import Precision, check_precision
+from fusionlab.plugins.engine_names import engines_named
 from fusionlab.plugins.failures import attribute_errors_to
-from fusionlab.plugins.registry import Plugins
+from fusionlab.plugins.offers import EngineRef
+from fusionlab.plugins.registry import Plugins, Registration
 
 
 def build_engine(
     name: str, backbone: Backbone, device: torch.device, precision: Precision, plugins: Plugins
 ) -> Engine:
-    """Build the engine `[PLUGIN:]NAME`.
+    """Build the engine `[PLUGIN:]NAME`, or two of them, `ENCODER+DECODER`.
 
     Raises:
         FusionlabError: there is no engine of this name (code `unknown-name`), or it does not
             support the device or the precision.
     """
-    registration = plugins.engines.find(name)
+    registrations = engines_named(name, plugins)
     check_precision(precision, device)
+    engines = [_built(each, backbone, device, precision) for each in registrations]
+    return engines[0] if len(engines) == 1 else Pair(*engines)
+
+
+def _built(
+    registration: Registration[EngineRef],
+    backbone: Backbone,
+    device: torch.device,
+    precision: Precision,
+) -> Engine:
     with attribute_errors_to(registration):
         cls = registration.ref.load()
         if not (isinstance(cls, type) and issubclass(cls, Engine)):

@@ -27,6 +27,7 @@ MAX_KINDS = 2**12
 class Compiled(Eager):
     """Runs the backbone compiled by `torch.compile`."""
 
+    automatic = False  # it compiles for minutes
     tiles_in_parallel = False  # PyTorch compiles in one thread
 
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:

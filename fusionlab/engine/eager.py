@@ -23,6 +23,8 @@ oneDNN 3.12 was observed to do so up to 32x32, and not from 36x36 on."""
 class Eager(Engine):
     """Runs the backbone itself, or a copy of it in half precision."""
 
+    automatic = True
+
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         super().__init__(backbone, device, precision)
         single = self.dtype == torch.float32

@@ -26,7 +26,7 @@ class _Entry:
     """The features of some planes, and what they depend on."""
 
     backbone: Backbone
-    engine: type[Engine]
+    encoded_by: object
     precision: str
     inference: bool
     """Whether they were computed in inference mode: such tensors cannot be used outside it."""
@@ -41,7 +41,7 @@ class _Entry:
         """Return whether these are the features that an engine would compute of some planes."""
         return (
             self.backbone is engine.backbone
-            and self.engine is type(engine)
+            and self.encoded_by == engine.encoded_by
             and self.precision == engine.precision
             and self.inference == torch.is_inference_mode_enabled()
             and self.planes.shape == planes.shape
@@ -87,7 +87,12 @@ class FeatureCache:
         # a clone, because the caller may write to the planes later
         self._entries.append(
             _Entry(
-                engine.backbone, type(engine), engine.precision, inference, planes.clone(), features
+                engine.backbone,
+                engine.encoded_by,
+                engine.precision,
+                inference,
+                planes.clone(),
+                features,
             )
         )
         return features

@@ -51,6 +51,8 @@ class NCNN(Engine):
             lacks (code `engine-unsupported`).
     """
 
+    automatic = True
+
     cpu_bytes: ClassVar[int] = 2**22
     """Less than for other engines: a stage also touches what Winograd's method makes of the maps.
     Of 64 full-resolution maps these are two tiles of 80x80."""

@@ -31,6 +31,8 @@ class OpenVINO(Engine):
             not one of `HINTS`.
     """
 
+    automatic = True
+
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         super().__init__(backbone, device, precision)
         try:

@@ -11,17 +11,20 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
+import torch
 
 from fusionlab.errors import FusionlabError
 from fusionlab.fused import Fused
+from fusionlab.fusion import Fusion
 from fusionlab.imaging.formats import pillow_formats
 from fusionlab.imaging.nodata import nodata_text
 from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, read_image
 from fusionlab.imaging.rows import Rows, bands
 from fusionlab.parameters import Param, params_of
+from fusionlab.plugins.engine_names import engines_named
 from fusionlab.plugins.method_names import method_id
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.destination import Destination, is_record_path, record_path
@@ -29,9 +32,6 @@ from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.storage.own_files import check_own_file
 from fusionlab.storage.schema import Count, mismatch, newer_version
 from fusionlab.storage.versions import library_versions
-
-if TYPE_CHECKING:
-    from fusionlab.fusion import Fusion
 
 LIBRARIES = ("fusionlab-imaging", "torch", "numpy", "imageio", "pillow", "tifffile", "imagecodecs")
 """The distributions that read, compute or write pixels."""
@@ -67,11 +67,6 @@ class _Weights(TypedDict):
     sha256: str
 
 
-class _Model(TypedDict):
-    name: str
-    sha256: str
-
-
 class _Task(TypedDict):
     name: str
     detected: bool
@@ -102,18 +97,15 @@ class _Record(TypedDict):
     sources: list[_Source]
     result: _Result
     task: NotRequired[_Task | None]
-    model: NotRequired[_Model]
 
 
 def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
     """Return the part of a record that does not depend on the sources."""
-    import torch
-
     backbone, strategy = fusion.backbone, fusion.strategy
     registrations = (
         plugins.backbones.registration_of(type(backbone)),
         plugins.strategies.registration_of(type(strategy)),
-        plugins.engines.find(fusion.engine),
+        *engines_named(fusion.engine, plugins),
     )
     used = {registration.plugin for registration in registrations if registration}
     card = fusion.card

@@ -202,6 +202,7 @@ def test_as_json_each_image_is_a_line_in_order_and_the_last_is_the_summary(folde
         "shared_weights": True,
         "scale": "auto",
         "device": "cpu",
+        "engine": "eager",
         "stopped": False,
         "fused": 1,
         "skipped": 3,

@@ -410,6 +410,7 @@ def test_as_json_it_is_one_line_for_scripts(folder):
         "shared_weights": False,
         "scale": "auto",
         "device": "cpu",
+        "engine": "eager",
         "depth": 8,
         "width": 30,
         "height": 20,
