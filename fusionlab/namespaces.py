@@ -32,6 +32,11 @@ def is_tensor(value: object) -> bool:
     return kind is not None and isinstance(value, kind)
 
 
+def on_accelerator(array: Array) -> bool:
+    """Return whether something is a tensor on another device than the CPU."""
+    return is_tensor(array) and array.device.type != "cpu"
+
+
 def namespace_of(array: Array) -> Any:
     """Return torch for a tensor, numpy for anything else."""
     if is_tensor(array):
@@ -55,9 +60,12 @@ def as_dtype(array: Array, name: str) -> Array:
 
 def like(values: Array, model: Array) -> Array:
     """Return an array or a tensor as a tensor where the model is one, on its device."""
-    if is_tensor(model):
-        return sys.modules["torch"].as_tensor(values, device=model.device)
-    return values
+    if not is_tensor(model):
+        return values
+    tensor = sys.modules["torch"].as_tensor(values)
+    if model.device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(model.device)
+    return tensor.pin_memory().to(model.device, non_blocking=True)  # the host does not wait
 
 
 def as_array(values: Array) -> NDArray[Any]:

@@ -59,18 +59,9 @@ def explain(ctx: click.Context, file: Path, *, max_pixels: int, as_json: bool) -
 
 def command_of(record: dict[str, Any]) -> str:
     """Return the command line that makes an image again from its sources."""
-    words = ["fusionlab", "fuse", "--backbone", _backbone(record), "--strategy", record["strategy"]]
-    parameters = dict(record["parameters"])
-    if networks := record.get("networks"):
-        tag = networks["tag"]
-        shipped = parameters["checkpoint"] == tag
-        parameters["checkpoint"] = tag if shipped else f"{tag}.safetensors"
-    for name, value in parameters.items():
-        option = name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{option}" if value else f"--no-{option}")
-        else:
-            words += [f"--{option}", value]
+    model = record.get("model")
+    words = ["--model", model["name"]] if model else _method(record)
+    words = ["fusionlab", "fuse", *words]
     words += ["--range", record["range"], "--color", record["color"]]
     if record["color"] == "per-channel":  # records without the field are older than sharing
         shared = record.get("shared_weights", False)
@@ -84,11 +75,28 @@ def command_of(record: dict[str, Any]) -> str:
         if record[name]:
             words += [f"--{name}", str(record[name])]
     words += _registration(record)
-    for name in ("device", "engine", "precision"):
+    for name in () if model else ("device", "engine", "precision"):
         words += [f"--{name}", record[name]]
     names = [source["name"] for source in record["sources"]]
     words += [f"./{name}" if name.startswith("-") else name for name in names]
     return shlex.join([*words, "-o", record["result"]["name"], "--record"])
+
+
+def _method(record: dict[str, Any]) -> list[str]:
+    """Return the options that choose the method."""
+    words = ["--backbone", _backbone(record), "--strategy", record["strategy"]]
+    parameters = dict(record["parameters"])
+    if networks := record.get("networks"):
+        tag = networks["tag"]
+        shipped = parameters["checkpoint"] == tag
+        parameters["checkpoint"] = tag if shipped else f"{tag}.safetensors"
+    for name, value in parameters.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", value]
+    return words
 
 
 def _registration(record: dict[str, Any]) -> list[str]:
@@ -123,7 +131,9 @@ def _backbone(record: dict[str, Any]) -> str:
 def _facts(record: dict[str, Any]) -> dict[str, Any]:
     weights, result = record["weights"], record["result"]
     task = record.get("task")
+    model = record.get("model")
     return {
+        "model": model and f"{model['name']}, SHA-256 {model['sha256'][:16]}...",
         "task": task and task["name"] + (" (detected)" if task["detected"] else ""),
         "method": record["method"],
         "weights": f"SHA-256 {weights['sha256'][:16]}..." if weights else None,

@@ -212,7 +212,9 @@ class StrategyCommand(Command):
             else:
                 formatter.write_text("none")
 
-    def _peek(self, ctx: click.Context, args: list[str]) -> Registration[StrategyRef] | None:
+    def _peek(  # noqa: C901  # one question after the other
+        self, ctx: click.Context, args: list[str]
+    ) -> Registration[StrategyRef] | None:
         """Return the chosen strategy, and set the values of the preset or task as defaults.
 
         None if the task is to be detected from the sources, which have not been read yet.
@@ -233,6 +235,8 @@ class StrategyCommand(Command):
         )
         if task and preset:
             raise CommandError("--task and --preset both set the defaults; give only one of them")
+        if "model" in parsed:  # it holds a strategy already
+            return None
         if not name and (task == DETECT or not (task or preset or backbone)):
             can_detect = plugins.tasks.registrations and _has(self, "task")
             if can_detect or task:

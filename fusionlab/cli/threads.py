@@ -38,6 +38,14 @@ def _use_threads(ctx: click.Context, _param: click.Parameter, count: int | None)
     os.environ[VARIABLE] = str(count)
 
 
+def chosen_threads() -> int:
+    """Return the number of threads of the command that runs."""
+    from fusionlab.threads import available_cores
+
+    text = os.environ.get(VARIABLE, "")
+    return int(text) if text.isdecimal() and int(text) else available_cores()
+
+
 threads_option = click.option(
     "--threads",
     type=click.IntRange(min=1),

@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import isqrt
 from typing import NamedTuple
 
-from fusionlab.backbone import WHOLE, Borders
+from fusionlab.borders import WHOLE, Borders
 
 SMALLEST_EDGE = 64
 """Smallest default edge of a tile, in pixels: the halos of smaller tiles are most of the work."""

@@ -59,6 +59,7 @@ def assembled(
     nodes: list[Any] = [node for part in parts[: len(scalings)] for node in part.graph.node]
     nodes += [*before, *parts[len(scalings)].graph.node, after]
     nodes += [node for part in parts[len(scalings) + 1 :] for node in part.graph.node]
+    assert not any(node.domain for node in nodes)  # nothing but operations of ONNX
     for node in nodes:  # lines of source code, and paths of the machine that exported it
         del node.metadata_props[:]
         node.ClearField("doc_string")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from fusionlab.errors import one_line
-from fusionlab.exported.conversion import NotExportable
 from fusionlab.exported.metadata import DTYPES, ModelMetadata
+from fusionlab.exported.sessions import NotExportable, load
 from fusionlab.fusion import Fusion
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ HALF_A_LEVEL = 0.5 / 255
 MOST_DIFFERING = 0.05
 """Share of the pixels that may differ by more: a strategy that chooses between sources decides
 otherwise where they are equal but for rounding."""
-
-_NO_KERNEL = re.compile(r"implementation for (\w+)\(\d+\)")
 
 
 @dataclass(frozen=True)
@@ -59,21 +56,8 @@ def compare(
     Raises:
         NotExportable: onnxruntime does not run the model, or the two disagree.
     """
-    import onnxruntime
-
-    onnxruntime.set_default_logger_severity(4)  # what fails is raised, too
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 4
+    session = load(model.SerializeToString())
     largest, beyond, pixels = 0.0, 0, 0
-    try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # one class of its own for each status
-        kernel = _NO_KERNEL.search(str(error))
-        what = f"has no implementation of {kernel[1]} for its types" if kernel else one_line(error)
-        raise NotExportable(f"onnxruntime {what}") from error
     for number, (height, width) in enumerate(sizes):
         images = [
             generated_images(metadata, seed, 1 + number % 2, height, width)

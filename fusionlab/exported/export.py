@@ -19,9 +19,10 @@ from fusionlab.engine.pipeline import Pipeline
 from fusionlab.errors import FusionlabError
 from fusionlab.exported.assembly import DECODED, assembled, extended_name
 from fusionlab.exported.comparison import SIZES, compare
-from fusionlab.exported.conversion import OPSET, SMALLEST_EDGE, NotExportable, to_onnx, traced
+from fusionlab.exported.conversion import OPSET, SMALLEST_EDGE, to_onnx, traced
 from fusionlab.exported.graph import OF_A_TILE, OF_COLOR, DisplayedImage, MethodGraph, ScaledImage
 from fusionlab.exported.metadata import FORMAT, ModelMetadata, Weights
+from fusionlab.exported.sessions import NotExportable
 from fusionlab.fusion import Fusion
 from fusionlab.imaging.depth import DTYPES, Depth
 from fusionlab.imaging.scale import scales_for

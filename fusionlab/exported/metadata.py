@@ -112,6 +112,11 @@ class ModelMetadata:
         """The sum of the halos, in pixels; None: an image cannot be cut."""
         return None if self.halos is None else sum(self.halos)
 
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether tiles give the result of the whole image."""
+        return self.halos is not None and self.depths is None
+
     def to_json(self) -> str:
         """Return the text of the entry."""
         return json.dumps(asdict(self), allow_nan=False)

@@ -37,12 +37,14 @@ from fusionlab.namespaces import (
     ArrayT,
     as_array,
     as_dtype,
+    detached,
     dtype_name,
     eps,
     is_floating,
     item_size,
     like,
     namespace_of,
+    on_accelerator,
 )
 
 WHITE = {"uint8": 255, "uint16": 65535}
@@ -255,10 +257,12 @@ class Scale:
 def _extremes(parts: Parts, number: int, name: str) -> tuple[float, float]:
     """Return the smallest and the largest value of one image of a batch."""
     minimum, maximum, not_finite, size = math.inf, -math.inf, 0, 0
-    for values in _values_of(parts, number):
-        not_finite += values.size - int(np.isfinite(values).sum())
-        size += values.size
-        minimum, maximum = min(minimum, float(values.min())), max(maximum, float(values.max()))
+    for part, valid in parts():
+        mask = None if valid is None else valid[number, 0]
+        measure = _measured_there if on_accelerator(part) else _measured_here
+        low, high, wrong, count = measure(part[number], mask)
+        minimum, maximum = min(minimum, low), max(maximum, high)
+        not_finite, size = not_finite + wrong, size + count
     if not_finite:
         raise FusionlabError(
             f"{name} holds NaN or infinity at {not_finite} of {size} values; replace them by "
@@ -268,14 +272,48 @@ def _extremes(parts: Parts, number: int, name: str) -> tuple[float, float]:
     return minimum, maximum
 
 
+def _measured_here(image: Array, mask: Array | None) -> tuple[float, float, int, int]:
+    """Return the smallest and largest value that is data, how many are not finite, and how many.
+
+    Args:
+        image: `(C, h, w)`.
+        mask: which pixels are data, `(h, w)`; None: all.
+    """
+    values = _values(image, mask)
+    if not values.size:
+        return math.inf, -math.inf, 0, 0
+    wrong = values.size - int(np.isfinite(values).sum())
+    return float(values.min()), float(values.max()), wrong, values.size
+
+
+def _measured_there(image: Array, mask: Array | None) -> tuple[float, float, int, int]:
+    """Return the same of a tensor on a GPU, which is waited for once, and where the image stays."""
+    values = as_dtype(detached(image), "float64")
+    data = values.new_ones(values.shape[1:], dtype=bool) if mask is None else mask
+    figures = namespace_of(values).stack(
+        [
+            values.where(data, math.inf).amin(),
+            values.where(data, -math.inf).amax(),
+            as_dtype((~values.isfinite() & data).sum(), "float64"),
+            as_dtype(data.sum() * len(values), "float64"),
+        ]
+    )
+    low, high, wrong, count = as_array(figures).tolist()
+    return low, high, int(wrong), int(count)
+
+
 def _values_of(parts: Parts, number: int) -> Iterator[NDArray[Any]]:
     """Yield the values of one image of a batch that are data."""
     for part, valid in parts():
-        values = as_array(part[number])
-        if valid is not None:
-            values = values[:, as_array(valid[number, 0])]
+        values = _values(part[number], None if valid is None else valid[number, 0])
         if values.size:
             yield values
+
+
+def _values(image: Array, mask: Array | None) -> NDArray[Any]:
+    """Return the values of an image that are data, `(C, h, w)` or `(C, n)`."""
+    values = as_array(image)
+    return values if mask is None else values[:, as_array(mask)]
 
 
 def percentiles(parts: Iterable[NDArray[Any]], percents: Sequence[float]) -> list[float]:

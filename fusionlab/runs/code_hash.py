@@ -15,12 +15,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import fusionlab
-from fusionlab.backbone import Backbone
 from fusionlab.storage.hashing import sha256_of_file, sha256_of_parts
 from fusionlab.storage.versions import library_versions
-from fusionlab.strategy import Strategy
+
+if TYPE_CHECKING:
+    from fusionlab.backbone import Backbone
+    from fusionlab.strategy import Strategy
 
 LIBRARIES = ("fusionlab-imaging", "torch", "numpy", "scipy", "PyWavelets")
 """The distributions that metrics are computed with."""
@@ -37,6 +40,8 @@ def code_of(backbone: Backbone, strategy: Strategy) -> list[str]:
 
 def _with_named(strategy: Strategy) -> list[Strategy]:
     """Return a strategy and the strategies that it is made of, such as the weights it names."""
+    from fusionlab.strategy import Strategy
+
     values = [
         part
         for value in vars(strategy).values()

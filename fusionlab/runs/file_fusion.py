@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError
 from fusionlab.fused import Fused
-from fusionlab.fusion import Fusion
 from fusionlab.imaging.arrays import color_modes
 from fusionlab.imaging.depth import Depth, depth_of_array
 from fusionlab.imaging.formats.pillow_formats import encode_png
@@ -41,12 +40,14 @@ from fusionlab.imaging.writing import WEIGHTS, encode_image, encode_weight_map, 
 from fusionlab.plugins.failures import memory_errors
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs import notes, record
+from fusionlab.runs.code_hash import code_of
 from fusionlab.runs.destination import Destination, fitting_name
 from fusionlab.storage.atomic import Content
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fusionlab.fusion import Fusion
     from fusionlab.registration.registrar import Registrar
 
 
@@ -116,10 +117,18 @@ class FileFusion:
     def settings(self) -> record.Record:
         """The part of a record that is the same for all sources."""
         task = {"task": {"name": self.task, "detected": self.detected}} if self.task else {}
-        method = record.describe_method(self.fusion, self.plugins)
+        method = self._describe_method()
         registrar = self.registrar
         registration = {"registration": registrar.describe()} if registrar else {}
         return {**method, **task, "resize": self.resize, **registration}
+
+    def _describe_method(self) -> record.Record:
+        """Return the part of a record that describes the method."""
+        return record.describe_method(self.fusion, self.plugins)
+
+    def code(self) -> list[str]:
+        """Return the hashes of all code that decides what the method computes."""
+        return code_of(self.fusion.backbone, self.fusion.strategy)
 
     def plan(self, output: Path, sources: Sequence[Path]) -> Destination:
         """Return the files that fusing `sources` to the image `output` writes.

@@ -20,7 +20,6 @@ from fusionlab.imaging.reading import LoadedImage, identity_of
 from fusionlab.imaging.selecting import file_of
 from fusionlab.imaging.writing import format_of
 from fusionlab.plugins.failures import translated
-from fusionlab.runs.code_hash import code_of
 from fusionlab.runs.destination import (
     MAX_NAME,
     Destination,
@@ -167,12 +166,11 @@ class FolderRun:
             manifest.tidy()
 
     def _outcomes(self, tasks: Sequence[_Task], manifest: RunManifest) -> Iterator[ItemOutcome]:
-        fusion = self.file_fusion.fusion
         settings = sha256_of_json(
             {
                 **self.file_fusion.settings,
                 "depth": self.file_fusion.depth,
-                "code": code_of(fusion.backbone, fusion.strategy),
+                "code": self.file_fusion.code(),
             }
         )
         reader = ThreadPoolExecutor(2, "read")

@@ -11,14 +11,12 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import numpy as np
-import torch
 
 from fusionlab.errors import FusionlabError
 from fusionlab.fused import Fused
-from fusionlab.fusion import Fusion
 from fusionlab.imaging.formats import pillow_formats
 from fusionlab.imaging.nodata import nodata_text
 from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, read_image
@@ -32,6 +30,9 @@ from fusionlab.storage.hashing import sha256_of_parts
 from fusionlab.storage.own_files import check_own_file
 from fusionlab.storage.schema import Count, mismatch, newer_version
 from fusionlab.storage.versions import library_versions
+
+if TYPE_CHECKING:
+    from fusionlab.fusion import Fusion
 
 LIBRARIES = ("fusionlab-imaging", "torch", "numpy", "imageio", "pillow", "tifffile", "imagecodecs")
 """The distributions that read, compute or write pixels."""
@@ -67,6 +68,11 @@ class _Weights(TypedDict):
     sha256: str
 
 
+class _Model(TypedDict):
+    name: str
+    sha256: str
+
+
 class _Task(TypedDict):
     name: str
     detected: bool
@@ -97,10 +103,13 @@ class _Record(TypedDict):
     sources: list[_Source]
     result: _Result
     task: NotRequired[_Task | None]
+    model: NotRequired[_Model]
 
 
 def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
     """Return the part of a record that does not depend on the sources."""
+    import torch
+
     backbone, strategy = fusion.backbone, fusion.strategy
     registrations = (
         plugins.backbones.registration_of(type(backbone)),

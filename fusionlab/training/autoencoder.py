@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from fusionlab.backbone import Backbone
+from fusionlab.engine.transfers import to_device
 from fusionlab.errors import FusionlabError
 from fusionlab.parameters import describe
 from fusionlab.plugins.failures import translated
@@ -129,9 +130,10 @@ class AutoencoderTrainer(Trainer):
         """Return pixel loss + lambda x structure loss of a batch of crops, and both terms."""
         settings, stage = self.settings, self.settings.stage_at(self.iteration)
         pixel_loss, structure_loss = self._losses()
-        images = self.batches(
+        crops = self.batches(
             self.iteration, stage.size, self.processes.rank, self.processes.world_size
-        ).to(self.device, memory_format=torch.channels_last)
+        )
+        images = to_device(crops, self.device).to(memory_format=torch.channels_last)
         bf16 = stage.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             output = self.model(images)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fusionlab import parameters
 from fusionlab.backbone import Backbone
 from fusionlab.checkpoint import Card
+from fusionlab.engine.transfers import to_device
 from fusionlab.errors import FusionlabError
 from fusionlab.plugins.failures import Role, failures_of
 from fusionlab.storage.hashing import sha256_of_parts
@@ -176,7 +177,7 @@ class StrategyTrainer(Trainer):
             seed=settings.seed,
             flips=settings.flips,
         )
-        return crops.to(self.device)
+        return to_device(crops, self.device)
 
     def _check_images(self) -> None:
         settings, samples = self.settings, [*self.images, *self.validation_images]

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -120,14 +121,16 @@ def _is_asynchronous(function: Any, args: Any, kwargs: Any) -> bool:
 class _Host(TorchFunctionMode):
     """Stands in for what torch asks the CUDA library itself.
 
-    That is page-locked memory; and, in a torch that was built without CUDA, how tensors move to the
-    device and are indexed there.
+    That is page-locked memory, and the values of an array, which are zeros here; and, in a torch
+    that was built without CUDA, how tensors move to the device and are indexed there.
     """
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None):
         kwargs = dict(kwargs or {})
         if function is Tensor.pin_memory:
             return args[0].clone()
+        if function is Tensor.numpy:
+            return np.zeros(args[0].shape, str(args[0].dtype).removeprefix("torch."))
         kwargs.pop("pin_memory", None)
         if torch.backends.cuda.is_built():
             return function(*args, **kwargs)

@@ -1,10 +1,11 @@
 """A method becomes one graph, which gives what the pipeline gives, and runs without torch."""
 
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import onnxruntime
 import pytest
@@ -18,7 +19,8 @@ from fusionlab.exported import export as export_module
 from fusionlab.exported.export import exported_model
 from fusionlab.exported.metadata import ModelMetadata
 
-WITHOUT_TORCH = """
+EXAMPLE = Path(__file__).parents[2] / "examples" / "exported_model.py"
+REFUSE_TORCH = """
 import sys
 
 class Refuse:
@@ -27,6 +29,8 @@ class Refuse:
             raise ImportError(name)
 
 sys.meta_path.insert(0, Refuse())
+"""
+RUN = """
 import numpy as np, onnxruntime
 
 model, sources, fused = sys.argv[1:]
@@ -36,20 +40,6 @@ inputs = {entry.name: plane for entry, plane in zip(session.get_inputs(), planes
 np.save(fused, session.run(["fused"], inputs)[0])
 assert "torch" not in sys.modules
 """
-
-
-@pytest.fixture(scope="module")
-def l1norm(made_once):
-    """The default strategy on a backbone of features: the file, and what the command printed."""
-
-    def make(folder):
-        words = ["export", "densefuse@1e2/l1norm", "-o", str(folder / "l1norm.onnx"), "--json"]
-        result = CliRunner().invoke(main, words, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        (folder / "facts.json").write_text(result.stdout)
-
-    folder = made_once("exported-l1norm", make)
-    return folder / "l1norm.onnx", json.loads((folder / "facts.json").read_text())
 
 
 def session_of(model):
@@ -75,7 +65,7 @@ def test_a_model_runs_without_torch_and_gives_what_the_pipeline_gives(l1norm, tm
     images = planes(2, 2, 1, 33, 20)
     np.save(tmp_path / "sources.npy", images)
     files = [l1norm[0], tmp_path / "sources.npy", tmp_path / "fused.npy"]
-    subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *files], check=True)
+    subprocess.run([sys.executable, "-c", REFUSE_TORCH + RUN, *files], check=True)
     expected = by_pipeline("densefuse@1e2/l1norm", images)
     assert np.abs(np.load(tmp_path / "fused.npy") - expected).max() < 1e-5
 
@@ -119,6 +109,18 @@ def test_a_model_holds_no_paths_and_no_code_of_the_machine_that_made_it(l1norm):
     content = l1norm[0].read_bytes()
     for word in (b".py", b"/fusionlab", b"stack_trace"):
         assert word not in content
+
+
+def test_the_example_of_a_camera_runs_without_torch(l1norm, tmp_path):
+    words = [l1norm[0], "--frames", "3", "--width", "64", "--height", "48", "--threads", "1"]
+    code = f"{REFUSE_TORCH}import runpy\nrunpy.run_path(sys.argv.pop(1), run_name='__main__')"
+    command = [sys.executable, "-c", code, EXAMPLE, *words, "-o", tmp_path / "fused.png"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "frames a second" in printed
+    images = [iio.imread(path) for path in sorted(EXAMPLE.parent.glob("images/street/?.png"))[:2]]
+    expected = Fusion("densefuse@1e2", "l1norm")([i[2:50, 4:68] for i in images])
+    fused = iio.imread(tmp_path / "fused.png").astype(int)
+    assert np.abs(fused - expected).max() <= 1  # a half may be rounded the other way
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,25 @@ def test_sources_in_main_memory_reach_the_device_without_waiting():
         assert device.waits == {"cuda to cpu": 3}
 
 
+@pytest.mark.parametrize(
+    ("dtype", "scale", "waits"),
+    [
+        # the checks of values, and the share of pixels that were clipped
+        (torch.uint8, "auto", {"cuda to cpu": 2}),
+        # and for each source its extremes, and of floats whether one is NaN
+        (torch.uint8, "minmax", {"cuda to cpu": 4}),
+        (torch.float32, "auto", {"cuda to cpu": 4, "value": 2}),
+    ],
+)
+def test_sources_on_the_device_are_waited_for_once_or_twice_each(dtype, scale, waits):
+    with fake_cuda(believe=lambda _: 1.0) as device:
+        fusion = Fusion("identity", "l1norm", device="cuda", tile=64, scale=scale)
+        device.waits.clear()
+        fused = fusion([device.tensor(64, 64 * 4, dtype=dtype) for _ in range(2)])
+        assert fused.device.type == "cuda"
+        assert device.waits == waits
+
+
 def test_the_double_refuses_what_a_gpu_refuses_and_what_would_wait():
     with fake_cuda() as device:
         maps = device.tensor(3, 4)

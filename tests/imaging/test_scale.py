@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from fusionlab import FusionlabError
 from fusionlab.imaging.arrays import Stack
-from fusionlab.imaging.scale import Scale, parse_scales, scales_for
+from fusionlab.imaging.scale import (
+    Scale,
+    _measured_here,
+    _measured_there,
+    parse_scales,
+    scales_for,
+)
 
 FULL, MINMAX, PERCENTILE = Scale(), Scale("minmax"), Scale("percentile", 1, 99)
 REAL = st.floats(-1e9, 1e9)
@@ -346,6 +352,19 @@ def test_nan_and_infinity_are_refused_and_counted(scale, dtype, value):
     message = "^source 2 holds NaN or infinity at 2 of 20 values; replace them by numbers first$"
     with pytest.raises(FusionlabError, match=message):
         scale.limits(images, "source 2")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_gpu_finds_the_extremes_that_numpy_finds(dtype, masked):
+    values = torch.arange(24.0).view(2, 3, 4).to(getattr(torch, dtype))
+    mask = torch.arange(12).view(3, 4) % 3 != 2 if masked else None
+    assert _measured_there(values, mask) == _measured_here(values, mask)
+    if values.is_floating_point():
+        values[0, 0, 1], values[1, 2, 2] = math.nan, math.inf  # the latter is masked
+        assert _measured_there(values, mask)[2:] == _measured_here(values, mask)[2:]
+    nothing = torch.zeros(3, 4, dtype=torch.bool)
+    assert _measured_there(values, nothing) == _measured_here(values, nothing)
 
 
 # ---------------------------------------------------------------- gradients, planes
