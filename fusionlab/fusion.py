@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fusionlab.backbone import Backbone
 from fusionlab.checkpoint import Card
+from fusionlab.engine.arrays_on_device import may_move, moved, moved_back
 from fusionlab.engine.build import build_engine
 from fusionlab.engine.checks import (
     check_method,
@@ -315,12 +316,21 @@ class Fusion:
         images, names = given_sources(read, names, valid=valid, nodata=self.nodata)
         if not named:  # whoever names them has read files, and reports on these
             self._warn_of_unused_ranges(images, names, scales)
-        return fuse_by_mode(
-            images,
-            color_modes(images, self.color, names),
-            lambda images, color: self._fuse_stack(
-                Stack(images, scales, color, names), weights, depth, feature_cache, progress
-            ),
+        modes = color_modes(images, self.color, names)
+
+        def fuse(sources: Sequence[Any], color: Color) -> Fused[Any]:
+            stack = Stack(sources, scales, color, names)
+            return self._fuse_stack(stack, weights, depth, feature_cache, progress)
+
+        if depth == 16 or not may_move(images, self.device):
+            return fuse_by_mode(images, modes, fuse)
+        with torch.no_grad():  # arrays have none
+            there = [moved(image, self.device) for image in images]
+            fused: Fused[Any] = fuse_by_mode(there, modes, fuse)
+        return replace(
+            fused,
+            image=moved_back(fused.image),
+            weights=[moved_back(weights) for weights in fused.weights],
         )
 
     def _warn_of_unused_ranges(
