@@ -102,6 +102,18 @@ def raw(content, name="odd.png"):
     return make
 
 
+def onnx_model(further=b""):
+    """A graph that returns what it is given."""
+    from onnx import TensorProto, helper
+
+    given, result = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")
+    )
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [given], [result])
+    model = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 18)])
+    return raw(model.SerializeToString() + further, "x.onnx")
+
+
 def renamed(make, name):
     return lambda folder: (folder / make(folder)).rename(folder / name).name
 
@@ -756,6 +768,11 @@ CASES = [
     Case("weights that are integers", FAILS, "odd.safetensors does not hold the weights of DenseFuse: c1.weight must be of the dtype torch.float32, got I32; and 15 more", f"odd b.png {OWN}", weights(integers)),
     Case("weights that are not finite", FAILS, "odd.safetensors holds values in ... that are not finite; train again, or take another file", f"odd b.png {OWN}", weights(not_finite)),
     Case("weights without a card", FAILS, "x.safetensors has no card: expected x.json next to it", "a.png b.png --backbone densefuse@x.safetensors", raw(b"", "x.safetensors")),
+    Case("a text file in the place of a model", FAILS, "x.onnx is not a model that onnxruntime can run:", "a.png b.png --model x.onnx", raw(b"text", "x.onnx")),
+    Case("a model that another program has written", FAILS, "x.onnx is not a model that fusionlab has exported: it has no metadata named 'fusionlab'", "a.png b.png --model x.onnx", onnx_model()),
+    Case("a model with weights in another file", FAILS, "x.onnx takes weights from other files, which is refused; export the method again", "a.png b.png --model x.onnx", onnx_model(b"\x0a\x08location\x12\x05x.bin")),
+    Case("a model that is not there", FAILS, "x.onnx does not exist", "a.png b.png --model x.onnx"),
+    Case("a model and a strategy", FAILS, "--strategy does not go with --model: the model decides it; leave one of them out", "a.png b.png --model x.onnx --strategy mean"),
     Case("weights in a pickle", FAILS, "x.pt was not read: loading a pickle can run programs; use a .safetensors file with its card", "a.png b.png --backbone densefuse@x.pt", raw(b"\x80\x04", "x.pt")),
 ]  # fmt: skip
 
@@ -792,7 +809,8 @@ def test_each_row_behaves_as_the_table_says(folder, case, only_what_ships, insta
         install(f"lab-{case.plugin}", "", entries=f"{case.plugin} = fusionlab_{case.plugin}")
     for args in arguments(case, folder):
         before = snapshot(folder)
-        backbone = [] if "--backbone" in args else ["--backbone", case.backbone]
+        given = {"--backbone", "--model"} & {*args}
+        backbone = [] if given else ["--backbone", case.backbone]
         result = CliRunner().invoke(main, ["fuse", *args, *backbone])
         after = snapshot(folder)
         assert "Traceback" not in result.output
