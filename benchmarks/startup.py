@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of torch; default: its own")
     parser.add_argument("--model", help="an exported model, to fuse the pair with it as well")
     options = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as an installation has it: compiled
     if options.threads:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
     with tempfile.TemporaryDirectory() as folder:
