@@ -54,7 +54,7 @@ def as_lines(facts: dict[str, Any]) -> dict[str, Any]:
         task += f" (detected{several if votes['images'] > 1 else '; choose with --task'})"
     color, shared = facts["color"], facts["shared_weights"]
     separate = ", separate weights" if color in ("auto", "per-channel") and not shared else ""
-    engine = facts["engine"]
+    engine = facts.get("engine")  # an exported model has none
     lines = {
         "task": task,
         "detected": None,
