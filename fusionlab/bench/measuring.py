@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -37,6 +37,8 @@ class Row:
     """Peak throughput of the device just before and just after; empty if there are no MACs."""
     peak: int | None
     """Bytes of memory: on CUDA all that the fusion allocates there, on CPUs see `peak_on_cpu`."""
+    engine: str = ""
+    """The name of the engine; where the case says `auto`, the chosen one."""
 
     @property
     def images_per_second(self) -> float:
@@ -118,7 +120,8 @@ class Bench:
         macs = MACsPerPixel.of(fusion.backbone, self.device).total(case)
         with translated("the measurement", "not-measured"):
             if self.memory and not cuda:  # first: a lack of memory then kills another process
-                peak = peak_on_cpu(case, torch.get_num_threads(), self.blocked)
+                known = replace(case, engine=fusion.engine)  # so that it does not choose again
+                peak = peak_on_cpu(known, torch.get_num_threads(), self.blocked)
             throughputs = [peak_throughput(self.device, case.precision)] if macs else []
             if cuda:
                 torch.cuda.reset_peak_memory_stats(self.device)
@@ -134,4 +137,5 @@ class Bench:
             macs,
             tuple(throughputs),
             peak,
+            fusion.engine,
         )

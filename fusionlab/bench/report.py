@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tabulate import tabulate
@@ -58,6 +58,7 @@ class Report:
             "timed": f"{TIMED} {ON_CUDA}" if self.on_cuda else TIMED,
             "share": SHARE,
             "rows": [_as_dict(row) for row in self.rows],
+            "best": self.best_setting(),
         }
 
     def facts(self) -> dict[str, str]:
@@ -93,7 +94,25 @@ class Report:
             for row in self.rows
             if isinstance(row, Refusal)
         ]
-        return "\n".join([*([table] if measured else []), *refused])
+        best = self.best_setting()
+        return "\n".join([*([table] if measured else []), *refused, *(["", best] if best else [])])
+
+    def best_setting(self) -> str | None:
+        """Return the fastest engine of the first case that was measured; None if there is one."""
+        measured = [row for row in self.rows if isinstance(row, Row)]
+        alike = [
+            row
+            for row in measured
+            if replace(row.case, engine="") == replace(measured[0].case, engine="")
+        ]
+        if len(alike) < 2:
+            return None
+        fastest, slowest = (f(alike, key=lambda row: row.times.median) for f in (min, max))
+        return safe_text(
+            f"fastest here in {fastest.case.precision}, on {self.machine['threads']} threads: the "
+            f"engine {_engine(fastest)}, {fastest.times.median:.3g} s ({_engine(slowest)}: "
+            f"{slowest.times.median:.3g} s)"
+        )
 
     def _varying_columns(self) -> list[str]:
         """Return the columns in which the cases differ."""
@@ -110,7 +129,10 @@ class Report:
         def time(timings: Timings) -> list[str]:
             return [f"{timings.median:.4g}", f"{timings.spread / timings.median:.0%}"]
 
-        cells = [safe_text(COLUMNS[name](row.case)) for name in self._varying_columns()]
+        texts = {name: COLUMNS[name](row.case) for name in self._varying_columns()}
+        if "engine" in texts:
+            texts["engine"] = _engine(row)
+        cells = [*map(safe_text, texts.values())]
         cells += [*time(row.times), f"{row.times.first:.3g}"]
         cells += time(row.on_device) if row.on_device else []
         cells += [f"{row.images_per_second:.3g}", f"{row.megapixels_per_second:.3g}"]
@@ -121,12 +143,19 @@ class Report:
         return cells
 
 
+def _engine(row: Row) -> str:
+    """Return the engine of a case, with the chosen one if the case leaves that open."""
+    asked = row.case.engine
+    return asked if row.engine in ("", asked) else f"{asked} ({row.engine})"
+
+
 def _as_dict(row: Row | Refusal) -> dict[str, Any]:
     if isinstance(row, Refusal):
         return {**asdict(row.case), "problem": row.problem}
     return {
         **asdict(row.case),
         "method": row.method,
+        "chosen_engine": row.engine,
         "problem": None,
         "time": _times(row.times),
         "time_on_device": row.on_device and _times(row.on_device),

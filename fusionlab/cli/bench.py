@@ -13,6 +13,7 @@ from fusionlab.cli.options import PRECISIONS, EngineName
 from fusionlab.cli.output import echo, json_option, show_facts, show_json, show_progress
 from fusionlab.cli.session import CommandStopped, Session, cli_errors
 from fusionlab.cli.threads import threads_option
+from fusionlab.plugins.engine_names import AUTO
 
 if TYPE_CHECKING:
     from fusionlab.bench.cases import Case
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 Examples:
-  fusionlab bench                                  the defaults, on a pair of 640x480
+  fusionlab bench                                  the engines, on a pair of 640x480
   fusionlab bench --engine eager --engine openvino --precision fp32 --precision bf16
   fusionlab bench --size 640x480 --size 4000x3000 --sources 2 --sources 3
   fusionlab bench --method densefuse/l1norm,r=1 --method densefuse/addition --threads 1
@@ -100,7 +101,8 @@ def _sizes(
     multiple=True,
     type=EngineName(),
     metavar="NAME",
-    help="Engine that runs the backbone, as for 'fuse'; repeatable.  [default: eager]",
+    help="Engine that runs the backbone, as for 'fuse'; repeatable.  [default: on a CPU those that "
+    "'auto' chooses from, and 'auto']",
 )
 @click.option(
     "--precision",
@@ -154,8 +156,8 @@ def bench(
         from fusionlab.bench.timing import TimingBudget
         from fusionlab.engine.device import available_device
 
-        cases = _cases(session.plugins, **choices)
         place = available_device(device)
+        cases = _cases(session.plugins, on_cpu=place.type == "cpu", **choices)
         budget = TimingBudget(rounds, seconds)
         runner = Bench(place, session.plugins, session.blocked, budget, memory=not no_memory)
         report = Report(describe_machine(place), rows := [])
@@ -181,6 +183,7 @@ def bench(
 def _cases(
     plugins: Plugins,
     *,
+    on_cpu: bool,
     methods: tuple[str, ...],
     sizes: list[tuple[int, int]],
     counts: tuple[int, ...],
@@ -190,9 +193,12 @@ def _cases(
 ) -> list[Case]:
     """Return one case for each combination of the options."""
     from fusionlab.bench.cases import Case
+    from fusionlab.engine.choice import automatic_engines
 
     methods = methods or (f"{plugins.default('backbone')}/{plugins.default('strategy')}",)
-    engines = engines or (plugins.default("engine"),)
+    if not engines:
+        default = plugins.default("engine")
+        engines = (*automatic_engines(plugins), AUTO) if on_cpu else (default,)
     return [
         Case(method, width, height, count, 3 if channel == "3" else 1, engine, precision)
         for method, (width, height), count, channel, engine, precision in product(

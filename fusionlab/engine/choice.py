@@ -58,7 +58,7 @@ def chosen_engine(
     costs another measurement.
     """
     default = plugins.default("engine")
-    names = _automatic(plugins)
+    names = automatic_engines(plugins)
     if device.type != "cpu" or default not in names or len(names) == 1:
         return default
     case = _case(backbone, precision, names, plugins)
@@ -82,7 +82,7 @@ def chosen_engine(
     return chosen
 
 
-def _automatic(plugins: Plugins) -> dict[str, str]:
+def automatic_engines(plugins: Plugins) -> dict[str, str]:
     """Return the names of the engines that may be chosen -> their plugins."""
     names = {}
     for registration in plugins.engines.registrations:

@@ -10,6 +10,8 @@ from click.testing import CliRunner
 from fusionlab.bench import measuring
 from fusionlab.bench.throughput import PeakThroughput
 from fusionlab.cli import main
+from fusionlab.engine import choice
+from fusionlab.engine.trial import Trial
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +21,8 @@ def _fast(monkeypatch):
 
 def run(*args):
     fast = ["--size", "24x20", "--rounds", "1", "--seconds", "0", "--no-memory"]
-    return CliRunner().invoke(main, ["bench", *fast, *args])
+    engines = [] if "--engine" in args else ["--engine", "eager"]
+    return CliRunner().invoke(main, ["bench", *fast, *engines, *args])
 
 
 def test_without_more_it_is_the_default_method_and_says_what_is_timed():
@@ -64,6 +67,7 @@ def test_memory_is_measured_without_the_plugins_that_are_left_out(monkeypatch):
     asked = []
     monkeypatch.setattr(measuring, "peak_on_cpu", lambda *args: asked.append(args[-1]) or 2**20)
     fast = ["--size", "24x20", "--rounds", "1", "--seconds", "0", "--method", "identity/max"]
+    fast += ["--engine", "eager"]
     result = CliRunner().invoke(main, ["--no-plugin", "lab-other", "bench", *fast, "--json"])
     (row,) = json.loads(result.stdout)["rows"]
     assert row["peak_bytes"] == 2**20
@@ -114,3 +118,27 @@ def test_ctrl_c_shows_what_there_is(monkeypatch):
     assert result.exit_code == 130
     assert [row["method"] for row in json.loads(result.stdout)["rows"]] == ["identity/max"]
     assert "stopped after 1 of 2 rows" in result.stderr
+
+
+def test_without_an_engine_all_that_auto_chooses_from_are_compared(monkeypatch):
+    monkeypatch.setattr(choice, "tried", lambda *_: Trial("eager+eager", 0.5, {}))
+    monkeypatch.setattr(choice, "user_cache", lambda: None)
+    fast = ["--size", "24x20", "--rounds", "1", "--seconds", "0", "--no-memory"]
+    command = ["bench", *fast, "--method", "identity/max"]
+    result = CliRunner().invoke(main, [*command, "--json"])
+    assert result.exit_code == 0, result.output
+    output = json.loads(result.stdout)
+    assert [row["engine"] for row in output["rows"]] == ["eager", "openvino", "ncnn", "auto"]
+    measured = [row for row in output["rows"] if row["problem"] is None]
+    assert measured[-1]["chosen_engine"] == "eager+eager"
+    fastest = min(measured, key=lambda row: row["time"]["median"])
+    assert output["best"].startswith("fastest here in fp32, on ")
+    assert f"the engine {fastest['engine']}" in output["best"]
+    lines = CliRunner().invoke(main, command).stdout.splitlines()
+    assert any(line.split()[:2] == ["auto", "(eager+eager)"] for line in lines)
+    assert lines[-1].startswith("fastest here in fp32, on ")
+
+
+def test_one_engine_is_not_called_the_fastest():
+    result = run("--method", "identity/max", "--method", "identity/mean", "--json")
+    assert json.loads(result.stdout)["best"] is None
