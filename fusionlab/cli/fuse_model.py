@@ -41,7 +41,7 @@ def fusion_of_model(
         ctx: of the command, which knows what was given.
         options: of `FileFusion`.
     """
-    from fusionlab.exported.file_fusion import ModelFileFusion
+    from fusionlab.exported.file_fusion import ENGINE, ModelFileFusion
     from fusionlab.exported.model import ExportedModel
 
     def given(name: str) -> Any:
@@ -69,5 +69,6 @@ def fusion_of_model(
         "shared_weights": model.shared_weights,
         "scale": " ".join(map(str, model.scale)),
         "device": "cpu",
+        "engine": ENGINE,
     }
     return ModelFileFusion(model, **options), facts

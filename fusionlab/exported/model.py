@@ -30,9 +30,9 @@ from fusionlab.namespaces import is_tensor
 from fusionlab.plugins.failures import memory_errors
 from fusionlab.threads import available_cores
 
-PIXELS_AT_ONCE = 2 * 320 * 320
-"""Of all sources of a tile. Tiles in whose middle the graph computes each halo again cost more the
-smaller they are; larger ones take more memory, about 1 KiB per pixel of a source."""
+PIXELS_AT_ONCE = 2 * 160 * 160
+"""Of all sources of a tile. A pair of 960x960 takes about the same time in tiles of 128 to 320, and
+larger ones take more memory: 2 KiB for each pixel of a source, on each thread."""
 
 MAX_PIXELS_UNCUT = 2**24
 """Of an image that cannot be cut; its features take several GiB."""
