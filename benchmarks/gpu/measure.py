@@ -29,6 +29,8 @@ PARTS = {
     "compiled": 18,
 }
 WORKER = Path(__file__).with_name("worker.py")
+NO_DEVICE = 3
+"""The exit code of a worker whose device is not available."""
 START = 45.0
 """Seconds that a process may take before its first part begins: it imports torch."""
 GRACE = 10.0
@@ -58,6 +60,7 @@ def run(out: Path, device: str, shares: dict[str, float], end: float, *, toy: bo
     command += ["--out", str(out), "--device", device, *(["--toy"] if toy else [])]
     command += [f"{name}={share:.1f}" for name, share in shares.items()]
     done: list[str] = []
+    begun = False
     lines: queue.Queue[str] = queue.Queue()
     with subprocess.Popen(  # noqa: S603  # ours
         command, stdout=subprocess.PIPE, text=True
@@ -78,10 +81,13 @@ def run(out: Path, device: str, shares: dict[str, float], end: float, *, toy: bo
                 break
             print(f"{word} {name}, {end - time.monotonic():.0f} s left", flush=True)
             if word == "begin":
+                begun = True
                 allowed = shares[name] + GRACE
             elif word == "end":
                 done.append(name)
                 allowed = START
+    if process.returncode == NO_DEVICE and not begun:  # the worker has said so
+        raise SystemExit(2)
     return done
 
 

@@ -89,10 +89,11 @@ def download(requirements: list[Requirement], folder: Path) -> None:
     subprocess.run([*command, *wanted], check=True)  # noqa: S603  # ours
 
 
-def build_wheel(folder: Path) -> None:
-    """Build the wheel of fusionlab: its plugins are found by the metadata of a distribution."""
+def build_wheels(folder: Path) -> None:
+    """Build wheels of our own: plugins are found by the metadata of a distribution."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder)]
-    subprocess.run([*command, str(ROOT)], check=True)  # noqa: S603  # ours
+    for project in (ROOT, ROOT / "plugins" / "fusionlab-classics"):
+        subprocess.run([*command, str(project)], check=True)  # noqa: S603  # ours
 
 
 def copy_code(folder: Path) -> None:
@@ -127,9 +128,9 @@ def pack(out: Path, images: list[Path], has: set[str]) -> None:
         has = has | {"torch", "numpy", *needed(["torch"], set())}
         requirements = needed(["fusionlab-imaging", *OF_TESTS], has)
         own = requirements.pop("fusionlab-imaging")
-        build_wheel(folder / "wheels")
+        build_wheels(folder / "wheels")
         download(list(requirements.values()), folder / "wheels")
-        print(f"{own.name} and {len(requirements)} wheels")
+        print(f"{own.name}, fusionlab-classics and {len(requirements)} other wheels")
         if images:
             count = write_tar(images, folder / "train.tar", MAX_DATA)
             print(f"{count} images, {(folder / 'train.tar').stat().st_size / 1e6:.1f} MB")

@@ -72,7 +72,10 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
                 seen.append((round(elapsed, 2), iteration))
             if elapsed > args.seconds - SAVING or (args.stop_at and iteration >= args.stop_at):
                 process.send_signal(signal.SIGTERM)  # it saves its state
-                process.wait(SAVING)
+                try:
+                    process.wait(SAVING)
+                except subprocess.TimeoutExpired:  # what it saved last remains
+                    process.kill()
             time.sleep(0.2)
     lines = read(log)
     return {
@@ -93,10 +96,10 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
 def place_data(args: argparse.Namespace) -> None:
     """Put the images where every run expects them."""
     PLACE.mkdir(parents=True, exist_ok=True)
-    if args.data:
-        shutil.copyfile(args.data, PLACE / "train.tar")
-        return
     if not args.toy:
+        if args.data:
+            shutil.copyfile(args.data, PLACE / "train.tar")
+            return
         raise SystemExit("name the images with --data; benchmarks/gpu.sh pack makes such a file")
     from data import write_tar
 
@@ -137,8 +140,9 @@ def main() -> int:
     parser.add_argument("--stop-at", type=int, help="this iteration or soon after, for this run")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--seconds", type=float, default=390)
-    parser.add_argument("--toy", action="store_true", help="tiny crops, to try the script")
+    parser.add_argument("--toy", action="store_true", help="tiny images of its own, to try it")
     args = parser.parse_args()
+    args.out = args.out.resolve()  # the training runs elsewhere
     args.out.mkdir(parents=True, exist_ok=True)
     figures = train(args)
     write_json(args.out / "train.json", figures)

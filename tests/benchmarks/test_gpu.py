@@ -75,6 +75,17 @@ def test_a_part_that_fails_costs_itself_only(load, tmp_path, monkeypatch, capfd,
     assert problem in output
 
 
+def test_a_device_that_is_not_there_costs_one_sentence(load, tmp_path, monkeypatch, capfd):
+    measure = load("measure")
+    worker = tmp_path / "worker.py"
+    worker.write_text("import sys; print('no such device'); sys.exit(3)")
+    monkeypatch.setattr(measure, "WORKER", worker)
+    with pytest.raises(SystemExit) as caught:
+        measure.measure(tmp_path, "cuda", 20, ["speed", "small"], toy=True)
+    assert caught.value.code == 2
+    assert capfd.readouterr().out.count("no such device") == 1
+
+
 def test_rows_are_kept_as_they_come_and_none_is_begun_without_time(load, tmp_path):
     part = load("part").Part("odd", tmp_path, torch.device("cpu"), True, seconds=0.1)
 
