@@ -8,7 +8,11 @@
 The variants of a table are timed in turns, so that other load on the machine affects all of them.
 Times are medians, from 8-bit arrays in memory to an 8-bit array.
 
-    python benchmarks/speed.py --threads 2 --json speed.json
+`auto` chooses anew for each number of threads unless it has measured this machine before; what it
+chose is in the name of its row. `onnxruntime` is the exported method, in tiles. With `--load`, all
+is measured on the machine as it is, and then with a busy process for each core (`load.py`).
+
+    python benchmarks/speed.py --threads 1 2 --load --parts plain --json speed.json
     python benchmarks/speed.py --parts size --megapixels 0.1 1 10 100
     python benchmarks/speed.py --device cuda --variants eager:fp32 eager:bf16 compile:bf16
 """
@@ -21,11 +25,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 import torch
+from load import busy
 from numpy.typing import NDArray
 from plain import Plain
 from tabulate import tabulate
@@ -37,10 +43,15 @@ from fusionlab.bench.macs import MACsPerPixel
 from fusionlab.bench.throughput import peak_throughput
 from fusionlab.bench.timing import TimingBudget, time_in_turns
 from fusionlab.engine.precision import convolutions
+from fusionlab.threads import available_cores
+from fusionlab.torch_defaults import torch_threads
 
 STREET = Path(__file__).parents[1] / "examples" / "images" / "street"
 WIDTH, HEIGHT = 640, 480
-ON_CPU = ["eager:fp32", "eager:bf16", "openvino:fp32", "openvino:bf16"]
+ON_CPU = ["eager:fp32", "openvino:fp32", "ncnn:fp32", "onnxruntime:fp32", "auto:fp32"]
+ON_CPU += ["eager:bf16", "openvino:bf16"]
+EXPORTED = "onnxruntime"
+"""The name of the exported method among the engines."""
 ON_CUDA = ["eager:fp32", "eager:tf32", "eager:bf16", "eager:fp16"]
 PARTS = ("plain", "size", "sources", "radius")
 
@@ -71,8 +82,11 @@ class Variants:
             else:
                 self.names.append(name)
 
-    def build(self, name: str, radius: int = 1, policy: Any = "clip") -> Fusion:
+    def build(self, name: str, radius: int = 1, policy: Any = "clip") -> Any:
+        """Return what fuses: a `Fusion`, or a model that takes the same arrays."""
         engine, _, precision = name.partition(":")
+        if engine == EXPORTED:
+            return exported(self.build("eager:fp32", radius, policy))
         return Fusion(
             "densefuse",
             f"l1norm,r={radius}",
@@ -81,6 +95,22 @@ class Variants:
             engine=engine,
             precision=precision,  # type: ignore[arg-type]
         )
+
+
+def exported(fusion: Fusion) -> Callable[[list[NDArray[np.uint8]]], NDArray[Any]]:
+    """Return a function that fuses with the exported method of a fusion.
+
+    Raises:
+        FusionlabError: it cannot be exported here, or is not what such a model returns.
+    """
+    from fusionlab.exported.export import export
+    from fusionlab.exported.model import ExportedModel
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "method.onnx"
+        export(fusion, path)
+        model = ExportedModel(path, threads=torch.get_num_threads())
+    return lambda images: model.fuse(images).image
 
 
 def beside_plain(variants: Variants, budget: TimingBudget) -> dict[str, Any]:
@@ -97,8 +127,10 @@ def beside_plain(variants: Variants, budget: TimingBudget) -> dict[str, Any]:
     errors = {}
     for name in variants.names:
         fusion = variants.build(name)
-        functions[name] = lambda fusion=fusion: fusion(images)
-        errors[name] = np.abs(255 * variants.build(name, policy=None)(images) - reference)
+        label = f"{name} ({fusion.engine})" if name.startswith("auto:") else name
+        functions[label] = lambda fusion=fusion: fusion(images)
+        if not name.startswith(EXPORTED):  # displays what it returns
+            errors[label] = np.abs(255 * variants.build(name, policy=None)(images) - reference)
     precisions: list[Any] = sorted({"fp32", *(name.partition(":")[2] for name in variants.names)})
     peaks = {name: [peak_throughput(device, name).macs_per_second] for name in precisions}
     timings = time_in_turns(functions, device, budget)
@@ -109,7 +141,7 @@ def beside_plain(variants: Variants, budget: TimingBudget) -> dict[str, Any]:
     )
     rows = {}
     for name, times in timings.items():
-        peak = median(peaks[name.partition(":")[2] or "fp32"])
+        peak = median(peaks[name.partition(":")[2].split(" ")[0] or "fp32"])
         rows[name] = {
             "seconds": times.median,
             "spread": times.spread,
@@ -152,10 +184,24 @@ def of_megapixels(megapixels: float) -> list[NDArray[np.uint8]]:
     return street(round(height * 4 / 3), height, 2)
 
 
-def measure(args: argparse.Namespace) -> dict[str, Any]:
+def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure the requested parts for each number of threads, with and without load."""
+    results = []
+    for processes in [0, available_cores()] if args.load else [0]:
+        for threads in args.threads or [torch.get_num_threads()]:
+            with torch_threads(threads), busy(processes):
+                results.append({"busy": processes, **measure_parts(args)})
+            show(results[-1])
+    return results
+
+
+def measure_parts(args: argparse.Namespace) -> dict[str, Any]:
     """Measure the requested parts."""
     device = torch.device(args.device)
-    variants = Variants(args.variants or (ON_CPU if device.type == "cpu" else ON_CUDA), device)
+    names = args.variants or (ON_CPU if device.type == "cpu" else ON_CUDA)
+    if args.parts != ["plain"]:
+        names = [name for name in names if not name.startswith(EXPORTED)]
+    variants = Variants(names, device)
     budget = TimingBudget(args.rounds, args.seconds)
     results: dict[str, Any] = {"machine": describe_machine(device)}
     if "plain" in args.parts:
@@ -190,8 +236,8 @@ def show(results: dict[str, Any]) -> None:
     """Print Markdown tables."""
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    print(f"{machine['gpu'] or machine['processor']}, {machine['threads']} threads, {versions},")
-    print(f"load {machine['load']} before")
+    print(f"\n{machine['gpu'] or machine['processor']}, {machine['threads']} threads, {versions},")
+    print(f"load {machine['load']} before, and {results['busy']} busy processes")
     if "plain" in results:
         part = results["plain"]
         print(f"\nA pair of {WIDTH}x{HEIGHT}, {part['rounds']} rounds")
@@ -226,21 +272,21 @@ def show(results: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS])
     parser.add_argument("--variants", nargs="+", metavar="ENGINE:PRECISION")
     parser.add_argument("--megapixels", nargs="+", type=float, default=[0.1, 0.3, 1, 3])
     parser.add_argument("--sources", nargs="+", type=int, default=[2, 3, 4, 6, 8])
     parser.add_argument("--radii", nargs="+", type=int, default=[0, 1, 2, 4, 8, 16])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="default: the default of torch")
+    parser.add_argument("--threads", nargs="+", type=int, help="default: the default of torch")
+    parser.add_argument(
+        "--load", action="store_true", help="also with a busy process for each core"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="at least")
     parser.add_argument("--seconds", type=float, default=1, help="for each variant, at least")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
     results = measure(args)
-    show(results)
     if args.json:
         args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 

@@ -58,6 +58,7 @@ def test_json_holds_everything_unrounded(machine):
             "channels": 1,
             "engine": "eager",
             "precision": "fp32",
+            "chosen_engine": "",
             "problem": None,
             "time": {"median": 0.25, "spread": 0.125, "first": 1.5, "rounds": 3},
             "time_on_device": None,
