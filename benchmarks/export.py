@@ -72,6 +72,7 @@ def measured(method: str, threads: int, rounds: int) -> dict[str, Any]:
                 if error.option != "size":
                     raise
                 row |= {"size": f"{WIDTH}x{HEIGHT}", "any_size": _reason(error)}
+                print(json.dumps(row), flush=True)  # what is known if the time is over
                 metadata = fusionlab.export(fusion, path, size=(WIDTH, HEIGHT))
         except FusionlabError as error:
             return row | {"refused": _reason(error)}
@@ -127,8 +128,11 @@ def in_process(method: str, arguments: argparse.Namespace) -> dict[str, Any]:
             timeout=arguments.limit,
             env=environment,
         )
-    except subprocess.TimeoutExpired:
-        return {"method": method, "refused": f"it was not done after {arguments.limit} seconds"}
+    except subprocess.TimeoutExpired as error:
+        known = json.loads(error.stdout.splitlines()[-1]) if error.stdout else {"method": method}
+        late = f"it was not done after {arguments.limit} seconds"
+        text = f"{known['any_size']}; for {known['size']} {late}" if "any_size" in known else late
+        return {**known, "refused": text}
     row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return row
 

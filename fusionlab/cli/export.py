@@ -23,7 +23,8 @@ EXAMPLES = """\b
 Examples:
   fusionlab export l1norm -o l1norm.onnx          the default backbone; two sources
   fusionlab export densefuse@1e2/addition --sources 3 -o addition.onnx
-  fusionlab export laplacian_pyramid --size 640x480 -o pyramid.onnx
+  fusionlab export l1norm --size 640x480 -o l1norm-640x480.onnx
+      for programs that want to know the size of the images in advance
 
 \b
   fusionlab export l1norm --depth 8 -o l1norm8.onnx

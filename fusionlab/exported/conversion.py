@@ -72,8 +72,7 @@ def traced(
         except Exception as error:  # of torch, or of the code that is traced
             text = str(error)
             minima = [int(minimum) for _, minimum in _MINIMUM.findall(text)]
-            only_minima = len(_GUARD.findall(text)) == len(minima) > 0
-            if last_try or not only_minima:
+            if last_try or not minima:
                 raise _untraceable(error, fixed=fixed) from error
             smallest = max(minima)
         else:

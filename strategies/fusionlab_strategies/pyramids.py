@@ -142,17 +142,21 @@ def reduce_level(maps: Tensor, axes: tuple[int, int] = (-1, -2)) -> Tensor:
         maps: the maps.
         axes: the dimensions that are halved, one after the other.
     """
+    if _is_traced():
+        from fusionlab_strategies.traced_pyramids import halved
+
+        return reduce(lambda level, axis: halved(level, axis, CENTER), axes, maps)
     for axis in axes:
         even, odd = _every_second(maps, 0, axis), _every_second(maps, 1, axis)
         length, size = even.shape[axis], maps.shape[axis]
-        halved = CENTER * even
-        _add(halved, odd, 0.25, axis, 0)  # the pixel behind each on the fine grid
-        _add(halved, odd.narrow(axis, 0, length - 1), 0.25, axis, 1)  # the pixel before
-        _add(halved, odd.narrow(axis, 0, 1), 0.25, axis, 0)  # mirrored
+        half = CENTER * even
+        _add(half, odd, 0.25, axis, 0)  # the pixel behind each on the fine grid
+        _add(half, odd.narrow(axis, 0, length - 1), 0.25, axis, 1)  # the pixel before
+        _add(half, odd.narrow(axis, 0, 1), 0.25, axis, 0)  # mirrored
         if size % 2:
-            _add(halved, odd.narrow(axis, length - 2, 1), 0.25, axis, length - 1)
-        _add_neighbors(halved, even, 0.25 - CENTER / 2, axis, last_on_grid=size % 2 == 1)
-        maps = halved
+            _add(half, odd.narrow(axis, length - 2, 1), 0.25, axis, length - 1)
+        _add_neighbors(half, even, 0.25 - CENTER / 2, axis, last_on_grid=size % 2 == 1)
+        maps = half
     return maps
 
 
@@ -164,20 +168,33 @@ def expand_level(maps: Tensor, size: Sequence[int], axes: tuple[int, int] = (-2,
         size: the new sizes of the dimensions `axes`.
         axes: the dimensions that are doubled, one after the other.
     """
+    if _is_traced():
+        from fusionlab_strategies.traced_pyramids import doubled
+
+        for axis, length in zip(axes, size, strict=True):
+            maps = doubled(maps, length, axis, CENTER)
+        return maps
     for axis, length in zip(axes, size, strict=True):
         shape = list(maps.shape)
         shape[axis] = length
-        doubled = maps.new_empty(shape)
-        even = _every_second(doubled, 0, axis)
+        double = maps.new_empty(shape)
+        even = _every_second(double, 0, axis)
         even.copy_(2 * CENTER * maps)
         _add_neighbors(even, maps, 0.5 - CENTER, axis, last_on_grid=length % 2 == 1)
-        odd = _every_second(doubled, 1, axis)
+        odd = _every_second(double, 1, axis)
         odd.copy_(0.5 * maps.narrow(axis, 0, odd.shape[axis]))
         _add(odd, maps.narrow(axis, 1, maps.shape[axis] - 1), 0.5, axis, 0)
         if length % 2 == 0:  # beyond the last pixel of this grid lies the pixel itself, mirrored
             _add(odd, maps.narrow(axis, odd.shape[axis] - 1, 1), 0.5, axis, odd.shape[axis] - 1)
-        maps = doubled
+        maps = double
     return maps
+
+
+def _is_traced() -> bool:
+    """Return whether a graph is made, for all sizes, of what is computed."""
+    import torch
+
+    return torch.compiler.is_compiling()
 
 
 def _every_second(maps: Tensor, start: int, axis: int) -> Tensor:
