@@ -69,7 +69,7 @@ def list_engines(pattern: str = "*") -> list[str]:
     """Return the names of the installed engines that match a pattern, sorted.
 
         >>> fusionlab.list_engines()
-        ['compile', 'eager', 'openvino']
+        ['compile', 'eager', 'ncnn', 'openvino']
 
     An engine may need a package or a device that is missing here.
 
