@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,17 +91,19 @@ def load_graph(path: Path, threads: int) -> Graph:
     """
     content = _read(path)
     session = _session(content, path, 1)
-    metadata = ModelMetadata.read(session.get_modelmeta().custom_metadata_map, path)
+    with _refused(path):  # its texts may be none
+        entries = session.get_modelmeta().custom_metadata_map
+        found_by = {
+            "takes": {node.name: node.type for node in session.get_inputs()},
+            "returns": {node.name: node.type for node in session.get_outputs()},
+        }
+    metadata = ModelMetadata.read(entries, path)
     if threads > 1 and not metadata.can_be_cut:
         session = _session(content, path, threads)
     dtypes = [DTYPES[depth] for depth in metadata.depths or (32,) * metadata.sources]
     expected = {name: _TYPES[dtype] for name, dtype in zip(metadata.inputs, dtypes, strict=True)}
     output = {metadata.output: _TYPES[DTYPES[max(metadata.depths or (32,))]]}
-    for what, nodes, names in (
-        ("takes", session.get_inputs(), expected),
-        ("returns", session.get_outputs(), output),
-    ):
-        found = {node.name: node.type for node in nodes}
+    for (what, found), names in zip(found_by.items(), (expected, output), strict=True):
         if found != names:
             raise FusionlabError(
                 f"the graph of {path} {what} {_listed(found)}, where its metadata say "
@@ -149,8 +152,20 @@ def _session(content: bytes, path: Path, threads: int) -> Any:
     options.log_severity_level = 4  # what goes wrong is raised, too
     # threads that wait do not keep a core busy, which another program may need
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    with _refused(path):
+        return onnxruntime.InferenceSession(
+            content,
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # to other providers, with a message on stdout
+        )
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Turn what onnxruntime raises at a file into one sentence about it."""
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        yield
     except Exception as error:
         raise FusionlabError(
             f"{path} is not a model that onnxruntime can run: {one_line(error)}",

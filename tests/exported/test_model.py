@@ -102,6 +102,20 @@ def test_a_size_that_is_no_multiple_is_cut_where_the_graph_says(small):
     assert np.allclose(fused, (sources[0] + sources[1]) / 2, atol=1e-6)
 
 
+def test_an_image_that_cannot_be_cut_is_fused_in_one_piece(small, monkeypatch):
+    steps = []
+    model = ExportedModel(small(halos=None), tile=16, threads=2)
+    fused = model.fuse(GRAY, progress=lambda *step: steps.append(step)).image
+    assert steps == [(1, 1)]
+    assert np.abs(fused - (GRAY[0].astype(float) + GRAY[1]) / 2).max() <= 0.5
+    monkeypatch.setattr("fusionlab.exported.model.MAX_PIXELS_UNCUT", 3000)
+    with pytest.raises(
+        FusionlabError, match="up to 3000 pixels, since they cannot be cut"
+    ) as error:
+        model.fuse(GRAY)
+    assert error.value.code == "model-size"
+
+
 def test_scale_and_range_inside_take_images_as_files_have_them(small):
     cast = [
         helper.make_node("Max", ["image_1", "image_2"], ["fused_image"]),
@@ -188,6 +202,38 @@ def test_what_is_no_model_is_refused_in_one_sentence(make, code, says, small, tm
         ExportedModel(path)
     assert error.value.code == code
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("count", [80, pytest.param(2000, marks=pytest.mark.slow)])
+def test_damaged_models_cost_a_sentence(count, small, capfd):
+    """Flipped bits and missing bytes, anywhere; some leave a model that can be run."""
+    path = small()
+    whole, codes = path.read_bytes(), set()
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        content = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            place = int(rng.integers(len(content)))
+            if rng.integers(2):
+                content[place] ^= 1 << int(rng.integers(8))
+            else:
+                del content[place : place + int(rng.integers(1, 9))]
+        path.write_bytes(content)
+        try:
+            ExportedModel(path, threads=1).fuse(GRAY)
+        except FusionlabError as error:
+            codes.add(error.code)
+    assert codes >= {"bad-model"}
+    assert codes <= {"bad-model", "not-our-model", "model-failed", "scale-syntax"}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_texts_that_are_none_are_refused(small):
+    path = small()
+    path.write_bytes(path.read_bytes().replace(b"source_1", b"source\xff1"))
+    with pytest.raises(FusionlabError, match="not a model that onnxruntime can run") as error:
+        ExportedModel(path)
+    assert error.value.code == "bad-model"
 
 
 def test_without_onnxruntime_the_extra_is_named(small, monkeypatch):
