@@ -32,9 +32,9 @@ def is_tensor(value: object) -> bool:
     return kind is not None and isinstance(value, kind)
 
 
-def on_accelerator(array: Array) -> bool:
-    """Return whether something is a tensor on another device than the CPU."""
-    return is_tensor(array) and array.device.type != "cpu"
+def is_on_cuda(array: Array) -> bool:
+    """Return whether something is a tensor on a GPU of CUDA."""
+    return is_tensor(array) and array.device.type == "cuda"
 
 
 def namespace_of(array: Array) -> Any:
@@ -63,7 +63,7 @@ def like(values: Array, model: Array) -> Array:
     if not is_tensor(model):
         return values
     tensor = sys.modules["torch"].as_tensor(values)
-    if model.device.type != "cuda" or tensor.device.type != "cpu":
+    if not is_on_cuda(model) or tensor.device.type != "cpu":
         return tensor.to(model.device)
     return tensor.pin_memory().to(model.device, non_blocking=True)  # the host does not wait
 

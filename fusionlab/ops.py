@@ -86,8 +86,8 @@ def box_average(
 def histograms(numbers: Tensor, length: int) -> Tensor:
     """Count how often each of 0 .. length - 1 occurs in each row of numbers.
 
-    `torch.bincount` asks a GPU how long its result must be, and waits for the answer; this does not
-    wait.
+    `torch.bincount` asks for the largest number how long its result must be: a GPU makes it wait
+    for the answer, and a graph that is exported cannot hold it.
 
     Args:
         numbers: `(rows, n)`, int64 in 0 .. length - 1; others are not allowed.
@@ -101,17 +101,8 @@ def histograms(numbers: Tensor, length: int) -> Tensor:
     rows = numbers.shape[0]  # `len` would make a constant of it in a graph
     first = length * torch.arange(rows, device=numbers.device)
     places = (numbers + first[:, None]).flatten()  # all rows in one pass
-    # several times as fast there; a graph that is exported cannot hold it
-    if numbers.device.type == "cpu" and not torch.compiler.is_compiling():
-        return torch.bincount(places, minlength=rows * length).view(rows, length)
-    return _scattered(places, rows * length).view(rows, length)
-
-
-def _scattered(places: Tensor, length: int) -> Tensor:
-    """Count numbers as `torch.bincount` does, in a length that is known."""
-    import torch
-
-    return places.new_zeros(length).scatter_add_(0, places, torch.ones_like(places))
+    counts = places.new_zeros(rows * length).scatter_add_(0, places, torch.ones_like(places))
+    return counts.view(rows, length)
 
 
 def guided_filter(

@@ -41,10 +41,10 @@ from fusionlab.namespaces import (
     dtype_name,
     eps,
     is_floating,
+    is_on_cuda,
     item_size,
     like,
     namespace_of,
-    on_accelerator,
 )
 
 WHITE = {"uint8": 255, "uint16": 65535}
@@ -259,7 +259,7 @@ def _extremes(parts: Parts, number: int, name: str) -> tuple[float, float]:
     minimum, maximum, not_finite, size = math.inf, -math.inf, 0, 0
     for part, valid in parts():
         mask = None if valid is None else valid[number, 0]
-        measure = _measured_there if on_accelerator(part) else _measured_here
+        measure = _measured_there if is_on_cuda(part) else _measured_here
         low, high, wrong, count = measure(part[number], mask)
         minimum, maximum = min(minimum, low), max(maximum, high)
         not_finite, size = not_finite + wrong, size + count
