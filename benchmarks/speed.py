@@ -48,10 +48,9 @@ from fusionlab.torch_defaults import torch_threads
 
 STREET = Path(__file__).parents[1] / "examples" / "images" / "street"
 WIDTH, HEIGHT = 640, 480
-ON_CPU = ["eager:fp32", "openvino:fp32", "ncnn:fp32", "onnxruntime:fp32", "auto:fp32"]
-ON_CPU += ["eager:bf16", "openvino:bf16"]
+ON_CPU = ["eager:fp32", "openvino:fp32", "ncnn:fp32", "auto:fp32", "eager:bf16", "openvino:bf16"]
 EXPORTED = "onnxruntime"
-"""The name of the exported method among the engines."""
+"""The name of the exported method, which is not an engine."""
 ON_CUDA = ["eager:fp32", "eager:tf32", "eager:bf16", "eager:fp16"]
 PARTS = ("plain", "size", "sources", "radius")
 
@@ -198,14 +197,14 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
 def measure_parts(args: argparse.Namespace) -> dict[str, Any]:
     """Measure the requested parts."""
     device = torch.device(args.device)
-    names = args.variants or (ON_CPU if device.type == "cpu" else ON_CUDA)
-    if args.parts != ["plain"]:
-        names = [name for name in names if not name.startswith(EXPORTED)]
-    variants = Variants(names, device)
+    on_cpu = device.type == "cpu"
+    variants = Variants(args.variants or (ON_CPU if on_cpu else ON_CUDA), device)
     budget = TimingBudget(args.rounds, args.seconds)
     results: dict[str, Any] = {"machine": describe_machine(device)}
     if "plain" in args.parts:
-        results["plain"] = beside_plain(variants, budget)
+        exported_too = [f"{EXPORTED}:fp32"] if on_cpu and not args.variants else []
+        compared = Variants([*variants.names, *exported_too], device)
+        results["plain"] = beside_plain(compared, budget)
     if "size" in args.parts:
         results["size"] = growing(
             variants,
