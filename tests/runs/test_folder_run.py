@@ -154,6 +154,7 @@ def shapes_of_batches(count, device, monkeypatch, folder):
 
     fusion = Fusion(Recording(), "l1norm")
     monkeypatch.setattr(fusion, "device", torch.device(device))  # the engine stays on the CPU
+    monkeypatch.setattr("fusionlab.fusion.may_move", lambda *_: False)  # nor are arrays moved there
     file_fusion = FileFusion(fusion, installed())
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a double")
     items = find_image_set([Path("ir"), Path("vis")])[:count]
