@@ -32,7 +32,7 @@ SMALLEST_EDGE = 2
 
 _VIOLATED = re.compile(r"Constraints violated \(([^)]+)\)")
 _GUARD = re.compile(r"generated guard ([^\n]+)")
-_SHAPE = re.compile(r"L\['\w+'\](?:\[\d+\])?\.size\(\)\[(\d)\]")
+_SHAPE = re.compile(r"L\['\w+'\](?:\[\d+\])*\.size\(\)\[(\d)\]")
 _MINIMUM = re.compile(r"(height|width) = Dim\('\w+', min=(\d+)")
 _OPERATION = re.compile(r"torch\.ops\.(\w+\.\w+)|<OpOverload\(op='(\w+\.\w+)'")
 
@@ -72,9 +72,10 @@ def traced(
         except Exception as error:  # of torch, or of the code that is traced
             text = str(error)
             minima = [int(minimum) for _, minimum in _MINIMUM.findall(text)]
-            if last_try or not minima:
+            if last_try or fixed:
                 raise _untraceable(error, fixed=fixed) from error
-            smallest = max(minima)
+            # differences of neighbors may have a single pixel, of which torch takes other ways
+            smallest = max(minima, default=SMALLEST_EDGE + 1)
         else:
             break
     with _quiet():
@@ -103,12 +104,14 @@ def to_onnx(program: Any, inputs: Sequence[str], output: str) -> onnx.ModelProto
                 verbose=False,
                 optimize=False,  # takes minutes for thousands of operations
             )
+            assert converted is not None  # with dynamo
+            return _folded(converted)
+    except NotExportable:
+        raise
     except Exception as error:  # whatever the exporter raises
         name = _operation(error)
         what = f"ONNX has no counterpart of its operation {name}" if name else one_line(error)
         raise NotExportable(what) from error
-    assert converted is not None  # with dynamo
-    return _folded(converted)
 
 
 def _folded(converted: Any) -> onnx.ModelProto:

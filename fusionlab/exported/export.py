@@ -41,6 +41,8 @@ LIBRARIES = ("fusionlab-imaging", "torch", "onnx", "onnxscript", "onnxruntime")
 """The distributions that make a model, and that compare it with the pipeline."""
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 """What the export needs besides torch."""
+OLDEST_TORCH = (2, 9)
+"""The first version of torch whose exporter writes what this project traces."""
 SUFFIX = ".onnx"
 
 EXAMPLE_EDGE = 40
@@ -66,7 +68,7 @@ def export(
     The graph takes `source_1` to `source_K`, float32 `(N, 1, H, W)` in 0..1, and returns `fused`,
     as the decoder does, before the range policy. N, H and W vary. It is compared with the pipeline
     in onnxruntime before the file is written; docs/export.md says how it is run, and what a
-    strategy must be like. It takes the extra `onnx`, and torch 2.6 or later.
+    strategy must be like. It takes the extra `onnx`, and torch 2.9 or later.
 
     Args:
         fusion: the method and its settings; it is not changed. Its scale, range policy and color go
@@ -164,14 +166,21 @@ def _exported_model(
     inputs = [extended_name(number) for number in range(1, sources + 1)]
     method = to_onnx(program, inputs, DECODED)
     step()
-    metadata = _metadata(fusion, graph, sources, all_depths, size, _smallest(least, divisor))
-    if size is None:
-        at_least = metadata.smallest
-        sizes = tuple((max(h, at_least), max(w, at_least)) for h, w in sizes)
+    metadata = _metadata(fusion, graph, sources, all_depths, size)
     around = _around(fusion, sources, all_depths)
-    difference = compare(fusion, assembled(method, metadata, *around), metadata, sizes, step)
+    candidates = [1] if size is not None else _smallest(fusion, least)
+    for smallest in candidates:
+        metadata = replace(metadata, smallest=smallest)
+        checked = tuple((max(h, smallest), max(w, smallest)) for h, w in sizes)
+        try:
+            trial = assembled(method, metadata, *around)
+            difference = compare(fusion, trial, metadata, checked, step)
+            break
+        except NotExportable:
+            if smallest == candidates[-1]:
+                raise
     metadata = replace(
-        metadata, difference=difference.largest, differing=difference.share, checked=sizes
+        metadata, difference=difference.largest, differing=difference.share, checked=checked
     )
     model = assembled(method, metadata, *around)
     step()
@@ -179,6 +188,13 @@ def _exported_model(
 
 
 def _check_packages() -> None:
+    """Refuse a torch that is too old, and packages that are missing."""
+    if torch_version() < OLDEST_TORCH:
+        oldest = ".".join(map(str, OLDEST_TORCH))
+        raise FusionlabError(
+            f"the export needs torch {oldest} or later, got {torch.__version__}; update torch",
+            code="torch-too-old",
+        )
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise FusionlabError(
@@ -186,6 +202,12 @@ def _check_packages() -> None:
             "them with pip install 'fusionlab-imaging[onnx]'",
             code="missing-package",
         )
+
+
+def torch_version() -> tuple[int, int]:
+    """Return the version of torch."""
+    major, minor, *_ = torch.__version__.split(".")
+    return int(major), int(minor)
 
 
 def _all_depths(depths: Depth | Sequence[Depth] | None, sources: int) -> tuple[Depth, ...] | None:
@@ -238,15 +260,23 @@ def _examples(fusion: Fusion, sources: int, size: tuple[int, int] | None) -> lis
     return [torch.rand(2, 1, height, width, generator=generator) for _ in range(sources)]
 
 
-def _smallest(least: int, divisor: int) -> int:
-    """Return the smallest edge of images, in pixels, of a graph for `least` blocks.
+def _smallest(fusion: Fusion, least: int) -> list[int]:
+    """Return what the smallest edge of images may be, in pixels; the last one is certain.
 
-    A graph for a single pixel takes two: `fusionlab.exported.assembly` repeats it. A block of
-    several pixels is not repeated, which would change what lies around it.
+    A graph that was traced for two or three pixels mostly holds for one, too, which
+    `fusionlab.exported.assembly` repeats; the comparison says it. A block of several pixels is not
+    repeated, which would change what lies around it.
+
+    Args:
+        fusion: the method.
+        least: of how many blocks of the size divisor an image consists at least.
     """
-    if divisor == 1 and least == SMALLEST_EDGE:
-        return 1
-    return divisor * (least - 1) + 1
+    divisor = fusion.backbone.size_divisor
+    stride = max(level.stride for level in fusion.backbone.levels)
+    floor = stride * (fusion.strategy.min_size - 1) + 1  # which the strategy asks for
+    if divisor > 1:
+        return [max(floor, divisor * (least - 1) + 1)]
+    return [floor, max(floor, least)] if least <= SMALLEST_EDGE + 1 else [max(floor, least)]
 
 
 def _around(fusion: Fusion, sources: int, depths: tuple[Depth, ...] | None) -> tuple[Any, ...]:
@@ -277,7 +307,6 @@ def _metadata(
     sources: int,
     depths: tuple[Depth, ...] | None,
     size: tuple[int, int] | None,
-    smallest: int,
 ) -> ModelMetadata:
     """Return what is known before the model has been compared with the pipeline."""
     facts = describe_method(fusion, installed())
@@ -311,7 +340,7 @@ def _metadata(
         looks_at_color=bool(graph.read & OF_COLOR),
         depths=depths,
         size=None if size is None else size[::-1],
-        smallest=1 if size is not None else smallest,
+        smallest=1,
         size_divisor=backbone.size_divisor,
         halos=backbone.halos(support or 0) if cut else None,
         difference=0,

@@ -16,8 +16,10 @@ import fusionlab
 from fusionlab import Fusion, FusionlabError, WeightedStrategy
 from fusionlab.cli import main
 from fusionlab.exported import export as export_module
-from fusionlab.exported.export import exported_model
+from fusionlab.exported.export import OLDEST_TORCH, exported_model, torch_version
 from fusionlab.exported.metadata import ModelMetadata
+
+pytestmark = pytest.mark.skipif(torch_version() < OLDEST_TORCH, reason="torch is too old")
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "exported_model.py"
 REFUSE_TORCH = """
@@ -156,7 +158,7 @@ class Keeping(WeightedStrategy):
 
     def weights(self, features, scene):
         if not KEPT:
-            KEPT.append(torch.tensor([0.25, 0.75])[:, None, None, None, None])
+            KEPT.append(torch.tensor([0.25, 0.5, 0.25])[:, None, None, None, None])
         return KEPT[0]
 
 
@@ -164,11 +166,12 @@ KEPT = []
 
 
 def test_a_fusion_is_the_same_after_its_export():
-    images = torch.from_numpy(planes(2, 1, 1, 8, 9))
+    images = torch.from_numpy(planes(3, 1, 1, 8, 9))
     fusion = Fusion("identity", Keeping())
-    _, metadata = exported_model(fusion, sources=2, size=(9, 8))
+    model, metadata = exported_model(fusion, sources=3, size=(9, 8))
     fused, _ = fusion.fuse_planes(images)
-    assert torch.allclose(fused, 0.25 * images[0] + 0.75 * images[1])
+    assert torch.allclose(fused, 0.25 * images[0] + 0.5 * images[1] + 0.25 * images[2])
+    assert np.abs(run(session_of(model), images.numpy()) - fused.numpy()).max() < 1e-6
     assert metadata.difference < 1e-6
 
 
@@ -283,6 +286,13 @@ def test_the_name_of_a_model_ends_in_onnx(tmp_path):
     with pytest.raises(FusionlabError) as caught:
         fusionlab.export(Fusion("identity", "mean"), tmp_path / "model.pb")
     assert caught.value.code == "output-format"
+
+
+def test_a_torch_that_is_too_old_is_refused(monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cpu")
+    with pytest.raises(FusionlabError, match=r"2\.9 or later, got 2\.6\.0") as caught:
+        exported_model(Fusion("identity", "mean"), sources=2)
+    assert caught.value.code == "torch-too-old"
 
 
 def test_missing_packages_are_named_with_the_extra_that_has_them(monkeypatch):
