@@ -53,9 +53,10 @@ class NCNN(Engine):
 
     automatic = True
 
-    cpu_bytes: ClassVar[int] = 2**22
-    """Less than for other engines: a stage also touches what Winograd's method makes of the maps.
-    Of 64 full-resolution maps these are two tiles of 80x80."""
+    cpu_bytes: ClassVar[int] = 5 * 2**20
+    """Less than for other engines, for the sake of memory: of 64 full-resolution maps two tiles of
+    96x96. Tiles of 128x128 are 4 % faster and need 100 MiB more on two threads, tiles of 80x80 are
+    12 % slower (docs/speed.md)."""
 
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         super().__init__(backbone, device, precision)

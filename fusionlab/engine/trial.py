@@ -22,7 +22,7 @@ from fusionlab.torch_defaults import one_thread_each
 LARGEST_DIFFERENCE = 1e-3 / 255
 """Of a decoded tile from that of the default engine, in float32."""
 
-MAX_EDGE = 96
+MAX_EDGE = 128
 """Largest edge of the tile that is measured, in pixels without its halos."""
 
 TWO_ENGINES = 1.05
