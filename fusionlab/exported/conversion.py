@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -38,13 +37,13 @@ _OPERATION = re.compile(r"torch\.ops\.(\w+\.\w+)|<OpOverload\(op='(\w+\.\w+)'")
 
 
 def traced(
-    module: nn.Module, examples: Sequence[Tensor], divisor: int, *, fixed: bool
+    module: nn.Module, examples: tuple[Any, ...], divisor: int, *, fixed: bool
 ) -> tuple[Any, int]:
     """Trace a module of images `(N, 1, H, W)`, for any N, and any H and W or those of the examples.
 
     Args:
         module: what is traced.
-        examples: its arguments, of two images each.
+        examples: its arguments, tensors of two images or tuples of them.
         divisor: H and W are multiples of this.
         fixed: whether H and W are always those of the examples.
 
@@ -63,8 +62,8 @@ def traced(
             with _quiet(), torch.no_grad():
                 program = torch.export.export(
                     module,
-                    tuple(examples),
-                    dynamic_shapes=_shapes(module, len(examples), divisor, smallest, fixed=fixed),
+                    examples,
+                    dynamic_shapes=_shapes(examples, divisor, smallest, fixed=fixed),
                     strict=False,
                 )
         except FusionlabError:
@@ -129,7 +128,7 @@ def _folded(converted: Any) -> onnx.ModelProto:
         return onnx.load(after)
 
 
-def _shapes(module: nn.Module, count: int, divisor: int, smallest: int, *, fixed: bool) -> Any:
+def _shapes(examples: tuple[Any, ...], divisor: int, smallest: int, *, fixed: bool) -> Any:
     """Return which axes of the arguments vary, as the exporter wants to know it."""
     dim = torch.export.Dim
     shape: dict[int, Any] = {0: dim("batch", min=1, max=MOST_IMAGES)}
@@ -137,9 +136,9 @@ def _shapes(module: nn.Module, count: int, divisor: int, smallest: int, *, fixed
         for axis, name in ((2, "height"), (3, "width")):
             edge = dim(name, min=smallest, max=LARGEST_EDGE // divisor)
             shape[axis] = edge if divisor == 1 else divisor * edge
-    shapes = (shape,) * count
-    (argument, *_) = signature(module.forward).parameters.values()
-    return (shapes,) if argument.kind is argument.VAR_POSITIONAL else shapes
+    return tuple(
+        (shape,) * len(example) if isinstance(example, tuple) else shape for example in examples
+    )
 
 
 def _untraceable(error: Exception, *, fixed: bool) -> NotExportable:

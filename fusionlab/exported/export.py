@@ -161,7 +161,7 @@ def _exported_model(
     examples = _examples(fusion, sources, size)
     # what the code keeps from its first call must not be tensors of the tracer
     fusion.fuse_planes(torch.stack(examples))
-    program, least = traced(graph, examples, divisor, fixed=size is not None)
+    program, least = traced(graph, (examples,), divisor, fixed=size is not None)
     step()
     inputs = [extended_name(number) for number in range(1, sources + 1)]
     method = to_onnx(program, inputs, DECODED)
@@ -246,7 +246,9 @@ def _check_settings(fusion: Fusion, sources: int, depths: tuple[Depth, ...] | No
             )
 
 
-def _examples(fusion: Fusion, sources: int, size: tuple[int, int] | None) -> list[torch.Tensor]:
+def _examples(
+    fusion: Fusion, sources: int, size: tuple[int, int] | None
+) -> tuple[torch.Tensor, ...]:
     """Return images to trace, `(2, 1, H, W)` for each source, of edges that differ."""
     divisor = fusion.backbone.size_divisor
     if size is None:
@@ -257,7 +259,8 @@ def _examples(fusion: Fusion, sources: int, size: tuple[int, int] | None) -> lis
         size = (edge + 2 * divisor, edge)
     width, height = (-(-edge // divisor) * divisor for edge in size)
     generator = torch.Generator().manual_seed(0)
-    return [torch.rand(2, 1, height, width, generator=generator) for _ in range(sources)]
+    images = torch.rand(sources, 2, 1, height, width, generator=generator)
+    return tuple(images.unbind())
 
 
 def _smallest(fusion: Fusion, least: int) -> list[int]:
@@ -297,7 +300,7 @@ def _around(fusion: Fusion, sources: int, depths: tuple[Depth, ...] | None) -> t
 def _converted(module: torch.nn.Module, dtype: str, source: str, result: str) -> Any:
     """Return the graph of a module that treats each pixel by itself."""
     example = torch.rand(2, 1, EXAMPLE_EDGE, EXAMPLE_EDGE + 2).mul(200).to(getattr(torch, dtype))
-    program, _ = traced(module, [example], 1, fixed=False)
+    program, _ = traced(module, (example,), 1, fixed=False)
     return to_onnx(program, [source], result)
 
 

@@ -41,7 +41,7 @@ class MethodGraph(nn.Module):
         self.read: set[str] = set()
         """Which fields of its scenes the strategy has looked at."""
 
-    def forward(self, *sources: Tensor) -> Tensor:
+    def forward(self, sources: tuple[Tensor, ...]) -> Tensor:
         """Fuse k sources `(N, 1, H, W)` in 0..1; H and W are multiples of the size divisor."""
         planes = torch.stack(sources)
         levels = self.backbone.levels
