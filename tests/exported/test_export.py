@@ -125,31 +125,22 @@ def test_the_example_of_a_camera_runs_without_torch(l1norm, tmp_path):
     assert np.abs(fused - expected).max() <= 1  # a half may be rounded the other way
 
 
-@pytest.fixture(scope="module")
-def on_images():
-    """A model with scale and range inside, for 16-bit counts and an 8-bit image."""
+def test_scale_and_range_can_be_inside_a_model():
     fusion = Fusion("identity", "addition", scale=["1000,3000", "full"], range_policy="minmax")
-    return fusion, *exported_model(fusion, sources=2, depths=(16, 8))
-
-
-def test_scale_and_range_can_be_inside_a_model(on_images):
-    fusion, model, metadata = on_images
+    model, metadata = exported_model(fusion, sources=2, depths=(16, 8))
+    session = session_of(model)
+    given = [(entry.name, entry.type) for entry in session.get_inputs()]
+    assert given == [("image_1", "tensor(uint16)"), ("image_2", "tensor(uint8)")]
+    assert [entry.name for entry in session.get_outputs()] == ["fused_image"]
+    assert metadata.depths == (16, 8)
     random = np.random.default_rng(1)
     images = [
         random.integers(500, 3500, (31, 22), np.uint16),
         random.integers(0, 256, (31, 22), np.uint8),
     ]
-    fused = run(session_of(model), [image[None, None] for image in images])
-    assert metadata.depths == (16, 8)
+    fused = run(session, [image[None, None] for image in images])
     assert fused.dtype == np.uint16
     assert np.abs(fused[0, 0].astype(int) - fusion(images).astype(int)).max() <= 1
-
-
-def test_a_model_on_images_names_what_it_takes_and_returns(on_images):
-    session = session_of(on_images[1])
-    given = [(entry.name, entry.type) for entry in session.get_inputs()]
-    assert given == [("image_1", "tensor(uint16)"), ("image_2", "tensor(uint8)")]
-    assert [entry.name for entry in session.get_outputs()] == ["fused_image"]
 
 
 @dataclass(frozen=True)
