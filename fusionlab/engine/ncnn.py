@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,11 +52,6 @@ class NCNN(Engine):
     """
 
     automatic = True
-
-    cpu_bytes: ClassVar[int] = 5 * 2**20
-    """Less than for other engines, for the sake of memory: of 64 full-resolution maps two tiles of
-    96x96. Tiles of 128x128 are 4 % faster and need 100 MiB more on two threads, tiles of 80x80 are
-    12 % slower (docs/speed.md)."""
 
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         super().__init__(backbone, device, precision)
