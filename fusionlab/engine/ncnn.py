@@ -38,6 +38,10 @@ OPTIONS = {
 OUT_OF_MEMORY = -100
 """What ncnn returns when it cannot allocate."""
 
+FITTING = 0.75
+"""Kept memory is used again for what takes at least this share of it. By default small maps take
+large pieces, and large maps new ones: a fifth more memory for a pair of 100 megapixels."""
+
 MAX_KEPT_BYTES = 2**25
 """Largest tile after which ncnn keeps its memory for the next one."""
 
@@ -71,6 +75,8 @@ class NCNN(Engine):
             raise FusionlabError(f"the engine ncnn computes in fp32, got {precision}")
         self._memory = ncnn.PoolAllocator(), ncnn.PoolAllocator()
         """Of maps, and of what a layer needs meanwhile. By default each network keeps its own."""
+        for memory in self._memory:
+            memory.set_size_compare_ratio(FITTING)
         self._networks: dict[object, tuple[Any, NcnnGraph]] = {}
         self._adding = Lock()
 
