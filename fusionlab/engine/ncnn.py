@@ -20,9 +20,9 @@ from torch import Tensor
 from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engine.base import Engine
 from fusionlab.engine.ncnn_graph import NcnnGraph, ncnn_graph
+from fusionlab.engine.optional import package_for_cpu
 from fusionlab.engine.precision import Precision
 from fusionlab.engine.recording import recorded, unsupported
-from fusionlab.errors import FusionlabError
 
 OPTIONS = {
     "use_vulkan_compute": False,
@@ -35,6 +35,8 @@ OPTIONS = {
     "use_winograd23_convolution": False,
     "use_winograd63_convolution": False,
 }
+PRECISIONS: tuple[Precision, ...] = ("fp32",)
+
 OUT_OF_MEMORY = -100
 """What ncnn returns when it cannot allocate."""
 
@@ -59,20 +61,7 @@ class NCNN(Engine):
 
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         super().__init__(backbone, device, precision)
-        try:
-            import ncnn
-        except ImportError as error:
-            raise FusionlabError(
-                "the engine ncnn needs a package that is not installed; install it with "
-                "pip install 'fusionlab-imaging[ncnn]', or choose the engine eager"
-            ) from error
-        if device.type != "cpu":
-            raise FusionlabError(
-                f"the engine ncnn runs on the cpu, got the device {device}; choose the engine "
-                "eager or compile"
-            )
-        if precision != "fp32":
-            raise FusionlabError(f"the engine ncnn computes in fp32, got {precision}")
+        ncnn = package_for_cpu("ncnn", device, precision, PRECISIONS)
         self._memory = ncnn.PoolAllocator(), ncnn.PoolAllocator()
         """Of maps, and of what a layer needs meanwhile. By default each network keeps its own."""
         for memory in self._memory:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from fusionlab.backbone import Backbone, Borders, Features
 from fusionlab.engine.base import Engine
+from fusionlab.engine.optional import package_for_cpu
 from fusionlab.engine.precision import Precision
-from fusionlab.errors import FusionlabError
 from fusionlab.torch_defaults import threads_at_once
 
 HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
@@ -35,22 +35,7 @@ class OpenVINO(Engine):
 
     def __init__(self, backbone: Backbone, device: torch.device, precision: Precision) -> None:
         super().__init__(backbone, device, precision)
-        try:
-            import openvino
-        except ImportError as error:
-            raise FusionlabError(
-                "the engine openvino needs a package that is not installed; install it with "
-                "pip install 'fusionlab-imaging[openvino]', or choose the engine eager"
-            ) from error
-        if device.type != "cpu":
-            raise FusionlabError(
-                f"the engine openvino runs on the cpu, got the device {device}; choose the engine "
-                "eager or compile"
-            )
-        if precision not in HINTS:
-            raise FusionlabError(
-                f"the engine openvino computes in {' or '.join(HINTS)}, got {precision}"
-            )
+        openvino = package_for_cpu("openvino", device, precision, HINTS)
         self.dtype = torch.float32
         self._core = openvino.Core()
         self._graphs: dict[object, Any] = {}
