@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         Strategy,
         WeightedStrategy,
     )
+    from fusionlab.temporal import TemporalConsistency
 
 _HOMES = {
     "ActivityStrategy": "strategy",
@@ -110,6 +111,7 @@ _HOMES = {
     "Strategy": "strategy",
     "StrategyRef": "plugins.offers",
     "Task": "plugins.tasks",
+    "TemporalConsistency": "temporal",
     "Transform": "registration.transform",
     "WHOLE": "backbone",
     "WeightedStrategy": "strategy",
@@ -180,6 +182,7 @@ __all__ = [
     "Strategy",
     "StrategyRef",
     "Task",
+    "TemporalConsistency",
     "Transform",
     "WeightedStrategy",
     "box_average",

@@ -14,7 +14,7 @@ from fusionlab.imaging.arrays import Image, Stack
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.depth import Depth
 from fusionlab.imaging.formats.pillow_formats import encode_png
-from fusionlab.imaging.range_policy import OutsideCount, RangePolicy
+from fusionlab.imaging.range_policy import OutsideCount, RangePolicy, RunningMinMax
 from fusionlab.namespaces import Array, as_dtype, is_tensor, namespace_of
 
 MAX_8_BIT_SOURCES = 256
@@ -86,7 +86,11 @@ class Fused(Generic[Image]):
 
 
 def shown_bands(
-    stack: Stack, bands: Iterable[Array], policy: RangePolicy | None, depth: Depth | None
+    stack: Stack,
+    bands: Iterable[Array],
+    policy: RangePolicy | None,
+    depth: Depth | None,
+    minmax: RunningMinMax | None = None,
 ) -> Fused[Any]:
     """Make an image of decoded planes, without weights; see `Stack.image` for the arguments."""
     outside = OutsideCount()
@@ -98,7 +102,7 @@ def shown_bands(
             top += band.shape[-2]
             yield band
 
-    image = stack.image(counted(), policy, depth)
+    image = stack.image(counted(), policy, depth, minmax)
     return Fused(
         image,
         [],

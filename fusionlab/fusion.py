@@ -22,6 +22,7 @@ from fusionlab.engine.checks import (
     check_method,
     check_networks,
     check_settings,
+    check_smoothing,
     check_sources,
 )
 from fusionlab.engine.choice import chosen_engine
@@ -34,6 +35,7 @@ from fusionlab.engine.scenes import TensorPlanes
 from fusionlab.engine.tiling import SMALLEST_EDGE, images_at_once
 from fusionlab.engine.transfers import in_main_memory
 from fusionlab.engine.untouched import untouched
+from fusionlab.engine.weight_history import FrameWeights
 from fusionlab.engine.workers import workers
 from fusionlab.errors import FusionlabError, FusionlabWarning
 from fusionlab.fused import Fused, fuse_by_mode, shown_bands
@@ -59,6 +61,7 @@ from fusionlab.plugins.failures import failures_of, is_out_of_memory, memory_err
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.method_names import method_id, split_method
 from fusionlab.strategy import Law, LearnedStrategy, Strategy
+from fusionlab.temporal import FrameStep, TemporalConsistency
 from fusionlab.torch_defaults import one_thread_each, torch_defaults
 
 Result = TypeVar("Result")
@@ -285,6 +288,7 @@ class Fusion:
         names: Sequence[str] = (),
         scale: Sequence[Scale] = (),
         feature_cache: FeatureCache | None = None,
+        temporal: TemporalConsistency | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> Fused[Any]:
         """Fuse k sources, like a call, with more options and a more detailed result.
@@ -303,10 +307,13 @@ class Fusion:
                 to the units of the sources.
             feature_cache: keeps the features of small images, so that other strategies on the same
                 backbone do not encode them again.
+            temporal: what carries over from frame to frame of a sequence, whose next frame these
+                sources are; None: they stand alone.
             progress: called with (tiles done, tiles in all) after each tile.
 
         Raises:
-            FusionlabError: as for a call, or `weights` with a strategy that has none.
+            FusionlabError: as for a call, or `weights` with a strategy that has none; see also
+                `TemporalConsistency.begin`.
         """
         if depth not in (None, *get_args(Depth)):
             raise FusionlabError(f"the depth must be 8, 16, 32 or None, got {depth!r}")
@@ -316,22 +323,35 @@ class Fusion:
         images, names = given_sources(read, names, valid=valid, nodata=self.nodata)
         if not named:  # whoever names them has read files, and reports on these
             self._warn_of_unused_ranges(images, names, scales)
-        modes = color_modes(images, self.color, names)
+        step: FrameStep | None = None
+        if temporal is None:
+            modes = color_modes(images, self.color, names)
+        else:
+            if temporal.smoothing:
+                check_smoothing(self.strategy)
+            step = temporal.begin(
+                images, names, scales=scales, color=self.color, range_policy=self.range_policy
+            )
+            scales, modes = step.scales, step.modes
 
         def fuse(sources: Sequence[Any], color: Color) -> Fused[Any]:
             stack = Stack(sources, scales, color, names)
-            return self._fuse_stack(stack, weights, depth, feature_cache, progress)
+            return self._fuse_stack(stack, weights, depth, feature_cache, step, progress)
 
+        fused: Fused[Any]
         if depth == 16 or not may_move(images, self.device):
-            return fuse_by_mode(images, modes, fuse)
-        with torch.no_grad():  # arrays have none
-            there = [moved(image, self.device) for image in images]
-            fused: Fused[Any] = fuse_by_mode(there, modes, fuse)
-        return replace(
-            fused,
-            image=moved_back(fused.image),
-            weights=[moved_back(weights) for weights in fused.weights],
-        )
+            fused = fuse_by_mode(images, modes, fuse)
+        else:
+            with torch.no_grad():  # arrays have none
+                fused = fuse_by_mode([moved(image, self.device) for image in images], modes, fuse)
+            fused = replace(
+                fused,
+                image=moved_back(fused.image),
+                weights=[moved_back(weights) for weights in fused.weights],
+            )
+        if step is not None:
+            step.done()
+        return fused
 
     def _warn_of_unused_ranges(
         self, images: Sequence[Any], names: Sequence[str], scales: Sequence[Scale]
@@ -350,6 +370,7 @@ class Fusion:
         weights: bool,
         depth: Depth | None,
         feature_cache: FeatureCache | None,
+        step: FrameStep | None,
         progress: Callable[[int, int], None],
     ) -> Fused[Any]:
         """Fuse sources in one color mode; see `fuse` for the arguments."""
@@ -366,7 +387,13 @@ class Fusion:
                     yield band.fused
 
             bands = decoded() if stack.on_tensors else in_main_memory(decoded())
-            shown = shown_bands(stack, map(planes.like_sources, bands), self.range_policy, depth)
+            shown = shown_bands(
+                stack,
+                map(planes.like_sources, bands),
+                self.range_policy,
+                depth,
+                None if step is None else step.minmax,
+            )
             return replace(
                 shown,
                 weights=stack.weight_maps([planes.like_sources(each) for each in maps]),
@@ -374,7 +401,13 @@ class Fusion:
             )
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and stack.on_tensors):
-            return self._run(run, stack.shape[0], weights=weights, gradients=stack.requires_grad)
+            return self._run(
+                run,
+                stack.shape[0],
+                weights=weights,
+                gradients=stack.requires_grad,
+                smoothing=None if step is None else step.weights,
+            )
 
     def at_once(self, k: int, height: int, width: int) -> int:
         """Return how many images of this size, of k sources each, a batch should have."""
@@ -424,12 +457,23 @@ class Fusion:
         return self._run(run, len(planes), weights=weights, gradients=planes.requires_grad)
 
     def _run(
-        self, run: Callable[[Pipeline], Result], k: int, *, weights: bool, gradients: bool
+        self,
+        run: Callable[[Pipeline], Result],
+        k: int,
+        *,
+        weights: bool,
+        gradients: bool,
+        smoothing: FrameWeights | None = None,
     ) -> Result:
         """Run the pipeline; where memory does not suffice, retry with tiles of half the edge."""
         check_sources(self.strategy, k, weights=weights)
         pipeline = Pipeline(
-            self._engine, self.strategy, self._networks, self.tile, self.shared_weights
+            self._engine,
+            self.strategy,
+            self._networks,
+            self.tile,
+            self.shared_weights,
+            smoothing=smoothing,
         )
         gradients = gradients or any(p.requires_grad for p in self.networks.parameters())
         gradients = gradients and torch.is_grad_enabled()

@@ -7,6 +7,7 @@ from typing import get_args
 from torch import nn
 
 from fusionlab.backbone import Backbone
+from fusionlab.engine.merging import weights_decide
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.color import Color
 from fusionlab.imaging.range_policy import RangePolicy
@@ -79,6 +80,17 @@ def check_sources(strategy: Strategy, k: int, *, weights: bool) -> None:
             f"the strategy {name} does not weight the sources, so there are no weight maps; "
             "choose a weighted strategy",
             code="no-weights",
+        )
+
+
+def check_smoothing(strategy: Strategy) -> None:
+    """Raise `FusionlabError` unless the weights of a strategy can be smoothed over time."""
+    if not weights_decide(strategy):
+        raise FusionlabError(
+            f"the strategy {type(strategy).__name__} does not merge by weights alone, so there are "
+            "none to smooth over time; choose a weighted strategy, or smooth nothing",
+            code="no-weights",
+            option="temporal",
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fusionlab.engine.untouched import untouched
 from fusionlab.engine.value_checks import ValueChecks
+from fusionlab.engine.weight_history import FrameWeights, Place
 from fusionlab.errors import PluginError
 from fusionlab.plugins.failures import failures_of, name_of
 from fusionlab.strategy import Law, Scene, Statistics, Strategy, WeightedStrategy
@@ -37,6 +38,14 @@ class LevelInput(NamedTuple):
     """Which of the m images each of the n planes belongs to; None where `guide` is `features`."""
     valid: Tensor | None = None
     """Which pixels of `features` are data, `(k, n, 1, h, w)`; None: all."""
+    first_plane: int = 0
+    """The number of the first of the n planes among all."""
+
+    @property
+    def place(self) -> Place:
+        """Where in the sequence's frames this is."""
+        scene, (height, width) = self.scene, self.scene.sources.shape[-2:]
+        return Place(self.first_plane, scene.level, scene.top, scene.left, height, width)
 
 
 class Merger:
@@ -51,10 +60,19 @@ class Merger:
         strategy: merges the features.
         weight_maps: also return the weights as maps.
         checks: where it is checked that weights are weights.
+        smoothing: smooths the weights over time; None: they are those of this image alone.
     """
 
-    def __init__(self, strategy: Strategy, *, weight_maps: bool, checks: ValueChecks) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        *,
+        weight_maps: bool,
+        checks: ValueChecks,
+        smoothing: FrameWeights | None = None,
+    ) -> None:
         self.strategy = strategy
+        self._smoothing = smoothing
         self._checks = checks
         self.weight_maps = weight_maps and isinstance(strategy, WeightedStrategy)
 
@@ -106,8 +124,7 @@ class Merger:
 
     @property
     def _sums(self) -> bool:
-        """Whether the weights alone say how the features are merged."""
-        return type(self.strategy).fuse is WeightedStrategy.fuse
+        return weights_decide(self.strategy)
 
     def _weighted_sum(self, features: Tensor, weights: Tensor) -> Tensor:
         assert isinstance(self.strategy, WeightedStrategy)
@@ -149,6 +166,11 @@ class Merger:
             weights = self.strategy.weights(level.guide, level.scene)
             expanded = weights.expand_as(level.guide)
         check_weights(self._checks, self.strategy, expanded, level.guide.dtype)
+        if self._smoothing is not None:
+            scene = level.scene
+            expanded = self._smoothing.smoothed(
+                weights, level.place, scene.sources, scene.stride
+            ).expand_as(level.guide)
         return expanded if level.images is None else expanded[:, level.images]
 
     def _maps(self, weights: Tensor | None, level: LevelInput) -> Tensor:
@@ -174,6 +196,11 @@ class Merger:
             f"{_description(features[0])}, got {_description(merged)}",
             code="strategy-result",
         )
+
+
+def weights_decide(strategy: Strategy) -> bool:
+    """Return whether the weights of a strategy alone say how the features are merged."""
+    return isinstance(strategy, WeightedStrategy) and type(strategy).fuse is WeightedStrategy.fuse
 
 
 def _checked(statistics: object) -> Statistics:

@@ -20,10 +20,12 @@ from torch import nn
 from fusionlab.backbone import WHOLE
 from fusionlab.engine.base import FEWEST_VALUES, Engine
 from fusionlab.engine.feature_cache import FeatureCache, feature_bytes
+from fusionlab.engine.merging import weights_decide
 from fusionlab.engine.scenes import Planes
 from fusionlab.engine.tiled_run import HALO_WORTH_KEEPING, Band, TiledRun
 from fusionlab.engine.tiling import tile_edge
 from fusionlab.engine.value_checks import value_checks
+from fusionlab.engine.weight_history import FrameWeights, WeightHistory
 from fusionlab.engine.workers import ALONE, Workers
 from fusionlab.errors import FusionlabError, PluginError
 from fusionlab.plugins.failures import failures_of, name_of
@@ -57,6 +59,7 @@ class Pipeline:
         shared_weights: whether the color channels of an image share one set of weights, unless the
             strategy declares one or the other.
         workers: compute tiles at the same time.
+        smoothing: smooths the weights over time.
     """
 
     engine: Engine
@@ -65,6 +68,7 @@ class Pipeline:
     tile: int | None = None
     shared_weights: bool = True
     workers: Workers = ALONE
+    smoothing: FrameWeights | None = None
 
     def bands(
         self,
@@ -161,17 +165,20 @@ class Pipeline:
 
     @property
     def support(self) -> int | None:
-        """The support of the strategy."""
+        """The support of the strategy, and of the smoothing of its weights."""
         with failures_of("strategy", self.strategy):
-            return self.strategy.support
+            support = self.strategy.support
+        if support is None or self.smoothing is None:
+            return support
+        return support + WeightHistory.support
 
     @property
     def shares_weights(self) -> bool:
         """Whether the strategy computes one set of weights for all color channels."""
         if not isinstance(self.strategy, WeightedStrategy):
             return False  # there are no weights
-        if type(self.strategy).fuse is not WeightedStrategy.fuse:
-            return False  # the weights alone do not say how the features are merged
+        if not weights_decide(self.strategy):
+            return False
         declared = self.strategy.shares_weights
         return self.shared_weights if declared is None else declared
 

@@ -173,7 +173,7 @@ class SceneReader:
             maps = features[number].unflatten(0, sources.shape[:2])
             guide_maps = maps if images is None else guides[number].unflatten(0, guide.shape[:2])
             of_level = None if of_planes is None else _pooled(of_planes, level.stride)
-            yield LevelInput(maps, guide_maps, scene, images, of_level)
+            yield LevelInput(maps, guide_maps, scene, images, of_level, batch.planes.start)
 
     def _features(
         self, tile: Tile, batch: Batch, sources: Tensor, guide: Tensor

@@ -79,7 +79,9 @@ class TiledRun:
         passes = 1 + self.two_pass + self.keeps_features
         self._progress, self._steps = progress, count(1)
         self._total = passes * len(self.batches) * len(self.tiles)
-        self._merger = Merger(strategy, weight_maps=weights, checks=checks)
+        self._merger = Merger(
+            strategy, weight_maps=weights, checks=checks, smoothing=pipeline.smoothing
+        )
         self._reader = SceneReader(
             self.engine,
             planes,

@@ -28,6 +28,7 @@ from fusionlab.imaging.scale import Scale, parse_scales
 from fusionlab.imaging.sources import unmasked
 from fusionlab.namespaces import is_tensor
 from fusionlab.plugins.failures import memory_errors
+from fusionlab.temporal import FrameStep, TemporalConsistency
 from fusionlab.threads import available_cores
 
 PIXELS_AT_ONCE = 2 * 160 * 160
@@ -117,6 +118,7 @@ class ExportedModel:
         weights: bool = False,
         depth: Depth | None = None,
         names: Sequence[str] = (),
+        temporal: TemporalConsistency | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> Fused[Any]:
         """Fuse k sources; see `fusionlab.Fusion.fuse` for the arguments.
@@ -128,6 +130,8 @@ class ExportedModel:
         """
         if weights:
             raise self._cannot("returns no weights", option="save_weights")
+        if temporal is not None and temporal.smoothing:
+            raise self._cannot("has no weights to smooth over time", option="temporal")
         read = with_files_read(sources)
         scales = given_scales(read, self.scale)
         images, names = given_sources(read, names, nodata=self.nodata)
@@ -142,13 +146,27 @@ class ExportedModel:
                 "an exported model takes arrays, got tensors; give tensor.numpy()",
                 code="not-an-image",
             )
-        (color,) = color_modes(images, self.color, names)
+        step: FrameStep | None = None
+        if temporal is None:
+            (color,) = color_modes(images, self.color, names)
+        else:
+            policy = None if self.metadata.depths is not None else self.range_policy
+            step = temporal.begin(
+                images, names, scales=scales, color=self.color, range_policy=policy
+            )
+            scales, (color,) = step.scales, step.modes
         stack = Stack(images, scales, color, names)
         in_color = any(unmasked(image).shape[2:] == (3,) for image in images)
         self._check(stack, names, in_color=in_color)
         if self.metadata.depths is not None:
-            return self._fuse_as_they_are(stack, [unmasked(image) for image in images], depth)
-        return shown_bands(stack, self._bands(stack, progress), self.range_policy, depth)
+            fused = self._fuse_as_they_are(stack, [unmasked(image) for image in images], depth)
+        else:
+            minmax = None if step is None else step.minmax
+            bands = self._bands(stack, progress)
+            fused = shown_bands(stack, bands, self.range_policy, depth, minmax)
+        if step is not None:
+            step.done()
+        return fused
 
     def _check(self, stack: Stack, names: Sequence[str], *, in_color: bool) -> None:
         """Refuse what the graph cannot do."""

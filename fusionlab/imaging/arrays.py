@@ -173,7 +173,13 @@ class Stack:
         _, images, height, width = self.shape
         return self.cut(slice(images), slice(height), slice(width))
 
-    def image(self, bands: Iterable[Array], policy: RangePolicy | None, depth: Depth | None) -> Any:
+    def image(
+        self,
+        bands: Iterable[Array],
+        policy: RangePolicy | None,
+        depth: Depth | None,
+        minmax: RunningMinMax | None = None,
+    ) -> Any:
         """Make an image like the sources from decoded planes.
 
         Args:
@@ -182,11 +188,13 @@ class Stack:
             policy: how they become displayable; None returns them unchanged, as floats.
             depth: bits per sample of the result; None: those of the deepest source. Ignored without
                 a policy.
+            minmax: what is known of earlier frames, for `minmax`; None: this image stands alone.
         """
-        minmax = None
-        if policy == "minmax":  # the range of the complete image is needed before the first pixel
-            minmax = RunningMinMax()
-            bands = self._measured(bands, minmax)
+        if policy != "minmax":
+            minmax = None
+        else:  # the range of the complete image is needed before the first pixel
+            minmax = minmax or RunningMinMax()
+            bands = self._measured(bands, minmax) if minmax.needs_values else bands
         dtype = DTYPES[depth or depth_of(self._dtype)]
         if policy is None or (depth is None and is_floating(self._dtype)):
             dtype = self._dtype if is_floating(self._dtype) else COMPUTE_DTYPE
@@ -398,13 +406,22 @@ def color_modes(
     Raises:
         FusionlabError: as `Stack`.
     """
-    opened = open_sources(sources, names)
     if color != "auto":
-        return [color] * opened[0].images
+        return [color] * open_sources(sources, names)[0].images
+    return [mode_of(kinds) for kinds in zip(*in_color(sources, names), strict=True)]
+
+
+def in_color(sources: Sequence[Image], names: Sequence[str] = ()) -> list[list[bool]]:
+    """Return for each source which of its N images are in color; see `color_modes`."""
+    opened = open_sources(sources, names)
     if all(source.channels == 1 for source in opened):
-        return ["per-channel"] * opened[0].images
-    by_image = zip(*map(_in_color, opened), strict=True)
-    return ["luma" if len(set(kinds)) > 1 else "per-channel" for kinds in by_image]
+        return [[False] * source.images for source in opened]
+    return list(map(_in_color, opened))
+
+
+def mode_of(kinds: Iterable[bool]) -> Color:
+    """Return the color mode of sources that are in color, or not."""
+    return "luma" if len(set(kinds)) > 1 else "per-channel"
 
 
 def _in_color(source: BaseSource) -> list[bool]:

@@ -21,7 +21,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionlab.namespaces import Array, ArrayT, as_array, as_dtype, detached, namespace_of
+from fusionlab.errors import FusionlabError
+from fusionlab.imaging.limits import LimitsOverTime, Pair
+from fusionlab.namespaces import (
+    Array,
+    ArrayT,
+    as_array,
+    as_dtype,
+    detached,
+    like,
+    namespace_of,
+)
 
 RangePolicy = Literal["clip", "minmax"]
 GRAY_LEVELS = 255.0
@@ -29,6 +39,9 @@ GRAY_LEVELS = 255.0
 
 class RunningMinMax:
     """The minimum and the maximum of each image, over all its bands and channels."""
+
+    needs_values = True
+    """Whether all bands must be added before the limits are known."""
 
     def __init__(self) -> None:
         self._minimum: Array | None = None
@@ -50,11 +63,38 @@ class RunningMinMax:
 
         An image with a single value has no range to normalize: it is clipped.
         """
+        low, high = self._measured()
+        xp, flat = namespace_of(low), low == high
+        return xp.where(flat, 0, low), xp.where(flat, GRAY_LEVELS, high)
+
+    def _measured(self) -> tuple[Array, Array]:
         low, high = self._minimum, self._maximum
         assert low is not None  # an image has at least one band
         assert high is not None
-        xp, flat = namespace_of(low), low == high
-        return xp.where(flat, 0, low), xp.where(flat, GRAY_LEVELS, high)
+        return low, high
+
+
+class RangeOverTime(RunningMinMax):
+    """The minimum and the maximum of one frame of a sequence, as earlier frames have them.
+
+    Args:
+        over_time: what is known from earlier frames; in gray levels.
+    """
+
+    def __init__(self, over_time: LimitsOverTime) -> None:
+        super().__init__()
+        self._over_time = over_time
+        self.needs_values = over_time.known is None
+        self.used: Pair | None = over_time.known
+        """The limits of this frame, once they are known."""
+
+    def _measured(self) -> tuple[Array, Array]:
+        if self.used is None:
+            low, high = super()._measured()
+            if low.size != 1 if isinstance(low, np.ndarray) else low.numel() != 1:
+                raise one_frame_error(len(low))
+            self.used = self._over_time.after((low.item(), high.item()))
+        return tuple(np.full((1, 1, 1, 1), value) for value in self.used)  # type: ignore[return-value]
 
 
 class OutsideCount:
@@ -89,6 +129,14 @@ class OutsideCount:
         return share
 
 
+def one_frame_error(count: int) -> FusionlabError:
+    """Return the error that several frames were given where one depends on the one before."""
+    return FusionlabError(
+        f"a sequence is fused frame by frame, in order; got a batch of {count} images",
+        code="one-frame",
+    )
+
+
 def map_to_range(images: Array, white: float, minmax: RunningMinMax | None = None) -> Array:
     """Map decoded images to the displayable range 0..white.
 
@@ -108,7 +156,7 @@ def map_to_range(images: Array, white: float, minmax: RunningMinMax | None = Non
     gray = as_dtype(images * GRAY_LEVELS, "float64")
     low, high = 0.0, GRAY_LEVELS
     if minmax is not None:
-        low, high = (as_dtype(limit, "float64") for limit in minmax.limits())
+        low, high = (like(as_dtype(limit, "float64"), gray) for limit in minmax.limits())
     return (namespace_of(gray).clip(gray, low, high) - low) * white / (high - low)
 
 
