@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionlab.cli.command import TableCommand
-from fusionlab.cli.options import OptionWithAliases
+from fusionlab.cli.options import OptionWithAliases, with_options
 from fusionlab.cli.output import echo, json_option, show_facts, show_progress, warn
 from fusionlab.cli.registration import (
     FOR_BOTH,
     RegistrationChoice,
     registrar_of,
     registrar_of_rig,
-    registration_options,
 )
 from fusionlab.cli.score import metrics_option, score_color_option
 from fusionlab.cli.session import (
@@ -110,7 +109,7 @@ Ctrl-C.
     "that of the preset, or gray, since metrics score the luminance; 'fuse' has auto]",
 )
 @score_color_option
-@registration_options(*FOR_BOTH)
+@with_options(*FOR_BOTH)
 @click.option(
     "--truth",
     type=click.Path(path_type=Path),

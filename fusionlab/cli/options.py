@@ -44,6 +44,17 @@ stack_option = click.option(
 )
 
 
+def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a decorator that adds options to a command, in this order."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 def max_pixels_option(what: str) -> Callable[[FC], FC]:
     """Return the option `--max-pixels`; `what` are the images, as in `sources that claim`."""
     return click.option(
