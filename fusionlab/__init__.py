@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         MetricRef,
         ReaderRef,
         RegistrationRef,
+        SequenceReaderRef,
         StrategyRef,
     )
     from fusionlab.plugins.presets import Preset
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
     from fusionlab.registration.images import register
     from fusionlab.registration.transform import Transform
     from fusionlab.runs.image_sets import ImageSetItem, find_image_set
+    from fusionlab.sequences.contract import Frame, FrameSequence
+    from fusionlab.sequences.opening import open_sequence
     from fusionlab.strategy import (
         ActivityStrategy,
         Law,
@@ -88,6 +91,8 @@ _HOMES = {
     "EngineRef": "plugins.offers",
     "Estimate": "registration.contract",
     "Features": "backbone",
+    "Frame": "sequences.contract",
+    "FrameSequence": "sequences.contract",
     "Fused": "fused",
     "Fusion": "fusion",
     "FusionlabError": "errors",
@@ -107,6 +112,7 @@ _HOMES = {
     "RegistrationRef": "plugins.offers",
     "Report": "evaluation.reporting.report",
     "Scene": "strategy",
+    "SequenceReaderRef": "plugins.offers",
     "Statistics": "strategy",
     "Strategy": "strategy",
     "StrategyRef": "plugins.offers",
@@ -136,6 +142,7 @@ _HOMES = {
     "load_plugins": "plugins.host",
     "load_strategy": "plugins.listing",
     "normalize": "ops",
+    "open_sequence": "sequences.opening",
     "once_per_sources": "metrics.sources_part",
     "read_image": "imaging.reading",
     "read_sources": "imaging.reading",
@@ -159,6 +166,8 @@ __all__ = [
     "EngineRef",
     "Estimate",
     "Features",
+    "Frame",
+    "FrameSequence",
     "Fused",
     "Fusion",
     "FusionlabError",
@@ -178,6 +187,7 @@ __all__ = [
     "RegistrationRef",
     "Report",
     "Scene",
+    "SequenceReaderRef",
     "Statistics",
     "Strategy",
     "StrategyRef",
@@ -207,6 +217,7 @@ __all__ = [
     "load_strategy",
     "normalize",
     "once_per_sources",
+    "open_sequence",
     "read_image",
     "read_sources",
     "register",

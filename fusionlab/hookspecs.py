@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         MetricRef,
         ReaderRef,
         RegistrationRef,
+        SequenceReaderRef,
         StrategyRef,
     )
     from fusionlab.plugins.presets import Preset
@@ -68,6 +69,15 @@ def fusionlab_readers() -> Iterable[ReaderRef]:  # type: ignore[empty-body]
 
     Called before the first file is read or a folder is searched: say by which bytes a format is
     recognized and where its reader is defined, do not import it.
+    """
+
+
+@hookspec
+def fusionlab_sequence_readers() -> Iterable[SequenceReaderRef]:  # type: ignore[empty-body]
+    """List the formats of videos, or of other sequences in a file, that this plugin reads.
+
+    Called before the first file is read as a sequence: say by which bytes a format is recognized
+    and where its reader is defined, do not import it.
     """
 
 

@@ -141,22 +141,29 @@ Examples:
 @json_option
 @click.pass_obj
 def readers(session: Session, *, as_json: bool) -> None:
-    """List the image formats that are read, and what must be installed for some of them.
+    """List the formats of images and videos that are read, and what must be installed for some.
 
-    A file is recognized by its content; the suffixes are those that count when a folder is
-    searched.
+    A file is recognized by its content; the suffixes of images are those that count when a folder
+    is searched.
     """
+    plugins = session.plugins
+    kinds: dict[str, list[Registration[Any]]] = {
+        "image": plugins.readers.registrations,
+        "video": plugins.sequence_readers.registrations,
+    }
     show_table(
-        ("name", "summary", "suffixes", "requires", "plugin"),
+        ("name", "kind", "summary", "suffixes", "requires", "plugin"),
         (
             (
                 registration.ref.name,
+                kind,
                 registration.ref.summary,
                 " ".join(registration.ref.suffixes),
                 registration.ref.requires,
                 _origin(registration.plugin, as_json=as_json),
             )
-            for registration in session.plugins.readers.registrations
+            for kind, registrations in kinds.items()
+            for registration in registrations
         ),
         as_json=as_json,
     )

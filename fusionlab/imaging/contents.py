@@ -51,6 +51,18 @@ class Contents:
     the name of the file and a colon."""
 
 
+@dataclass(frozen=True)
+class PagesOnDemand:
+    """The pages of a file that are found one at a time, because there may be very many."""
+
+    count: int
+    decode: Callable[[int], tuple[Decoded, Sequence[str]]]
+    """Number of a page, from 0 -> its pixels, and the names of its channels; may raise what a
+    reader may raise."""
+    is_truncated: bool = False
+    """Whether the file ends where a further page should begin."""
+
+
 CHANNELS = {
     1: ("gray",),
     2: ("gray", "alpha"),

@@ -82,7 +82,7 @@ class LoadedImage:
     """`(H, W)` or `(H, W, 3)`, in the depth of the file: an array, or the rows of a large TIFF,
     which are read on demand."""
     sha256: str
-    """Of the file."""
+    """Of the file; empty for a frame of a sequence, whose file need not be read to its end."""
     notes: tuple[str, ...] = ()
     """What the user should know, such as what was ignored; sentences that begin with the name."""
     bits: int | None = None
@@ -223,7 +223,7 @@ def read_contents(path: Path, max_pixels: int | None = MAX_PIXELS) -> Contents:
     """
     content = _content(path, None, None)
     assert isinstance(content, bytes)
-    return _open(content, str(path), _size_check(str(path), max_pixels, len(content)))
+    return _open(content, str(path), size_check(str(path), max_pixels, len(content)))
 
 
 def further_sources(path: Path, max_pixels: int | None = MAX_PIXELS) -> list[str]:
@@ -298,34 +298,61 @@ def decode_image(
     Raises:
         FusionlabError: as `read_image`.
     """
-    contents = _open(content, name, _size_check(name, max_pixels, len(content)))
+    contents = _open(content, name, size_check(name, max_pixels, len(content)))
     number = selecting.page_number(selection, contents.pages, contents.default, name)
-    hints: list[str] = []
-    with _attribute_errors_to(name, content):
-        page, channels = contents.pages[number], contents.pages[number].channels
-        if max_pixels is not None and len(channels) > MOST_COLORS:  # bands of a scene
-            claims = f"{name} claims {page.size} pixels of {len(channels)} channels"
-            planes = page.width * page.height * len(channels)
+    with errors_of_reader(name, content):
+        page = contents.pages[number]
+        if max_pixels is not None and len(page.channels) > MOST_COLORS:  # bands of a scene
+            claims = f"{name} claims {page.size} pixels of {len(page.channels)} channels"
+            planes = page.width * page.height * len(page.channels)
             _check_bytes(claims, planes // MOST_COLORS, len(content))
         decoded = contents.decode(number)
-        if selection.channels:
-            wanted = selecting.channel_numbers(selection.channels, channels, name)
-            decoded = decoded.with_channels(wanted)
-        else:
-            decoded, hints = _default_image(decoded, channels, name)
-        decoded = decoded.normalized()
+        image = loaded_image(decoded, page.channels, name, selection, contents.further)
+        further = _further_pages(contents.pages, contents.default, selection)
+    notes = tuple(f"{image.name}: {note}" for note in further)
+    return replace(
+        image,
+        sha256=sha256_of_bytes(content),
+        notes=(*image.notes, *notes),
+        further=(*image.further, *further),
+    )
+
+
+def loaded_image(
+    decoded: Decoded,
+    channels: Sequence[str],
+    name: str,
+    selection: Selection = EVERYTHING,
+    further: Sequence[str] = (),
+) -> LoadedImage:
+    """Return the image of a page of a file that has been decoded.
+
+    Args:
+        decoded: the page.
+        channels: the names of its channels.
+        name: of the file.
+        selection: which of its images.
+        further: what else the file holds, see `Contents.further`.
+
+    Raises:
+        FusionlabError: it has no such channels (code `no-channels`), or none of them is known to
+            be an image (`unsupported-image`).
+        UnsupportedImage: it is not a gray or RGB image.
+    """
+    hints: list[str] = []
+    if selection.channels:
+        wanted = selecting.channel_numbers(selection.channels, channels, name)
+        decoded = decoded.with_channels(wanted)
+    else:
+        decoded, hints = _default_image(decoded, channels, name)
+    decoded = decoded.normalized()
     name = f"{name}[{selection}]" if str(selection) else name
-    hints = [
-        *contents.further,
-        *hints,
-        *_further_pages(contents.pages, contents.default, selection),
-    ]
-    notes = (*decoded.notes, *hints)
+    hints = [*further, *hints]
     return LoadedImage(
         name,
         decoded.pixels,
-        sha256_of_bytes(content),
-        tuple(f"{name}: {note}" for note in notes),
+        "",
+        tuple(f"{name}: {note}" for note in (*decoded.notes, *hints)),
         _fewer_bits(decoded),
         decoded.unit,
         decoded.window,
@@ -345,7 +372,7 @@ def _open(content: bytes, name: str, check_size: SizeCheck) -> Contents:
     readers = readers_of(content, Path(name).suffix)
     if not readers:
         raise _undecodable(name, _guess_kind(content, name))
-    with _attribute_errors_to(name, content):
+    with errors_of_reader(name, content):
         return _opened(content, name, readers, check_size)
 
 
@@ -385,9 +412,9 @@ def _open_large(path: Path, max_pixels: int | None, selection: Selection) -> Loa
         from fusionlab.imaging.formats import tiff
 
         number = int(selection.page or "1") - 1
-        with _attribute_errors_to(name, start):
+        with errors_of_reader(name, start):
             size = path.stat().st_size
-            opened = tiff.open_large(file, name, _size_check(name, max_pixels, size), number)
+            opened = tiff.open_large(file, name, size_check(name, max_pixels, size), number)
         if opened is None:
             return None
         digest = sha256_of_file(file)
@@ -406,7 +433,7 @@ def _open_large(path: Path, max_pixels: int | None, selection: Selection) -> Loa
     )
 
 
-def _size_check(name: str, max_pixels: int | None, size: int) -> SizeCheck:
+def size_check(name: str, max_pixels: int | None, size: int) -> SizeCheck:
     """Return the check of what the header of a file of `size` bytes claims."""
 
     def check_size(width: int, height: int) -> None:
@@ -438,8 +465,13 @@ def _too_many(message: str) -> FusionlabError:
 
 
 @contextmanager
-def _attribute_errors_to(name: str, content: bytes) -> Iterator[None]:
-    """Turn the exceptions of a reader into an error that names the file."""
+def errors_of_reader(name: str, content: bytes) -> Iterator[None]:
+    """Turn the exceptions of a reader into an error that names the file.
+
+    Args:
+        name: of the file.
+        content: of the file, or its first bytes, see `recognizing.first_bytes`.
+    """
     try:
         with memory_errors(f"to read {name}", path=Path(name)):
             yield

@@ -40,6 +40,7 @@ from fusionlab.plugins.offers import (
     MetricRef,
     ReaderRef,
     RegistrationRef,
+    SequenceReaderRef,
     StrategyRef,
 )
 from fusionlab.plugins.presets import Preset
@@ -241,6 +242,8 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
     engines = _new(plugins.engines, call("fusionlab_engines", EngineRef), plugin)
     metrics = _new(plugins.metrics, call("fusionlab_metrics", MetricRef), plugin)
     readers = _new(plugins.readers, call("fusionlab_readers", ReaderRef), plugin)
+    videos = call("fusionlab_sequence_readers", SequenceReaderRef)
+    sequence_readers = _new(plugins.sequence_readers, videos, plugin)
     listed = call("fusionlab_registrations", RegistrationRef)
     image_registrations = _new(plugins.image_registrations, listed, plugin)
     tasks = _new(plugins.tasks, call("fusionlab_tasks", Task), plugin)
@@ -255,6 +258,7 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
     plugins.engines.registrations += engines
     plugins.metrics.registrations += metrics
     plugins.readers.registrations += readers
+    plugins.sequence_readers.registrations += sequence_readers
     plugins.image_registrations.registrations += image_registrations
     plugins.tasks.registrations += tasks
     plugins.presets += [(plugin, preset) for preset in presets]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fusionlab.imaging.contents import Contents
     from fusionlab.imaging.decoding import SizeCheck
     from fusionlab.registration.contract import EstimatorFunction
+    from fusionlab.sequences.contract import FrameSequence
     from fusionlab.strategy import Strategy
 
 T = TypeVar("T")
@@ -124,28 +125,8 @@ class EngineRef(_Ref):
 
 
 @dataclass(frozen=True)
-class ReaderRef(_Ref):
-    """A reader of one image format that can be listed, and asked for, without importing it.
-
-    A file is read by the first reader that recognizes its content, whatever its name.
-
-    Args:
-        name: of the format, as messages say it: `"PNG"`.
-        target: where the function is defined, `"package.module:open_format"`: from the bytes of a
-            file to what it holds. See `ReaderFunction`.
-        summary: one line: what images of the format can hold.
-        suffixes: of such files, in lower case, with the dot: files with one of them are taken for
-            images when a folder is searched.
-        magic: how such files begin, a regular expression of bytes in which `.` is any byte.
-        contains: bytes of which one must be among the first `within` bytes, too; empty: none.
-        within: how many bytes of a file are needed to recognize it.
-        needs_suffix: whether a file must have one of the suffixes, too, because its first bytes
-            are no mark.
-        priority: of several readers that recognize a file, the one with the highest priority is
-            asked first. A format inside another one, such as thermal data in a JPEG, takes 1.
-        requires: what must be installed to read it, as pip takes it: the package or the extra
-            whose lack makes the import of `target` fail; empty: nothing else.
-    """
+class _FormatRef(_Ref):
+    """The fields of descriptions of readers: how a file of their format is recognized."""
 
     suffixes: tuple[str, ...] = ()
     magic: bytes = b""
@@ -183,6 +164,31 @@ class ReaderRef(_Ref):
     def _start(self) -> re.Pattern[bytes]:
         return re.compile(self.magic, re.DOTALL)
 
+
+@dataclass(frozen=True)
+class ReaderRef(_FormatRef):
+    """A reader of one image format that can be listed, and asked for, without importing it.
+
+    A file is read by the first reader that recognizes its content, whatever its name.
+
+    Args:
+        name: of the format, as messages say it: `"PNG"`.
+        target: where the function is defined, `"package.module:open_format"`: from the bytes of a
+            file to what it holds. See `ReaderFunction`.
+        summary: one line: what images of the format can hold.
+        suffixes: of such files, in lower case, with the dot: files with one of them are taken for
+            images when a folder is searched.
+        magic: how such files begin, a regular expression of bytes in which `.` is any byte.
+        contains: bytes of which one must be among the first `within` bytes, too; empty: none.
+        within: how many bytes of a file are needed to recognize it.
+        needs_suffix: whether a file must have one of the suffixes, too, because its first bytes
+            are no mark.
+        priority: of several readers that recognize a file, the one with the highest priority is
+            asked first. A format inside another one, such as thermal data in a JPEG, takes 1.
+        requires: what must be installed to read it, as pip takes it: the package or the extra
+            whose lack makes the import of `target` fail; empty: nothing else.
+    """
+
     def load(self) -> ReaderFunction:
         """Import and return the function.
 
@@ -190,6 +196,40 @@ class ReaderRef(_Ref):
             ImportError: what it requires is not installed.
         """
         function: ReaderFunction = load_attribute(self.target)
+        if not callable(function):
+            raise TypeError(f"{self.target} is not a function")
+        return function
+
+
+@dataclass(frozen=True)
+class SequenceReaderRef(_FormatRef):
+    """A reader of one format of videos that can be listed, and asked for, without importing it.
+
+    A file that it recognizes is a sequence of frames by itself. A file of images with several
+    pages, such as TIFF, needs no such reader: its `ReaderRef` gives the pages, which are frames
+    where the user asks for that.
+
+    Args:
+        name: of the format, as messages say it: `"Matroska"`.
+        target: where the function is defined, `"package.module:open_format"`: from the path of a
+            file to its frames. See `SequenceReaderFunction`.
+        summary: one line: what frames of the format can hold.
+        suffixes: as for `ReaderRef`; files with one of them are not taken for images.
+        magic: as for `ReaderRef`.
+        contains: as for `ReaderRef`.
+        within: as for `ReaderRef`.
+        needs_suffix: as for `ReaderRef`.
+        priority: as for `ReaderRef`.
+        requires: as for `ReaderRef`.
+    """
+
+    def load(self) -> SequenceReaderFunction:
+        """Import and return the function.
+
+        Raises:
+            ImportError: what it requires is not installed.
+        """
+        function: SequenceReaderFunction = load_attribute(self.target)
         if not callable(function):
             raise TypeError(f"{self.target} is not a function")
         return function
@@ -211,6 +251,26 @@ class ReaderFunction(Protocol):
 
         Returns:
             The contents; None: the file is not in this format after all, and the next reader that
+            recognizes it is asked.
+        """
+
+
+class SequenceReaderFunction(Protocol):
+    """A function that opens a video: its path in, its frames out."""
+
+    def __call__(self, path: Path, check_size: SizeCheck, /) -> FrameSequence | None:
+        """Return the frames of a file, without decoding more than it takes to know what they are.
+
+        Anything may be raised at a damaged file, here and while frames are read. A
+        `FusionlabError` reaches the user as it is.
+
+        Args:
+            path: of a regular file that can be read.
+            check_size: to be called with (width, height) before pixels are allocated; raises if
+                there are too many.
+
+        Returns:
+            The frames; None: the file is not in this format after all, and the next reader that
             recognizes it is asked.
         """
 

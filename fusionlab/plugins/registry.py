@@ -16,6 +16,7 @@ from fusionlab.plugins.offers import (
     MetricRef,
     ReaderRef,
     RegistrationRef,
+    SequenceReaderRef,
     StrategyRef,
 )
 from fusionlab.plugins.presets import Preset
@@ -23,7 +24,15 @@ from fusionlab.plugins.tasks import Task
 
 Status = Literal["ok", "broken", "blocked", "outdated"]
 Ref = TypeVar(
-    "Ref", StrategyRef, BackboneRef, EngineRef, MetricRef, ReaderRef, RegistrationRef, Task
+    "Ref",
+    StrategyRef,
+    BackboneRef,
+    EngineRef,
+    MetricRef,
+    ReaderRef,
+    SequenceReaderRef,
+    RegistrationRef,
+    Task,
 )
 
 
@@ -125,6 +134,9 @@ class Plugins:
     engines: Registry[EngineRef] = field(default_factory=lambda: Registry("engine"))
     metrics: Registry[MetricRef] = field(default_factory=lambda: Registry("metric"))
     readers: Registry[ReaderRef] = field(default_factory=lambda: Registry("reader"))
+    sequence_readers: Registry[SequenceReaderRef] = field(
+        default_factory=lambda: Registry("reader of sequences")
+    )
     image_registrations: Registry[RegistrationRef] = field(
         default_factory=lambda: Registry("registration method")
     )
@@ -150,6 +162,12 @@ class Plugins:
     def readers_in_order(self) -> list[ReaderRef]:
         """The readers in the order in which they are asked, once all plugins are loaded."""
         refs = [registration.ref for registration in self.readers.registrations]
+        return sorted(refs, key=lambda ref: -ref.priority)
+
+    @cached_property
+    def sequence_readers_in_order(self) -> list[SequenceReaderRef]:
+        """The readers of sequences in the order in which they are asked, likewise."""
+        refs = [registration.ref for registration in self.sequence_readers.registrations]
         return sorted(refs, key=lambda ref: -ref.priority)
 
     @cached_property

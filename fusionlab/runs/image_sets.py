@@ -232,11 +232,13 @@ def stack_files(folder: Path) -> list[Path]:
     if not images:
         raise FusionlabError(f"there are no images in {folder}", code="no-images", path=folder)
 
-    def order(path: Path) -> list[tuple[int, str]]:
-        parts = re.split(r"(\d+)", path.name)
-        return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
+    return sorted(images, key=lambda path: natural_order(path.name))
 
-    return sorted(images, key=order)
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Return a sort key of names by which 2 comes before 10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _each_file(path: Path) -> Found:

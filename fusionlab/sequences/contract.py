@@ -8,7 +8,7 @@ and never held as a whole, so that memory does not grow with their length.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -31,7 +31,8 @@ class FrameSequence(ABC):
 
     Args:
         name: what messages call it: its path.
-        count: how many frames it has; None: that is known at its end only.
+        count: how many frames it has, as the file states it: a damaged one may have fewer; None:
+            that is known at its end only.
         rate: frames per second, as the file states them; None: it does not.
     """
 
@@ -48,11 +49,11 @@ class FrameSequence(ABC):
         """A hash that differs for different sequences, so that a run resumes only its own."""
 
     @abstractmethod
-    def frames(self, start: int = 0) -> Iterator[Frame]:
+    def frames(self, start: int = 0) -> Generator[Frame]:
         """Read the frames, one at a time, beginning with the number `start`, counted from 0.
 
-        Each call reads from the file anew. The frame with a number is the same, bit for bit,
-        wherever reading starts.
+        Each call reads from the file anew, and has closed it when the generator is closed. The
+        frame with a number is the same, bit for bit, wherever reading starts.
 
         Raises:
             FusionlabError: the file cannot be read at all, or not beyond this frame.
@@ -82,7 +83,7 @@ class FrameSets(ABC):
     names: tuple[str, ...]
     """Of the sources."""
     count: int | None
-    """How many results there will be; None: that is known at the end only."""
+    """How many results there will be, as the files state it; None: known at the end only."""
     rate: Fraction | None
     """Frames per second of the result; None: unknown."""
     notes: list[str] = field(default_factory=list)

@@ -17,7 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, PREDICTOR, TIFF
 
-from fusionlab.imaging.contents import CHANNELS, Contents, Page
+from fusionlab.imaging.contents import CHANNELS, Contents, Page, PagesOnDemand
 from fusionlab.imaging.decoding import Decoded, SizeCheck, UnsupportedImage
 from fusionlab.imaging.formats.tiff_rows import (
     JPEG,
@@ -33,7 +33,7 @@ from fusionlab.imaging.rows import Rows, bands
 
 REQUIRED = (256, 257, 262)
 """Tags that every image needs: width, length, photometric."""
-PAGE_NAME = 285
+SUBFILE_TYPE, PAGE_NAME = 254, 285
 RESOLUTION, RESOLUTION_UNIT = (282, 283), 296
 UNITS_PER_INCH = {2: 1.0, 3: 2.54}
 """Value of ResolutionUnit -> how many of the unit are an inch; the unit may also be none."""
@@ -83,12 +83,9 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
         names, offset = planes
         _check_complete(first, len(content))
         page, size = _page(first, "1"), first.nbytes
-        dtype = np.dtype(first.dtype).newbyteorder(file.byteorder)
 
         def decode_plane(index: int) -> Decoded:
-            data = content[offset + index * size :][:size]
-            pixels = np.frombuffer(data, dtype).reshape(first.shape)
-            return Decoded(pixels, metadata=_metadata(first))
+            return _plane(content[offset + index * size :][:size], first)
 
         return Contents([replace(page, name=name) for name in names], decode_plane)
     tiff_pages = pages_of(file)
@@ -102,36 +99,95 @@ def open_image(content: bytes, check_size: SizeCheck) -> Contents:
     return Contents([_page(p, name) for p, name in zip(tiff_pages, names, strict=True)], decode)
 
 
+def open_on_demand(file: BinaryIO, check_size: SizeCheck) -> PagesOnDemand:
+    """Open a file of any size whose pages are decoded on request; one is in memory at a time.
+
+    Args:
+        file: seekable, and open as long as pages are decoded.
+        check_size: as for `open_image`.
+
+    Raises:
+        Exception: as `open_image`.
+    """
+    tif = tifffile.TiffFile(file, _multifile=False)  # OME-XML may name files, of anybody
+    size, first = tif.filehandle.size, tif.pages.first
+    check_size(first.imagewidth, first.imagelength)
+    if (planes := planes_in_one(tif)) is not None:
+        names, offset = planes
+
+        def decode_plane(index: int) -> tuple[Decoded, tuple[str, ...]]:
+            tif.filehandle.seek(offset + index * first.nbytes)
+            return _plane(tif.filehandle.read(first.nbytes), first), _channels(first)
+
+        return PagesOnDemand(len(names), decode_plane, is_truncated=False)
+    chain = _chain(tif)
+    numbers = chain.images
+
+    def decode(index: int) -> tuple[Decoded, tuple[str, ...]]:
+        page = tif.pages[numbers[index]].aspage()
+        check_size(page.imagewidth, page.imagelength)
+        return _decode(page, size), _channels(page)
+
+    return PagesOnDemand(len(numbers), decode, chain.is_truncated)
+
+
 def pages_of(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """Return the images of a file, without the reduced versions of one that follow it."""
-    _check_chain(file)
-    pages = [page.aspage() for page in file.pages]
-    return [page for number, page in enumerate(pages) if number == 0 or not page.is_reduced]
+    return [file.pages[number].aspage() for number in _chain(file).images]
 
 
-def _check_chain(file: tifffile.TiffFile) -> None:
-    """Refuse a chain of pages that leads back to one of them, which tifffile would follow.
+class _Chain(NamedTuple):
+    """The pages of a file, which are linked with each other."""
+
+    images: list[int]
+    """Their numbers, without those of reduced versions of one that follow it."""
+    is_truncated: bool
+    """Whether it ends behind the end of the file."""
+
+
+def _chain(file: tifffile.TiffFile) -> _Chain:
+    """Follow the chain of pages, and refuse one that leads back to one of them.
+
+    tifffile would follow it without end. Nothing but the tags is read, so that stacks of many pages
+    take little time and memory.
 
     Raises:
         ValueError: it does, or the pages share their tags, so that there may be very many.
     """
     stored, kind, place = file.filehandle, file.tiff, file.pages.first.offset
-    seen, total = set(), 0
+    one_tag = struct.Struct(f"{kind.byteorder}HH{kind.tagsize - 4}s")
+    seen: set[int] = set()
+    images: list[int] = []
+    total = 0
     while 0 < place < stored.size:
         seen.add(place)
         stored.seek(place)
         number = stored.read(kind.tagnosize)
         if len(number) < kind.tagnosize:
-            return  # tifffile ends there, too
-        (tags,) = struct.unpack(kind.tagnoformat, number)
-        total += tags * kind.tagsize
-        stored.seek(place + kind.tagnosize + tags * kind.tagsize)
+            return _Chain(images, is_truncated=True)  # tifffile ends there, too
+        (count,) = struct.unpack(kind.tagnoformat, number)
+        total += count * kind.tagsize
+        tags = stored.read(min(count * kind.tagsize, stored.size))
         following = stored.read(kind.offsetsize)
+        if not images or not _is_reduced(one_tag.iter_unpack(tags), kind.byteorder):
+            images.append(len(seen) - 1)
         if len(following) < kind.offsetsize:
-            return
+            return _Chain(images, is_truncated=True)
         (place,) = struct.unpack(kind.offsetformat, following)
         if place in seen or total > stored.size:
             raise ValueError(f"its pages form a loop behind page {len(seen)}")
+    return _Chain(images, is_truncated=place != 0)
+
+
+def _is_reduced(tags: Iterator[tuple[int, int, bytes]], byteorder: str) -> bool:
+    """Return whether the tags of a page say that it is a reduced version of another one."""
+    order: Any = "little" if byteorder == "<" else "big"
+    for code, kind, rest in tags:
+        if code == SUBFILE_TYPE:
+            size = {3: 2, 4: 4}.get(kind, 0)  # SHORT, LONG
+            value = rest[4 if len(rest) == 8 else 8 :][:size]  # behind the number of values
+            return bool(int.from_bytes(value, order) & 1)
+    return False
 
 
 def planes_in_one(file: tifffile.TiffFile) -> tuple[list[str], int] | None:
@@ -145,8 +201,7 @@ def planes_in_one(file: tifffile.TiffFile) -> tuple[list[str], int] | None:
     """
     if not file.is_imagej:
         return None
-    _check_chain(file)
-    if len(file.pages) != 1:
+    if len(_chain(file).images) != 1 or len(file.pages) != 1:
         return None
     first, count = file.pages.first, (file.imagej_metadata or {}).get("images", 1)
     if count < 2 or not first.is_final or first.photometric not in PLAIN:
@@ -157,6 +212,12 @@ def planes_in_one(file: tifffile.TiffFile) -> tuple[list[str], int] | None:
         if names is not None:
             return names, offset
     raise ValueError("it is truncated")
+
+
+def _plane(data: bytes, page: tifffile.TiffPage) -> Decoded:
+    """Return an image that ImageJ stores behind a page, which describes all of them."""
+    dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+    return Decoded(np.frombuffer(data, dtype).reshape(page.shape), metadata=_metadata(page))
 
 
 def _names_of_planes(file: tifffile.TiffFile, count: int) -> list[str]:
