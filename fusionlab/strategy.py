@@ -71,6 +71,9 @@ class Law(Enum):
         "the value of a pixel that is no data changes nothing, nor does a mask without such pixels"
     )
     MASKED_TILES = "tiles give the result of the whole image, also where pixels are no data"
+    SEQUENCES = (
+        "frames that are alike give the image of one of them, also where weights are smoothed"
+    )
     AUTOCAST = "within torch.autocast the result is the same, to the rounding of half precision"
 
 

@@ -20,9 +20,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.overrides import TorchFunctionMode
 
+from fusionlab.engine.merging import weights_decide
 from fusionlab.errors import FusionlabError, PluginError
 from fusionlab.fusion import Fusion
 from fusionlab.strategy import Law
+from fusionlab.temporal import TemporalConsistency
 from fusionlab.testing.cases import Draw, distinct_features
 from fusionlab.testing.under_test import BrokenLawError, GrayLevels, StrategyUnderTest, TwoLevels
 
@@ -401,6 +403,30 @@ def masked_tiles(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # n
     except FusionlabError as error:
         raise BrokenLawError(f"in tiles of {edge}: {error}") from error
     _same(tiled, whole, torch.ones(1), f"in tiles of {edge}", 1e-3 / 255)
+
+
+@_tests(Law.SEQUENCES)
+def sequences(tested: StrategyUnderTest, x: Tensor, draw: Draw) -> None:  # noqa: ARG001
+    """Three frames in a pipeline, each bit for bit as the frame alone.
+
+    Weights keep 0.8 of the frame before, where they alone decide about the result.
+    """
+    images = _images(x)[:, :1]
+    backbone = GrayLevels() if tested.pixels else TwoLevels()
+    networks = tested.networks(backbone.levels, images)
+    fusion = Fusion(backbone, tested.strategy, range_policy=None, networks=networks)
+    smoothing = 0.8 if weights_decide(tested.strategy) else 0.0
+    temporal = TemporalConsistency(smoothing=smoothing)
+    expected = _in_pipeline(tested, "a frame alone", lambda: fusion([*images]))
+
+    def next_frame() -> Tensor:
+        image: Tensor = fusion.fuse([*images], temporal=temporal).image
+        return image
+
+    for number in range(1, 4):
+        result = _in_pipeline(tested, f"frame {number}", next_frame)
+        if not torch.equal(result, expected):
+            raise BrokenLawError(f"frame {number}: {_worst(result, expected)}")
 
 
 @_tests(Law.AUTOCAST)

@@ -21,7 +21,7 @@ from fusionlab.testing.under_test import BrokenLawError, StrategyUnderTest
 OWN_DRAWS = {Law.DERIVATIVE, Law.TILES}
 """Laws that draw more than features; each gets inputs of its own."""
 
-FEWER = {Law.MASKS: 8, Law.MASKED_TILES: 8}
+FEWER = {Law.MASKS: 8, Law.MASKED_TILES: 8, Law.SEQUENCES: 8}
 """How many times fewer inputs these laws are tested with: they take several fusions each."""
 
 LARGE_IMAGES = {Law.SUPPORT, Law.TILES, Law.MASKED_TILES, Law.TRANSLATION}

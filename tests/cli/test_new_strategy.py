@@ -100,7 +100,7 @@ def test_its_own_tests_pass(run, tmp_path, python):
         check=False,
     )
     assert tested.returncode == 0, tested.stdout
-    assert "25 passed, 1 skipped" in tested.stdout
+    assert "26 passed, 1 skipped" in tested.stdout
     assert "DUPLICATES is not declared, and does not hold" in tested.stdout
 
 

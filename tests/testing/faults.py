@@ -5,6 +5,7 @@ declares. The laws include those that break as a consequence: a floor under the 
 example, keeps a source from dominating.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -240,6 +241,20 @@ class LeavesActivitiesLying(Sound):
         self.desk["activities"] = self.activity(features)
         assert features.isfinite().any()  # a thread may come in here
         return normalize(self.desk["activities"])
+
+
+@breaks(Law.SEQUENCES)
+class TiresOfRepetition(Sound):
+    """Averages as soon as it is shown something for the third time."""
+
+    seen = deque(maxlen=6)  # noqa: RUF012  # the fault: three frames at two levels
+
+    def weights(self, features, scene):
+        shown = tuple(features.flatten().tolist())
+        self.seen.append(shown)
+        if self.seen.count(shown) > 2:
+            return torch.full_like(features[:, :, :1], 1 / len(features))
+        return super().weights(features, scene)
 
 
 # ------------------------------------------------------------------ gradients
