@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from fusionlab.registration.transform import Transform
     from fusionlab.runs.image_sets import ImageSetItem, find_image_set
     from fusionlab.sequences.contract import Frame, FrameSequence
+    from fusionlab.sequences.iterate import FusedFrame, fuse_sequence
     from fusionlab.sequences.opening import open_sequence
     from fusionlab.strategy import (
         ActivityStrategy,
@@ -94,6 +95,7 @@ _HOMES = {
     "Frame": "sequences.contract",
     "FrameSequence": "sequences.contract",
     "Fused": "fused",
+    "FusedFrame": "sequences.iterate",
     "Fusion": "fusion",
     "FusionlabError": "errors",
     "FusionlabWarning": "errors",
@@ -127,6 +129,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "export": "exported.export",
     "find_image_set": "runs.image_sets",
+    "fuse_sequence": "sequences.iterate",
     "guided_filter": "ops",
     "histograms": "ops",
     "hookimpl": "hookspecs",
@@ -169,6 +172,7 @@ __all__ = [
     "Frame",
     "FrameSequence",
     "Fused",
+    "FusedFrame",
     "Fusion",
     "FusionlabError",
     "FusionlabWarning",
@@ -201,6 +205,7 @@ __all__ = [
     "evaluate",
     "export",
     "find_image_set",
+    "fuse_sequence",
     "guided_filter",
     "histograms",
     "hookimpl",
