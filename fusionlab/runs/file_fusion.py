@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from fusionlab.fusion import Fusion
     from fusionlab.registration.registrar import Registrar
+    from fusionlab.temporal import TemporalConsistency
 
 
 @dataclass(frozen=True)
@@ -163,13 +164,24 @@ class FileFusion:
         sources: Sequence[LoadedImage],
         destination: Destination,
         progress: Callable[[int, int], None] = lambda *_: None,
+        *,
+        depth: Depth | None = None,
+        temporal: TemporalConsistency | None = None,
     ) -> Product:
         """Fuse sources at their depth, or the closest depth that the format can hold.
+
+        Args:
+            sources: the images.
+            destination: the files that the result is for.
+            progress: called with (tiles done, tiles in all) after each tile.
+            depth: bits per sample in place of those of the sources; where a format cannot hold
+                them, the closest that it can.
+            temporal: what carries over from the frame before, where these are frames of a sequence.
 
         Raises:
             FusionlabError: as `Fusion.fuse`; or there is not enough memory.
         """
-        wanted, depth = self._depths(sources, destination)
+        wanted, depth = self._depths(sources, destination, depth)
         with _enough_memory(destination):
             fused = self.fusion.fuse(
                 sources,
@@ -177,6 +189,7 @@ class FileFusion:
                 depth=depth,
                 names=[image.name for image in sources],
                 progress=progress,
+                temporal=temporal,
             )
         return self._product(sources, destination, fused, wanted, depth)
 
@@ -309,11 +322,15 @@ class FileFusion:
             files |= dict(zip(destination.weight_maps, maps, strict=True))
         return files
 
+    def depth_for(self, sources: Sequence[LoadedImage]) -> Depth:
+        """Return the depth that the result of these sources should have."""
+        return self.depth or max(depth_of_array(image.pixels.dtype) for image in sources)
+
     def _depths(
-        self, sources: Sequence[LoadedImage], destination: Destination
+        self, sources: Sequence[LoadedImage], destination: Destination, depth: Depth | None = None
     ) -> tuple[Depth, Depth]:
         """Return the depth that is wanted, and the closest one that the format can hold."""
-        wanted = self.depth or max(depth_of_array(image.pixels.dtype) for image in sources)
+        wanted = depth or self.depth_for(sources)
         return wanted, destination.format.nearest(wanted)
 
     def _product(

@@ -156,7 +156,7 @@ def describe_run(
         stored: the pixels that a reader of `output` gets.
         output: where the image is written.
     """
-    names = _portable_names([source.name for source in sources])
+    names = portable_names([source.name for source in sources])
     counts = [0] * len(sources) if fused.no_data is None else fused.no_data[:, 0].tolist()
     return {
         "color": fused.colors[0],
@@ -325,7 +325,7 @@ def _as_option(param: Param, value: object) -> bool | str:
     return bool(value) if switch else param.format(value)
 
 
-def _portable_names(names: Sequence[str]) -> list[str]:
+def portable_names(names: Sequence[str]) -> list[str]:
     """Return paths as the user gave them, unless one reveals a location on this machine.
 
     In that case, keep only as many of the last parts as distinguish them: `ir/1.png`, `vis/1.png`.

@@ -209,9 +209,9 @@ def test_no_file_reveals_where_or_when_it_was_made(tmp_path, suffix):
     ],
 )
 def test_names_distinguish_the_sources_without_revealing_their_location(given, kept):
-    from fusionlab.runs.record import _portable_names
+    from fusionlab.runs.record import portable_names
 
-    assert _portable_names(given) == kept
+    assert portable_names(given) == kept
 
 
 PARTS = st.lists(st.sampled_from(["a", "b", "home", "x.png"]), min_size=1, max_size=4)
@@ -219,10 +219,10 @@ PARTS = st.lists(st.sampled_from(["a", "b", "home", "x.png"]), min_size=1, max_s
 
 @given(st.lists(PARTS, min_size=1, max_size=4))
 def test_absolute_names_stay_apart_and_become_relative(parts):
-    from fusionlab.runs.record import _portable_names
+    from fusionlab.runs.record import portable_names
 
     paths = ["/" + "/".join(one) for one in parts]
-    kept = _portable_names(paths)
+    kept = portable_names(paths)
     assert len(set(kept)) == len(set(paths))
     assert all(path.endswith(f"/{name}") for path, name in zip(paths, kept, strict=True))
 

@@ -483,32 +483,57 @@ def write(file: BinaryIO, pixels: Rows, record: str = "", metadata: Metadata = N
         record: in ASCII.
         metadata: of the image; EXIF is left out.
     """
-    size, row = (prod(shape) * pixels.dtype.itemsize for shape in (pixels.shape, pixels.shape[1:]))
-    height = min(max(1, STRIP_BYTES // row), pixels.shape[0])
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    size = prod(pixels.shape) * pixels.dtype.itemsize
     with tifffile.TiffWriter(file, bigtiff=size > CLASSIC_BYTES) as writer:
-        writer.write(
-            _strips(pixels, height),
-            shape=pixels.shape,
-            dtype=pixels.dtype.newbyteorder("="),
-            photometric="rgb" if channels > 2 else "minisblack",
-            planarconfig="contig" if channels > 1 else None,
-            extrasamples=("unassalpha",) if channels in (2, 4) else (),
-            rowsperstrip=height,
-            compression=COMPRESSION.ADOBE_DEFLATE,
-            predictor=_predictor(pixels.dtype),
-            description=record or None,
-            iccprofile=metadata.icc or None,
-            resolution=metadata.resolution,
-            resolutionunit=tifffile.RESUNIT.INCH if metadata.resolution else None,
-            extratags=[(*tag, True) for tag in metadata.geo],
-            metadata=None,
-            software=False,
-        )
+        write_page(writer, strips(pixels), pixels.shape, pixels.dtype, record, metadata)
 
 
-def _strips(pixels: Rows, height: int) -> Iterator[bytes]:
-    """Yield strips of `height` rows, compressed as tifffile does, which accepts only such ones."""
+def write_page(
+    writer: tifffile.TiffWriter,
+    compressed: Iterator[bytes],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    record: str = "",
+    metadata: Metadata = NOTHING,
+) -> None:
+    """Write one page of a file.
+
+    Args:
+        writer: of the file.
+        compressed: what `strips` yields for the pixels.
+        shape: of the pixels.
+        dtype: of the pixels.
+        record: as for `write`.
+        metadata: as for `write`.
+    """
+    channels = 1 if len(shape) == 2 else shape[2]
+    writer.write(
+        compressed,
+        shape=shape,
+        dtype=dtype.newbyteorder("="),
+        photometric="rgb" if channels > 2 else "minisblack",
+        planarconfig="contig" if channels > 1 else None,
+        extrasamples=("unassalpha",) if channels in (2, 4) else (),
+        rowsperstrip=_rows_per_strip(shape, dtype),
+        compression=COMPRESSION.ADOBE_DEFLATE,
+        predictor=_predictor(dtype),
+        description=record or None,
+        iccprofile=metadata.icc or None,
+        resolution=metadata.resolution,
+        resolutionunit=tifffile.RESUNIT.INCH if metadata.resolution else None,
+        extratags=[(*tag, True) for tag in metadata.geo],
+        metadata=None,
+        software=False,
+    )
+
+
+def _rows_per_strip(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return min(max(1, STRIP_BYTES // (prod(shape[1:]) * dtype.itemsize)), shape[0])
+
+
+def strips(pixels: Rows) -> Iterator[bytes]:
+    """Yield the strips of an image, compressed as tifffile does, which accepts only such ones."""
+    height = _rows_per_strip(pixels.shape, pixels.dtype)
     predict, compress = (
         TIFF.PREDICTORS[_predictor(pixels.dtype)],
         TIFF.COMPRESSORS[COMPRESSION.ADOBE_DEFLATE],

@@ -1,0 +1,340 @@
+"""Fuse a sequence: decode ahead, fuse, and write at the same time; a killed run can be resumed.
+
+Frames are written in segments (`segments.py`), which begin at the same frames in every run, so that
+one that was interrupted gives the same frames as one that was not, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from itertools import count
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import fusionlab.temporal
+from fusionlab.errors import FusionlabError
+from fusionlab.imaging.depth import Depth
+from fusionlab.plugins.failures import translated
+from fusionlab.runs.file_fusion import FileFusion, Product
+from fusionlab.runs.folder_run import MAX_TOGETHER
+from fusionlab.runs.read_ahead import read_ahead
+from fusionlab.runs.record import portable_names, to_json
+from fusionlab.sequences.contract import FrameSet, FrameSets
+from fusionlab.sequences.outcome import FrameOutcome, SecondsSpent
+from fusionlab.sequences.segments import Segment, SegmentJournal
+from fusionlab.sequences.writing.background import BackgroundWriter
+from fusionlab.sequences.writing.output import Layout, SequenceOutput
+from fusionlab.storage.atomic import make_folder
+from fusionlab.storage.hashing import sha256_of_file, sha256_of_json, sha256_of_parts
+from fusionlab.storage.locking import exclusive_lock
+
+if TYPE_CHECKING:
+    from fusionlab.temporal import TemporalConsistency
+
+SEGMENT_SECONDS = 10
+"""How long a segment is, as it is shown. It is what a killed run loses at most."""
+
+SEGMENT_FRAMES = 250
+"""Frames of a segment where nothing says how long one is shown."""
+
+AHEAD = 3
+"""So many frames are decoded ahead, and as many may wait to be written."""
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A set of frames, and when it was decoded."""
+
+    frames: FrameSet
+    time: float
+
+
+@dataclass
+class SequenceRun:
+    """Fuses the frames of a sequence, and writes them as one result.
+
+    A frame that cannot be read or fused fails by itself, and is left out of the result; the times
+    of the others stay. A result that cannot be written ends the run.
+
+    Args:
+        file_fusion: fuses each frame.
+        output: where the frames go.
+        temporal: what carries over from frame to frame; None: nothing does.
+        sources: the files and folders of the sources, which must not be overwritten.
+        record: write beside a video or a stack how it was made.
+        resume: continue after the last segment that an interrupted run has closed.
+        overwrite: replace an existing result, and what an interrupted run has left.
+        segment_frames: frames of a segment; None: those of `SEGMENT_SECONDS`.
+    """
+
+    file_fusion: FileFusion
+    output: SequenceOutput
+    temporal: TemporalConsistency | None = None
+    sources: Sequence[Path] = ()
+    record: bool = False
+    resume: bool = False
+    overwrite: bool = False
+    segment_frames: int | None = None
+    spent: SecondsSpent = field(default_factory=SecondsSpent, init=False)
+    layout: Layout | None = field(default=None, init=False)
+    """Of the frames, once the result is complete."""
+    notes: list[str] = field(default_factory=list, init=False)
+    """What the user should know about the result."""
+    _ahead: int = field(default=AHEAD, init=False)
+
+    def run(self, sets: FrameSets) -> Iterator[FrameOutcome]:
+        """Fuse all frames, in their order, and make the result at the end.
+
+        Frames that an earlier run has written are yielded as skipped, or as failed again.
+
+        Raises:
+            FusionlabError: the result exists or cannot be written, a source cannot be read at all,
+                another run is writing the result (code `locked`), or an earlier one had other
+                settings (`other-run`). What was written stays for `resume`.
+        """
+        with self._prepared(sets) as journal:
+            for segment in journal.segments:
+                yield from _outcomes_of(segment)
+            if not journal.complete:
+                yield from self._measured(sets, journal)
+                yield from self._rest(sets, journal)
+                journal.finish()
+            self._finish(sets, journal)
+
+    @contextmanager
+    def _prepared(self, sets: FrameSets) -> Iterator[SegmentJournal]:
+        """Lock what the run writes into, and read what an earlier run has left there."""
+        self.output.check(self.sources, overwrite=self.overwrite)
+        journal = SegmentJournal(self.output, self._key(sets))
+        self._check_earlier(journal)
+        made = [folder for folder in self.output.folders if not folder.exists()]
+        try:
+            for folder in self.output.folders:
+                make_folder(folder)
+            with exclusive_lock(*self.output.folders):
+                self.output.check(self.sources, overwrite=self.overwrite)
+                self._check_earlier(journal)
+                if self.resume:
+                    self.output.know(journal.resume())
+                else:
+                    journal.begin()
+                try:
+                    yield journal
+                finally:
+                    journal.forget()
+        finally:
+            for folder in [self.output.parts, *made]:
+                with suppress(OSError):  # it holds something
+                    folder.rmdir()
+
+    def _check_earlier(self, journal: SegmentJournal) -> None:
+        """Refuse to lose what an earlier run has written."""
+        if not (self.resume or self.overwrite) and journal.earlier():
+            raise FusionlabError(
+                f"an earlier run has left a part of {self.output.path}; resume it, or allow "
+                "overwriting to begin anew",
+                code="exists",
+                option="resume",
+                path=self.output.path,
+            )
+
+    def _key(self, sets: FrameSets) -> str:
+        """Return a hash of everything that decides the frames of the result."""
+        return sha256_of_json(
+            {
+                **self.file_fusion.settings,
+                "depth": self.file_fusion.depth,
+                "code": [*self.file_fusion.code(), _code()],
+                "sources": sets.identity,
+                "temporal": self.temporal and self.temporal.describe(),
+                "output": dict(self.output.settings),
+                "segment": self._segment_frames(sets.rate),
+            }
+        )
+
+    def _segment_frames(self, rate: Fraction | None) -> int:
+        if self.segment_frames is not None:
+            return self.segment_frames
+        return SEGMENT_FRAMES if rate is None else max(1, round(SEGMENT_SECONDS * rate))
+
+    def _measured(self, sets: FrameSets, journal: SegmentJournal) -> Iterator[FrameOutcome]:
+        """Restore what carries over from an earlier run; else look at all frames where needed."""
+        temporal, fusion = self.temporal, self.file_fusion.fusion
+        if temporal is None:
+            return
+        if journal.measured:
+            temporal.restore(dict(journal.state))
+            return
+        passes = temporal.passes(fusion)
+        for name in passes:
+            for frames in self._decoded(sets, 0):
+                if frames.frames.images:
+                    with suppress(FusionlabError):  # raised again when the frame is fused
+                        temporal.measure(fusion, frames.frames.images, name)
+                yield FrameOutcome(frames.frames.number, frames.frames.name, "measured")
+            temporal.settle()
+        if passes:
+            journal.add_measured(temporal.state())
+
+    def _rest(self, sets: FrameSets, journal: SegmentJournal) -> Iterator[FrameOutcome]:
+        """Fuse and write the frames after the last closed segment."""
+        temporal = self.temporal
+        writer = BackgroundWriter(
+            self.output,
+            journal,
+            self._segment_frames(sets.rate),
+            lambda: {} if temporal is None else temporal.state(),
+            self.spent,
+        )
+        try:
+            for read, result in self._fused(self._decoded(sets, writer.next), writer):
+                yield from writer.add(read.frames, result, read.time)
+            yield from writer.end()
+        except KeyboardInterrupt:  # what has been fused is written in a moment
+            yield from writer.drained()
+            raise
+        finally:  # also when the caller stops iterating
+            writer.shutdown()
+
+    def _decoded(self, sets: FrameSets, start: int) -> Iterator[_Read]:
+        """Yield the frames from a number on, decoding some of them ahead in another thread."""
+        frames = sets.sets(start)
+
+        def read() -> _Read | None:
+            started = perf_counter()
+            with translated("reading the sources", "reading-failed"):
+                frame_set = next(frames, None)
+            self.spent.add("read", perf_counter() - started)
+            return None if frame_set is None else _Read(frame_set, perf_counter())
+
+        with ThreadPoolExecutor(1, "read") as reader:
+            futures = read_ahead(count(), lambda _: reader.submit(read), lambda: self._ahead)
+            try:
+                for _, future in futures:
+                    result = future.result()
+                    if result is None:
+                        return
+                    yield result
+            finally:
+                reader.shutdown(cancel_futures=True)
+                if isinstance(frames, Generator):
+                    frames.close()
+
+    def _fused(
+        self, reads: Iterator[_Read], writer: BackgroundWriter
+    ) -> Iterator[tuple[_Read, Product | FusionlabError]]:
+        """Fuse the frames, in their order; those that are independent, at the same time."""
+        running: deque[tuple[_Read, Future[Product | FusionlabError]]] = deque()
+        with ThreadPoolExecutor(MAX_TOGETHER, "fuse") as threads:  # they start as needed
+            try:
+                for read in reads:
+                    together = 1
+                    if read.frames.problem is None and self._independent():
+                        together = self._together(read.frames)
+                        self._ahead = writer.waiting = max(self._ahead, 2 * together)
+                    while running and (together == 1 or len(running) >= together):
+                        done, future = running.popleft()
+                        yield done, future.result()
+                    if writer.depth is None and read.frames.images:
+                        writer.depth = self.file_fusion.depth_for(read.frames.images)
+                    if together > 1:
+                        future = threads.submit(self._fuse_at_once, read.frames, writer.depth)
+                        running.append((read, future))
+                    else:
+                        yield read, self._fuse(read.frames, writer.depth)
+                while running:
+                    done, future = running.popleft()
+                    yield done, future.result()
+            finally:
+                for _, future in running:
+                    future.cancel()
+
+    def _independent(self) -> bool:
+        """Return whether the frames from here on may be fused at the same time."""
+        return self.temporal is None or self.temporal.independent(self.file_fusion.fusion)
+
+    def _together(self, frames: FrameSet) -> int:
+        try:
+            with translated("planning its fusion", "planning-failed"):
+                return min(MAX_TOGETHER, self.file_fusion.together(frames.images))
+        except FusionlabError:  # raised again when the frame is fused
+            return 1
+
+    def _fuse_at_once(self, frames: FrameSet, depth: Depth | None) -> Product | FusionlabError:
+        with self.file_fusion.fusion.one_of_several():
+            return self._fuse(frames, depth)
+
+    def _fuse(self, frames: FrameSet, depth: Depth | None) -> Product | FusionlabError:
+        if frames.problem is not None:
+            return frames.problem
+        started = perf_counter()
+        try:
+            with translated("fusing", "fusion-failed"):
+                destination = self.output.destination(frames.name, frames.images)
+                return self.file_fusion.fuse(
+                    frames.images, destination, depth=depth, temporal=self.temporal
+                )
+        except FusionlabError as error:
+            return error
+        finally:
+            self.spent.add("fuse", perf_counter() - started)
+
+    def _finish(self, sets: FrameSets, journal: SegmentJournal) -> None:
+        """Make the result of its segments, and remove these."""
+        contents = [segment.content for segment in journal.segments if segment.content]
+        if not contents:  # every frame has failed
+            journal.drop()
+            return
+        layout = journal.segments[-1].layout
+        assert layout is not None  # there are frames
+        record = self._record(sets, journal, layout) if self.record else None
+        self.output.join(contents, layout, record)
+        self.layout = layout
+        self.notes += self.output.notes(layout)
+        journal.tidy()
+
+    def _record(self, sets: FrameSets, journal: SegmentJournal, layout: Layout) -> bytes:
+        """Return how the result was made."""
+        colors: Counter[str] = Counter()
+        for segment in journal.segments:
+            colors.update(segment.colors)
+        record = {
+            **self.file_fusion.settings,
+            "sequence": {
+                "sources": portable_names(list(sets.names)),
+                "sources_sha256": sets.identity,
+                "temporal": self.temporal and self.temporal.describe(),
+                "name": self.output.path.name,
+                **layout.as_json(),
+                "rate": None if sets.rate is None else str(sets.rate),
+                "frames": sum(segment.fused for segment in journal.segments),
+                "failed": [number for s in journal.segments for number, _ in s.failed],
+                "colors": dict(sorted(colors.items())),
+                "output": dict(self.output.settings),
+            },
+        }
+        return f"{to_json(record, indent=2)}\n".encode()
+
+
+@cache
+def _code() -> str:
+    """Return the SHA-256 of the code that reads, matches and writes frames."""
+    files = [Path(fusionlab.temporal.__file__), *sorted(Path(__file__).parent.rglob("*.py"))]
+    return sha256_of_parts(sha256_of_file(file).encode() for file in files)
+
+
+def _outcomes_of(segment: Segment) -> Iterator[FrameOutcome]:
+    """Yield what became of the frames of a segment that an earlier run has closed."""
+    failed = dict(segment.failed)
+    for number in range(segment.stop - segment.fused - len(failed), segment.stop):
+        if number in failed:
+            yield FrameOutcome(number, str(number), "failed", failed[number])
+        else:
+            yield FrameOutcome(number, str(number), "skipped")

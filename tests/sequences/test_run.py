@@ -1,0 +1,320 @@
+"""Runs over sequences: whatever interrupts one, the frames are those of a run that was not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+from unittest.mock import Mock
+
+import av
+import numpy as np
+import pytest
+import tifffile
+from listed_frames import ListedFrames
+
+from fusionlab import Fusion, FusionlabError, read_image
+from fusionlab.plugins.host import installed
+from fusionlab.runs.file_fusion import FileFusion
+from fusionlab.sequences.run import SequenceRun
+from fusionlab.sequences.writing.frames import FramesOutput
+from fusionlab.sequences.writing.stack import StackOutput
+from fusionlab.sequences.writing.video import VideoOutput
+from fusionlab.temporal import TemporalConsistency
+
+SEGMENT = 4  # frames
+
+
+def run_of(path, *, temporal=None, weights="l1norm", fusion=None, **options):
+    """Return a run that writes to a path, whose suffix says what."""
+    fusion = fusion or Fusion("identity", weights, scale=["minmax", "full"])
+    file_fusion = FileFusion(fusion, installed())
+    if path.suffix in (".mkv", ".mp4", ".mov"):
+        output = VideoOutput(path, ListedFrames().rate)
+    elif path.suffix == ".tif":
+        output = StackOutput(path)
+    else:
+        overwrite = options.get("overwrite", False)
+        output = FramesOutput(path, ".png", file_fusion, overwrite=overwrite)
+    return SequenceRun(file_fusion, output, temporal, segment_frames=SEGMENT, **options)
+
+
+def counted(outcomes):
+    return Counter(outcome.status for outcome in outcomes)
+
+
+def frames_of(path):
+    """Return the decoded frames of a result: name or time -> pixels."""
+    if path.suffix == ".tif":
+        with tifffile.TiffFile(path) as file:
+            return {number: page.asarray() for number, page in enumerate(file.pages)}
+    if path.suffix:
+        with av.open(str(path)) as file:
+            return {
+                round(25 * frame.pts * frame.time_base): frame.to_ndarray(format="rgb48le")
+                for frame in file.decode(video=0)
+            }
+    return {image.stem: read_image(image).pixels for image in sorted(path.glob("*.png"))}
+
+
+def assert_same_frames(path, other):
+    frames, others = frames_of(path), frames_of(other)
+    assert frames.keys() == others.keys()
+    assert frames
+    for name, pixels in frames.items():
+        np.testing.assert_array_equal(pixels, others[name], err_msg=str(name))
+
+
+RESULTS = ["fused.mkv", "fused.mp4", "fused.tif", "fused"]
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+import test_run
+path, last = Path(sys.argv[1]), int(sys.argv[2])
+for outcome in test_run.smoothed_run(path).run(test_run.damaged_frames()):
+    if outcome.number == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def smoothed_run(path, **options):
+    return run_of(path, temporal=TemporalConsistency("causal", smoothing=0.6), **options)
+
+
+def damaged_frames():
+    return ListedFrames(15, damaged=(2, 9))
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        pytest.param(name, last, marks=() if last == 6 else pytest.mark.slow)
+        for name in RESULTS
+        for last in (0, 3, 4, 6, 7, 8, 12, 14)
+    ],
+)
+def test_a_run_that_was_killed_resumes_and_gives_the_same_frames(tmp_path, python, name, last):
+    script = SCRIPT.replace("import test_run", f"sys.path += {sys.path!r}; import test_run")
+    path, whole = tmp_path / name, tmp_path / "whole" / name
+    whole.parent.mkdir()
+    list(smoothed_run(whole).run(damaged_frames()))
+    command = [python, "-c", script, str(path), str(last)]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    assert subprocess.run(command, env=env, check=False).returncode == -signal.SIGKILL
+    assert not path.is_file()  # no half of a result
+
+    counts = counted(smoothed_run(path, resume=True).run(sets := damaged_frames()))
+    assert counts["failed"] == 2
+    assert counts["fused"] + counts["skipped"] == 13
+    assert sets.starts[0] % SEGMENT == 0
+    assert counts["skipped"] > 0 or last < SEGMENT + 3  # the writing lags behind
+    assert_same_frames(path, whole)
+    assert not any(tmp_path.glob("**/*parts"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "color", "form"),
+    [
+        (np.uint8, False, "gray"),
+        (np.uint16, False, "gray16le"),
+        (np.uint8, True, "rgb24"),
+        (np.uint16, True, "rgb48le"),
+    ],
+)
+def test_ffv1_gives_back_the_pixels_that_tiff_holds(tmp_path, dtype, color, form):
+    for name in ("fused.mkv", "fused.tif"):
+        sets = ListedFrames(6, (23, 31), color=color, dtype=dtype)
+        assert counted(run_of(tmp_path / name).run(sets)) == {"fused": 6}
+    stack = frames_of(tmp_path / "fused.tif")
+    with av.open(str(tmp_path / "fused.mkv")) as file:
+        for number, frame in enumerate(file.decode(video=0)):
+            np.testing.assert_array_equal(frame.to_ndarray(format=form), stack[number])
+    assert stack[0].dtype == dtype
+    assert len(stack) == 6
+
+
+def test_h264_shows_the_gray_levels_in_the_range_that_players_expect(tmp_path):
+    ramp = np.arange(256, dtype=np.uint8).repeat(8).reshape(32, 64)
+
+    class Ramps(ListedFrames):
+        def images(self, number):
+            return [each.__class__(each.name, ramp, "") for each in super().images(number)]
+
+    fusion = Fusion("identity", "mean")
+    assert counted(run_of(tmp_path / "fused.mp4", fusion=fusion).run(Ramps(2))) == {"fused": 2}
+    with av.open(str(tmp_path / "fused.mp4")) as file:
+        frame = next(file.decode(video=0))
+        assert (frame.color_range, frame.colorspace) == (1, 1)  # limited, BT.709
+        gray = frame.to_ndarray(format="rgb24")[..., 1]
+    assert np.abs(gray.astype(int) - ramp).max() <= 6
+    assert np.ptp(frame.to_ndarray(format="yuv420p")[32:]) <= 2  # chroma is neutral
+
+
+def test_frames_that_are_left_out_leave_their_time(tmp_path):
+    outcomes = list(run_of(tmp_path / "fused.mkv").run(ListedFrames(6, damaged=(0, 3))))
+    assert [outcome.status for outcome in outcomes].count("failed") == 2
+    assert outcomes[3].problem == "000003: its sources are damaged"
+    assert list(frames_of(tmp_path / "fused.mkv")) == [1, 2, 4, 5]
+
+
+def test_where_all_frames_fail_nothing_is_written(tmp_path):
+    for name in RESULTS:
+        sets = ListedFrames(3, damaged=range(3))
+        assert counted(run_of(tmp_path / name).run(sets)) == {"failed": 3}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_frame_of_another_size_or_in_color_after_gray_ones_is_left_out(tmp_path):
+    sets = ListedFrames(5, others={2: (20, 32)})
+    outcomes = list(run_of(tmp_path / "fused.tif").run(sets))
+    assert [o.number for o in outcomes if o.status == "failed"] == [2]
+    assert "20" in outcomes[2].problem
+    assert len(frames_of(tmp_path / "fused.tif")) == 4
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_what_an_earlier_run_has_left_is_neither_lost_nor_mixed(tmp_path, name):
+    path = tmp_path / name
+    outcomes = run_of(path).run(ListedFrames(15))
+    while next(outcomes).number < 9:
+        pass
+    outcomes.close()
+    left = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(FusionlabError) as error:
+        list(run_of(path).run(ListedFrames(15)))
+    assert (error.value.code, error.value.option) == ("exists", "resume")
+    for weights, sets in (("mean", ListedFrames(15)), ("l1norm", ListedFrames(15, (24, 34)))):
+        other = run_of(path, weights=weights, resume=True)
+        with pytest.raises(FusionlabError) as error:
+            list(other.run(sets))
+        assert (error.value.code, error.value.option) == ("other-run", "overwrite")
+    assert sorted(tmp_path.rglob("*")) == left
+
+    assert counted(run_of(path, resume=True).run(ListedFrames(15)))["skipped"] >= 4
+    with pytest.raises(FusionlabError) as error:
+        list(run_of(path).run(ListedFrames(15)))
+    assert error.value.code == "exists"
+    assert counted(run_of(path, overwrite=True).run(ListedFrames(15))) == {"fused": 15}
+    left_over = [each for each in tmp_path.rglob("*") if "parts" in each.name]
+    assert left_over == []
+
+
+def test_a_finished_folder_of_frames_is_skipped_when_it_is_resumed(tmp_path):
+    path = tmp_path / "fused"
+
+    def temporal():
+        return TemporalConsistency("causal", smoothing=0.5)
+
+    list(run_of(path, temporal=temporal()).run(ListedFrames(9)))
+    again = run_of(path, temporal=temporal(), resume=True)
+    assert counted(again.run(ListedFrames(9))) == {"skipped": 9}
+    before = frames_of(path)
+    (path / "000005.png").write_bytes(b"damaged")
+    assert counted(run_of(path, temporal=temporal(), resume=True).run(ListedFrames(9)))["fused"]
+    np.testing.assert_equal(frames_of(path), before)
+
+
+@pytest.mark.parametrize("name", ["fused.mkv", "fused.tif"])
+@pytest.mark.parametrize("what", ["segment", "state"])
+def test_a_damaged_segment_and_those_after_it_are_made_again(tmp_path, name, what):
+    path = tmp_path / name
+    whole = tmp_path / f"whole{path.suffix}"
+
+    def temporal():
+        return TemporalConsistency("causal", smoothing=0.5)
+
+    list(run_of(whole, temporal=temporal()).run(ListedFrames(15)))
+    outcomes = run_of(path, temporal=temporal()).run(ListedFrames(15))
+    while next(outcomes).number < 13:
+        pass
+    outcomes.close()
+    parts = path.with_name(f"{name}.parts")
+    if what == "segment":
+        (damaged,) = [f for f in parts.glob("000002.*") if f.suffix != ".npz"]
+    else:
+        damaged = max(parts.glob("*.npz"))
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    counts = counted(run_of(path, temporal=temporal(), resume=True).run(ListedFrames(15)))
+    assert counts["skipped"] == 8
+    assert_same_frames(path, whole)
+
+
+def test_frames_that_do_not_depend_on_each_other_are_fused_at_the_same_time(tmp_path, monkeypatch):
+    for number, name in enumerate(("one.tif", "other.tif")):
+        fusion = Fusion("identity", "mean", color="luma")
+        monkeypatch.setattr(FileFusion, "together", lambda *_, n=number: 1 + 3 * n)
+        one_of_several = Mock(wraps=fusion.one_of_several)
+        monkeypatch.setattr(fusion, "one_of_several", one_of_several)
+        run = run_of(tmp_path / name, fusion=fusion, temporal=TemporalConsistency())
+        assert [o.number for o in run.run(ListedFrames(11))] == [*range(11)]
+        assert one_of_several.call_count == 11 * number
+    assert_same_frames(tmp_path / "one.tif", tmp_path / "other.tif")
+
+
+def test_a_run_that_measures_first_does_not_measure_again_when_it_resumes(tmp_path):
+    def run(path, **options):
+        return run_of(path, temporal=TemporalConsistency("two-pass"), **options)
+
+    assert counted(run(tmp_path / "whole.tif").run(ListedFrames(10)))["measured"] == 10
+    path = tmp_path / "fused.tif"
+    outcomes = run(path).run(ListedFrames(10))
+    while next(outcomes).status == "measured":
+        pass
+    outcomes.close()
+    counts = counted(run(path, resume=True).run(ListedFrames(10)))
+    assert counts["measured"] == 0
+    assert_same_frames(path, tmp_path / "whole.tif")
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_closed(tmp_path, monkeypatch):
+    path = tmp_path / "fused.tif"
+    with monkeypatch.context() as patch:
+        add = StackOutput.segment
+
+        def segment(self, number, layout):
+            if number == 2:
+                raise FusionlabError("no space left", code="unwritable")
+            return add(self, number, layout)
+
+        patch.setattr(StackOutput, "segment", segment)
+        with pytest.raises(FusionlabError, match="no space left"):
+            list(run_of(path).run(ListedFrames(15)))
+    assert not path.exists()
+    counts = counted(run_of(path, resume=True).run(ListedFrames(15)))
+    assert counts == {"skipped": 8, "fused": 7}
+
+
+def test_existing_files_are_not_replaced_without_leave(tmp_path):
+    folder = tmp_path / "fused"
+    folder.mkdir()
+    (folder / "000002.png").write_bytes(b"mine")
+    with pytest.raises(FusionlabError) as error:
+        list(run_of(folder).run(ListedFrames(3)))
+    assert (error.value.code, error.value.option) == ("exists", "overwrite")
+    assert (folder / "000002.png").read_bytes() == b"mine"
+    assert counted(run_of(folder, overwrite=True).run(ListedFrames(3))) == {"fused": 3}
+
+
+def test_a_video_without_pyav_names_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(FusionlabError) as error:
+        VideoOutput(tmp_path / "fused.mkv")
+    assert error.value.code == "missing-extra"
+
+
+def test_the_record_of_a_video_says_how_it_was_made(tmp_path):
+    path = tmp_path / "fused.mkv"
+    run = run_of(path, temporal=TemporalConsistency("first"), record=True)
+    list(run.run(ListedFrames(6, damaged=(1,))))
+    record = json.loads(path.with_name("fused.mkv.json").read_text())
+    assert record["method"].startswith("identity/l1norm")
+    sequence = record["sequence"]
+    assert (sequence["frames"], sequence["failed"]) == (5, [1])
+    assert sequence["temporal"]["limits"] == "first"
+    assert sequence["rate"] == str(Fraction(25))
