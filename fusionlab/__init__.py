@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         list_readers,
         list_strategies,
         list_tasks,
+        list_temporal_metrics,
         load_backbone,
         load_strategy,
     )
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         RegistrationRef,
         SequenceReaderRef,
         StrategyRef,
+        TemporalMetricRef,
     )
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.registry import Plugins
@@ -120,6 +122,7 @@ _HOMES = {
     "StrategyRef": "plugins.offers",
     "Task": "plugins.tasks",
     "TemporalConsistency": "temporal",
+    "TemporalMetricRef": "plugins.offers",
     "Transform": "registration.transform",
     "WHOLE": "backbone",
     "WeightedStrategy": "strategy",
@@ -141,6 +144,7 @@ _HOMES = {
     "list_readers": "plugins.listing",
     "list_strategies": "plugins.listing",
     "list_tasks": "plugins.listing",
+    "list_temporal_metrics": "plugins.listing",
     "load_backbone": "plugins.listing",
     "load_plugins": "plugins.host",
     "load_strategy": "plugins.listing",
@@ -197,6 +201,7 @@ __all__ = [
     "StrategyRef",
     "Task",
     "TemporalConsistency",
+    "TemporalMetricRef",
     "Transform",
     "WeightedStrategy",
     "box_average",
@@ -217,6 +222,7 @@ __all__ = [
     "list_readers",
     "list_strategies",
     "list_tasks",
+    "list_temporal_metrics",
     "load_backbone",
     "load_plugins",
     "load_strategy",

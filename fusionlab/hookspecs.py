@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         RegistrationRef,
         SequenceReaderRef,
         StrategyRef,
+        TemporalMetricRef,
     )
     from fusionlab.plugins.presets import Preset
     from fusionlab.plugins.tasks import Task
@@ -57,9 +58,10 @@ def fusionlab_defaults() -> Mapping[str, str]:  # type: ignore[empty-body]
 
     Keys: `backbone` (a name, with or without `@TAG`); `strategy` (a name); `engine` (a
     name); `baseline`, the backbone without weights that evaluations compare every other backbone
-    with; `metrics`, the metrics that evaluations compute, separated by spaces; and `registration`,
-    the method that `--register auto` stands for. If two plugins offer a default for the same key,
-    the user has to choose.
+    with; `metrics`, the metrics that evaluations compute, separated by spaces; `temporal metrics`,
+    those that are computed of sequences besides; and `registration`, the method that
+    `--register auto` stands for. If two plugins offer a default for the same key, the user has to
+    choose.
     """
 
 
@@ -129,8 +131,10 @@ def fusionlab_engines() -> Iterable[EngineRef]:  # type: ignore[empty-body]
 
 
 @hookspec
-def fusionlab_metrics() -> Iterable[MetricRef]:  # type: ignore[empty-body]
-    """List the metrics of fusion quality that this plugin offers.
+def fusionlab_metrics() -> Iterable[  # type: ignore[empty-body]
+    MetricRef | TemporalMetricRef
+]:
+    """List the metrics of fusion quality that this plugin offers, of images and of sequences.
 
     Called whenever metrics are listed: say where a metric is defined, do not import it.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from fusionlab.metrics.catalog import CATALOG
+from fusionlab.metrics.catalog import CATALOG, TEMPORAL_CATALOG
 
 PATH = Path(__file__).parents[1] / "docs" / "metrics.md"
 BEGIN, END = "<!-- made from the catalog -->", "<!-- end -->"
@@ -27,7 +27,7 @@ def constant(value: float | None) -> str:
 
 
 def tables() -> str:
-    """Return the table of metrics and the table of conventions."""
+    """Return the tables of metrics, of metrics over time, and of conventions."""
     lines = [
         "| name | what | better | range | smallest | k > 2 | constant F | reference |",
         "|---|---|---|---|---|---|---|---|",
@@ -45,6 +45,25 @@ def tables() -> str:
             sources,
             constant(ref.constant),
             ref.reference,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| over time | what | better | range | smallest | frames | k > 2 | flow | reference |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for temporal in TEMPORAL_CATALOG:
+        low, high = map(number, temporal.bounds)
+        cells = [
+            f"`{temporal.name}`",
+            temporal.summary,
+            {True: "↑", False: "↓", None: ""}[temporal.higher_is_better],
+            f"{low}..{high}",
+            str(temporal.min_size),
+            str(temporal.frames),
+            temporal.sources,
+            "yes" if temporal.flow else "",
+            temporal.reference,
         ]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "| convention | what differs from the default |", "|---|---|"]

@@ -10,10 +10,12 @@ import click
 from fusionlab.cli.command import Command
 from fusionlab.cli.output import json_option, show_facts, show_json, show_table
 from fusionlab.cli.session import Session, cli_errors
+from fusionlab.plugins.offers import MetricRef, TemporalMetricRef
 
 if TYPE_CHECKING:
-    from fusionlab.plugins.offers import MetricRef
     from fusionlab.plugins.registry import Registration
+
+    _Registration = Registration[MetricRef] | Registration[TemporalMetricRef]
 
 EXAMPLES = """\b
 Examples:
@@ -32,14 +34,20 @@ def metrics(session: Session, name: str | None, *, as_json: bool) -> None:
 
     Metrics are computed in gray levels, 0..255, on the luminance unless they take color. Without
     @CONVENTION a metric follows its original definition; with it, the program that the convention
-    names.
+    names. Those at the end of the list compare the frames of a sequence.
     """
     if name is not None:
+        over_time = session.plugins.temporal_metrics
         with cli_errors():
-            registration = session.plugins.metrics.find(name)
-        show_facts(_facts(registration), as_json=as_json)
+            found = (
+                over_time.find(name) if name in over_time else session.plugins.metrics.find(name)
+            )
+        show_facts(_facts(found), as_json=as_json)
         return
-    registrations = session.plugins.metrics.registrations
+    registrations: list[_Registration] = [
+        *session.plugins.metrics.registrations,
+        *session.plugins.temporal_metrics.registrations,
+    ]
     if as_json:
         show_json([_facts(registration) for registration in registrations])
         return
@@ -59,7 +67,7 @@ def metrics(session: Session, name: str | None, *, as_json: bool) -> None:
     )
 
 
-def _facts(registration: Registration[MetricRef]) -> dict[str, Any]:
+def _facts(registration: _Registration) -> dict[str, Any]:
     ref = registration.ref
     low, high = (None if math.isinf(bound) else bound for bound in ref.bounds)
     return {
@@ -68,7 +76,8 @@ def _facts(registration: Registration[MetricRef]) -> dict[str, Any]:
         "better": _DIRECTIONS[ref.higher_is_better],
         "bounds": [f"{'-inf' if low is None else low} to {'inf' if high is None else high}"],
         "sources": _SOURCES[ref.sources],
-        "images": "in color" if ref.color else "gray: the luminance",
+        "images": "in color" if isinstance(ref, MetricRef) and ref.color else "gray: the luminance",
+        **(_over_time(ref) if isinstance(ref, TemporalMetricRef) else {}),
         "smallest image": f"{ref.min_size}x{ref.min_size}",
         "constant image": _constant(ref.constant),
         "symmetric": "yes" if ref.symmetric else "no: the order of the sources matters",
@@ -76,6 +85,11 @@ def _facts(registration: Registration[MetricRef]) -> dict[str, Any]:
         "reference": ref.reference,
         "plugin": registration.plugin,
     }
+
+
+def _over_time(ref: TemporalMetricRef) -> dict[str, str]:
+    flow = ", and the optical flow between them" if ref.flow else ""
+    return {"frames": f"{ref.frames} consecutive ones of a sequence{flow}"}
 
 
 _DIRECTIONS = {True: "higher", False: "lower", None: "neither"}

@@ -2,6 +2,8 @@
 
 NAME[@CONVENTION]        Qabf, Qabf@paper, other-plugin:Qabf
 NAME_truth               compared with the true image instead of the sources, see `truth`
+
+Metrics over time are columns of tables of sequences only, see `temporal_metric`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,13 +22,18 @@ from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import MetricInput, ScoreColor
 from fusionlab.metrics.inputs import check_images
 from fusionlab.plugins.failures import attribute_errors_to
-from fusionlab.plugins.offers import MetricFunction, MetricRef
+from fusionlab.plugins.offers import MetricFunction, MetricRef, TemporalMetricRef
 from fusionlab.plugins.presets import preset_metrics
-from fusionlab.plugins.registry import Plugins, Registration
+from fusionlab.plugins.registry import Plugins, Registration, Registry
 from fusionlab.runs.code_hash import code_sha256, metric_libraries
 from fusionlab.storage.hashing import sha256_of_json
 from fusionlab.storage.versions import library_versions
 from fusionlab.torch_defaults import torch_defaults
+
+RefT = TypeVar("RefT", MetricRef, TemporalMetricRef)
+
+DIRECTIONS = {True: 1, False: -1, None: 0}
+"""`higher_is_better` -> 1 if higher values are better, -1 if lower values are, 0 if neither."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +52,18 @@ class Metric:
         """Return the metric that `[PLUGIN:]NAME[@CONVENTION]` names.
 
         Raises:
-            FusionlabError: there is no such metric, or it has no such convention (code
-                `unknown-convention`).
+            FusionlabError: there is no such metric, it has no such convention (code
+                `unknown-convention`), or it is a metric over time (code `metric-of-sequences`).
         """
-        name, at, convention = text.partition("@")
-        registration = plugins.metrics.find(name)
-        conventions = registration.ref.conventions
-        if at and convention not in conventions:
+        plain = text.partition("@")[0]
+        if plain not in plugins.metrics and plain in plugins.temporal_metrics:
             raise FusionlabError(
-                f"the metric {name} has no convention {convention!r}; known: "
-                f"{', '.join(conventions) or 'none'} (without @ it is computed as defined)",
-                code="unknown-convention",
+                f"the metric {plain} compares the frames of a sequence, and single images have "
+                "none; score a sequence with it, or leave it out",
+                code="metric-of-sequences",
+                option="metrics",
             )
-        names = [other.ref.name for other in plugins.metrics.registrations]
-        ambiguous = names.count(registration.ref.name) > 1
-        return cls(registration, convention if at else "default", ambiguous)
+        return cls(*found_metric(text, plugins.metrics))
 
     @property
     def ref(self) -> MetricRef:
@@ -68,9 +73,8 @@ class Metric:
     @property
     def name(self) -> str:
         """The head of its column: `Qabf@paper`, with the plugin if several offer the name."""
-        suffix = "" if self.convention == "default" else f"@{self.convention}"
-        suffix += "_truth" if self.of_truth else ""
-        return f"{self.registration.qualified if self.ambiguous else self.ref.name}{suffix}"
+        name = column_name(self.registration, self.convention, qualified=self.ambiguous)
+        return f"{name}_truth" if self.of_truth else name
 
     @property
     def summary(self) -> str:
@@ -82,7 +86,7 @@ class Metric:
     @property
     def direction(self) -> int:
         """1 if higher values are better, -1 if lower values are, 0 if neither."""
-        return {True: 1, False: -1, None: 0}[self.ref.higher_is_better]
+        return DIRECTIONS[self.ref.higher_is_better]
 
     @cached_property
     def identity(self) -> str:
@@ -166,6 +170,37 @@ class Metric:
 def _side_by_side(channels: Tensor) -> Tensor:
     """Return channels `(..., 3, H, W)` as one image `(..., H, 3 W)`."""
     return channels.movedim(-3, -2).flatten(-2)
+
+
+def column_name(
+    registration: Registration[MetricRef] | Registration[TemporalMetricRef],
+    convention: str,
+    *,
+    qualified: bool,
+) -> str:
+    """Return the head of a column, with the plugin if several offer the name."""
+    suffix = "" if convention == "default" else f"@{convention}"
+    return f"{registration.qualified if qualified else registration.ref.name}{suffix}"
+
+
+def found_metric(text: str, registry: Registry[RefT]) -> tuple[Registration[RefT], str, bool]:
+    """Return what `[PLUGIN:]NAME[@CONVENTION]` names, its convention, and whether NAME is unique.
+
+    Raises:
+        FusionlabError: there is no such metric, or it has no such convention.
+    """
+    name, at, convention = text.partition("@")
+    registration = registry.find(name)
+    conventions = registration.ref.conventions
+    if at and convention not in conventions:
+        raise FusionlabError(
+            f"the metric {name} has no convention {convention!r}; known: "
+            f"{', '.join(conventions) or 'none'} (without @ it is computed as defined)",
+            code="unknown-convention",
+        )
+    names = [other.ref.name for other in registry.registrations]
+    ambiguous = names.count(registration.ref.name) > 1
+    return registration, convention if at else "default", ambiguous
 
 
 def choose_metrics(

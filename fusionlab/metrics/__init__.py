@@ -11,6 +11,9 @@ take `(N, 3, H, W)` and `(k, N, 3, H, W)`. The entry of a metric in the catalog 
 direction, its definition for k > 2, and the programs that it can reproduce; see also
 `docs/metrics.md`. Read `catalog`, then `inputs`, then one family.
 
+The metrics in `temporal` are functions of consecutive frames, `(T, H, W)` and `(k, T, H, W)`, and
+return a value for each step; those that need optical flow take it as an argument.
+
 The functions are imported on first use. The shipped metrics register as those of any plugin do.
 """
 
@@ -20,19 +23,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fusionlab.hookspecs import hookimpl
-from fusionlab.metrics.catalog import CATALOG
-from fusionlab.plugins.offers import MetricRef
+from fusionlab.metrics.catalog import CATALOG, TEMPORAL_CATALOG
+from fusionlab.plugins.offers import MetricRef, TemporalMetricRef
 from fusionlab.plugins.presets import Preset
 
 if TYPE_CHECKING:
-    from fusionlab.plugins.offers import MetricFunction
+    from fusionlab.plugins.offers import MetricFunction, TemporalMetricFunction
 
-_FUNCTIONS = {ref.target.partition(":")[2]: ref for ref in CATALOG}
+_SHIPPED: tuple[MetricRef | TemporalMetricRef, ...] = (*CATALOG, *TEMPORAL_CATALOG)
+_FUNCTIONS = {ref.target.partition(":")[2]: ref for ref in _SHIPPED}
 
 __all__ = sorted(_FUNCTIONS)  # noqa: PLE0605  # the catalog is the list
 
 
-def __getattr__(name: str) -> MetricFunction:
+def __getattr__(name: str) -> MetricFunction | TemporalMetricFunction:
     if name not in _FUNCTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     function = _FUNCTIONS[name].load()
@@ -46,8 +50,11 @@ def __dir__() -> list[str]:
 
 @hookimpl
 def fusionlab_defaults() -> Mapping[str, str]:
-    """Return the metrics that are computed by default: one of each family, all symmetric."""
-    return {"metrics": "EN MI SD Qabf SCD VIF SSIM MS_SSIM"}
+    """Return the metrics that are computed by default.
+
+    One of each family, all symmetric; of sequences also the one that needs no optical flow.
+    """
+    return {"metrics": "EN MI SD Qabf SCD VIF SSIM MS_SSIM", "temporal metrics": "flicker"}
 
 
 @hookimpl
@@ -63,6 +70,6 @@ def fusionlab_presets() -> Sequence[Preset]:
 
 
 @hookimpl
-def fusionlab_metrics() -> Sequence[MetricRef]:
+def fusionlab_metrics() -> Sequence[MetricRef | TemporalMetricRef]:
     """List the metrics that ship with fusionlab."""
-    return CATALOG
+    return _SHIPPED

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import inf, nan, sqrt
 
-from fusionlab.plugins.offers import MetricRef
+from fusionlab.plugins.offers import MetricRef, TemporalMetricRef
 
 HERE = __package__
 
@@ -520,5 +520,45 @@ CATALOG: tuple[MetricRef, ...] = (
         symmetric=False,
         reference="defined here, with Qabf of C. S. Xydeas, V. Petrovic, Electronics Letters "
         "36(4), 2000, 308-309; doi:10.1049/el:20000267",
+    ),
+)
+
+TEMPORAL_CATALOG: tuple[TemporalMetricRef, ...] = (
+    # ---------------------------------------------------------------- temporal.py
+    TemporalMetricRef(
+        "flicker",
+        f"{HERE}.temporal:flicker",
+        "change since the frame before that no source explains, gray levels",
+        higher_is_better=False,
+        bounds=(0, 255),
+        sources="joint",
+        constant=0,
+        reference="defined here",
+        frames=2,
+    ),
+    TemporalMetricRef(
+        "BiSWE",
+        f"{HERE}.temporal:bidirectional_self_warping_error",
+        "difference from both neighbors, moved by optical flow, gray levels",
+        higher_is_better=False,
+        bounds=(0, 510),
+        min_size=16,
+        sources="joint",
+        constant=0,
+        reference="Z. Zhao et al., NeurIPS 2025; arXiv:2505.19858",
+        frames=3,
+        flow=True,
+    ),
+    TemporalMetricRef(
+        "MS2R",
+        f"{HERE}.temporal:motion_smoothness",
+        "change of motion that the sources do not have, pixels per frame squared",
+        higher_is_better=False,
+        bounds=(0, inf),
+        min_size=16,
+        sources="mean",
+        reference="Z. Zhao et al., NeurIPS 2025; arXiv:2505.19858",
+        frames=3,
+        flow=True,
     ),
 )

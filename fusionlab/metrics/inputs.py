@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from fusionlab.errors import FusionlabError, distinct_texts
-from fusionlab.metrics.catalog import CATALOG
-from fusionlab.plugins.offers import MetricRef
+from fusionlab.metrics.catalog import CATALOG, TEMPORAL_CATALOG
+from fusionlab.plugins.offers import MetricRef, TemporalMetricRef
 
 WHITE = 255.0
 LEVELS = 256
 
 _CATALOG = {ref.name: ref for ref in CATALOG}
+_TEMPORAL = {ref.name: ref for ref in TEMPORAL_CATALOG}
 
 
 class Images(NamedTuple):
@@ -51,8 +52,51 @@ def checked(name: str, fused: Tensor, sources: Tensor, convention: str = "defaul
     return Images(fused.double(), sources.double())
 
 
+def checked_frames(
+    name: str, fused: Tensor, sources: Tensor, convention: str = "default"
+) -> Images:
+    """Check the frames of a shipped metric over time, and return them in float64.
+
+    Args:
+        name: of the metric in the catalog of metrics over time.
+        fused: `(T, H, W)` in 0..255, consecutive frames, any real dtype.
+        sources: `(k, T, H, W)` in 0..255, on the same device.
+        convention: one that the catalog lists, or the default.
+
+    Raises:
+        FusionlabError: see `check_frames`.
+    """
+    check_frames(_TEMPORAL[name], fused, sources, convention)
+    return Images(fused.double(), sources.double())
+
+
+def check_frames(
+    ref: TemporalMetricRef, fused: Tensor, sources: Tensor, convention: str = "default"
+) -> None:
+    """Check frames against the description of any metric over time, shipped or of a plugin.
+
+    Args:
+        ref: the description of the metric.
+        fused: `(T, H, W)` in 0..255.
+        sources: `(k, T, H, W)` in 0..255.
+        convention: one of the description, or the default.
+
+    Raises:
+        FusionlabError: as `check_images`, or there are too few frames (code `too-few-frames`).
+    """
+    check_images(ref, fused, sources, convention)
+    if len(fused) < ref.frames:
+        raise FusionlabError(
+            f"{ref.name} compares {ref.frames} consecutive frames, got {len(fused)}",
+            code="too-few-frames",
+        )
+
+
 def check_images(
-    ref: MetricRef, fused: Tensor, sources: Tensor, convention: str = "default"
+    ref: MetricRef | TemporalMetricRef,
+    fused: Tensor,
+    sources: Tensor,
+    convention: str = "default",
 ) -> None:
     """Check images against the description of any metric, shipped or of a plugin.
 
@@ -75,10 +119,11 @@ def check_images(
             f"{', '.join(('default', *ref.conventions))}",
             code="unknown-convention",
         )
-    channels = (3,) if ref.color else ()
+    in_color = isinstance(ref, MetricRef) and ref.color
+    channels = (3,) if in_color else ()
     one_size = sources.shape[1:] == fused.shape and 0 not in fused.shape
     if fused.shape[1:-2] != channels or fused.ndim != 3 + len(channels) or not one_size:
-        axes = "3, H, W" if ref.color else "H, W"
+        axes = "3, H, W" if in_color else "H, W"
         raise FusionlabError(
             f"{name} takes fused images (N, {axes}) and sources (k, N, {axes}) of one size, got "
             f"{tuple(fused.shape)} and {tuple(sources.shape)}",

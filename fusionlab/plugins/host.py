@@ -42,6 +42,7 @@ from fusionlab.plugins.offers import (
     RegistrationRef,
     SequenceReaderRef,
     StrategyRef,
+    TemporalMetricRef,
 )
 from fusionlab.plugins.presets import Preset
 from fusionlab.plugins.registry import (
@@ -228,19 +229,26 @@ def _load(
 def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: Plugins) -> None:
     """Call all hooks of one plugin; register the results only if every one of them is valid."""
 
-    def call(hook: str, kind: type[T]) -> list[T]:
+    def call(hook: str, *kinds: type[T]) -> list[T]:
         items: list[Any] = []
         for result in _call_hook(manager, handle, hook):
             items += [result] if isinstance(result, Mapping) else list(result)
         for item in items:
-            if not isinstance(item, kind):
-                raise TypeError(f"{hook} must list {kind.__name__}, got {item!r}")
+            if not isinstance(item, kinds):
+                names = " or ".join(kind.__name__ for kind in kinds)
+                raise TypeError(f"{hook} must list {names}, got {item!r}")
         return items
 
     strategies = _new(plugins.strategies, call("fusionlab_strategies", StrategyRef), plugin)
     backbones = _new(plugins.backbones, call("fusionlab_backbones", BackboneRef), plugin)
     engines = _new(plugins.engines, call("fusionlab_engines", EngineRef), plugin)
-    metrics = _new(plugins.metrics, call("fusionlab_metrics", MetricRef), plugin)
+    offered = call("fusionlab_metrics", MetricRef, TemporalMetricRef)
+    of_images = [ref for ref in offered if isinstance(ref, MetricRef)]
+    over_time = [ref for ref in offered if isinstance(ref, TemporalMetricRef)]
+    if twice := {ref.name for ref in of_images} & {ref.name for ref in over_time}:
+        raise ValueError(f"it offers the metric {min(twice)!r} twice")
+    metrics = _new(plugins.metrics, of_images, plugin)
+    temporal_metrics = _new(plugins.temporal_metrics, over_time, plugin)
     readers = _new(plugins.readers, call("fusionlab_readers", ReaderRef), plugin)
     videos = call("fusionlab_sequence_readers", SequenceReaderRef)
     sequence_readers = _new(plugins.sequence_readers, videos, plugin)
@@ -257,6 +265,7 @@ def _collect(manager: pluggy.PluginManager, handle: str, plugin: str, plugins: P
     plugins.backbones.registrations += backbones
     plugins.engines.registrations += engines
     plugins.metrics.registrations += metrics
+    plugins.temporal_metrics.registrations += temporal_metrics
     plugins.readers.registrations += readers
     plugins.sequence_readers.registrations += sequence_readers
     plugins.image_registrations.registrations += image_registrations

@@ -59,10 +59,24 @@ def list_metrics(pattern: str = "*") -> list[str]:
         >>> fusionlab.list_metrics("SSIM*")
         ['SSIM', 'SSIM_a']
 
+    Those over time are listed by `list_temporal_metrics`.
+
     Args:
         pattern: shell-style, with `*`, `?` and `[...]`; case matters.
     """
     return _matching(sorted(_names(installed().metrics)), pattern)
+
+
+def list_temporal_metrics(pattern: str = "*") -> list[str]:
+    """Return the names of the installed metrics over time that match a pattern, sorted.
+
+        >>> fusionlab.list_temporal_metrics()
+        ['BiSWE', 'MS2R', 'flicker']
+
+    Args:
+        pattern: shell-style, with `*`, `?` and `[...]`; case matters.
+    """
+    return _matching(sorted(_names(installed().temporal_metrics)), pattern)
 
 
 def list_engines(pattern: str = "*") -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fusionlab.backbone import Backbone
     from fusionlab.imaging.contents import Contents
     from fusionlab.imaging.decoding import SizeCheck
+    from fusionlab.metrics.optical_flow import Flows
     from fusionlab.registration.contract import EstimatorFunction
     from fusionlab.sequences.contract import FrameSequence
     from fusionlab.strategy import Strategy
@@ -321,7 +322,38 @@ class MetricFunction(Protocol):
 
 
 @dataclass(frozen=True)
-class MetricRef(_Ref):
+class _MetricRef(_Ref):
+    """The fields that descriptions of metrics share, see `MetricRef`."""
+
+    higher_is_better: bool | None = True
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    min_size: int = 1
+    sources: SourcesRule = "mean"
+    constant: float | None = None
+    symmetric: bool = True
+    reference: str = ""
+    conventions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for convention in self.conventions:
+            check_name(convention)
+        if self.higher_is_better not in (True, False, None):
+            raise ValueError(
+                f"higher_is_better of {self.name} must be True, False or None, got "
+                f"{self.higher_is_better!r}"
+            )
+        if self.sources not in get_args(SourcesRule):
+            raise ValueError(
+                f"sources of {self.name} must be one of {', '.join(get_args(SourcesRule))}, got "
+                f"{self.sources!r}"
+            )
+        if not (self.min_size >= 1 and self.bounds[0] <= self.bounds[1]):
+            raise ValueError(f"{self.name} needs min_size >= 1 and bounds (low, high)")
+
+
+@dataclass(frozen=True)
+class MetricRef(_MetricRef):
     """A metric that can be listed without importing it.
 
     Before the function is called, the shapes, the size, the number of sources and the range of the
@@ -350,42 +382,77 @@ class MetricRef(_Ref):
             side by side, as one image three times as wide, where others go channel by channel.
     """
 
-    higher_is_better: bool | None = True
-    bounds: tuple[float, float] = (-math.inf, math.inf)
-    min_size: int = 1
-    sources: SourcesRule = "mean"
-    constant: float | None = None
-    symmetric: bool = True
-    reference: str = ""
-    conventions: Mapping[str, str] = field(default_factory=dict)
     color: bool = False
     joined_channels: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for convention in self.conventions:
-            check_name(convention)
         if unknown := set(self.joined_channels) - self.conventions.keys():
             raise ValueError(
                 f"joined_channels of {self.name} must name some of its conventions, got "
                 f"{min(unknown)!r}"
             )
-        if self.higher_is_better not in (True, False, None):
-            raise ValueError(
-                f"higher_is_better of {self.name} must be True, False or None, got "
-                f"{self.higher_is_better!r}"
-            )
-        if self.sources not in get_args(SourcesRule):
-            raise ValueError(
-                f"sources of {self.name} must be one of {', '.join(get_args(SourcesRule))}, got "
-                f"{self.sources!r}"
-            )
-        if not (self.min_size >= 1 and self.bounds[0] <= self.bounds[1]):
-            raise ValueError(f"{self.name} needs min_size >= 1 and bounds (low, high)")
 
     def load(self) -> MetricFunction:
         """Import and return the function."""
         function: MetricFunction = load_attribute(self.target)
+        if not callable(function):
+            raise TypeError(f"{self.target} is not a function")
+        return function
+
+
+class TemporalMetricFunction(Protocol):
+    """A function that computes a metric over time: T consecutive frames in, numbers out."""
+
+    def __call__(
+        self,
+        fused: Tensor,
+        sources: Tensor,
+        flows: Flows | None,
+        convention: str = "default",
+    ) -> Tensor:
+        """Return `(T - frames + 1,)`, float64: a value for every `frames` consecutive ones.
+
+        Args:
+            fused: `(T, H, W)` in 0..255, T at least `frames` of the description.
+            sources: `(k, T, H, W)` in 0..255.
+            flows: the optical flow between neighbors, if the description asks for it, else None.
+            convention: one of the description, or `"default"`.
+        """
+
+
+@dataclass(frozen=True)
+class TemporalMetricRef(_MetricRef):
+    """A metric over time, of consecutive frames, that can be listed without importing it.
+
+    It is offered by the hook of the other metrics. Frames are gray, the luminance of color; before
+    the function is called they are checked as the images of a `MetricRef`. The arguments that are
+    not explained here are those of `MetricRef`.
+
+    Args:
+        target: where the function is defined, `"package.module:function"`; see
+            `TemporalMetricFunction`.
+        min_size: if it takes the flow, at least the 16 pixels that its estimator needs.
+        frames: how many consecutive frames a value depends on, at least 2. A sequence is scored
+            with so many in memory. The value belongs to the last of two, the middle one of three,
+            and so on.
+        flow: whether it takes the optical flow between neighboring frames.
+    """
+
+    frames: int = 2
+    flow: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.frames < 2:
+            raise ValueError(
+                f"{self.name} must compare at least 2 frames, got {self.frames}; a metric of "
+                "single images is a MetricRef"
+            )
+
+    def load(self) -> TemporalMetricFunction:
+        """Import and return the function."""
+        function: TemporalMetricFunction = load_attribute(self.target)
         if not callable(function):
             raise TypeError(f"{self.target} is not a function")
         return function

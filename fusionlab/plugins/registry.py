@@ -18,6 +18,7 @@ from fusionlab.plugins.offers import (
     RegistrationRef,
     SequenceReaderRef,
     StrategyRef,
+    TemporalMetricRef,
 )
 from fusionlab.plugins.presets import Preset
 from fusionlab.plugins.tasks import Task
@@ -29,6 +30,7 @@ Ref = TypeVar(
     BackboneRef,
     EngineRef,
     MetricRef,
+    TemporalMetricRef,
     ReaderRef,
     SequenceReaderRef,
     RegistrationRef,
@@ -78,6 +80,10 @@ class Registry(Generic[Ref]):
 
     kind: str
     registrations: list[Registration[Ref]] = field(default_factory=list)
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether a name, with or without its plugin, is offered."""
+        return any(name in (entry.ref.name, entry.qualified) for entry in self.registrations)
 
     def find(self, name: str) -> Registration[Ref]:
         """Return the registration of `NAME` or `PLUGIN:NAME`; PLUGIN is spelled as pip accepts it.
@@ -133,6 +139,9 @@ class Plugins:
     backbones: Registry[BackboneRef] = field(default_factory=lambda: Registry("backbone"))
     engines: Registry[EngineRef] = field(default_factory=lambda: Registry("engine"))
     metrics: Registry[MetricRef] = field(default_factory=lambda: Registry("metric"))
+    temporal_metrics: Registry[TemporalMetricRef] = field(
+        default_factory=lambda: Registry("metric over time")
+    )
     readers: Registry[ReaderRef] = field(default_factory=lambda: Registry("reader"))
     sequence_readers: Registry[SequenceReaderRef] = field(
         default_factory=lambda: Registry("reader of sequences")
@@ -186,7 +195,8 @@ class Plugins:
         Where several plugins use this name, that of the plugin that offers the default is meant.
 
         Args:
-            key: `backbone`, `strategy`, `engine`, `baseline`, `metrics` or `registration`.
+            key: `backbone`, `strategy`, `engine`, `baseline`, `metrics`, `temporal metrics` or
+                `registration`.
 
         Raises:
             FusionlabError: no plugin offers a default (code `no-default`), or several do (code
@@ -219,14 +229,17 @@ class Plugins:
         offering = [entry.plugin for entry in registrations if entry.ref.name == plain]
         return f"{plugin}:{name}" if plugin in offering and len(offering) > 1 else name
 
-    def default_metrics(self) -> list[str]:
+    def default_metrics(self, key: str = "metrics") -> list[str]:
         """Return the names of the metrics that are computed when the user does not choose.
+
+        Args:
+            key: `metrics`, or `temporal metrics` for those that are added for sequences.
 
         Raises:
             FusionlabError: no plugin says, or several do.
         """
-        names = self.default("metrics").split()
-        (plugin,) = (plugin for plugin, key, _ in self.defaults if key == "metrics")
+        names = self.default(key).split()
+        (plugin,) = (plugin for plugin, offered, _ in self.defaults if offered == key)
         return [f"{plugin}:{name}" for name in names]
 
 

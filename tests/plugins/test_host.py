@@ -79,6 +79,17 @@ BROKEN = {
         "def fusionlab_metrics():\n    return [MetricRef('a', 'x:y', '', joined_channels=['b'])]",
         "joined_channels of a must name some of its conventions, got 'b'",
     ),
+    "frames": (
+        "from fusionlab import TemporalMetricRef, hookimpl\n@hookimpl\n"
+        "def fusionlab_metrics():\n    return [TemporalMetricRef('a', 'x:y', '', frames=1)]",
+        "a must compare at least 2 frames, got 1",
+    ),
+    "both": (
+        "from fusionlab import MetricRef, TemporalMetricRef, hookimpl\n@hookimpl\n"
+        "def fusionlab_metrics():\n"
+        "    return [MetricRef('a', 'x:y', ''), TemporalMetricRef('a', 'x:y', '')]",
+        "it offers the metric 'a' twice",
+    ),
     "twice": (
         "from fusionlab import StrategyRef, hookimpl\n@hookimpl\ndef fusionlab_strategies():\n"
         "    return [StrategyRef('same', 'x:Y', '')] * 2",
