@@ -14,6 +14,7 @@ from fusionlab.cli.fuse_files import fuse_files, names_folder, output_file
 from fusionlab.cli.fuse_folders import fuse_folders, output_folder
 from fusionlab.cli.fuse_method import fusion_of_method
 from fusionlab.cli.fuse_model import check_model_options, fusion_of_model
+from fusionlab.cli.fuse_sequence import fuse_sequence, is_sequence
 from fusionlab.cli.method_options import COMPUTE_OPTIONS, METHOD_OPTIONS, SIZE_OPTIONS
 from fusionlab.cli.options import (
     StrategyCommand,
@@ -32,12 +33,19 @@ from fusionlab.cli.registration import (
     registrar_of,
     registrar_of_rig,
 )
+from fusionlab.cli.sequence_options import (
+    AUDIO_OPTION,
+    OF_SEQUENCES,
+    SEQUENCE_OPTIONS,
+    refuse_given,
+)
 from fusionlab.cli.session import (
     CommandError,
     Session,
     cli_errors,
     quiet_decoders,
 )
+from fusionlab.cli.temporal import temporal_options
 from fusionlab.cli.threads import threads_option
 
 if TYPE_CHECKING:
@@ -80,7 +88,12 @@ Examples:
   fusionlab fuse ir/ vis/ --json | jq .status     a line of JSON for each image
 
 \b
-Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
+  fusionlab fuse ir.mkv visible.mp4 -o fused.mp4  videos: see --sync, --temporal, --audio
+  fusionlab fuse ir/ vis/ --sequence -o fused.mkv the images of folders are frames
+  fusionlab fuse ir.tif vis.tif --sequence -o fused.tif --limits two-pass
+
+\b
+Exit codes: 0 success, 1 some images or frames failed, 2 nothing was fused,
 130 stopped by Ctrl-C.
 """
 
@@ -92,9 +105,12 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
     "--output",
     type=click.Path(),
     help="Where to write the image: .png, .jpg, .bmp or .tif, or a folder that ends in /; or the "
-    "folder for the images, if the sources are folders.  [default: fused.png, or fused/]",
+    "folder for the images, if the sources are folders. Of sequences: a video (.mp4, .mov; .mkv is "
+    "lossless), a .tif with the frames as pages, or a folder.  [default: fused.png, or fused/]",
 )
 @with_options(*METHOD_OPTIONS, *SIZE_OPTIONS, *FOR_BOTH, *FOR_FUSE, *COMPUTE_OPTIONS)
+@with_options(*SEQUENCE_OPTIONS, AUDIO_OPTION)
+@temporal_options(two_pass=True)
 @click.option(
     "--save-weights",
     metavar="PATH",
@@ -126,7 +142,8 @@ Exit codes: 0 success, 1 some images of a folder failed, 2 nothing was fused,
 @click.option(
     "--resume",
     is_flag=True,
-    help="For folders: skip what an earlier run has finished with the same settings and sources.",
+    help="For folders and sequences: skip what an earlier run has finished with the same settings "
+    "and sources.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @max_pixels_option("sources that claim")
@@ -185,6 +202,11 @@ def fuse(
     )
     if model is not None:
         check_model_options(ctx)
+    with cli_errors(), quiet_decoders():
+        if is_sequence(ctx, sources):
+            counts = fuse_sequence(ctx, session, sources, choice)
+            ctx.exit(_exit_code(counts))
+    refuse_given(ctx, OF_SEQUENCES, "is for sequences; give --sequence, or videos")
     folders = _are_folders(sources)
     _check_options(ctx, folders=folders, resume=resume, output=output)
     with cli_errors(), quiet_decoders():
@@ -253,8 +275,12 @@ def fuse(
 
         run = FolderRun(file_fusion, folder, f".{suffix}", resume=resume, overwrite=overwrite)
         counts = fuse_folders(run, items, facts, as_json=as_json)
-        done = counts["fused"] + counts["skipped"]
-        ctx.exit(0 if not counts["failed"] else 1 if done else 2)
+        ctx.exit(_exit_code(counts))
+
+
+def _exit_code(counts: dict[str, int]) -> int:
+    done = counts["fused"] + counts["skipped"]
+    return 0 if not counts["failed"] else 1 if done else 2
 
 
 def _are_folders(sources: tuple[Path, ...]) -> bool:

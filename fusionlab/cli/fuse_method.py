@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ def fusion_of_method(
     sources: Sequence[Path],
     items: Sequence[ImageSetItem],
     options: dict[str, Any],
+    load: Callable[[Sequence[Path]], list[LoadedImage]] | None = None,
 ) -> tuple[FileFusion, list[LoadedImage], dict[str, Any]]:
     """Return the fusion of files with the method that was given, or that the sources call for.
 
@@ -39,6 +40,7 @@ def fusion_of_method(
         sources: the files, or folders.
         items: the image set, where they are folders.
         options: of `FileFusion`.
+        load: reads the sources, to detect their task; None: from files, as `FileFusion` does.
 
     Returns:
         The fusion; the sources, where they have been read to detect their task; and the settings to
@@ -55,8 +57,14 @@ def fusion_of_method(
     detected: Detection | None = None
     if detecting := task == DETECT or strategy is None:
         how = {name: options[name] for name in ("resize", "max_pixels", "registrar")}
+        load = load or partial(load_sources, **how)
         detected, loaded = detect_from_sources(
-            sources, items, partial(load_sources, **how), chosen["scale"], chosen["nodata"], plugins
+            sources,
+            items,
+            load or partial(load_sources, **how),
+            chosen["scale"],
+            chosen["nodata"],
+            plugins,
         )
         task = detected and detected.task
         strategy, backbone, color, range_policy = take_defaults(ctx, task, plugins)

@@ -233,7 +233,8 @@ class RepeatedWarnings:
 def show_progress(description: str, enough: int = 1) -> Iterator[Callable[..., None]]:
     """Yield `show(done, total, note="", reused=0)`: a bar, or in a pipe a line every ten seconds.
 
-    The first line comes after ten seconds, so that short commands print none.
+    The total is None where it is not known. The first line comes after ten seconds, so that short
+    commands print none.
 
     Args:
         description: what is counted.
@@ -256,10 +257,10 @@ def show_progress(description: str, enough: int = 1) -> Iterator[Callable[..., N
     ) as bars:
         task = bars.add_task(description, total=None, visible=False, note="")
 
-        def show(done: int, total: int, note: str = "", reused: int = 0) -> None:
+        def show(done: int, total: int | None, note: str = "", reused: int = 0) -> None:
             if reused:
                 note = f"{reused} from earlier runs{', ' if note else ''}{note}"
-            bars.update(task, completed=done, total=total, visible=total > 1, note=note)
+            bars.update(task, completed=done, total=total, visible=total != 1, note=note)
 
         yield show
 
@@ -272,17 +273,19 @@ class _Lines:
         self._enough = enough
         self._start = self._printed = time.monotonic()
 
-    def __call__(self, done: int, total: int, note: str = "", reused: int = 0) -> None:
+    def __call__(self, done: int, total: int | None, note: str = "", reused: int = 0) -> None:
         now = time.monotonic()
         if now - self._printed < LINE_SECONDS or not done:
             return
         self._printed = now
-        parts = [f"{self._description}: {done} of {total}"]
+        parts = [f"{self._description}: {done}{'' if total is None else f' of {total}'}"]
         if reused:
             parts.append(f"{reused} from earlier runs")
         if done - reused >= self._enough:
             rate = (done - reused) / (now - self._start)
-            parts += [f"{rate:.3g} per second", f"{duration((total - done) / rate)} left"]
+            parts.append(f"{rate:.3g} per second")
+            if total is not None:
+                parts.append(f"{duration((total - done) / rate)} left")
         echo(", ".join([*parts, note] if note else parts), err=True)
 
 

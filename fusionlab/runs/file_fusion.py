@@ -8,7 +8,7 @@ third at the same time (`fusionlab.runs.folder_run`):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,6 +83,7 @@ class FileFusion:
         max_pixels: refuse sources that claim more pixels; None: no limit.
         task: the task that the method was chosen for, for the record.
         detected: whether the task was detected from sources.
+        temporal: what carries over from frame to frame of a sequence, for the record.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class FileFusion:
         max_pixels: int | None = MAX_PIXELS,
         task: str | None = None,
         detected: bool = False,
+        temporal: Mapping[str, Any] | None = None,
     ) -> None:
         self.fusion = fusion
         self.plugins = plugins
@@ -113,6 +115,7 @@ class FileFusion:
         self.max_pixels = max_pixels
         self.task = task
         self.detected = detected
+        self.temporal = temporal
 
     @cached_property
     def settings(self) -> record.Record:
@@ -121,7 +124,8 @@ class FileFusion:
         method = self._describe_method()
         registrar = self.registrar
         registration = {"registration": registrar.describe()} if registrar else {}
-        return {**method, **task, "resize": self.resize, **registration}
+        temporal = {"temporal": dict(self.temporal)} if self.temporal else {}
+        return {**method, **task, "resize": self.resize, **registration, **temporal}
 
     def _describe_method(self) -> record.Record:
         """Return the part of a record that describes the method."""

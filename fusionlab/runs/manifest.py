@@ -22,6 +22,9 @@ from fusionlab.storage.own_files import check_own_file
 
 MANIFEST_NAME = "fusionlab-manifest.jsonl"
 
+SEQUENCE_JOURNAL_NAME = "fusionlab-sequence.jsonl"
+"""What takes its place in a folder of the frames of a sequence, see `fusionlab.sequences`."""
+
 
 class RunManifest:
     """The manifest of one output folder, with the lines of earlier runs.

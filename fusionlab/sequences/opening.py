@@ -19,8 +19,6 @@ from fusionlab.plugins.failures import memory_errors
 from fusionlab.plugins.host import plugins_without
 from fusionlab.plugins.offers import SequenceReaderRef
 from fusionlab.sequences.contract import Frame, FrameSequence
-from fusionlab.sequences.formats.folder import Folder
-from fusionlab.sequences.formats.stack import Stack
 
 
 def open_sequence(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> FrameSequence:
@@ -47,6 +45,8 @@ def open_sequence(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> Fram
     try:
         mode = file.stat().st_mode
         if stat.S_ISDIR(mode):
+            from fusionlab.sequences.formats.folder import Folder
+
             return _Checked(Folder(file, selection, max_pixels), file)
         if not stat.S_ISREG(mode):
             raise _unreadable(file, "expected a video, a file of images or a folder of images")
@@ -122,6 +122,8 @@ def _open_images(path: Path, selection: Selection, max_pixels: int | None) -> Fr
     if not image_format(start, path.suffix).name:
         what = "it is neither a video nor an image in a known format" if start else "it is empty"
         raise _unreadable(path, f"{what}; expected a video, or images in {any_format()}")
+    from fusionlab.sequences.formats.stack import Stack
+
     return Stack(path, selection, max_pixels)
 
 

@@ -89,7 +89,7 @@ class SequenceRun:
     """What the user should know about the result."""
     _ahead: int = field(default=AHEAD, init=False)
 
-    def run(self, sets: FrameSets) -> Iterator[FrameOutcome]:
+    def run(self, sets: FrameSets) -> Generator[FrameOutcome]:
         """Fuse all frames, in their order, and make the result at the end.
 
         Frames that an earlier run has written are yielded as skipped, or as failed again.
@@ -310,7 +310,6 @@ class SequenceRun:
             "sequence": {
                 "sources": portable_names(list(sets.names)),
                 "sources_sha256": sets.identity,
-                "temporal": self.temporal and self.temporal.describe(),
                 "name": self.output.path.name,
                 **layout.as_json(),
                 "rate": None if sets.rate is None else str(sets.rate),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fusionlab.imaging.recognizing import has_image_suffix, recognize
 from fusionlab.runs.destination import is_record_path
-from fusionlab.runs.manifest import MANIFEST_NAME
+from fusionlab.runs.manifest import MANIFEST_NAME, SEQUENCE_JOURNAL_NAME
 
-SIDE_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", MANIFEST_NAME}
+SIDE_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", MANIFEST_NAME, SEQUENCE_JOURNAL_NAME}
 """Files that other programs and earlier runs leave in a folder, in lower case. They are left out
 without a word, as are hidden files and records."""
 

@@ -14,6 +14,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.imaging.selecting import file_of
 from fusionlab.imaging.writing import format_of
 from fusionlab.runs.destination import MAX_NAME, Destination, check_writable
+from fusionlab.runs.manifest import SEQUENCE_JOURNAL_NAME
 from fusionlab.runs.record import remove_stale_record
 from fusionlab.sequences.writing.output import (
     Layout,
@@ -29,9 +30,6 @@ from fusionlab.storage.own_files import check_own_file
 if TYPE_CHECKING:
     from fusionlab.imaging.reading import LoadedImage
     from fusionlab.runs.file_fusion import FileFusion, Product
-
-JOURNAL_NAME = "fusionlab-sequence.jsonl"
-"""In the folder of the frames, where it stays: by it a finished run is known to be finished."""
 
 WRITERS = 4
 """So many frames are written at once: disks synchronize several files as fast as one."""
@@ -54,7 +52,10 @@ class FramesOutput(SequenceOutput):
         self, folder: Path, suffix: str, file_fusion: FileFusion, *, overwrite: bool = False
     ) -> None:
         depths = format_of(Path(f"x{suffix}")).depths
-        super().__init__(folder, folder / ".fusionlab-parts", folder / JOURNAL_NAME, depths)
+        # the journal stays: by it a finished run is known to be finished
+        super().__init__(
+            folder, folder / ".fusionlab-parts", folder / SEQUENCE_JOURNAL_NAME, depths
+        )
         self.suffix = suffix
         self.file_fusion = file_fusion
         self.overwrite = overwrite
