@@ -15,6 +15,7 @@ from fusionlab.plugins import NO_PLUGIN
 
 COMMANDS = {
     "fuse": "fuse",
+    "watch": "watch",
     "pairs": "pairs",
     "register": "register",
     "explain": "explain",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 IN_THE_MODEL = ("task", "strategy", "backbone", "preset", "device", "engine", "precision")
 """Options of what a model holds or decides."""
 
-NOT_IN_THE_MODEL = ("save_weights", "save_index")
+NOT_IN_THE_MODEL = ("save_weights", "save_index", "temporal")
 """Options of what it does not return."""
 
 

@@ -69,6 +69,10 @@ FOR_FUSE = (
 """The options of `fuse` alone."""
 
 
+FOR_FRAMES = (FOR_BOTH[1], FOR_FUSE[0])
+"""Those for frames that come one by one: transforms are known, and the same for all."""
+
+
 class RegistrationChoice(NamedTuple):
     """The values of the options of registration."""
 

@@ -97,7 +97,7 @@ def alike(names: Iterable[str]) -> dict[str, str]:
     forms: dict[str, str] = {}
     exposures: dict[str, list[tuple[datetime, str]]] = {}
     for name in names:
-        forms[name] = re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold())
+        forms[name] = plain_form(name)
         if (match := _DJI.fullmatch(name)) and (time := _time(match[2])):
             exposures.setdefault(f"{match[1]}{match[3]}", []).append((time, name))
     for number, times in exposures.items():
@@ -107,6 +107,11 @@ def alike(names: Iterable[str]) -> dict[str, str]:
                 first, exposure = time, exposure + 1
             forms[name] = f"{number} {exposure}"
     return forms
+
+
+def plain_form(name: str) -> str:
+    """Return a name in lower case, without the zeros in front of numbers."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold())
 
 
 def _time(text: str) -> datetime | None:

@@ -67,8 +67,13 @@ class _Candidate:
     choice: _Choice
 
 
-def split_folder(folder: Path) -> Found | None:
+def split_folder(folder: Path, *, growing: bool = False) -> Found | None:
     """Find the sources in the names of the files of a folder.
+
+    Args:
+        folder: holds the images.
+        growing: whether more files will come: a name may have no partner yet, or no place in the
+            fusions at all.
 
     Returns:
         None if no name looks like that of a source.
@@ -84,8 +89,11 @@ def split_folder(folder: Path) -> Found | None:
     best = sorted(candidates, key=lambda c: (not c.choice.by_word, -len(c.stems)))[:2]
     if len(best) > 1 and _rank(best[1]) < _rank(best[0]):
         best = best[:1]
-    if len(best) == 1 and best[0].stems == set(stems) and best[0].choice.is_certain:
+    fits = len(best) == 1 and best[0].choice.is_certain
+    if fits and (growing or best[0].stems == set(stems)):
         sources = tuple(find_in_folder(folder, template) for template in best[0].templates)
+        if growing:
+            return Found(sources, best[0].choice.same_k)
         matches = match_sources(sources, same_k=best[0].choice.same_k)
         if {match.kind for match in matches} <= {"", "not-read"}:
             return Found(sources, best[0].choice.same_k)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.recognizing import has_image_suffix
 from fusionlab.runs.pairing.folder_search import (
     LeftOut,
     Listing,
@@ -72,6 +73,45 @@ def with_any_suffix(template: str | Path) -> str:
     text = str(template)
     whole = text.endswith(".*") or _Name.of(Path(text).name, text).suffix
     return text if whole else f"{text}.*"
+
+
+@dataclass(frozen=True)
+class NamesInFolder:
+    """Which files of one folder belong to a source, for files that are found one by one."""
+
+    folder: Path
+    template: str
+    """How their names are described: `ir/IR_{}.*`."""
+    _name: _Name
+
+    @classmethod
+    def of(cls, path: Path) -> NamesInFolder:
+        """Return the names of the images in a folder, or of those that a template describes.
+
+        Raises:
+            FusionlabError: the template has not `{}` once, in the name of the files (code
+                `not-a-template`).
+        """
+        if not is_template(path):
+            return cls(path, f"{path}/", _Name.of(PLACE, f"{path}/"))
+        if _varies(str(path.parent)) or str(path).count(PLACE) != 1:
+            raise FusionlabError(
+                f"files that arrive are found in one folder for each source, by a name with {{}} "
+                f"once, such as cam/{{}}_ir.png; got {path}",
+                code="not-a-template",
+            )
+        return cls(path.parent, str(path), _Name.of(path.name, str(path)))
+
+    def fusion_of(self, file: str) -> str | None:
+        """Return the name of the fusion that a file is a source of; None: it is none.
+
+        Raises:
+            FusionlabError: `{}` may stand for several parts of it (code `ambiguous-template`).
+        """
+        path = Path(file)
+        if is_side_file(path) or not (self._name.suffix or has_image_suffix(path)):
+            return None
+        return self._name.match(path)
 
 
 def find_files(template: str | Path) -> Source:
