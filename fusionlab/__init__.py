@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fusionlab.evaluation.reporting.contact_sheet import contact_sheet
     from fusionlab.evaluation.reporting.report import Report
     from fusionlab.evaluation.score import score
+    from fusionlab.evaluation.sequence_score import score_sequence
+    from fusionlab.evaluation.sequence_scores import SequenceScores
     from fusionlab.exported.export import export
     from fusionlab.fused import Fused
     from fusionlab.fusion import Fusion
@@ -116,6 +118,7 @@ _HOMES = {
     "RegistrationRef": "plugins.offers",
     "Report": "evaluation.reporting.report",
     "Scene": "strategy",
+    "SequenceScores": "evaluation.sequence_scores",
     "SequenceReaderRef": "plugins.offers",
     "Statistics": "strategy",
     "Strategy": "strategy",
@@ -155,6 +158,7 @@ _HOMES = {
     "read_sources": "imaging.reading",
     "register": "registration.images",
     "score": "evaluation.score",
+    "score_sequence": "evaluation.sequence_score",
     "write_image": "imaging.writing",
 }
 
@@ -196,6 +200,7 @@ __all__ = [
     "Report",
     "Scene",
     "SequenceReaderRef",
+    "SequenceScores",
     "Statistics",
     "Strategy",
     "StrategyRef",
@@ -233,6 +238,7 @@ __all__ = [
     "read_sources",
     "register",
     "score",
+    "score_sequence",
     "write_image",
 ]
 
