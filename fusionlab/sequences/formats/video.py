@@ -1,0 +1,308 @@
+"""Videos, with PyAV: the libraries of FFmpeg."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import NoReturn
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from fusionlab.errors import FusionlabError, one_line
+from fusionlab.imaging.decoding import SizeCheck, UnsupportedImage
+from fusionlab.imaging.reading import MAX_PIXELS, loaded_image
+from fusionlab.sequences.contract import Frame, FrameSequence
+from fusionlab.sequences.formats import DEMUXERS, WITHIN, fusionlab_sequence_readers
+from fusionlab.sequences.formats.decoding import MAY_SHOW_NOTHING, PROGRESSIVE, Decoding, Shown
+from fusionlab.sequences.formats.pixels import decoded
+from fusionlab.storage.hashing import sha256_of_file
+from fusionlab.threads import available_cores
+
+BUFFER_BYTES = 2**20
+"""Read at once."""
+INDEXED = ("MP4", "Matroska", "AVI", "Y4M")
+"""Formats in which a frame is found by its time, also in a damaged file; streams are searched."""
+_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+"""How a stream of Matroska states how long it is."""
+
+
+def open_video(path: Path, check_size: SizeCheck) -> FrameSequence:
+    """Open a video; its frames are decoded one at a time.
+
+    Raises:
+        FusionlabError: it is damaged or holds no video (code `unreadable`).
+        Exception: what the library raises at damaged files.
+    """
+    with path.open("rb") as file:
+        start = file.read(WITHIN)
+    refs = fusionlab_sequence_readers()
+    name = next(ref.name for ref in refs if ref.recognizes(start, path.suffix.lower()))
+    return Video(path, name, check_size)
+
+
+@dataclass
+class _Index:
+    """When the frames of a video are shown, in units of its stream."""
+
+    times: array[int]
+    """Of all frames, ascending."""
+    keys: dict[int, int | None] = field(default_factory=dict)
+    """Of key frames, ascending -> where they are in the file, in bytes."""
+    packets: int = 0
+    """How many packets there are."""
+
+
+class Video(FrameSequence):
+    """A video.
+
+    Args:
+        path: of the file.
+        kind: the name of its format, a key of `DEMUXERS`.
+        check_size: as for a `SequenceReaderFunction`.
+
+    Raises:
+        FusionlabError: it is damaged or holds no video (code `unreadable`).
+    """
+
+    def __init__(self, path: Path, kind: str, check_size: SizeCheck) -> None:
+        self._path, self._kind, self._check_size = path, kind, check_size
+        with self._opened() as (container, stream):
+            super().__init__(str(path), stream.frames or None, _rate(stream))
+            self._is_exact = self.count is not None
+            if self.count is None and self.rate == stream.base_rate:
+                self.count = _count_of_duration(stream)
+            context = stream.codec_context
+            check_size(context.width, context.height)
+            reorders = kind == "AVI" and context.reorder_depth > 0
+            self._is_ordered = not reorders
+            self._can_seek = (
+                kind in INDEXED
+                and self._is_ordered
+                and context.name not in MAY_SHOW_NOTHING
+                and context.field_order in PROGRESSIVE
+            )
+            """Whether each packet is a frame, and packets can be found without decoding others."""
+            if (videos := len(_shown(container))) > 1:
+                self.notes.append(f"{path}: it holds {videos} videos, of which the first is used")
+
+    @property
+    def identity(self) -> str:
+        """The hash of the file.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return sha256_of_file(self._path)
+
+    def frames(self, start: int = 0) -> Generator[Frame]:
+        """Decode the frames; those that are damaged, or build on damaged ones, are errors."""
+        index = self._index() if start and self._can_seek else None
+        if index is not None:
+            if start >= len(index.times):
+                return
+            with self._opened() as (container, stream):
+                if _seek(container, stream, index, start):
+                    yield from self._frames(container, stream, start, index)
+                    return
+        with self._opened() as (container, stream):
+            yield from self._frames(container, stream, start, None)
+
+    def _frames(
+        self, container: InputContainer, stream: VideoStream, start: int, index: _Index | None
+    ) -> Generator[Frame]:
+        """Decode the frames of a file that is at a key frame, and yield those from a number on."""
+        decoding = Decoding(container, stream, is_ordered=self._is_ordered)
+        first = index.times[0] if index else None
+        lost: list[Frame] = []
+        count = 0
+        for shown in decoding.frames():
+            first = shown.pts if first is None else first
+            number = count if index is None else bisect_left(index.times, shown.pts or 0)
+            count = number + 1
+            if number < start:
+                continue
+            frame = self._frame(number, shown, self._time(number, shown.pts, first, stream))
+            if shown.frame is None:
+                lost.append(frame)
+            else:
+                yield from lost
+                lost.clear()
+                yield frame
+        if self._is_cut_off(index.packets if index else decoding.packets) or decoding.broke_off:
+            self._note_end(count - len(lost))  # what is lost at a cut is no frame
+        else:
+            yield from lost
+
+    def _time(
+        self, number: int, pts: int | None, first: int | None, stream: VideoStream
+    ) -> Fraction | None:
+        """Return when a frame is shown, in seconds since the first one."""
+        if self._is_ordered and pts is not None and first is not None and stream.time_base:
+            return (pts - first) * Fraction(stream.time_base)
+        return number / self.rate if self.rate else None
+
+    def _frame(self, number: int, shown: Shown, time: Fraction | None) -> Frame:
+        """Return a frame as an image, or why it is none."""
+        name = self.name
+        if shown.frame is None or shown.damage:
+            reason = "builds on a damaged one" if shown.damage == "dependent" else "is damaged"
+            return Frame(_unreadable(self._path, f"its frame {number} {reason}"), time)
+        try:
+            self._check_size(shown.frame.width, shown.frame.height)  # it may change
+            return Frame(loaded_image(*decoded(shown.frame), name), time)
+        except UnsupportedImage as error:
+            return Frame(
+                FusionlabError(
+                    f"{name} must be a gray or RGB video, got {one_line(error)}; convert it first",
+                    code="unsupported-image",
+                ),
+                time,
+            )
+        except FusionlabError as error:
+            return Frame(error, time)
+
+    def _is_cut_off(self, packets: int) -> bool:
+        if self.count is None:
+            return False
+        return packets < self.count - (0 if self._is_exact else 1)  # durations are rounded
+
+    def _note_end(self, count: int) -> None:
+        stated = f", of {self.count} that its header states" if self.count else ""
+        note = f"{self.name}: it is damaged or cut off, and ends after {count} frames{stated}"
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def _index(self) -> _Index | None:
+        """Return when the frames are shown, by reading the file without decoding it.
+
+        None: packets do not state it. Left out are the packets that `Decoding` leaves out.
+        """
+        index = _Index(array("q"))
+        with self._opened() as (container, stream):
+            try:
+                for packet in container.demux(stream):
+                    index.packets += packet.size > 0
+                    time = packet.pts
+                    if packet.is_keyframe and time is not None:
+                        index.keys[time] = packet.pos
+                    if not packet.size or packet.is_discard or not index.keys:
+                        continue
+                    if time is None:
+                        return None
+                    if time >= next(iter(index.keys)):
+                        index.times.append(time)
+            except FFmpegError:
+                pass  # the end of what can be read
+        index.times = array("q", sorted(index.times))
+        index.keys = dict(sorted(index.keys.items()))
+        distinct = len(set(index.times)) == len(index.times)
+        return index if index.times and distinct else None
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
+        """Open the file, and find its video."""
+        with self._path.open("rb") as file:
+            try:
+                container = av.open(
+                    file,
+                    "r",
+                    format=DEMUXERS[self._kind],
+                    container_options={"protocol_whitelist": "none"},
+                    options={"max_pixels": str(MAX_PIXELS)},
+                    metadata_errors="replace",
+                    buffer_size=BUFFER_BYTES,
+                    io_open=_refuse_other_files,
+                )
+            except FFmpegError as error:
+                raise _unreadable(
+                    self._path,
+                    f"its header is damaged, or it is cut off; expected a complete {self._kind} "
+                    "video",
+                ) from error
+            with container:
+                yield container, self._stream(container)
+
+    def _stream(self, container: InputContainer) -> VideoStream:
+        streams = _shown(container)
+        if not streams:
+            kinds = {stream.type for stream in container.streams}
+            what = f"only {' and '.join(sorted(kinds))}" if kinds else "nothing"
+            raise _unreadable(self._path, f"it holds no video, {what}")
+        stream = streams[0]
+        context = stream.codec_context
+        if context is None:
+            raise _unreadable(self._path, "its codec is not one that FFmpeg decodes")
+        if not (context.width and context.height):
+            raise _unreadable(
+                self._path,
+                f"its header states no size of its frames, or more than {MAX_PIXELS} pixels",
+            )
+        context.thread_count = available_cores()
+        context.thread_type = "AUTO"
+        context.options = {"max_pixels": str(max(MAX_PIXELS, context.width * context.height))}
+        return stream
+
+
+def _shown(container: InputContainer) -> list[VideoStream]:
+    """Return the videos in a file, without the picture on the cover of a piece of music."""
+    return [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic
+    ]
+
+
+def _rate(stream: VideoStream) -> Fraction | None:
+    """Return frames per second, on average."""
+    rate = stream.average_rate
+    return Fraction(rate) if rate else None
+
+
+def _count_of_duration(stream: VideoStream) -> int | None:
+    """Return how many frames fill the duration that the header states; None: it states none."""
+    assert stream.average_rate
+    match = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    if match is None:
+        return None
+    seconds = (int(match[1]) * 60 + int(match[2])) * 60 + Fraction(match[3])
+    return round(seconds * Fraction(stream.average_rate))
+
+
+def _seek(container: InputContainer, stream: VideoStream, index: _Index, number: int) -> bool:
+    """Go to a key frame from which on a frame can be decoded; return whether that was possible.
+
+    Where frames build on others, that is the last but one: some encoders let frames build on what
+    is before a key frame.
+    """
+    target = index.times[number]
+    keys = list(index.keys)
+    last = bisect_right(keys, target) - 1
+    begin = keys[last if stream.codec_context.codec.intra_only else max(0, last - 1)]
+    try:
+        container.seek(begin, stream=stream)
+        key = next(packet for packet in container.demux(stream) if packet.is_keyframe)
+        container.seek(begin, stream=stream)
+    except (FFmpegError, StopIteration):
+        return False
+    # damaged files may be counted in another way from there on
+    return key.pts in index.keys and index.keys[key.pts] == key.pos and key.pts <= target
+
+
+def _refuse_other_files(url: str, _flags: int, _options: object) -> NoReturn:
+    raise FusionlabError(
+        f"a video names another file, {url}, which is not opened", code="unreadable"
+    )
+
+
+def _unreadable(path: Path, reason: str) -> FusionlabError:
+    return FusionlabError(f"cannot read {path}: {reason}", code="unreadable", path=path)
