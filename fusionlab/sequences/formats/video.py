@@ -254,7 +254,7 @@ class Video(FrameSequence):
 
 
 def _shown(container: InputContainer) -> list[VideoStream]:
-    """Return the videos in a file, without the picture on the cover of a piece of music."""
+    """Return the videos in a file, without the cover of a piece of music."""
     return [
         stream
         for stream in container.streams.video
