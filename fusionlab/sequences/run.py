@@ -61,7 +61,8 @@ class SequenceRun:
     """Fuses the frames of a sequence, and writes them as one result.
 
     A frame that cannot be read or fused fails by itself, and is left out of the result; the times
-    of the others stay. A result that cannot be written ends the run.
+    of the others stay. If the first one that can be read cannot be fused, or the result cannot be
+    written, the run ends.
 
     Args:
         file_fusion: fuses each frame.
@@ -111,7 +112,7 @@ class SequenceRun:
     @contextmanager
     def _prepared(self, sets: FrameSets) -> Iterator[SegmentJournal]:
         """Lock what the run writes into, and read what an earlier run has left there."""
-        self.output.check(self.sources, overwrite=self.overwrite)
+        self.output.check(self.sources, overwrite=self.overwrite, record=self.record)
         journal = SegmentJournal(self.output, self._key(sets))
         self._check_earlier(journal)
         made = [folder for folder in self.output.folders if not folder.exists()]
@@ -119,7 +120,7 @@ class SequenceRun:
             for folder in self.output.folders:
                 make_folder(folder)
             with exclusive_lock(*self.output.folders):
-                self.output.check(self.sources, overwrite=self.overwrite)
+                self.output.check(self.sources, overwrite=self.overwrite, record=self.record)
                 self._check_earlier(journal)
                 if self.resume:
                     self.output.know(journal.resume())
@@ -172,12 +173,16 @@ class SequenceRun:
         if journal.measured:
             temporal.restore(dict(journal.state))
             return
-        passes = temporal.passes(fusion)
+        passes, measured = temporal.passes(fusion), False
         for name in passes:
             for frames in self._decoded(sets, 0):
                 if frames.frames.images:
-                    with suppress(FusionlabError):  # raised again when the frame is fused
+                    try:
                         temporal.measure(fusion, frames.frames.images, name)
+                        measured = True
+                    except FusionlabError as error:  # raised again when the frame is fused
+                        if not measured:
+                            raise _of_first_frame(frames.frames, error) from error
                 yield FrameOutcome(frames.frames.number, frames.frames.name, "measured")
             temporal.settle()
         if passes:
@@ -195,6 +200,9 @@ class SequenceRun:
         )
         try:
             for read, result in self._fused(self._decoded(sets, writer.next), writer):
+                is_first = writer.layout is None and read.frames.problem is None
+                if is_first and isinstance(result, FusionlabError):
+                    raise _of_first_frame(read.frames, result) from result
                 yield from writer.add(read.frames, result, read.time)
             yield from writer.end()
         except KeyboardInterrupt:  # what has been fused is written in a moment
@@ -307,6 +315,7 @@ class SequenceRun:
             colors.update(segment.colors)
         record = {
             **self.file_fusion.settings,
+            "temporal": self.temporal and self.temporal.describe(),
             "sequence": {
                 "sources": portable_names(list(sets.names)),
                 "sources_sha256": sets.identity,
@@ -320,6 +329,19 @@ class SequenceRun:
             },
         }
         return f"{to_json(record, indent=2)}\n".encode()
+
+
+def _of_first_frame(frames: FrameSet, error: FusionlabError) -> FusionlabError:
+    """Return the error that ends a run: if the first frame cannot be fused, no other can, either.
+
+    Frames are alike, and it is the settings or the sources that do not suit.
+    """
+    return FusionlabError(
+        f"frame {frames.name}, the first one, cannot be fused: {error}",
+        code=error.code,
+        option=error.option,
+        path=error.path,
+    )
 
 
 @cache

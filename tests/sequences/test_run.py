@@ -177,6 +177,21 @@ def test_a_frame_of_another_size_or_in_color_after_gray_ones_is_left_out(tmp_pat
     assert len(frames_of(tmp_path / "fused.tif")) == 4
 
 
+@pytest.mark.parametrize("limits", ["causal", "two-pass"])
+def test_where_the_first_frame_cannot_be_fused_the_run_ends(tmp_path, limits):
+    class Different(ListedFrames):
+        def images(self, number):
+            thermal, _ = super().images(number)
+            _, visible = ListedFrames(9, (23, 32)).images(number)
+            return thermal, visible
+
+    sets = Different(9, damaged=(0,))
+    with pytest.raises(FusionlabError, match="frame 000001") as error:
+        list(run_of(tmp_path / "x.tif", temporal=TemporalConsistency(limits)).run(sets))
+    assert error.value.code == "size-mismatch"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", RESULTS)
 def test_what_an_earlier_run_has_left_is_neither_lost_nor_mixed(tmp_path, name):
     path = tmp_path / name
@@ -316,5 +331,5 @@ def test_the_record_of_a_video_says_how_it_was_made(tmp_path):
     assert record["method"].startswith("identity/l1norm")
     sequence = record["sequence"]
     assert (sequence["frames"], sequence["failed"]) == (5, [1])
-    assert sequence["temporal"]["limits"] == "first"
+    assert record["temporal"]["limits"] == "first"
     assert sequence["rate"] == str(Fraction(25))

@@ -13,13 +13,14 @@ from fusionlab.errors import FusionlabError
 from fusionlab.imaging.writing import Format
 from fusionlab.plugins.failures import translated
 from fusionlab.runs.destination import Destination, check_writable, record_path
+from fusionlab.runs.record import remove_stale_record
 from fusionlab.sequences.writing.output import (
     Layout,
     SegmentContent,
     SegmentWriter,
     SequenceOutput,
 )
-from fusionlab.storage.atomic import Content, atomic_write_all
+from fusionlab.storage.atomic import Content, atomic_write_all, sync_folder
 from fusionlab.storage.hashing import sha256_of_file
 from fusionlab.storage.own_files import check_own_file
 
@@ -48,7 +49,7 @@ class SingleFileOutput(SequenceOutput):
         """Return the file of the result, which is that of each frame."""
         return Destination(self.path, self.format)
 
-    def check(self, sources: Sequence[Path], *, overwrite: bool) -> None:
+    def check(self, sources: Sequence[Path], *, overwrite: bool, record: bool) -> None:
         """Refuse to replace a source, or a file without leave; see `SequenceOutput`."""
         for source in sources:
             if self.path.exists() and source.exists() and self.path.samefile(source):
@@ -59,6 +60,9 @@ class SingleFileOutput(SequenceOutput):
                     path=self.path,
                 )
         check_writable(self.path, overwrite=overwrite)
+        if record:
+            check_writable(record_path(self.path), overwrite=overwrite)
+            check_own_file(record_path(self.path))
         if os.path.lexists(self.parts) and not (
             self.parts.is_dir() and not self.parts.is_symlink()
         ):
@@ -80,11 +84,11 @@ class SingleFileOutput(SequenceOutput):
 
         files: dict[Path, Content] = {self.path: write}
         if record is not None:
-            path = record_path(self.path)
-            check_own_file(path)
-            files[path] = record
+            files[record_path(self.path)] = record
         with atomic_write_all(files):
             pass
+        if record is None:
+            remove_stale_record(Destination(self.path, self.format))
 
     @abstractmethod
     def write(self, file: BinaryIO, contents: Sequence[SegmentContent], layout: Layout) -> None:
@@ -118,6 +122,7 @@ class SegmentFile(SegmentWriter):
             self.file.flush()
             os.fsync(self.file.fileno())
             self.file.close()
+            sync_folder(self.path.parent)
             return {"files": {self.path.name: sha256_of_file(self.path)}}
 
     def discard(self) -> None:

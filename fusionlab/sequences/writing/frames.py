@@ -89,7 +89,7 @@ class FramesOutput(SequenceOutput):
             )
         return self.file_fusion.plan(image, [file_of(source.name) for source in sources])
 
-    def check(self, sources: Sequence[Path], *, overwrite: bool) -> None:  # noqa: ARG002
+    def check(self, sources: Sequence[Path], *, overwrite: bool, record: bool) -> None:  # noqa: ARG002
         """Refuse a folder of sources; single files are checked when they are written."""
         real = os.path.realpath(self.path)
         if any(real == os.path.realpath(source) for source in sources):

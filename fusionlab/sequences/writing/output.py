@@ -160,12 +160,13 @@ class SequenceOutput(ABC):
         """
 
     @abstractmethod
-    def check(self, sources: Sequence[Path], *, overwrite: bool) -> None:
+    def check(self, sources: Sequence[Path], *, overwrite: bool, record: bool) -> None:
         """Check before any work that the result can be written.
 
         Args:
             sources: the files and folders that the frames come from.
             overwrite: whether files may exist already.
+            record: whether a record is written beside the result.
 
         Raises:
             FusionlabError: the result exists (code `exists`), is a source (`output-is-source`), or
