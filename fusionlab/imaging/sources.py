@@ -276,20 +276,25 @@ def open_sources(sources: Sequence[object], names: Sequence[str] = ()) -> list[B
     opened: list[BaseSource] = [
         open_source(source, name) for source, name in zip(sources, names, strict=True)
     ]
-    if len({source.size for source in opened}) > 1:
-        sizes = ", ".join(f"{source.size[1]}x{source.size[0]}" for source in opened)
-        raise FusionlabError(
-            f"the sources must have the same size, got {sizes} (width x height); "
-            "crop, resize or register them first",
-            code="size-mismatch",
-            option="resize",
-        )
+    check_sizes([source.size for source in opened])
     if len({source.images for source in opened}) > 1:
         counts = ", ".join(str(source.images) for source in opened)
         raise FusionlabError(
             f"the sources must be batches of the same size, got {counts}", code="batch-mismatch"
         )
     return opened
+
+
+def check_sizes(sizes: Sequence[tuple[int, ...]]) -> None:
+    """Raise `FusionlabError` (code `size-mismatch`) unless sources have one size, `(H, W)`."""
+    if len(set(sizes)) > 1:
+        listed = ", ".join(f"{width}x{height}" for height, width in sizes)
+        raise FusionlabError(
+            f"the sources must have the same size, got {listed} (width x height); "
+            "crop, resize or register them first",
+            code="size-mismatch",
+            option="resize",
+        )
 
 
 def unmasked(source: Any) -> Any:

@@ -34,12 +34,22 @@ class FrameSequence(ABC):
         count: how many frames it has, as the file states it: a damaged one may have fewer; None:
             that is known at its end only.
         rate: frames per second, as the file states them; None: it does not.
+        is_estimated: whether the count follows from how long it lasts, for which its frames need
+            not come at a constant rate.
     """
 
-    def __init__(self, name: str, count: int | None, rate: Fraction | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        count: int | None,
+        rate: Fraction | None,
+        *,
+        is_estimated: bool = False,
+    ) -> None:
         self.name = name
         self.count = count
         self.rate = rate
+        self.is_estimated = is_estimated
         self.notes: list[str] = []
         """What the user should know, sentences that begin with the name. Reading adds to them."""
 
@@ -83,7 +93,7 @@ class FrameSets(ABC):
     names: tuple[str, ...]
     """Of the sources."""
     count: int | None
-    """How many results there will be, as the files state it; None: known at the end only."""
+    """About how many results there will be, as the files state it; None: known at the end."""
     rate: Fraction | None
     """Frames per second of the result; None: unknown."""
     notes: list[str] = field(default_factory=list)

@@ -131,7 +131,9 @@ class _Checked(FrameSequence):
     """A sequence whose reader may raise anything, and return anything."""
 
     def __init__(self, sequence: FrameSequence, path: Path) -> None:
-        super().__init__(sequence.name, sequence.count, sequence.rate)
+        super().__init__(
+            sequence.name, sequence.count, sequence.rate, is_estimated=sequence.is_estimated
+        )
         self._sequence, self._path = sequence, path
         self.notes = sequence.notes
 

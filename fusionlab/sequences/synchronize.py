@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.reading import LoadedImage
 from fusionlab.imaging.resizing import Resize, resize_to_one_size
+from fusionlab.imaging.sources import check_sizes
 from fusionlab.sequences.contract import Frame, FrameSequence, FrameSet, FrameSets
 from fusionlab.storage.hashing import sha256_of_json
 
@@ -140,15 +141,22 @@ class _Matched(FrameSets):
         return sha256_of_json([sources, how, self._resize, registrar])
 
     def _set(self, number: int, frames: Sequence[Frame], problem: str = "") -> FrameSet:
-        """Return the frames of a set, on one grid if that is requested."""
+        """Return the frames of a set, on one grid if that is requested.
+
+        Raises:
+            FusionlabError: those of the first set have different sizes (code `size-mismatch`); it
+                would be the same with each of them.
+        """
         name, time = f"{number:06}", frames[0].time
         if problem:
-            error = FusionlabError(problem, code="no-frame", option="offset")
+            error = FusionlabError(problem, code="no-frame")
             return FrameSet(number, name, time=time, problem=error)
         try:
             images = fitted([_image(frame) for frame in frames], self._resize, self._registrar)
         except FusionlabError as error:
             return FrameSet(number, name, time=time, problem=error)
+        if number == 0:
+            check_sizes([image.pixels.shape[:2] for image in images])
         return FrameSet(number, name, images, time)
 
     def _note(self, note: str) -> None:
@@ -201,7 +209,7 @@ class ByNumber(_Matched):
             raise FusionlabError(f"{ended} has no frames", code="no-frames")
         for timed, frame in zip(self._sequences, found, strict=True):
             if frame is not None:
-                known = timed.sequence.count
+                known = None if timed.sequence.is_estimated else timed.sequence.count
                 left = f"the last {known - count} frames" if known else "the further frames"
                 self._note(
                     f"{ended} ends after {count} frames; {left} of {timed.name} are left out"

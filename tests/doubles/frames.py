@@ -24,6 +24,7 @@ class MadeUp(FrameSequence):
         self.times = [None if time is None else Fraction(time) for time in times]
         super().__init__(name, len(self.times) if count == "right" else count, rate)
         self.damaged = damaged
+        self.shape = (4, 6)
         self.open = 0
         self.read = 0
 
@@ -41,7 +42,7 @@ class MadeUp(FrameSequence):
         try:
             for number, time in list(enumerate(self.times))[start:]:
                 self.read += 1
-                pixels = np.full((4, 6), number, np.uint16)
+                pixels = np.full(self.shape, number, np.uint16)
                 image = LoadedImage(self.name, pixels, "")
                 if number in self.damaged:
                     image = FusionlabError(f"frame {number} of {self.name}", code="unreadable")

@@ -144,6 +144,17 @@ def test_sequences_without_frames_or_common_times_are_refused():
     assert refused.value.code == "number-of-sources"
 
 
+def test_sources_of_different_sizes_are_refused_before_anything_is_fused():
+    a, b = regular((9, 9), (25, 25))
+    b.shape = (8, 12)
+    for sync in ("frame", "time"):
+        with pytest.raises(FusionlabError, match="got 6x4, 12x8") as refused:
+            next(iter(synchronize([a, b], sync).sets()))
+        assert (refused.value.code, refused.value.option) == ("size-mismatch", "resize")
+    (first, *_) = synchronize([a, b], resize="first").sets()
+    assert [image.pixels.shape for image in first.images] == [(4, 6), (4, 6)]
+
+
 def test_no_more_than_two_frames_of_a_source_are_read_ahead():
     a, b = regular((50, 500), (5, 50))
     for each in synchronize([a, b], "time").sets():

@@ -77,10 +77,9 @@ class Video(FrameSequence):
     def __init__(self, path: Path, kind: str, check_size: SizeCheck) -> None:
         self._path, self._kind, self._check_size = path, kind, check_size
         with self._opened() as (container, stream):
-            super().__init__(str(path), stream.frames or None, _rate(stream))
-            self._is_exact = self.count is not None
-            if self.count is None and self.rate == stream.base_rate:
-                self.count = _count_of_duration(stream)
+            count, rate, self._duration = stream.frames or None, _rate(stream), _duration(stream)
+            estimate = round(self._duration * rate) if self._duration and rate else None
+            super().__init__(str(path), count or estimate, rate, is_estimated=count is None)
             context = stream.codec_context
             check_size(context.width, context.height)
             reorders = kind == "AVI" and context.reorder_depth > 0
@@ -123,12 +122,14 @@ class Video(FrameSequence):
         """Decode the frames of a file that is at a key frame, and yield those from a number on."""
         decoding = Decoding(container, stream, is_ordered=self._is_ordered)
         first = index.times[0] if index else None
+        last = Fraction(0)
         lost: list[Frame] = []
         count = 0
         for shown in decoding.frames():
             first = shown.pts if first is None else first
             number = count if index is None else bisect_left(index.times, shown.pts or 0)
             count = number + 1
+            last = (shown.pts or 0) * Fraction(stream.time_base or 0)
             if number < start:
                 continue
             frame = self._frame(number, shown, self._time(number, shown.pts, first, stream))
@@ -138,7 +139,8 @@ class Video(FrameSequence):
                 yield from lost
                 lost.clear()
                 yield frame
-        if self._is_cut_off(index.packets if index else decoding.packets) or decoding.broke_off:
+        packets = index.packets if index else decoding.packets
+        if self._is_cut_off(packets, last) or decoding.broke_off:
             self._note_end(count - len(lost))  # what is lost at a cut is no frame
         else:
             yield from lost
@@ -171,13 +173,21 @@ class Video(FrameSequence):
         except FusionlabError as error:
             return Frame(error, time)
 
-    def _is_cut_off(self, packets: int) -> bool:
-        if self.count is None:
-            return False
-        return packets < self.count - (0 if self._is_exact else 1)  # durations are rounded
+    def _is_cut_off(self, packets: int, last: Fraction) -> bool:
+        """Return whether there is less than the header states.
+
+        Args:
+            packets: that were there.
+            last: the time of the last frame, in seconds since the beginning of the file.
+        """
+        if not self.is_estimated:
+            return self.count is not None and packets < self.count
+        return bool(self._duration and self.rate and last + 2 / self.rate < self._duration)
 
     def _note_end(self, count: int) -> None:
         stated = f", of {self.count} that its header states" if self.count else ""
+        if self.is_estimated and self._duration:
+            stated = f", before the {float(self._duration):.6g} s that its header states"
         note = f"{self.name}: it is damaged or cut off, and ends after {count} frames{stated}"
         if note not in self.notes:
             self.notes.append(note)
@@ -268,14 +278,12 @@ def _rate(stream: VideoStream) -> Fraction | None:
     return Fraction(rate) if rate else None
 
 
-def _count_of_duration(stream: VideoStream) -> int | None:
-    """Return how many frames fill the duration that the header states; None: it states none."""
-    assert stream.average_rate
+def _duration(stream: VideoStream) -> Fraction | None:
+    """Return how many seconds a stream of Matroska lasts; None: its header does not state it."""
     match = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     if match is None:
         return None
-    seconds = (int(match[1]) * 60 + int(match[2])) * 60 + Fraction(match[3])
-    return round(seconds * Fraction(stream.average_rate))
+    return (int(match[1]) * 60 + int(match[2])) * 60 + Fraction(match[3])
 
 
 def _seek(container: InputContainer, stream: VideoStream, index: _Index, number: int) -> bool:

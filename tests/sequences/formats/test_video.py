@@ -158,6 +158,8 @@ def test_times_are_those_of_the_file(tmp_path):
     sequence = open_sequence(path)
     assert [frame.time for frame in sequence.frames()] == [Fraction(time, 1000) for time in times]
     assert [frame.time for frame in sequence.frames(4)] == [Fraction(131, 1000), Fraction(2, 5)]
+    assert sequence.notes == []
+    assert sequence.is_estimated  # the number of frames, from how long it lasts
 
 
 def test_a_video_that_is_to_be_turned_is_upright(tmp_path):
@@ -243,7 +245,8 @@ def test_a_video_that_is_cut_off_gives_the_frames_that_are_there(tmp_path, name)
     assert all(np.array_equal(read[n].image.pixels, good[n]) for n in whole)
     if name in ("a.mkv", "b-frames.avi"):  # others state no length
         (note,) = sequence.notes
-        assert f"ends after {len(read)} frames, of 30 that its header states" in note
+        stated = "before the 1.2 s" if name == "a.mkv" else "of 30"
+        assert f"ends after {len(read)} frames, {stated} that its header states" in note
 
 
 def music(path):
