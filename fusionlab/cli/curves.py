@@ -47,13 +47,13 @@ def curves(
     need not be finished.
     """
     with cli_errors():
+        from fusionlab.imaging.figures import encode_figure
         from fusionlab.storage.atomic import atomic_write_all, make_folder
         from fusionlab.training.curves import (
             PAPER_ITERATIONS,
             Curves,
             draw_training,
             draw_validation,
-            encode,
         )
 
         logs = [Curves.read(run) for run in runs]
@@ -61,7 +61,7 @@ def curves(
         if any(log.validation for log in logs):
             figures["validation"] = draw_validation(logs)
         files = {
-            output / f"{name}.{suffix}": encode(figure, f".{suffix}")
+            output / f"{name}.{suffix}": encode_figure(figure, f".{suffix}")
             for name, figure in figures.items()
         }
         if existing := [path for path in files if path.exists() and not overwrite]:

@@ -14,7 +14,7 @@ from fusionlab.cli.fuse_files import fuse_files, names_folder, output_file
 from fusionlab.cli.fuse_folders import fuse_folders, output_folder
 from fusionlab.cli.fuse_method import fusion_of_method
 from fusionlab.cli.fuse_model import check_model_options, fusion_of_model
-from fusionlab.cli.fuse_sequence import fuse_sequence, is_sequence
+from fusionlab.cli.fuse_sequence import fuse_sequence
 from fusionlab.cli.method_options import COMPUTE_OPTIONS, METHOD_OPTIONS, SIZE_OPTIONS
 from fusionlab.cli.options import (
     StrategyCommand,
@@ -37,6 +37,7 @@ from fusionlab.cli.sequence_options import (
     AUDIO_OPTION,
     OF_SEQUENCES,
     SEQUENCE_OPTIONS,
+    is_sequence,
     refuse_given,
 )
 from fusionlab.cli.session import (

@@ -37,15 +37,6 @@ OTHER_VIDEOS = (".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv",
 """Suffixes that mean a video, or an animation, of a kind that is not written."""
 
 
-def is_sequence(ctx: click.Context, sources: Sequence[Path]) -> bool:
-    """Return whether the sources of a command are sequences."""
-    if ctx.params["sequence"]:
-        return True
-    from fusionlab.sequences.opening import is_sequence_file
-
-    return any(is_sequence_file(source) for source in sources if source.is_file())
-
-
 def fuse_sequence(
     ctx: click.Context, session: Session, sources: Sequence[Path], choice: RegistrationChoice
 ) -> dict[str, int]:

@@ -1,16 +1,18 @@
-"""`fusionlab score`: score a fused image by its sources, and by the true image if there is one."""
+"""`fusionlab score`: score a fused image by its sources, or a sequence frame by frame."""
 
 from __future__ import annotations
 
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fusionlab.cli.command import Command
+from fusionlab.cli.options import with_options
 from fusionlab.cli.output import echo, json_option, show_facts, show_table
+from fusionlab.cli.sequence_options import SEQUENCE_OPTIONS, is_sequence, refuse_given
 from fusionlab.cli.session import Session, cli_errors, quiet_decoders
 from fusionlab.cli.threads import threads_option
 
@@ -23,6 +25,8 @@ Examples:
   fusionlab score --metrics EN,Qabf,Qabf@paper fused.png a.png b.png c.png
   fusionlab score --truth sharp.png fused.png near.png far.png
   fusionlab score --preset paper fused.png ir.png vis.png --json | jq .values
+  fusionlab score --metrics SSIM,flicker,BiSWE fused.mp4 ir.mp4 vis.mp4 --plot scores.png
+  fusionlab score --sequence out/ set/a set/b --fused fixed=out2/ --csv frames.csv
 """
 
 metrics_option = click.option(
@@ -40,7 +44,13 @@ score_color_option = click.option(
     "mean of the three values, as VIFB does. Metrics that take color get the color images.",
 )
 
-DIRECTIONS = {1: "higher is better", -1: "lower is better", 0: ""}
+OF_SEQUENCES = ("sync", "offsets", "rate", "results", "csv_file", "plot", "overwrite")
+"""Options that mean nothing without a sequence."""
+
+
+def direction_text(direction: int) -> str:
+    """Return what 1, -1 and 0 of `Metric.direction` mean."""
+    return {1: "higher is better", -1: "lower is better", 0: ""}[direction]
 
 
 @click.command(cls=Command, epilog=EXAMPLES)
@@ -64,12 +74,35 @@ DIRECTIONS = {1: "higher is better", -1: "lower is better", 0: ""}
     help="Which values of the sources are black and white, as for 'fuse'.",
 )
 @score_color_option
+@with_options(*SEQUENCE_OPTIONS)
+@click.option(
+    "--fused",
+    "results",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Of sequences, a further result of the same sources, beside FUSED; repeatable.",
+)
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Of sequences, write the values of every frame.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Of sequences, draw the values over time, as .png or .svg.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 @threads_option
 @json_option
-@click.pass_obj
+@click.pass_context
 def score(
-    session: Session,
+    ctx: click.Context,
+    /,
     *,
     fused: Path,
     sources: tuple[Path, ...],
@@ -80,13 +113,25 @@ def score(
     score_color: ScoreColor,
     device: str,
     as_json: bool,
+    **_: Any,
 ) -> None:
     """Score the image FUSED against its SOURCES: image files of one size.
 
     A dash means that a metric is not defined: for this number of sources, for so small an image, or
     for an image of a single value.
+
+    Videos are scored frame by frame, and so are folders and files of several pages with --sequence:
+    the table has mean, minimum and maximum of each metric, and the frame of its worst value.
+    Metrics over time, such as flicker, compare frames with each other.
     """
+    session = ctx.find_object(Session) or Session()
     with cli_errors(), quiet_decoders():
+        if is_sequence(ctx, [fused, *sources]):
+            from fusionlab.cli.score_sequence import score_sequences
+
+            complete = score_sequences(ctx, session, fused, sources)
+            ctx.exit(0 if complete else 1)
+        refuse_given(ctx, OF_SEQUENCES, "is for sequences: give videos, or --sequence")
         from fusionlab.evaluation.gray_levels import SCORED_BY
         from fusionlab.evaluation.metric import choose_metrics
         from fusionlab.evaluation.score import score_by
@@ -116,7 +161,7 @@ def score(
         (
             metric.name,
             "-" if math.isnan(value := values[metric.name]) else f"{value:.6g}",
-            DIRECTIONS[metric.direction],
+            direction_text(metric.direction),
             metric.summary,
         )
         for metric in columns

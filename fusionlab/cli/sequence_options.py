@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import click
@@ -68,6 +69,15 @@ AUDIO_OPTION = click.option(
 
 OF_SEQUENCES = ("sync", "offsets", "rate", "audio", "limits", "temporal", "motion")
 """Options that mean nothing without a sequence."""
+
+
+def is_sequence(ctx: click.Context, sources: Sequence[Path]) -> bool:
+    """Return whether the sources of a command are sequences."""
+    if ctx.params["sequence"]:
+        return True
+    from fusionlab.sequences.opening import is_sequence_file
+
+    return any(is_sequence_file(source) for source in sources if source.is_file())
 
 
 def refuse_given(ctx: click.Context, names: Sequence[str], reason: str) -> None:

@@ -92,7 +92,7 @@ class FrameScorer:
     def _complete(self, row: _Row) -> FrameScores:
         """Return the values of a row in the order of the metrics; none if it could not be read."""
         frames, values = row.frames, row.values
-        if values:
+        if values or not row.problems:
             values = {metric.name: values.get(metric.name, nan) for metric in self.metrics}
         return FrameScores(frames.number, frames.name, frames.time, values, "; ".join(row.problems))
 

@@ -17,7 +17,7 @@ from fusionlab.evaluation.gray_levels import ScoreColor
 from fusionlab.evaluation.sequence_scores import SequenceScores
 from fusionlab.evaluation.temporal_metric import choose_sequence_metrics
 from fusionlab.imaging.given import given_array
-from fusionlab.imaging.reading import LoadedImage
+from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage
 from fusionlab.imaging.scale import Scale
 from fusionlab.metrics.optical_flow import FlowFunction
 from fusionlab.plugins.host import installed
@@ -70,8 +70,8 @@ def score_sequence(
         sync: of paths, how frames are matched: `"name"` (of the images of folders, by their
             stems), `"frame"` or `"time"`, see `fusionlab.sequences.synchronize`; None: by name if
             all are folders, else by number.
-        offsets: of paths matched by time, when the first frame of the result and of each source was
-            taken, in seconds.
+        offsets: of paths matched by time, when the first frame of each source was taken, in
+            seconds. The result begins with the first source, or at the first of k + 1 offsets.
         rate: of paths, frames per second of those that state no times.
         device: where to compute: `"cpu"`, `"cuda"`, ...
         flow: estimates the optical flow from one image `(H, W)` in 0..255 to another as
@@ -112,7 +112,7 @@ def scored(
     for frame in scorer.scores(sets):
         frames.append(frame)
         progress(len(frames))
-    if not any(frame.values for frame in frames):
+    if all(frame.problem and not frame.values for frame in frames):
         reason = frames[0].problem if frames else "there are no frames"
         raise FusionlabError(f"no frame can be scored: {reason}", code="nothing-scored")
     return SequenceScores(scorer.metrics, tuple(frames), tuple(notes))
@@ -148,7 +148,7 @@ def result_sets(
     *,
     offsets: Sequence[float] = (),
     rate: Fraction | float | None = None,
-    max_pixels: int | None = None,
+    max_pixels: int | None = MAX_PIXELS,
 ) -> FrameSets:
     """Open a result and its sources, and match their frames.
 
@@ -156,7 +156,7 @@ def result_sets(
         paths: of the result, then of the sources; of folders that are matched by name, the sources
             may be one image set with sub-folders `a/ b/ ...`.
         sync: `name`, `frame` or `time`; None: `name` if all are folders, else `frame`.
-        offsets: as for `synchronize`.
+        offsets: of each source, or of the result and each source, as for `synchronize`.
         rate: as for `synchronize`.
         max_pixels: refuse frames that claim more; None: no limit.
 
@@ -164,10 +164,20 @@ def result_sets(
         FusionlabError: they cannot be opened, or do not fit together.
     """
     if (sync or "name") == "name" and (sync or all(path.is_dir() for path in paths)):
+        if file := next((path for path in paths if path.is_file()), None):
+            raise FusionlabError(
+                f"the images of folders are matched by their names, but {file} is a file; match "
+                "frames by their numbers (frame) or times (time)",
+                code="not-a-folder",
+                option="sync",
+                path=file,
+            )
         fused, *sources = paths
         if len(sources) == 1:
             sources = [Path(template) for template in pair_images(sources).templates]
         return Items(pair_images([fused, *sources]), rate=rate, max_pixels=max_pixels)
+    if len(offsets) == len(paths) - 1:
+        offsets = [*offsets[:1], *offsets]  # the times of a result are those of its first source
     sequences = [open_sequence(path, max_pixels) for path in paths]
     how: Sync = "time" if sync == "time" else "frame"
     return synchronize(sequences, how, offsets=offsets, rate=rate)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionlab.errors import FusionlabError
+from fusionlab.imaging.figures import new_figure
 from fusionlab.training.log import FILE_NAME, read_log
 
 if TYPE_CHECKING:
@@ -115,25 +115,8 @@ def draw_validation(runs: Sequence[Curves]) -> Figure:
     return figure
 
 
-def encode(figure: Figure, suffix: str) -> bytes:
-    """Return a figure as the content of a `.png` or `.svg` file, reproducible to the byte."""
-    import matplotlib as mpl
-
-    content = BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "fusionlab"}):
-        metadata = {"Date": None} if suffix == ".svg" else {}
-        figure.savefig(content, format=suffix.removeprefix("."), metadata=metadata)
-    return content.getvalue()
-
-
 def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise FusionlabError(
-            "drawing needs matplotlib; install fusionlab-imaging[plots]", code="missing-package"
-        ) from error
-    figure = Figure(figsize=(4.6 * count, 3.8), dpi=120, layout="constrained")
+    figure = new_figure(4.6 * count, 3.8)
     return figure, figure.subplots(1, count)
 
 

@@ -107,6 +107,12 @@ def test_a_result_without_a_frame_is_matched_by_name(folders):
     assert any("left out" in note for note in by_number.notes)
 
 
+def test_a_single_frame_has_no_flicker_value(frames):
+    scores = fusionlab.score_sequence(frames[0][:1], [images[:1] for images in frames[1:]], METRICS)
+    assert scores.problems == ()
+    assert [scores.summary(name).frames for name in METRICS.split(",")] == [1, 1, 0, 0]
+
+
 def test_a_size_that_changes_begins_a_sequence_anew(frames):
     cut = [[*images[:2], *(image[:20] for image in images[2:])] for images in frames]
     values = fusionlab.score_sequence(cut[0], cut[1:], "flicker").values("flicker")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fusionlab import FusionlabError
-from fusionlab.training.curves import Curves, draw_training, draw_validation, encode
+from fusionlab.imaging.figures import encode_figure
+from fusionlab.training.curves import Curves, draw_training, draw_validation
 
 pytest.importorskip("matplotlib")
 
@@ -59,7 +60,7 @@ def test_runs_of_one_lambda_are_told_apart_by_their_names(write_log):
 @pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
 def test_the_same_log_gives_the_same_bytes(write_log, suffix, start):
     run = Curves.read(write_log("a", 1.0))
-    first, second = (encode(draw_training([run]), suffix) for _ in range(2))
+    first, second = (encode_figure(draw_training([run]), suffix) for _ in range(2))
     assert first == second
     assert first.startswith(start)
 

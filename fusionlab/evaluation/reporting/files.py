@@ -234,15 +234,15 @@ def _factor_names(reports: Mapping[str, Report], *, varying_only: bool = False) 
 def _rows_csv(reports: Mapping[str, Report]) -> Iterator[str]:
     """Yield a line for each set, sample, method and metric, with each factor in a column."""
     factors = _factor_names(reports)
-    yield _csv_line(["set", "sample", "method", *factors, "metric", "value"])
+    yield csv_line(["set", "sample", "method", *factors, "metric", "value"])
     for name, report in reports.items():
         scores = report.scores
         # there may be millions of lines: what they share is quoted once
-        starts = [_csv_line([name, sample, ""])[:-1] for sample in scores.samples]
+        starts = [csv_line([name, sample, ""])[:-1] for sample in scores.samples]
         for label, samples in zip(scores.methods, scores.values.tolist(), strict=True):
             row = report.factors[label]
             cells = [label, *(row.get(factor, "") for factor in factors)]
-            ends = [_csv_line([*cells, metric.name, ""])[:-1] for metric in scores.metrics]
+            ends = [csv_line([*cells, metric.name, ""])[:-1] for metric in scores.metrics]
             yield "".join(
                 f"{start}{end}{_number(value)}\n"
                 for start, values in zip(starts, samples, strict=True)
@@ -257,14 +257,14 @@ def _means_csv(reports: Mapping[str, Report]) -> Iterator[str]:
     """
     factors = _factor_names(reports)
     numbers = ["images", "mean", "deviation", "rank", "outside_percent"]
-    yield _csv_line(["set", "method", *factors, "metric", *numbers])
+    yield csv_line(["set", "method", *factors, "metric", *numbers])
     for name, report in reports.items():
         scores = report.scores
         means, deviations, ranks = scores.means(), scores.deviations(), scores.ranks()
         for i, label in enumerate(scores.methods):
             row = report.factors[label]
             for j, metric in enumerate(scores.metrics):
-                yield _csv_line(
+                yield csv_line(
                     [
                         name,
                         label,
@@ -282,10 +282,10 @@ def _means_csv(reports: Mapping[str, Report]) -> Iterator[str]:
 def _marginals_csv(reports: Mapping[str, Report]) -> Iterator[str]:
     """Yield a line for each set, factor that varies, value of it and metric."""
     names = [field.name for field in fields(MarginalMean)]
-    yield _csv_line(["set", *names])
+    yield csv_line(["set", *names])
     for name, report in reports.items():
         for entry in marginal_means(report.scores, report.factors):
-            yield _csv_line([name, *(getattr(entry, field) for field in names)])
+            yield csv_line([name, *(getattr(entry, field) for field in names)])
 
 
 def _effect_values(effect: Effect) -> dict[str, Any]:
@@ -305,33 +305,33 @@ def _effect_values(effect: Effect) -> dict[str, Any]:
 def _effects_csv(effects: Sequence[Effect]) -> Iterator[str]:
     """Yield a line for each set, level of a factor and metric."""
     lines = [_effect_values(effect) for effect in effects]
-    yield _csv_line(list(lines[0]))
+    yield csv_line(list(lines[0]))
     for line in lines:
-        yield _csv_line(list(line.values()))
+        yield csv_line(list(line.values()))
 
 
 def _comparisons_csv(reports: Mapping[str, Report]) -> Iterator[str]:
     """Yield a line for each comparison and metric; `kind` is gain, against or a factor."""
     names = [field.name for field in fields(Comparison)]
-    yield _csv_line(["set", "kind", *names])
+    yield csv_line(["set", "kind", *names])
     for name, report in reports.items():
         for kind, comparisons in report.comparisons_by_kind.items():
             for comparison in comparisons:
-                yield _csv_line([name, kind, *(getattr(comparison, field) for field in names)])
+                yield csv_line([name, kind, *(getattr(comparison, field) for field in names)])
 
 
 def _problems_csv(reports: Mapping[str, Report]) -> Iterator[str]:
     """Yield a line for each sample and method that lacks values."""
-    yield _csv_line(["set", "sample", "method", "problem"])
+    yield csv_line(["set", "sample", "method", "problem"])
     for name, report in reports.items():
         for row in report.rows:
             if row.problem:
-                yield _csv_line([name, row.sample, row.method, row.problem])
+                yield csv_line([name, row.sample, row.method, row.problem])
 
 
 def _published_csv(reports: Mapping[str, Report]) -> Iterator[str]:
     """Yield a line for each published row and metric: its mean, and how far ours is from it."""
-    yield _csv_line(["set", "published", "method", "metric", "mean", "distance", "note"])
+    yield csv_line(["set", "published", "method", "metric", "mean", "distance", "note"])
     for image_set, report in reports.items():
         labels = {} if report.published_note else report.published_labels
         distances = dict(
@@ -340,7 +340,7 @@ def _published_csv(reports: Mapping[str, Report]) -> Iterator[str]:
         for name, values in report.published.items():
             for j, metric in enumerate(report.scores.metrics):
                 if metric.name in values:
-                    yield _csv_line(
+                    yield csv_line(
                         [
                             image_set,
                             name,
@@ -353,7 +353,7 @@ def _published_csv(reports: Mapping[str, Report]) -> Iterator[str]:
                     )
 
 
-def _csv_line(cells: Sequence[object]) -> str:
+def csv_line(cells: Sequence[object]) -> str:
     """Return a line of CSV; see `_number` for floats."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerow(
