@@ -11,6 +11,7 @@ import torch
 from fusionlab.bench.cases import Case
 from fusionlab.bench.macs import MACsPerPixel
 from fusionlab.bench.memory import peak_on_cpu
+from fusionlab.bench.streams import StreamTimings, time_stream
 from fusionlab.bench.throughput import PeakThroughput, peak_throughput
 from fusionlab.bench.timing import TimingBudget, Timings, time_in_turns
 from fusionlab.errors import FusionlabError
@@ -39,6 +40,8 @@ class Row:
     """Bytes of memory: on CUDA all that the fusion allocates there, on CPUs see `peak_on_cpu`."""
     engine: str = ""
     """The name of the engine; where the case says `auto`, the chosen one."""
+    stream: StreamTimings | None = None
+    """Of a stream of frames; None: it was not measured."""
 
     @property
     def images_per_second(self) -> float:
@@ -87,6 +90,7 @@ class Bench:
         blocked: the plugins that are left out.
         budget: how often and how long to time.
         memory: also measure the memory.
+        frames: also measure a stream of so many frames; 0: do not.
     """
 
     device: torch.device
@@ -94,6 +98,7 @@ class Bench:
     blocked: Sequence[str] = ()
     budget: TimingBudget = field(default_factory=TimingBudget)
     memory: bool = True
+    frames: int = 0
 
     def run(self, cases: Sequence[Case]) -> Iterator[Row | Refusal]:
         """Measure one case after the other; one that cannot be run becomes a `Refusal`."""
@@ -129,6 +134,7 @@ class Bench:
             if self.memory and cuda:
                 peak = torch.cuda.max_memory_allocated(self.device) - before
             throughputs += [peak_throughput(self.device, case.precision)] if macs else []
+            stream = time_stream(fusion, case, self.plugins, self.frames) if self.frames else None
         return Row(
             case,
             fusion.method,
@@ -138,4 +144,5 @@ class Bench:
             tuple(throughputs),
             peak,
             fusion.engine,
+            stream,
         )

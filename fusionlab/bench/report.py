@@ -26,6 +26,11 @@ ON_CUDA = (
     "Between two synchronizations; 'on device' from tensors to a tensor on the device: the rest is "
     "transfers, and conversion in main memory. The share is that of the time on the device."
 )
+STREAM = (
+    "frames, from uncompressed TIFF files in memory to such a file. frames/s: decoded ahead, fused "
+    "and encoded at the same time, as a sequence is; latency: one after the other, as from a "
+    "camera, the median and what 95 % do not exceed"
+)
 MEBI, GIGA = 2**20, 1e9
 
 COLUMNS: Mapping[str, Callable[[Case], str]] = {
@@ -51,12 +56,19 @@ class Report:
         """Whether there are times on the device."""
         return bool(self.machine["gpu"])
 
+    @property
+    def frames(self) -> int:
+        """How many frames the streams had; 0: none was measured."""
+        streams = (row.stream for row in self.rows if isinstance(row, Row))
+        return next((stream.frames for stream in streams if stream), 0)
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything, in seconds, bytes and MACs."""
         return {
             "machine": dict(self.machine),
             "timed": f"{TIMED} {ON_CUDA}" if self.on_cuda else TIMED,
             "share": SHARE,
+            "stream": STREAM if self.frames else None,
             "rows": [_as_dict(row) for row in self.rows],
             "best": self.best_setting(),
         }
@@ -73,6 +85,7 @@ class Report:
             "versions": ", ".join(versions),
             "timed": f"{TIMED} {ON_CUDA}" if self.on_cuda else TIMED,
             "share": f"{SHARE}.",
+            **({"stream": f"{self.frames} {STREAM}."} if self.frames else {}),
             **{
                 name: text_of(self.rows[0].case)
                 for name, text_of in COLUMNS.items()
@@ -85,6 +98,7 @@ class Report:
         names = [*self._varying_columns(), "s", "±", "first, s"]
         names += ["on device, s", "±"] if self.on_cuda else []
         names += ["images/s", "MP/s", "share", "of GMAC/s", "peak, MiB"]
+        names += ["frames/s", "latency, s", "95 %"] if self.frames else []
         measured = [row for row in self.rows if isinstance(row, Row)]
         table = tabulate(
             [self._cells(row) for row in measured], names, tablefmt="simple", disable_numparse=True
@@ -140,6 +154,9 @@ class Report:
         peaks = (f"{peak.macs_per_second / GIGA:.3g}" for peak in row.throughputs)
         cells += [" ".join(peaks) or "-"]
         cells += ["-" if row.peak is None else f"{row.peak / MEBI:.0f}"]
+        if (stream := row.stream) is not None:
+            seconds = (stream.latency, stream.slow_latency)
+            cells += [f"{stream.per_second:.3g}", *(f"{value:.3g}" for value in seconds)]
         return cells
 
 
@@ -165,6 +182,12 @@ def _as_dict(row: Row | Refusal) -> dict[str, Any]:
         "peak_throughputs": [asdict(peak) for peak in row.throughputs],
         "share": row.share,
         "peak_bytes": row.peak,
+        "stream": row.stream
+        and {
+            "frames": row.stream.frames,
+            "frames_per_second": row.stream.per_second,
+            "latency": {"median": row.stream.latency, "95%": row.stream.slow_latency},
+        },
     }
 
 

@@ -25,6 +25,7 @@ Examples:
   fusionlab bench --engine eager --engine openvino --precision fp32 --precision bf16
   fusionlab bench --size 640x480 --size 4000x3000 --sources 2 --sources 3
   fusionlab bench --method densefuse/l1norm,r=1 --method densefuse/addition --threads 1
+  fusionlab bench --frames 100 --no-memory         frames per second and latency of a stream, too
   fusionlab bench --device cuda --precision fp32 --precision bf16 --json | jq .rows
 
 \b
@@ -42,6 +43,12 @@ before and just after; the column 'of GMAC/s' shows both, in 1e9 MACs per second
 \b
 peak: on a CPU by how much the first call raises the memory of a process of its own, on CUDA what
 the fusion allocates there.
+
+\b
+--frames: from uncompressed TIFF files in memory to such a file. 'frames/s' is that of a sequence
+that is there: decoding ahead and encoding overlap with fusing, and small frames are fused at the
+same time. 'latency' is that of a camera that is slower than the fusion: from the files of a frame
+to the file of its result, the median, and what 95 % do not exceed.
 
 \b
 Exit codes: 0 success, or some rows were refused and say why; 2 nothing could be measured,
@@ -129,6 +136,13 @@ def _sizes(
     show_default=True,
     help="How long to time them, at least.",
 )
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Also fuse N frames as a stream: the columns 'frames/s', where decoding, fusing and "
+    "encoding overlap, and 'latency' of a frame, where one follows the other.",
+)
 @click.option("--no-memory", is_flag=True, help="Do not measure the memory.")
 @json_option
 @click.pass_context
@@ -139,6 +153,7 @@ def bench(
     device: str,
     rounds: int,
     seconds: float,
+    frames: int | None,
     no_memory: bool,
     as_json: bool,
     **choices: Any,
@@ -159,7 +174,14 @@ def bench(
         place = available_device(device)
         cases = _cases(session.plugins, on_cpu=place.type == "cpu", **choices)
         budget = TimingBudget(rounds, seconds)
-        runner = Bench(place, session.plugins, session.blocked, budget, memory=not no_memory)
+        runner = Bench(
+            place,
+            session.plugins,
+            session.blocked,
+            budget,
+            memory=not no_memory,
+            frames=frames or 0,
+        )
         report = Report(describe_machine(place), rows := [])
         stopped = None
         try:

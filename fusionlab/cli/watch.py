@@ -67,7 +67,7 @@ Seconds = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--queue",
     type=click.IntRange(min=1),
-    default=4,
+    default=2,
     show_default=True,
     metavar="N",
     help="How many sets may wait, besides the one that is read and the one that is fused. If one "

@@ -149,7 +149,7 @@ class WatchRun:
     suffix: str = ".png"
     temporal: TemporalConsistency | None = None
     overwrite: bool = False
-    queue: int = 4
+    queue: int = 2
     look_seconds: float = LOOK_SECONDS
     idle: float | None = None
     duration: float | None = None

@@ -48,7 +48,7 @@ def test_the_machine_is_described_in_plain_values(machine):
 def test_json_holds_everything_unrounded(machine):
     report = Report(machine, [row()]).as_dict()
     assert json.loads(json.dumps(report)) == report
-    assert set(report) == {"machine", "timed", "share", "rows", "best"}
+    assert set(report) == {"machine", "timed", "share", "stream", "rows", "best"}
     assert report["rows"] == [
         {
             "method": "any@tag/strategy,r=1",
@@ -71,6 +71,7 @@ def test_json_holds_everything_unrounded(machine):
             ],
             "share": pytest.approx(0.4),
             "peak_bytes": 5 * 2**20,
+            "stream": None,
         }
     ]
 

@@ -56,6 +56,18 @@ def test_as_json_there_is_a_row_for_every_combination():
     assert all(row["time"]["rounds"] == 1 for row in output["rows"])
 
 
+def test_a_stream_has_frames_per_second_and_latency():
+    methods = ("--method", "identity/max", "--method", "identity/mean", "--channels", "3")
+    row, _ = json.loads(run(*methods, "--frames", "3", "--json").stdout)["rows"]
+    assert row["stream"]["frames"] == 3
+    assert row["stream"]["frames_per_second"] > 0
+    assert 0 < row["stream"]["latency"]["median"] <= row["stream"]["latency"]["95%"]
+    text = run(*methods, "--frames", "3").stdout
+    assert "3 frames, from uncompressed" in text
+    assert "frames/s    latency, s" in text
+    assert "frames/s" not in run(*methods).stdout
+
+
 def test_threads_are_those_that_are_asked_for_and_then_as_before():
     before = torch.get_num_threads()
     result = run("--method", "identity/max", "--threads", str(before + 1), "--json")
