@@ -112,3 +112,21 @@ def test_without_matplotlib_nothing_is_scored_for_a_plot(stacks, monkeypatch):
     result = run("--sequence", *stacks, "--plot", "x.png")
     assert result.exit_code == 2
     assert "drawing needs matplotlib" in result.stderr
+
+
+def test_videos_are_scored_without_being_called_sequences(stacks):
+    av = pytest.importorskip("av")
+    for name in stacks:
+        with av.open(name.replace(".tif", ".mkv"), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 30, 24, "gray"
+            for image in tifffile.imread(name, key=range(4)):
+                frame = av.VideoFrame.from_ndarray(image, format="gray")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    videos = [name.replace(".tif", ".mkv") for name in stacks]
+    options = ["--metrics", "EN,flicker,MS2R", "--json"]
+    of_videos, of_stacks = run(*videos, *options), run("--sequence", *stacks, *options)
+    assert of_videos.exit_code == 0, of_videos.output
+    first, second = (json.loads(r.stdout)["results"][0]["values"] for r in (of_videos, of_stacks))
+    assert first == second
