@@ -32,8 +32,8 @@ def open_sequence(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> Fram
     recognized by its content, whatever its name.
 
     Args:
-        path: of the file or folder; that of images may end in the channels that are meant, such as
-            `stack.tif[channels=4]`.
+        path: of the file or folder, or a template of images, such as `flight/IR_{}.png`; that of
+            images may end in the channels that are meant, such as `stack.tif[channels=4]`.
         max_pixels: refuse frames that claim more pixels than this; None: no limit.
 
     Raises:
@@ -41,14 +41,15 @@ def open_sequence(path: str | Path, max_pixels: int | None = MAX_PIXELS) -> Fram
             holds no frames (`unreadable`, `no-images`), its frames claim too many pixels
             (`too-many-pixels`), or what reads it is not installed (`missing-extra`).
     """
+    from fusionlab.runs.pairing.templates import is_template  # not for `is_sequence_file`
+
     file, selection = selecting.split(path)
     try:
-        mode = file.stat().st_mode
-        if stat.S_ISDIR(mode):
+        if is_template(file) or file.is_dir():
             from fusionlab.sequences.formats.folder import Folder
 
             return _Checked(Folder(file, selection, max_pixels), file)
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(file.stat().st_mode):
             raise _unreadable(file, "expected a video, a file of images or a folder of images")
         if readers := _readers(file):
             return _Checked(_open_video(file, selection, readers, max_pixels), file)

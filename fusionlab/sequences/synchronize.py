@@ -74,7 +74,7 @@ def synchronize(
         if any(offsets):
             raise FusionlabError(
                 "offsets are those of times, but frames are matched by their numbers; match them "
-                "by their times (sync=time), or leave the offsets out",
+                "by their times, or leave the offsets out",
                 code="bad-offset",
                 option="offset",
             )
@@ -210,9 +210,10 @@ class ByNumber(_Matched):
         for timed, frame in zip(self._sequences, found, strict=True):
             if frame is not None:
                 known = None if timed.sequence.is_estimated else timed.sequence.count
-                left = f"the last {known - count} frames" if known else "the further frames"
+                left = f" ({known - count})" if known else ""
                 self._note(
-                    f"{ended} ends after {count} frames; {left} of {timed.name} are left out"
+                    f"{ended} ends after {_frames(count)}; the further ones of {timed.name}{left} "
+                    "are left out"
                 )
 
     def _note_drift(self, frames: Sequence[Frame], number: int) -> None:
@@ -276,8 +277,8 @@ class ByTime(_Matched):
                 raise self._apart()
         if number:
             self._note(
-                f"the first {number} frames of {self.names[0]} are left out, because another "
-                "source begins later"
+                f"{self.names[0]}: what comes before another source begins is left out, "
+                f"{_frames(number)}"
             )
         return number
 
@@ -394,6 +395,10 @@ def fitted(
     return resize_to_one_size(images, resize) if resize else images
 
 
+def _frames(count: int) -> str:
+    return "one frame" if count == 1 else f"{count} frames"
+
+
 def seconds(time: Fraction) -> str:
     """Return a time as messages say it: `0.0333 s`."""
     return f"{float(time):.3g} s"
@@ -414,7 +419,7 @@ def _time(timed: _Timed, frame: Frame) -> Fraction:
     if frame.time is None:
         raise FusionlabError(
             f"{timed.name} states no times, by which frames could be matched; give its frames per "
-            "second (rate), or match the frames by their numbers (sync=frame)",
+            "second, or match the frames by their numbers",
             code="no-times",
             option="rate",
         )
@@ -448,7 +453,7 @@ def _check_rates(sequences: Sequence[_Timed]) -> None:
             raise FusionlabError(
                 f"the rates must be equal where frames are matched by their numbers, got "
                 f"{float(known[0][1]):.6g} frames per second in {known[0][0]} and "
-                f"{float(rate):.6g} in {name}; match them by their times (sync=time)",
+                f"{float(rate):.6g} in {name}; match them by their times",
                 code="rates-differ",
                 option="sync",
             )

@@ -30,7 +30,7 @@ def test_the_nth_frames_belong_together_up_to_the_end_of_the_shortest():
     assert [each.name for each in sets.sets()] == [f"00000{n}" for n in range(5)]
     assert [each.time for each in sets.sets(3)] == [Fraction(3, 25), Fraction(4, 25)]
     (note,) = sets.notes
-    assert note == "a ends after 5 frames; the last 2 frames of b are left out"
+    assert note == "a ends after 5 frames; the further ones of b (2) are left out"
     assert a.open == b.open == 0
 
 
@@ -68,7 +68,10 @@ def test_offsets_shift_the_times_and_what_lies_outside_is_left_out():
     assert next(iter(sets.sets())).time == Fraction(10, 25)
     assert matched(sets, 17) == matched(sets)[17:]
     assert sets.count == 40
-    assert any("the first 10 frames of a are left out" in note for note in sets.notes)
+    assert any(
+        "a: what comes before another source begins is left out, 10 frames" in note
+        for note in sets.notes
+    )
     assert any("a ends before b" in note for note in sets.notes)
     earlier = synchronize([a, b], "time", offsets=(0, -0.4))
     assert matched(earlier) == [[n, n + 10] for n in range(40)]

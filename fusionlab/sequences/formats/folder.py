@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from fusionlab.errors import FusionlabError
 from fusionlab.imaging.reading import identity_of, read_image
 from fusionlab.imaging.selecting import Selection, joined
-from fusionlab.runs.image_sets import stack_files
-from fusionlab.runs.pairing.folder_search import list_folder
+from fusionlab.runs.image_sets import natural_order, stack_files
+from fusionlab.runs.pairing.folder_search import LeftOut, list_folder
+from fusionlab.runs.pairing.templates import find_files, is_template
 from fusionlab.sequences.contract import Frame, FrameSequence
 from fusionlab.storage.hashing import sha256_of_parts
 
@@ -20,24 +21,33 @@ _NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 
 
 class Folder(FrameSequence):
-    """The images of a folder; they state no times.
+    """The images of a folder, or those of a template; they state no times.
 
     Args:
-        folder: holds one image for each frame.
+        path: of the folder, which holds one image for each frame, or a template of the images, such
+            as `ir/IR_{}.png`.
         selection: which page and channels of each image.
         max_pixels: refuse frames that claim more pixels; None: no limit.
 
     Raises:
-        FusionlabError: the folder cannot be read (code `unreadable`), or holds no images (code
-            `no-images`).
+        FusionlabError: the folder cannot be read (code `unreadable`), holds no images (code
+            `no-images`), or it is no right template (as `find_image_set`).
     """
 
-    def __init__(self, folder: Path, selection: Selection, max_pixels: int | None) -> None:
-        files = stack_files(folder)
-        super().__init__(str(joined(folder, selection)), len(files), None)
+    def __init__(self, path: Path, selection: Selection, max_pixels: int | None) -> None:
+        if is_template(path):
+            source = find_files(path)
+            left_out: Iterable[LeftOut] = source.lost.values()
+            found = [file for files in source.files.values() for file in files]
+            files = sorted(found, key=lambda file: natural_order(str(file)))
+            if not files:
+                raise FusionlabError(f"no images are like {path}", code="no-images", path=path)
+        else:
+            files, left_out = stack_files(path), list_folder(path).left_out
+        super().__init__(str(joined(path, selection)), len(files), None)
         self._paths = [joined(path, selection) for path in files]
         self._max_pixels = max_pixels
-        missed = [entry for entry in list_folder(folder).left_out if entry.is_image]
+        missed = [entry for entry in left_out if entry.is_image]
         if missed:
             self.notes.append(
                 f"{self.name}: {missed[0].path.name} {missed[0].reason}"
@@ -46,7 +56,7 @@ class Folder(FrameSequence):
         if gap := _first_gap(files):
             self.notes.append(
                 f"{self.name}: its numbers go from {gap[0]} to {gap[1]}; the frames in between are "
-                "missing, and those behind them are counted without them"
+                "missing; matched by their names (sync=name), the others keep their places"
             )
 
     @property

@@ -46,8 +46,6 @@ class Stack(FrameSequence):
         self._is_tiff = bool(readers) and readers[0].target == TIFF
         with self._opened() as pages:
             super().__init__(str(joined(path, selection)), pages.count, None)
-            if pages.is_truncated:
-                self.notes.append(f"{self.name}: it is truncated behind page {pages.count}")
 
     @property
     def identity(self) -> str:
@@ -61,8 +59,22 @@ class Stack(FrameSequence):
     def frames(self, start: int = 0) -> Generator[Frame]:
         """Read the frames; a page that cannot be read is a damaged frame."""
         with self._opened() as pages:
+            lost: list[Frame] = []
             for number in range(start, pages.count):
-                yield self._frame(pages, number)
+                frame = self._frame(pages, number)
+                if isinstance(frame.image, FusionlabError):
+                    lost.append(frame)
+                else:
+                    yield from lost
+                    lost.clear()
+                    yield frame
+            if not pages.is_truncated:
+                yield from lost
+                return
+            count = pages.count - len(lost)  # what is lost at a cut is no frame
+            note = f"{self.name}: it is cut off, and ends after {count} frames"
+            if note not in self.notes:
+                self.notes.append(note)
 
     def _frame(self, pages: PagesOnDemand, number: int) -> Frame:
         name = str(self._path)
