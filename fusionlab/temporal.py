@@ -59,8 +59,8 @@ class TemporalConsistency:
             `two-pass` or `causal=0.95`; see `fusionlab.imaging.limits`.
         smoothing: share of its earlier weights that a place keeps from frame to frame where nothing
             moves, from 0 (off) to below 1. The strategy must merge by weights.
-        motion: by how many gray levels of 255 the surroundings of a place must change, in any
-            source, for it to keep nothing.
+        motion: by how many gray levels of 255 something must change near a place, in any source,
+            for it to keep nothing; see `fusionlab.engine.weight_history`.
 
     Raises:
         FusionlabError: a value is none of these (codes `limits-syntax`, `out-of-bounds`).

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fusionlab import Fusion, FusionlabError, TemporalConsistency
+from fusionlab.testing.under_test import TwoLevels
 
 Frames = list[list[NDArray[np.generic]]]
 
@@ -164,13 +165,13 @@ def test_nothing_is_kept_of_a_place_that_has_changed() -> None:
     other = np.full((32, 32), 100, np.uint8)
     with_square = background.copy()
     with_square[8:16, 8:16] = 250
-    fusion = Fusion("identity", "l1norm,r=1", range_policy="clip")
+    fusion = Fusion("identity", "l1norm,r=4", range_policy="clip")
     temporal = TemporalConsistency(smoothing=0.95, motion=8)
     for frame in ([with_square, other], [with_square, other]):
         fusion.fuse(frame, temporal=temporal)
     image = fusion.fuse([background, other], temporal=temporal).image
     alone = fusion([background, other])
-    gone = slice(8, 16), slice(8, 16)
+    gone = slice(4, 20), slice(4, 20)  # with the window of the strategy, which saw the square
     np.testing.assert_array_equal(image[gone], alone[gone])
     ghost = TemporalConsistency(smoothing=0.95, motion=1e9)  # blind to motion
     for frame in ([with_square, other], [with_square, other]):
@@ -193,15 +194,22 @@ def test_smoothed_weights_follow_the_noise_less() -> None:
     assert flicker(0.8) < flicker(0.0)
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0.01, 0.99), st.sampled_from([16, 24, 4096]))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.floats(0.01, 0.99),
+    st.sampled_from([16, 24]),
+    st.booleans(),
+    st.sampled_from([4.0, 50.0]),
+)
 @settings(max_examples=10)
 def test_tiles_and_the_whole_image_are_smoothed_alike(
-    seed: int, smoothing: float, tile: int
+    seed: int, smoothing: float, tile: int, several_levels: bool, motion: float
 ) -> None:
     frames = sequence(3, seed, 40, 36)
-    fuse = partial(Fusion, "densefuse", "l1norm,r=1", range_policy=None)
+    backbone = TwoLevels() if several_levels else "densefuse"
+    fuse = partial(Fusion, backbone, "l1norm,r=1", range_policy=None)
     whole, tiled = (
-        fused(fuse(tile=edge), frames, TemporalConsistency(smoothing=smoothing))
+        fused(fuse(tile=edge), frames, TemporalConsistency("causal", smoothing, motion))
         for edge in (64, tile)
     )
     for one, other in zip(whole, tiled, strict=True):

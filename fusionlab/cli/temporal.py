@@ -45,8 +45,8 @@ def temporal_options(*, two_pass: bool) -> Callable[[F], F]:
             default=8.0,
             show_default=True,
             metavar="LEVELS",
-            help="With --temporal, by how many gray levels of 255 the surroundings of a place must "
-            "change for it to keep nothing.",
+            help="With --temporal, by how many gray levels of 255 something must change near a "
+            "place for it to keep nothing.",
         ),
     ]
 

@@ -61,6 +61,7 @@ class Merger:
         weight_maps: also return the weights as maps.
         checks: where it is checked that weights are weights.
         smoothing: smooths the weights over time; None: they are those of this image alone.
+        encoder_radius: how far from a feature the encoder sees, in image pixels.
     """
 
     def __init__(
@@ -70,9 +71,11 @@ class Merger:
         weight_maps: bool,
         checks: ValueChecks,
         smoothing: FrameWeights | None = None,
+        encoder_radius: int = 0,
     ) -> None:
         self.strategy = strategy
         self._smoothing = smoothing
+        self._encoder_radius = encoder_radius
         self._checks = checks
         self.weight_maps = weight_maps and isinstance(strategy, WeightedStrategy)
 
@@ -167,11 +170,18 @@ class Merger:
             expanded = weights.expand_as(level.guide)
         check_weights(self._checks, self.strategy, expanded, level.guide.dtype)
         if self._smoothing is not None:
-            scene = level.scene
-            expanded = self._smoothing.smoothed(
-                weights, level.place, scene.sources, scene.stride
-            ).expand_as(level.guide)
+            expanded = self._smoothed(self._smoothing, weights, level).expand_as(level.guide)
         return expanded if level.images is None else expanded[:, level.images]
+
+    def _smoothed(self, smoothing: FrameWeights, weights: Tensor, level: LevelInput) -> Tensor:
+        """Smooth weights over time; see `FrameWeights`."""
+        with failures_of("strategy", self.strategy):
+            support = self.strategy.support or 0
+        scene = level.scene
+        receptive_field = self._encoder_radius + support * scene.stride
+        return smoothing.smoothed(
+            weights, level.place, scene.sources, scene.stride, receptive_field
+        )
 
     def _maps(self, weights: Tensor | None, level: LevelInput) -> Tensor:
         """Average weights over the channels, and enlarge them to image resolution."""

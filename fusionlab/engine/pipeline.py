@@ -25,7 +25,7 @@ from fusionlab.engine.scenes import Planes
 from fusionlab.engine.tiled_run import HALO_WORTH_KEEPING, Band, TiledRun
 from fusionlab.engine.tiling import tile_edge
 from fusionlab.engine.value_checks import value_checks
-from fusionlab.engine.weight_history import FrameWeights, WeightHistory
+from fusionlab.engine.weight_history import FrameWeights, support_with_smoothing
 from fusionlab.engine.workers import ALONE, Workers
 from fusionlab.errors import FusionlabError, PluginError
 from fusionlab.plugins.failures import failures_of, name_of
@@ -170,7 +170,7 @@ class Pipeline:
             support = self.strategy.support
         if support is None or self.smoothing is None:
             return support
-        return support + WeightHistory.support
+        return support_with_smoothing(support, self.engine.backbone)
 
     @property
     def shares_weights(self) -> bool:

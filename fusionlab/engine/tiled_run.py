@@ -80,7 +80,11 @@ class TiledRun:
         self._progress, self._steps = progress, count(1)
         self._total = passes * len(self.batches) * len(self.tiles)
         self._merger = Merger(
-            strategy, weight_maps=weights, checks=checks, smoothing=pipeline.smoothing
+            strategy,
+            weight_maps=weights,
+            checks=checks,
+            smoothing=pipeline.smoothing,
+            encoder_radius=(backbone.receptive_field or (0, 0))[0],
         )
         self._reader = SceneReader(
             self.engine,
