@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fusionlab.evaluation.evaluate import evaluate
     from fusionlab.evaluation.reporting.contact_sheet import contact_sheet
     from fusionlab.evaluation.reporting.report import Report
+    from fusionlab.evaluation.reporting.sequence_sheet import sequence_sheet
     from fusionlab.evaluation.score import score
     from fusionlab.evaluation.sequence_score import score_sequence
     from fusionlab.evaluation.sequence_scores import SequenceScores
@@ -159,6 +160,7 @@ _HOMES = {
     "register": "registration.images",
     "score": "evaluation.score",
     "score_sequence": "evaluation.sequence_score",
+    "sequence_sheet": "evaluation.reporting.sequence_sheet",
     "write_image": "imaging.writing",
 }
 
@@ -239,6 +241,7 @@ __all__ = [
     "register",
     "score",
     "score_sequence",
+    "sequence_sheet",
     "write_image",
 ]
 

@@ -12,7 +12,7 @@ import click
 
 from fusionlab.cli.output import echo, show_facts, show_progress, show_table, warn
 from fusionlab.cli.score import direction_text
-from fusionlab.cli.sequence_options import refuse_given
+from fusionlab.cli.sequence_options import named_results, refuse_given
 from fusionlab.cli.session import CommandError, Session
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def score_sequences(
 
     given = ctx.params
     refuse_given(ctx, ["truth"], "is for single images; score a sequence without it")
-    results = _results(fused, given["results"])
+    name = fused.stem or str(fused)
+    results = named_results(given["results"], {name: fused})
     _check_files(given["csv_file"], given["plot"], overwrite=given["overwrite"])
     columns = choose_sequence_metrics(given["metrics"], given["preset"], session.plugins)
     scorer = FrameScorer(
@@ -73,19 +74,6 @@ def score_sequences(
     else:
         _show({**facts, "sources": f"{k}"}, found)
     return not any(scores.problems for scores in found.values())
-
-
-def _results(fused: Path, further: Sequence[str]) -> dict[str, Path]:
-    """Return name -> path of all results."""
-    results = {fused.stem or str(fused): fused}
-    for text in further:
-        name, equals, path = text.partition("=")
-        if not (equals and name.strip() and name.isprintable() and path):
-            raise CommandError(f"--fused must be NAME=PATH, got {text!r}")
-        if name in results:
-            raise CommandError(f"--fused must give each result its own name, got {name!r} twice")
-        results[name] = Path(path)
-    return results
 
 
 def _check_files(csv_file: Path | None, plot: Path | None, *, overwrite: bool) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -78,6 +79,26 @@ def is_sequence(ctx: click.Context, sources: Sequence[Path]) -> bool:
     from fusionlab.sequences.opening import is_sequence_file
 
     return any(is_sequence_file(source) for source in sources if source.is_file())
+
+
+def named_results(
+    texts: Sequence[str], known: Mapping[str, Path] = MappingProxyType({})
+) -> dict[str, Path]:
+    """Return name -> path of the results that are given as `--fused NAME=PATH`.
+
+    Args:
+        texts: what was given.
+        known: results that have their names already.
+    """
+    results = dict(known)
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not (equals and name.strip() and name.isprintable() and path):
+            raise CommandError(f"--fused must be NAME=PATH, got {text!r}")
+        if name in results:
+            raise CommandError(f"--fused must give each result its own name, got {name!r} twice")
+        results[name] = Path(path)
+    return results
 
 
 def refuse_given(ctx: click.Context, names: Sequence[str], reason: str) -> None:

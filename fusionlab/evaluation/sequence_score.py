@@ -146,16 +146,18 @@ def result_sets(
     paths: Sequence[Path],
     sync: str | None = None,
     *,
+    results: int = 1,
     offsets: Sequence[float] = (),
     rate: Fraction | float | None = None,
     max_pixels: int | None = MAX_PIXELS,
 ) -> FrameSets:
-    """Open a result and its sources, and match their frames.
+    """Open results and their sources, and match their frames.
 
     Args:
-        paths: of the result, then of the sources; of folders that are matched by name, the sources
+        paths: of the results, then of the sources; of folders that are matched by name, the sources
             may be one image set with sub-folders `a/ b/ ...`.
         sync: `name`, `frame` or `time`; None: `name` if all are folders, else `frame`.
+        results: how many of the paths are results.
         offsets: of each source, or of the result and each source, as for `synchronize`.
         rate: as for `synchronize`.
         max_pixels: refuse frames that claim more; None: no limit.
@@ -172,10 +174,10 @@ def result_sets(
                 option="sync",
                 path=file,
             )
-        fused, *sources = paths
+        fused, sources = paths[:results], paths[results:]
         if len(sources) == 1:
             sources = [Path(template) for template in pair_images(sources).templates]
-        return Items(pair_images([fused, *sources]), rate=rate, max_pixels=max_pixels)
+        return Items(pair_images([*fused, *sources]), rate=rate, max_pixels=max_pixels)
     if len(offsets) == len(paths) - 1:
         offsets = [*offsets[:1], *offsets]  # the times of a result are those of its first source
     sequences = [open_sequence(path, max_pixels) for path in paths]

@@ -16,7 +16,7 @@ from fusionlab.errors import FusionlabError
 from fusionlab.evaluation.gray_levels import FULL_SCALE
 from fusionlab.evaluation.result_folder import FolderMethod
 from fusionlab.imaging.range_policy import GRAY_LEVELS, round_half_up
-from fusionlab.imaging.reading import MAX_PIXELS, read_image
+from fusionlab.imaging.reading import MAX_PIXELS, LoadedImage, read_image
 from fusionlab.imaging.scale import Scale, parse_scales, scales_for, scales_of
 from fusionlab.runs.image_sets import ImageSetItem, find_image_set
 
@@ -73,18 +73,7 @@ def contact_sheet(
         FusionlabError: the set or a folder of results has no images, there is no sample of a given
             name (code `no-sample`), or the sheet would be too large (code `too-large`).
     """
-    if not 16 <= cell <= 4096:
-        raise FusionlabError(
-            f"a cell must be 16 to 4096 pixels wide, got {cell}",
-            code="out-of-bounds",
-            option="cell",
-        )
-    if limit is not None and limit < 1:
-        raise FusionlabError(
-            f"the limit must be at least 1 sample, got {limit}",
-            code="out-of-bounds",
-            option="limit",
-        )
+    check_sheet(cell, limit)
     items = _chosen(find_image_set(image_set), samples, limit)
     stems = [item.stem for item in items]
     results = [
@@ -98,7 +87,30 @@ def contact_sheet(
         cells = [*_source_cells(item, scales, count), *(_result(m, item.stem) for m in results)]
         rows.append([_thumbnail(one_cell, cell, max_pixels) for one_cell in cells])
         progress(number + 1, len(items))
-    return _draw(titles, stems, rows, cell)
+    return draw_sheet(titles, stems, rows, cell)
+
+
+def check_sheet(cell: int, limit: int | None) -> None:
+    """Raise `FusionlabError` (code `out-of-bounds`) unless cells and rows of a sheet make sense."""
+    if not 16 <= cell <= 4096:
+        raise FusionlabError(
+            f"a cell must be 16 to 4096 pixels wide, got {cell}",
+            code="out-of-bounds",
+            option="cell",
+        )
+    if limit is not None and limit < 1:
+        raise FusionlabError(
+            f"the limit must be at least 1 sample, got {limit}",
+            code="out-of-bounds",
+            option="limit",
+        )
+
+
+def evenly_spaced(count: int, limit: int | None) -> list[int]:
+    """Return at most `limit` numbers below `count`, each in the middle of its part."""
+    if limit is None or limit >= count:
+        return [*range(count)]
+    return [(2 * n + 1) * count // (2 * limit) for n in range(limit)]
 
 
 def _chosen(
@@ -114,9 +126,7 @@ def _chosen(
             option="samples",
         )
     chosen = [item for item in items if not samples or item.stem in samples]
-    if limit is not None and limit < len(chosen):
-        chosen = [chosen[(2 * n + 1) * len(chosen) // (2 * limit)] for n in range(limit)]
-    return chosen
+    return [chosen[number] for number in evenly_spaced(len(chosen), limit)]
 
 
 def _source_titles(items: Sequence[ImageSetItem], count: int) -> list[str]:
@@ -141,15 +151,23 @@ def _thumbnail(cell: _Cell, width: int, max_pixels: int | None) -> Image.Image |
     if cell.file is None:
         return cell.problem
     try:
-        read = read_image(cell.file, max_pixels)
-        (scale,) = scales_of([read], [cell.scale])
-        image = Image.fromarray(_eight_bits(np.asarray(read.pixels), scale, cell.file.name))
+        return thumbnail(read_image(cell.file, max_pixels), cell.scale, width)
     except FusionlabError as error:
         return str(error)
-    if image.width > width:
-        height = max(1, round(image.height * width / image.width))
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-    return image
+
+
+def thumbnail(image: LoadedImage, scale: Scale, width: int) -> Image.Image:
+    """Return an image in 8 bits, at most `width` pixels wide.
+
+    Raises:
+        FusionlabError: its values have no black and white, or the scale has another unit.
+    """
+    (own_scale,) = scales_of([image], [scale])
+    small = Image.fromarray(_eight_bits(np.asarray(image.pixels), own_scale, image.name))
+    if small.width > width:
+        height = max(1, round(small.height * width / small.width))
+        small = small.resize((width, height), Image.Resampling.LANCZOS)
+    return small
 
 
 def _eight_bits(pixels: NDArray[Any], scale: Scale, name: str) -> NDArray[np.uint8]:
@@ -160,13 +178,17 @@ def _eight_bits(pixels: NDArray[Any], scale: Scale, name: str) -> NDArray[np.uin
     return levels[0] if pixels.ndim == 2 else levels
 
 
-def _draw(
+def draw_sheet(
     titles: Sequence[str],
     stems: Sequence[str],
     rows: Sequence[Sequence[Image.Image | str]],
     cell: int,
 ) -> NDArray[np.uint8]:
-    """Put the images on a sheet, with the titles above and the names of the samples."""
+    """Put images, or why there are none, on a sheet, with the titles above and names of rows.
+
+    Raises:
+        FusionlabError: the sheet would be too large (code `too-large`).
+    """
     heights = [max([0, *(i.height for i in row if isinstance(i, Image.Image))]) for row in rows]
     heights = [height or LINE for height in heights]
     size = (
