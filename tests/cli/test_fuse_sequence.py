@@ -66,6 +66,27 @@ def test_frames_of_folders_and_stacks_give_the_images_that_pairs_give(folder, ou
     assert not [path for path in folder.rglob("*") if "part" in path.name]
 
 
+def test_videos_are_sequences_by_themselves(folder):
+    assert run("ir", "vis", "--sequence", "-o", "a.mkv", "--rate", "10").exit_code == 0
+    assert run("vis", "ir", "--sequence", "-o", "b.mkv", "--rate", "10").exit_code == 0
+    result = run("a.mkv", "b.mkv")
+    assert result.exit_code == 0, result.output
+    assert "rate    10" in result.stdout
+    fusion = Fusion("identity", "l1norm")
+    sources = zip(frames_of("a.mkv"), frames_of("b.mkv"), strict=True)
+    np.testing.assert_array_equal(frames_of("fused.mkv"), [*map(fusion, sources)])
+
+
+def test_weights_and_index_maps_go_with_frames_in_a_folder(folder):
+    args = ("ir", "vis", "--sequence", "-o", "fused/", "--save-weights", "w", "--save-index", "i")
+    result = run(*args)
+    assert result.exit_code == 0, result.output
+    assert len([*Path("w").glob("*.png")]) == 2 * COUNT
+    assert len([*Path("i").glob("*.png")]) == COUNT
+    again = run(*args, "--resume")
+    assert f"0 fused, {COUNT} skipped" in again.stdout
+
+
 def test_json_has_a_line_for_each_frame_and_a_summary(folder):
     Path("ir/f9.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
     result = run("ir", "vis", "--sequence", "-o", "fused.tif", "--json")

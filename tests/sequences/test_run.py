@@ -68,6 +68,7 @@ def assert_same_frames(path, other):
         np.testing.assert_array_equal(pixels, others[name], err_msg=str(name))
 
 
+USUAL = [("fused.mkv", 6), ("fused", 6)]  # the other kills are slow tests
 RESULTS = ["fused.mkv", "fused.mp4", "fused.tif", "fused"]
 
 
@@ -93,7 +94,7 @@ def damaged_frames():
 @pytest.mark.parametrize(
     ("name", "last"),
     [
-        pytest.param(name, last, marks=() if last == 6 else pytest.mark.slow)
+        pytest.param(name, last, marks=() if (name, last) in USUAL else pytest.mark.slow)
         for name in RESULTS
         for last in (0, 3, 4, 6, 7, 8, 12, 14)
     ],
@@ -321,6 +322,65 @@ def test_a_video_without_pyav_names_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(FusionlabError) as error:
         VideoOutput(tmp_path / "fused.mkv")
     assert error.value.code == "missing-extra"
+
+
+def video_with_sound(path, codec="flac", first=0):
+    """Write a video of 10 frames and a second of sound at 16 kHz, all later by some frames."""
+    with av.open(str(path), "w") as file:
+        video = file.add_stream("ffv1", rate=25, width=16, height=16, pix_fmt="gray")
+        audio = file.add_stream(codec, rate=16000, layout="mono")
+        resampler = av.AudioResampler(audio.format, "mono", 16000, frame_size=1600)
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((16, 16), number, np.uint8), format="gray")
+            frame.pts, frame.time_base = first + number, Fraction(1, 25)
+            file.mux(video.encode(frame))
+        ramp = np.arange(16000, dtype=np.int16)
+        for start in range(0, 16000, 1600):
+            sound = av.AudioFrame.from_ndarray(ramp[None, start : start + 1600], layout="mono")
+            sound.sample_rate, sound.time_base = 16000, Fraction(1, 16000)
+            sound.pts = first * 640 + start
+            for part in resampler.resample(sound):
+                file.mux(audio.encode(part))
+        file.mux(video.encode())
+        file.mux(audio.encode())
+
+
+@pytest.mark.parametrize("first", [0, 5])
+@pytest.mark.parametrize("name", ["fused.mkv", "fused.mp4"])
+def test_audio_is_copied_as_far_as_the_video_is_long(tmp_path, name, first):
+    video_with_sound(tmp_path / "source.mkv", first=first)
+    run = run_of(tmp_path / name)
+    run.output = VideoOutput(tmp_path / name, Fraction(25), tmp_path / "source.mkv")
+    assert counted(run.run(ListedFrames(10))) == {"fused": 10}
+    with av.open(str(tmp_path / name)) as file:
+        sounds = list(file.decode(audio=0))
+    assert float(sounds[0].pts * sounds[0].time_base) == pytest.approx(0, abs=0.002)
+    samples = np.concatenate([sound.to_ndarray().ravel() for sound in sounds])
+    np.testing.assert_array_equal(samples[:6400], np.arange(6400))  # 0.4 seconds
+    assert len(samples) <= 6400 + 4608  # the rest of a block of FLAC
+    assert len(frames_of(tmp_path / name)) == 10
+
+
+def test_audio_that_cannot_be_copied_is_refused(tmp_path):
+    video_with_sound(tmp_path / "pcm.mkv", codec="pcm_u8")
+    list(run_of(tmp_path / "silent.mkv").run(ListedFrames(2)))
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:9,\npcm.mkv\n")
+    for name in ("pcm.mkv", "silent.mkv", "list.m3u8", "no.mkv"):
+        with pytest.raises(FusionlabError) as error:
+            VideoOutput(tmp_path / "fused.mp4", None, tmp_path / name)
+        assert error.value.code == ("unreadable" if name == "no.mkv" else "no-audio")
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_second_run_that_writes_the_same_result_is_refused(tmp_path, name):
+    outcomes = run_of(tmp_path / name).run(ListedFrames(9))
+    next(outcomes)
+    for options in ({"resume": True}, {"overwrite": True}):
+        with pytest.raises(FusionlabError) as error:
+            next(run_of(tmp_path / name, **options).run(ListedFrames(9)))
+        assert error.value.code == "locked"
+    assert len([*outcomes]) == 8
+    assert len(frames_of(tmp_path / name)) == 9
 
 
 def test_the_record_of_a_video_says_how_it_was_made(tmp_path):

@@ -6,13 +6,11 @@ import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import NoReturn
 
-import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
@@ -22,14 +20,13 @@ from fusionlab.errors import FusionlabError, one_line
 from fusionlab.imaging.decoding import SizeCheck, UnsupportedImage
 from fusionlab.imaging.reading import MAX_PIXELS, loaded_image
 from fusionlab.sequences.contract import Frame, FrameSequence
-from fusionlab.sequences.formats import DEMUXERS, WITHIN, fusionlab_sequence_readers
+from fusionlab.sequences.formats import DEMUXERS
+from fusionlab.sequences.formats.containers import kind_of, open_container
 from fusionlab.sequences.formats.decoding import MAY_SHOW_NOTHING, PROGRESSIVE, Decoding, Shown
 from fusionlab.sequences.formats.pixels import decoded
 from fusionlab.storage.hashing import sha256_of_file
 from fusionlab.threads import available_cores
 
-BUFFER_BYTES = 2**20
-"""Read at once."""
 INDEXED = ("MP4", "Matroska", "AVI", "Y4M")
 """Formats in which a frame is found by its time, also in a damaged file; streams are searched."""
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
@@ -43,10 +40,8 @@ def open_video(path: Path, check_size: SizeCheck) -> FrameSequence:
         FusionlabError: it is damaged or holds no video (code `unreadable`).
         Exception: what the library raises at damaged files.
     """
-    with path.open("rb") as file:
-        start = file.read(WITHIN)
-    refs = fusionlab_sequence_readers()
-    name = next(ref.name for ref in refs if ref.recognizes(start, path.suffix.lower()))
+    name = kind_of(path)
+    assert name is not None  # it was recognized as one
     return Video(path, name, check_size)
 
 
@@ -221,26 +216,16 @@ class Video(FrameSequence):
     @contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
         """Open the file, and find its video."""
-        with self._path.open("rb") as file:
+        with ExitStack() as stack:
             try:
-                container = av.open(
-                    file,
-                    "r",
-                    format=DEMUXERS[self._kind],
-                    container_options={"protocol_whitelist": "none"},
-                    options={"max_pixels": str(MAX_PIXELS)},
-                    metadata_errors="replace",
-                    buffer_size=BUFFER_BYTES,
-                    io_open=_refuse_other_files,
-                )
+                container = stack.enter_context(open_container(self._path, DEMUXERS[self._kind]))
             except FFmpegError as error:
                 raise _unreadable(
                     self._path,
                     f"its header is damaged, or it is cut off; expected a complete {self._kind} "
                     "video",
                 ) from error
-            with container:
-                yield container, self._stream(container)
+            yield container, self._stream(container)
 
     def _stream(self, container: InputContainer) -> VideoStream:
         streams = _shown(container)
@@ -304,12 +289,6 @@ def _seek(container: InputContainer, stream: VideoStream, index: _Index, number:
         return False
     # damaged files may be counted in another way from there on
     return key.pts in index.keys and index.keys[key.pts] == key.pos and key.pts <= target
-
-
-def _refuse_other_files(url: str, _flags: int, _options: object) -> NoReturn:
-    raise FusionlabError(
-        f"a video names another file, {url}, which is not opened", code="unreadable"
-    )
 
 
 def _unreadable(path: Path, reason: str) -> FusionlabError:

@@ -46,6 +46,9 @@ DEFAULT_RATE = Fraction(25)
 TICKS = 90_000
 """A second has at least so many ticks, a multiple of the rate: the clock of MPEG."""
 
+SEGMENTS = "nut"
+"""The container of segments: of any codec, with exact times."""
+
 MAX_TICKS = 2**31 - 1
 """More ticks in a second do not fit into MP4."""
 
@@ -180,7 +183,7 @@ class VideoOutput(SingleFileOutput):
             video = self.add_stream(output, layout)  # describes the packets; encodes none
             packets = self._of_segments(paths, video)
             if self.audio is not None:
-                source = stack.enter_context(_opened(self.audio))
+                source = stack.enter_context(_opened_sound(self.audio))
                 audio = output.add_stream_from_template(source.streams.audio[0])
                 end = contents[-1]["last"] * self.time_base + 1 / self.rate
                 sounds = _audio_packets(source, audio, end)
@@ -211,7 +214,7 @@ class VideoOutput(SingleFileOutput):
 
     def _check_audio(self, audio: Path) -> None:
         """Refuse a file without audio, or with audio that the container cannot hold."""
-        with _opened(audio) as source:
+        with _opened_sound(audio) as source:
             if not source.streams.audio:
                 raise FusionlabError(
                     f"{audio} has no audio to copy; leave it out",
@@ -242,7 +245,7 @@ class _Packets(SegmentFile):
         self._pixel_format = video.container.codec.pixel_format(layout)
         self._last = -1
         with written(self.path):
-            self._output = _open_to_write(self.file, "nut")
+            self._output = _open_to_write(self.file, SEGMENTS)
             self._stream = video.add_stream(self._output, layout)
 
     def add(self, number: int, time: Fraction | None, product: Product) -> None:
@@ -334,19 +337,49 @@ def _audio_packets(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[InputContainer]:
-    """Open a file to read its packets; as an open file, since FFmpeg takes names for addresses."""
-    import av
+def _opened(path: Path, demuxer: str = SEGMENTS) -> Iterator[InputContainer]:
+    """Open a file to read its packets.
+
+    Raises:
+        FusionlabError: it cannot be read (code `unreadable`).
+    """
+    from av.error import FFmpegError
+
+    from fusionlab.sequences.formats.containers import open_container
+
+    with ExitStack() as stack:
+        try:
+            container = stack.enter_context(open_container(path, demuxer))
+        except (OSError, FFmpegError) as error:
+            raise FusionlabError(
+                f"cannot read {path}: {one_line(error)}",
+                code="unreadable",
+                path=path,
+            ) from error
+        yield container
+
+
+@contextmanager
+def _opened_sound(path: Path) -> Iterator[InputContainer]:
+    """Open a video whose audio is copied."""
+    from fusionlab.sequences.formats import DEMUXERS
+    from fusionlab.sequences.formats.containers import kind_of
 
     try:
-        with path.open("rb") as file, av.open(file, "r") as source:
-            yield source
-    except FileNotFoundError:
-        raise FusionlabError(f"{path} does not exist", code="missing-file", path=path) from None
-    except av.error.FFmpegError as error:
+        kind = kind_of(path)
+    except OSError as error:
         raise FusionlabError(
-            f"cannot read {path}: {one_line(error)}", code="unreadable", path=path
+            f"cannot read {path}: {error.strerror}", code="unreadable", path=path
         ) from error
+    if kind is None:
+        raise FusionlabError(
+            f"{path} is not a video with audio to copy; leave it out",
+            code="no-audio",
+            option="audio",
+            path=path,
+        )
+    with _opened(path, DEMUXERS[kind]) as source:
+        yield source
 
 
 def _open_to_write(file: BinaryIO, container: str) -> OutputContainer:

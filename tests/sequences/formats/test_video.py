@@ -349,7 +349,8 @@ def test_images_are_not_taken_for_videos():
 
 def test_without_pyav_the_error_says_what_to_install(tmp_path, monkeypatch):
     path = sample(tmp_path, "mjpeg.avi")
-    monkeypatch.delitem(sys.modules, "fusionlab.sequences.formats.video")
+    for module in ("video", "containers"):
+        monkeypatch.delitem(sys.modules, f"fusionlab.sequences.formats.{module}")
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(
         FusionlabError, match=r"pip install 'fusionlab-imaging\[video\]'"
