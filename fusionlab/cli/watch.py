@@ -202,7 +202,12 @@ def watch(
             "registrar": registrar_of(choice, session.plugins, resize=resize),
             "max_pixels": max_pixels or None,
         }
-        options = {**how, "depth": int(depth) if depth else None, "record": record}
+        options = {
+            **how,
+            "depth": int(depth) if depth else None,
+            "record": record,
+            "temporal": carried.describe(),
+        }
         made = _fusion_known(ctx, session, options)
         arrivals = Arrivals(sources, existing=existing, settle=settle, patience=wait)
 

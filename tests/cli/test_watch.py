@@ -29,6 +29,12 @@ def cam(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def _little_grace(monkeypatch):
+    """Damaged files fail at once, instead of after two seconds."""
+    monkeypatch.setattr("fusionlab.sequences.watch.GRACE", 0.05)
+
+
 WATCH = ("watch", "cam", "-o", "live", "--existing", "--idle", "0.1")
 
 
@@ -123,6 +129,22 @@ def test_what_cannot_work_is_refused_before_a_file_comes(cam, arguments, words):
     assert words in result.stderr
     assert result.stderr.count("\n") <= 4
     assert not (cam / "live").exists()
+
+
+def test_a_method_that_turns_out_not_to_do_ends_it_at_the_first_set(cam):
+    """The task of the first set chooses it, and it has no weights to smooth."""
+    result = run(*WATCH, "--temporal", "0.5")
+    assert result.exit_code == 2
+    assert result.stderr.count("Error: ") == 1
+    assert "(--temporal)" in result.stderr
+    assert not images(cam / "live")
+
+
+def test_a_record_says_how_an_image_was_made(cam):
+    assert run(*WATCH, "--record", "--limits", "first").exit_code == 0
+    record = json.loads((cam / "live/000003.png.json").read_text(encoding="utf-8"))
+    assert record["task"] == {"name": "infrared", "detected": True}
+    assert record["temporal"]["limits"] == "first"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
