@@ -24,6 +24,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
+import videos
 from click.testing import CliRunner
 from faulty_files import FaultyFiles
 from PIL import Image, ImageCms
@@ -98,6 +99,84 @@ def raw(content, name="odd.png"):
     def make(folder):
         (folder / name).write_bytes(content)
         return name
+
+    return make
+
+
+def frames(name, numbers=range(6), **options):
+    """Write a video of gray frames without loss."""
+    options = {"g": 1, **options}
+    return lambda folder: videos.write(
+        folder / name,
+        "ffv1",
+        "gray",
+        [videos.GRAY[number] for number in numbers],
+        "gray",
+        **options,
+    )
+
+
+VIDEO, OTHER_VIDEO = frames("odd.mkv"), frames("b.mkv", range(5, 11))
+
+
+def with_video(make=VIDEO, other=OTHER_VIDEO):
+    """A video, or what is taken for one, beside the video `b.mkv`."""
+
+    def both(folder):
+        other(folder)
+        return make(folder).name
+
+    return both
+
+
+def damaged_video(folder):
+    path = frames("odd.mkv")(folder)
+    videos.damage(path, 3)
+    return path
+
+
+def cut_video(folder):
+    path = frames("odd.mkv")(folder)
+    path.write_bytes(path.read_bytes()[: videos.packets(path)[4][0] + 20])
+    return path
+
+
+def changing_video(folder):
+    parts = [
+        videos.write(folder / f"{n}.mkv", "mjpeg", "yuvj444p", [videos.COLOR[n][:height]])
+        for n, height in enumerate((48, 32, 48))
+    ]
+    return videos.joined(folder / "odd.mkv", *parts)
+
+
+def gray_frames(folder, name, numbers):
+    (folder / name).mkdir()
+    for number in numbers:
+        iio.imwrite(folder / name / f"{number}.png", videos.GRAY[number + len(name)])
+    return folder / name
+
+
+def cut_stack(folder):
+    with tifffile.TiffWriter(folder / "odd.tif") as file:
+        for frame in videos.GRAY[:6]:
+            file.write(frame, metadata=None)
+    content = (folder / "odd.tif").read_bytes()
+    (folder / "odd.tif").write_bytes(content[: len(content) * 2 // 3])
+    return folder / "odd.tif"
+
+
+def folders_of_frames(first, second):
+    def make(folder):
+        gray_frames(folder, "vis", second)
+        return gray_frames(folder, "ir", first).name
+
+    return make
+
+
+def written(content, name):
+    def make(folder):
+        (folder / name).write_bytes(content)
+        return folder / name
 
     return make
 
@@ -750,6 +829,33 @@ CASES = [
     Case("a name with control sequences", FAILS, r"\x1b[2J\nError: forged does not exist", "odd b.png", lambda _: "\x1b[2J\nError: forged"),
     Case("a name that is not UTF-8", WORKS, "", "odd b.png", png(GRAY, "\udcff.png")),
     Case("control sequences in an option", FAILS, r"there is no strategy '\x1b[2J'", "a.png b.png --strategy \x1b[2J"),
+    # ---------------------------------------------------------------- sequences
+    Case("two videos", WORKS, "output   fused.mkv", "odd b.mkv", with_video()),
+    Case("a video and a stack of pages", WORKS, "output   fused.mkv", "odd b.tif", with_video(other=lambda folder: tifffile.imwrite(folder / "b.tif", np.stack(videos.DEEP[:6]), photometric="minisblack"))),
+    Case("videos of one frame", WORKS, "summary  1 fused", "odd b.mkv", with_video(frames("odd.mkv", [0]), frames("b.mkv", [1]))),
+    Case("videos of different rates", FAILS, "the rates must be equal where frames are matched by their numbers, got 30 frames per second in odd.mkv and 25 in b.mkv; match them by their times (--sync)", "odd b.mkv", with_video(frames("odd.mkv", rate=30))),
+    Case("the same, with `--sync time`", WORKS, "summary  6 fused", "odd b.mkv --sync time", with_video(frames("odd.mkv", rate=15), frames("b.mkv", range(11), rate=30))),
+    Case("videos of different lengths", WARNS, "odd.mkv ends after 4 frames; the further ones of b.mkv are left out", "odd b.mkv", with_video(frames("odd.mkv", range(4)))),
+    Case("times that do not overlap", FAILS, "no frames of odd.mkv and b.mkv are of the same time; correct the offsets (--offset)", "odd b.mkv --sync time --offset 0 --offset 99", with_video()),
+    Case("`--sync time` for frames without times", FAILS, "odd states no times, by which frames could be matched; give its frames per second, or match the frames by their numbers (--rate)", "odd b.mkv --sync time", with_video(lambda folder: gray_frames(folder, "odd", range(6)))),
+    Case("the same, with `--rate`", WORKS, "summary  6 fused", "odd b.mkv --sync time --rate 25", with_video(lambda folder: gray_frames(folder, "odd", range(6)))),
+    Case("frames that do not come at a constant rate", WARNS, "odd.mkv: its frame 3 is 0.26 s behind its first, that of b.mkv 0.12 s; sync=time matches them by their times", "b.mkv odd", with_video(frames("odd.mkv", times=[0, 40, 80, 260, 300, 340]))),
+    Case("the same, with `--sync time`: a gap of one frame", FAILS, "failed: 000003: odd.mkv has no frame near 0.12 s; the nearest is 0.04 s away", "b.mkv odd --sync time", with_video(frames("odd.mkv", times=[0, 40, 80, 160, 200], numbers=range(5))), code=1),
+    Case("videos of different sizes", FAILS, "the sources must have the same size, got 64x48, 30x20 ...(--resize)", "odd b.gif", with_video(other=lambda folder: iio.imwrite(folder / "b.gif", np.stack([GRAY, OTHER])))),
+    Case("a video that changes its size", FAILS, "failed: 000001: the sources must have the same size, got 64x32, 64x48 ...(--resize)", "odd b.mkv", with_video(changing_video, frames("b.mkv", range(3))), code=1),
+    Case("a video of an odd width and height", WARNS, "fused.mp4 has chroma in full resolution (4:4:4) for its odd size 63x47", "odd odd -o fused.mp4", with_video(lambda folder: videos.write(folder / "odd.mkv", "ffv1", "bgr0", [frame[:47, :63] for frame in videos.COLOR[:3]]))),
+    Case("a video that is to be turned", WORKS, "frames   48x64, color", "odd odd", with_video(lambda folder: videos.turned(folder / "odd.mov"))),
+    Case("a damaged frame in the middle", FAILS, "failed: 000003: cannot read odd.mkv: its frame 3 is damaged", "odd b.mkv", with_video(damaged_video), code=1),
+    Case("a video that is cut off", WARNS, "odd.mkv: it is damaged or cut off, and ends after 4 frames, before the 0.24 s that its header states", "odd b.mkv", with_video(cut_video)),
+    Case("a stack that is cut off", WARNS, "odd.tif: it is cut off, and ends after 3 frames", "odd b.mkv", with_video(cut_stack)),
+    Case("an MP4 that is cut off, whose index is at its end", FAILS, "cannot read odd.mp4: its header is damaged, or it is cut off; expected a complete MP4 video", "odd b.mkv", with_video(lambda folder: videos.without_index(folder / "odd.mp4"))),
+    Case("music", FAILS, "cannot read odd.mkv: it holds no video, only audio", "odd b.mkv", with_video(lambda folder: videos.music(folder / "odd.mkv"))),
+    Case("a text file named .mp4", FAILS, "cannot read odd.mp4: it is neither a video nor an image in a known format", "odd b.mkv", with_video(written(b"text", "odd.mp4"))),
+    Case("a playlist named .mp4", FAILS, "cannot read odd.mp4: it is neither a video nor an image in a known format", "odd b.mkv", with_video(written(b"#EXTM3U\nb.mkv\n", "odd.mp4"))),
+    Case("a video of more pixels than `--max-pixels`", FAILS, "odd.mkv claims 64x48 pixels, more than the limit of 3071", "odd b.mkv --max-pixels 3071", with_video()),
+    Case("channels of a video", FAILS, "odd.mkv is a video, of whose frames no page or channels can be selected; got [channels=1]", "odd.mkv[channels=1] b.mkv", with_video()),
+    Case("numbered frames, one of which is missing in one folder", FAILS, "failed: 3: 3 is missing in ir; add it there, or remove it everywhere", "ir vis --sequence -o out/", folders_of_frames([0, 1, 2, 4], range(5)), code=1),
+    Case("the same, with `--sync frame`", WARNS, "ir: its numbers go from 2 to 4; the frames in between are missing; matched by their names (sync=name), the others keep their places", "ir vis --sequence --sync frame -o out/", folders_of_frames([0, 1, 2, 4], range(5))),
     # ---------------------------------------------------------------- names of methods, weights
     Case("an unknown strategy", FAILS, "there is no strategy 'l1nrm'; did you mean 'l1norm'?", "a.png b.png --strategy l1nrm"),
     Case("an unknown task", FAILS, "there is no task 'fokus'; did you mean 'focus'?", "a.png b.png --task fokus"),

@@ -64,6 +64,52 @@ def planar(planes, pix_fmt):
     return frame
 
 
+def joined(path, *parts):
+    """Write videos of one codec behind each other, 40 ms a frame."""
+    with av.open(str(path), "w") as file:
+        stream, time = None, 0
+        for part in parts:
+            with av.open(str(part)) as source:
+                video = source.streams.video[0]
+                stream = stream or file.add_stream_from_template(video)
+                for packet in source.demux(video):
+                    if packet.size:
+                        packet.stream, packet.pts, packet.dts = stream, time, time
+                        file.mux(packet)
+                        time += 40
+    return path
+
+
+def music(path):
+    """Write half a second of silence."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4000), np.int16), "s16", "mono")
+        frame.rate = 8000
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
+def without_index(path):
+    """Write an MP4 that is cut off before its index, which is at its end."""
+    write(path, "libx264", "yuv420p", COLOR)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"moov")])
+    return path
+
+
+def turned(path):
+    """Write a video that is to be turned by a right angle, as phones held upright do it."""
+    write(path, "png", "rgb24", COLOR[:3])
+    content, unit, none = path.read_bytes(), b"\0\1\0\0", bytes(4)
+    straight = unit + none * 3 + unit
+    matrix = none + unit + none + b"\xff\xff\0\0" + none
+    place = content.index(straight, content.index(b"tkhd"))
+    path.write_bytes(content[:place] + matrix + content[place + len(matrix) :])
+    return path
+
+
 def packets(path):
     """Return where the packets of the video in a file are, and how long: (position, size)."""
     with av.open(str(path)) as file:

@@ -258,8 +258,8 @@ def _shown(container: InputContainer) -> list[VideoStream]:
 
 
 def _rate(stream: VideoStream) -> Fraction | None:
-    """Return frames per second, on average."""
-    rate = stream.average_rate
+    """Return frames per second, on average, or what the first times look like."""
+    rate = stream.average_rate or stream.guessed_rate
     return Fraction(rate) if rate else None
 
 

@@ -7,7 +7,19 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from videos import COLOR, DEEP, GRAY, damage, packets, planar, write
+from videos import (
+    COLOR,
+    DEEP,
+    GRAY,
+    damage,
+    joined,
+    music,
+    packets,
+    planar,
+    turned,
+    without_index,
+    write,
+)
 
 from fusionlab import FusionlabError
 from fusionlab.sequences.formats import DEMUXERS, fusionlab_sequence_readers
@@ -163,14 +175,7 @@ def test_times_are_those_of_the_file(tmp_path):
 
 
 def test_a_video_that_is_to_be_turned_is_upright(tmp_path):
-    path = write(tmp_path / "a.mov", "png", "rgb24", COLOR[:2])
-    content = path.read_bytes()
-    unit, none = b"\0\1\0\0", bytes(4)
-    straight = unit + none * 3 + unit
-    turned = none + unit + none + b"\xff\xff\0\0" + none  # as phones held upright write it
-    place = content.index(straight, content.index(b"tkhd"))
-    path.write_bytes(content[:place] + turned + content[place + len(turned) :])
-    first, _ = images(path)
+    first, *_ = images(turned(tmp_path / "a.mov"))
     assert np.array_equal(first, np.rot90(COLOR[0], -1))
 
 
@@ -249,21 +254,6 @@ def test_a_video_that_is_cut_off_gives_the_frames_that_are_there(tmp_path, name)
         assert f"ends after {len(read)} frames, {stated} that its header states" in note
 
 
-def music(path):
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("pcm_s16le", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4000), np.int16), "s16", "mono")
-        frame.rate = 8000
-        file.mux(stream.encode(frame))
-        file.mux(stream.encode())
-
-
-def without_index(path):
-    write(path.with_suffix(".mp4"), "libx264", "yuv420p", COLOR)
-    content = path.with_suffix(".mp4").read_bytes()
-    path.write_bytes(content[: content.index(b"moov")])
-
-
 def of_claimed_size(width, height):
     def make(path):
         write(path, "ffv1", "gray", [np.zeros((256, 320), np.uint8)], "gray")
@@ -279,7 +269,11 @@ def of_claimed_size(width, height):
     ("make", "code", "says"),
     [
         (music, "unreadable", "it holds no video, only audio"),
-        (without_index, "unreadable", "its header is damaged, or it is cut off"),
+        (
+            lambda path: without_index(path.with_suffix(".mp4")).rename(path),
+            "unreadable",
+            "its header is damaged, or it is cut off",
+        ),
         (lambda path: path.write_bytes(b"\x1a\x45\xdf\xa3"), "unreadable", "or it is cut off"),
         (of_claimed_size(9000, 9000), "too-many-pixels", "claims 9000x9000 pixels"),
         (of_claimed_size(40000, 40000), "unreadable", "states no size of its frames, or more than"),
@@ -296,20 +290,11 @@ def test_what_gives_no_frames_is_refused_in_one_sentence(tmp_path, make, code, s
 
 
 def test_frames_of_changing_sizes_have_their_own(tmp_path):
-    path = tmp_path / "a.mkv"
-    write(tmp_path / "b.mkv", "mjpeg", "yuvj444p", [COLOR[0], COLOR[1]])
-    write(tmp_path / "c.mkv", "mjpeg", "yuvj444p", [COLOR[0][:32], COLOR[1][:32]])
-    with av.open(str(path), "w") as file:
-        stream = None
-        for number, name in enumerate(("b.mkv", "c.mkv")):
-            with av.open(str(tmp_path / name)) as source:
-                stream = stream or file.add_stream_from_template(source.streams.video[0])
-                for packet in source.demux(source.streams.video[0]):
-                    if packet.size:
-                        packet.stream = stream
-                        packet.pts += 80 * number
-                        packet.dts = packet.pts
-                        file.mux(packet)
+    parts = [
+        write(tmp_path / "b.mkv", "mjpeg", "yuvj444p", COLOR[:2]),
+        write(tmp_path / "c.mkv", "mjpeg", "yuvj444p", [frame[:32] for frame in COLOR[:2]]),
+    ]
+    path = joined(tmp_path / "a.mkv", *parts)
     assert [image.shape for image in images(path)] == [(48, 64, 3)] * 2 + [(32, 64, 3)] * 2
     read = list(open_sequence(path, max_pixels=48 * 64).frames())
     assert not damaged(read)
