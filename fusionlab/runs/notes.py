@@ -116,9 +116,10 @@ def note_no_data(
             size = prod(image.pixels.shape[:2])
             notes.append(f"{image.name} holds NaN at {count} of {size} pixels, which are no data")
     if fused.valid is not None and not destination.format.alpha:
+        suffix = destination.image.suffix or "it"
         notes.append(
-            f"{destination.image.name} is black where no source is data: it cannot say so, an "
-            "image in .png or .tif can"
+            f"{destination.image.name} is black where no source is data: {suffix} cannot say so, "
+            ".png and .tif can"
         )
     return notes
 
