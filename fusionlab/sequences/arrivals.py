@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import stat
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
-from fusionlab.errors import FusionlabError
+from fusionlab.errors import FusionlabError, FusionlabWarning
 from fusionlab.imaging.selecting import EVERYTHING, Selection, file_of, joined, split
 from fusionlab.runs.image_sets import natural_order
 from fusionlab.runs.pairing.matching import plain_form
@@ -116,6 +117,8 @@ class Arrivals:
         self._sources: list[NamesInFolder] = []
         self._names: dict[Path, set[str]] = {}
         """Folder -> the names that were in it when it was last listed."""
+        self._away: set[Path] = set()
+        """The folders that cannot be read."""
         self._growing: dict[tuple[int, Path], _File] = {}
         self._waiting: dict[str, _Waiting] = {}
         self._returned: SimpleQueue[tuple[ArrivedSet, float]] = SimpleQueue()
@@ -224,15 +227,20 @@ class Arrivals:
     def _listed(self, folder: Path) -> set[str]:
         """Return the names in a folder; those of before, while it cannot be read.
 
-        A file server may be away for a moment.
+        A file server may be away for a moment, and a folder may be made later; each time it is not
+        there, a warning says so once.
         """
         try:
             with os.scandir(folder) as entries:
-                return {entry.name for entry in entries}
-        except FileNotFoundError:  # it may be made later
-            return set()
-        except OSError:
-            return self._names[folder]
+                names = {entry.name for entry in entries}
+        except OSError as error:
+            if folder not in self._away:
+                self._away.add(folder)
+                text = f"cannot read {folder}: {error.strerror}; looking for it again and again"
+                warnings.warn(text, FusionlabWarning, stacklevel=2)
+            return set() if isinstance(error, FileNotFoundError) else self._names[folder]
+        self._away.discard(folder)
+        return names
 
     def _add(self, folder: Path, names: set[str], *, existing: bool = False) -> None:
         """Add the files with new names to those that are growing."""
@@ -352,3 +360,9 @@ def _check_folder(folder: Path) -> None:
             code="unreadable",
             path=folder,
         )
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise FusionlabError(
+            f"cannot read {folder}: {error.strerror}", code="unreadable", path=folder
+        ) from error

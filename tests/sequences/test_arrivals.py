@@ -1,10 +1,12 @@
 """Which files make a set as they arrive, by a clock that the tests turn."""
 
+import errno
 import os
+import shutil
 
 import pytest
 
-from fusionlab import FusionlabError
+from fusionlab import FusionlabError, FusionlabWarning
 from fusionlab.sequences.arrivals import MAX_WAITING, Arrivals
 
 
@@ -217,15 +219,39 @@ def test_names_may_differ_in_case_and_zeros(tmp_path):
     assert camera.looks() == ["IMG_007"]
 
 
-def test_a_folder_that_cannot_be_read_for_a_moment_brings_no_file_twice(camera, monkeypatch):
+def stale(_folder):
+    raise OSError(errno.ESTALE, "Stale file handle")
+
+
+def test_a_folder_that_cannot_be_read_for_a_moment_is_told_and_brings_no_file_twice(
+    camera, monkeypatch
+):
     camera.write("ir/1.png", "vis/1.png")
     assert camera.looks() == ["1"]
     with monkeypatch.context() as patch:
+        patch.setattr("os.scandir", stale)
+        with pytest.warns(FusionlabWarning) as told:
+            assert camera.looks(3) == []
+    assert [str(warning.message).partition(";")[0] for warning in told] == [
+        f"cannot read {camera.folder / source}: Stale file handle" for source in ("ir", "vis")
+    ]
+    camera.write("ir/2.png", "vis/2.png")
+    assert camera.looks() == ["2"]
 
-        def away(_folder):
-            raise OSError(116, "Stale file handle")
 
-        patch.setattr("os.scandir", away)
+def test_a_folder_that_cannot_be_read_at_the_start_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "ir").mkdir()
+    (tmp_path / "vis").mkdir()
+    monkeypatch.setattr("os.scandir", stale)
+    with pytest.raises(FusionlabError, match="Stale file handle"):
+        Arrivals([tmp_path / "ir", tmp_path / "vis"])
+
+
+def test_a_folder_may_be_removed_and_made_again(camera):
+    camera.write("ir/1.png", "vis/1.png")
+    assert camera.looks() == ["1"]
+    shutil.rmtree(camera.folder / "ir")
+    with pytest.warns(FusionlabWarning, match="No such file"):
         assert camera.looks() == []
     camera.write("ir/2.png", "vis/2.png")
     assert camera.looks() == ["2"]
