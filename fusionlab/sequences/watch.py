@@ -288,6 +288,8 @@ class WatchRun:
 
     def _read(self, arrived: ArrivedSet) -> list[LoadedImage] | WatchOutcome | None:
         """Read the sources of a set; None if they are not complete yet."""
+        if self._fusion is None:
+            self._check_folder()  # at the start it may not have been clear what is watched
         started = perf_counter()
         try:
             check_writable(self._output(arrived), overwrite=self.overwrite)

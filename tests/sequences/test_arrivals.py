@@ -3,8 +3,13 @@
 import errno
 import os
 import shutil
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fusionlab import FusionlabError, FusionlabWarning
 from fusionlab.sequences.arrivals import MAX_WAITING, Arrivals
@@ -160,6 +165,35 @@ def test_a_set_that_is_not_complete_after_all_comes_again(camera):
     camera.now += 1
     (third,) = camera.arrivals.look()
     assert third.changed > second.changed
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["ir", "vis"]), st.sampled_from("1234"), st.integers(0, 2)),
+    max_size=30,
+)
+
+
+@settings(max_examples=20)
+@given(steps=STEPS)
+def test_whatever_the_order_and_the_pauses_each_complete_set_comes_once(steps):
+    """Cameras write files in three parts; whoever reads them returns those that lack one."""
+    with TemporaryDirectory() as folder:
+        camera = Camera(Path(folder), patience=1000)
+        parts = dict.fromkeys(product(("ir", "vis"), "1234"), 0)
+        complete = []
+        for source, name, looks in [*steps, ("ir", "1", 40)]:
+            if parts[source, name] < 3:
+                parts[source, name] += 1
+                camera.write(f"{source}/{name}.png", content=b"x" * parts[source, name])
+            for _ in range(looks):
+                camera.now += 1
+                for arrived in camera.arrivals.look():
+                    if all(path.stat().st_size == 3 for path in arrived.files):
+                        complete.append(arrived.name)
+                    elif camera.now - arrived.changed < 100:
+                        camera.arrivals.try_again(arrived, 0)
+        expected = [name for name in "1234" if parts["ir", name] == parts["vis", name] == 3]
+        assert sorted(complete) == expected
 
 
 def test_a_set_arrived_when_its_last_file_was_written_as_far_as_that_can_be(camera, monkeypatch):

@@ -239,6 +239,21 @@ def test_results_do_not_go_into_a_folder_that_is_watched(tmp_path):
     assert error.value.code == "output-is-source"
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_no_source_is_replaced_where_it_shows_later_what_is_watched(tmp_path, overwrite):
+    watch = Watch(tmp_path, overwrite=overwrite)
+    for source in ("ir", "vis"):
+        (tmp_path / source).rmdir()
+    watch.run.arrivals = Arrivals([tmp_path])
+    watch.run.folder = tmp_path / "vis"
+    next(watch.outcomes)
+    write(tmp_path, "1", 10)
+    with pytest.raises(FusionlabError) as error:
+        watch.until("fused")
+    assert error.value.code == "output-is-source"
+    assert (tmp_path / "vis/1.png").read_bytes() == png(12)
+
+
 def test_sources_that_are_not_clear_end_the_run(tmp_path):
     watch = Watch(tmp_path)
     (tmp_path / "ir").rmdir()
