@@ -20,8 +20,6 @@ methods scored by one of them they do.
 
 from __future__ import annotations
 
-from math import nan
-
 import torch
 from torch import Tensor
 
@@ -154,7 +152,7 @@ def _error(frames: Images, flows: Flows, t: int, step: int) -> Tensor:
         missed = (leaving.double() + returned).norm(dim=0)
         counted &= inside & (missed < AGREEMENT)
     error = (frames.fused[t] - moved).abs()
-    return error[counted].mean() if counted.any() else error.new_tensor(nan)
+    return (error * counted).sum() / counted.sum()  # nan where no pixel counts
 
 
 def _check_flows(name: str, frames: Images, flows: Flows) -> None:

@@ -15,7 +15,9 @@ from torch._subclasses.fake_tensor import (
 from fusionlab import Fusion, load_plugins
 from fusionlab.errors import PluginError
 from fusionlab.evaluation.metric import Metric
-from fusionlab.metrics.catalog import CATALOG
+from fusionlab.evaluation.temporal_metric import TemporalMetric
+from fusionlab.metrics.catalog import CATALOG, TEMPORAL_CATALOG
+from fusionlab.metrics.optical_flow import Flows
 from fusionlab.plugins.registry import Registration
 
 STRATEGIES = [o.ref.name for o in load_plugins().strategies.registrations]
@@ -115,6 +117,17 @@ def test_a_metric_waits_once_for_each_check_of_its_images(name):
         value = metric(device.tensor(2, 64, 64), device.tensor(2, 2, 64, 64))
         assert value.device.type == "cuda"
         assert device.waits == {"cuda to cpu": 2}  # by `Metric`, and by the function itself
+
+
+@pytest.mark.parametrize("ref", TEMPORAL_CATALOG, ids=lambda ref: ref.name)
+def test_a_metric_over_time_waits_once_for_each_check_of_its_frames(ref):
+    metric = TemporalMetric(Registration(ref, "fusionlab-imaging"))
+    with fake_cuda() as device:
+        flow, flows = device.tensor(2, 2, 16, 16), device.tensor(2, 2, 2, 16, 16)
+        frames = device.tensor(3, 16, 16), device.tensor(2, 3, 16, 16)
+        value = metric(*frames, Flows(flow, flow, flows, flows))
+        assert value.device.type == "cuda"
+        assert device.waits == {"cuda to cpu": 2}  # by `TemporalMetric`, and by the function
 
 
 @pytest.mark.slow
