@@ -13,6 +13,10 @@ DEEP = [
 GRAY = [(frame >> 8).astype(np.uint8) for frame in DEEP]
 COLOR = [np.stack([f, np.roll(f, 5, 1), np.roll(f, 9, 0)], -1) for f in GRAY]
 
+_noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+NOISE = [np.roll(_noise, (2 * number, number), (0, 1)) for number in range(30)]
+"""Frames that move, of which no part is like another one."""
+
 
 def write(path, codec, pix_fmt, frames, given="rgb24", rate=25, times=None, color=None, **options):
     """Write a video.

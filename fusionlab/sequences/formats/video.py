@@ -6,7 +6,7 @@ import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
+from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from fusionlab.errors import FusionlabError, one_line
@@ -29,6 +30,9 @@ from fusionlab.threads import available_cores
 
 INDEXED = ("MP4", "Matroska", "AVI", "Y4M")
 """Formats in which a frame is found by its time, also in a damaged file; streams are searched."""
+DIFFERENCES = (PictureType.P, PictureType.B)
+"""Kinds of frames that build on others. Streams without key frames, which are refreshed part by
+part, call some of them key frames."""
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 """How a stream of Matroska states how long it is."""
 
@@ -43,6 +47,10 @@ def open_video(path: Path, check_size: SizeCheck) -> FrameSequence:
     name = kind_of(path)
     assert name is not None  # it was recognized as one
     return Video(path, name, check_size)
+
+
+class _NoKeyFrameError(Exception):
+    """Where reading was to begin, no frame can be decoded without those before it."""
 
 
 @dataclass
@@ -104,10 +112,10 @@ class Video(FrameSequence):
         if index is not None:
             if start >= len(index.times):
                 return
-            with self._opened() as (container, stream):
-                if _seek(container, stream, index, start):
-                    yield from self._frames(container, stream, start, index)
-                    return
+            with suppress(_NoKeyFrameError), self._opened() as (container, stream):
+                _seek(container, stream, index, start)
+                yield from self._frames(container, stream, start, index)
+                return
         with self._opened() as (container, stream):
             yield from self._frames(container, stream, start, None)
 
@@ -121,6 +129,8 @@ class Video(FrameSequence):
         lost: list[Frame] = []
         count = 0
         for shown in decoding.frames():
+            if index and not count and not _is_whole(shown):
+                raise _NoKeyFrameError
             first = shown.pts if first is None else first
             number = count if index is None else bisect_left(index.times, shown.pts or 0)
             count = number + 1
@@ -263,6 +273,11 @@ def _rate(stream: VideoStream) -> Fraction | None:
     return Fraction(rate) if rate else None
 
 
+def _is_whole(shown: Shown) -> bool:
+    """Return whether a frame was decoded without others."""
+    return shown.frame is not None and shown.frame.pict_type not in DIFFERENCES
+
+
 def _duration(stream: VideoStream) -> Fraction | None:
     """Return how many seconds a stream of Matroska lasts; None: its header does not state it."""
     match = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
@@ -271,11 +286,14 @@ def _duration(stream: VideoStream) -> Fraction | None:
     return (int(match[1]) * 60 + int(match[2])) * 60 + Fraction(match[3])
 
 
-def _seek(container: InputContainer, stream: VideoStream, index: _Index, number: int) -> bool:
-    """Go to a key frame from which on a frame can be decoded; return whether that was possible.
+def _seek(container: InputContainer, stream: VideoStream, index: _Index, number: int) -> None:
+    """Go to a key frame from which on a frame can be decoded.
 
     Where frames build on others, that is the last but one: some encoders let frames build on what
     is before a key frame.
+
+    Raises:
+        _NoKeyFrameError: that was not possible.
     """
     target = index.times[number]
     keys = list(index.keys)
@@ -285,10 +303,11 @@ def _seek(container: InputContainer, stream: VideoStream, index: _Index, number:
         container.seek(begin, stream=stream)
         key = next(packet for packet in container.demux(stream) if packet.is_keyframe)
         container.seek(begin, stream=stream)
-    except (FFmpegError, StopIteration):
-        return False
+    except (FFmpegError, StopIteration) as error:
+        raise _NoKeyFrameError from error
     # damaged files may be counted in another way from there on
-    return key.pts in index.keys and index.keys[key.pts] == key.pos and key.pts <= target
+    if not (key.pts in index.keys and index.keys[key.pts] == key.pos and key.pts <= target):
+        raise _NoKeyFrameError
 
 
 def _unreadable(path: Path, reason: str) -> FusionlabError:
