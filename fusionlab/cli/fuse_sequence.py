@@ -294,6 +294,8 @@ class _Shown:
         *,
         as_json: bool,
     ) -> None:
+        from fusionlab.sequences.latencies import Latencies
+
         self._run = run
         self._sets = sets
         self._facts = facts
@@ -301,8 +303,7 @@ class _Shown:
         self._as_json = as_json
         self._counts = dict.fromkeys(("fused", "skipped", "failed", "measured"), 0)
         self._colors: Counter[str] = Counter()
-        self._latency = [0.0, 0.0]
-        """The sum of all, and the largest."""
+        self._latencies = Latencies()
         self._warnings = RepeatedWarnings()
 
     def run(self) -> dict[str, int]:
@@ -345,8 +346,7 @@ class _Shown:
         self._counts[outcome.status] += 1
         if outcome.color is not None:
             self._colors[outcome.color] += 1
-            total, largest = self._latency
-            self._latency = [total + outcome.latency, max(largest, outcome.latency)]
+            self._latencies.add(outcome.latency)
         names = [*self._sets.names, str(self._run.output.path), self._run.output.path.name]
         for note in outcome.notes:
             self._warnings.tell(note, names)
@@ -379,7 +379,7 @@ class _Shown:
 
     def _show_summary(self, seconds: float, *, stopped: bool) -> None:
         counts, spent = self._counts, self._run.spent.seconds
-        mean = self._latency[0] / max(1, counts["fused"])
+        latency = self._latencies.describe()
         rate = counts["fused"] / seconds
         layout = self._run.layout
         if self._as_json:
@@ -391,7 +391,7 @@ class _Shown:
                 "colors": dict(sorted(self._colors.items())),
                 "seconds": round(seconds, 3),
                 "frames_per_second": round(rate, 3),
-                "latency": {"mean": round(mean, 4), "max": round(self._latency[1], 4)},
+                "latency": latency,
                 "spent": {name: round(value, 3) for name, value in spent.items()},
                 "layout": layout and layout.as_json(),
                 "output": str(self._run.output.path) if layout else None,
@@ -409,7 +409,9 @@ class _Shown:
                 f"{seconds:.1f} s, {rate:.2f} frames/s (fusing {spent['fuse']:.1f} s; in parallel, "
                 f"reading {spent['read']:.1f} s and writing {spent['write']:.1f} s)"
             )
-            facts["latency"] = f"{mean:.3f} s, at most {self._latency[1]:.3f} s"
+            facts["latency"] = (
+                f"{latency['median']:.3f} s (median), {latency['max']:.3f} s (largest)"
+            )
         if layout is not None:
             kind = "gray" if layout.channels == 1 else "color"
             facts["frames"] = f"{layout.width}x{layout.height}, {kind}, {layout.depth} bits"

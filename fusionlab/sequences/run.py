@@ -38,10 +38,10 @@ from fusionlab.storage.locking import exclusive_lock
 if TYPE_CHECKING:
     from fusionlab.temporal import TemporalConsistency
 
-SEGMENT_SECONDS = 10
+SEGMENT_SECONDS = 4
 """How long a segment is, as it is shown. It is what a killed run loses at most."""
 
-SEGMENT_FRAMES = 250
+SEGMENT_FRAMES = 100
 """Frames of a segment where nothing says how long one is shown."""
 
 AHEAD = 3

@@ -3,7 +3,7 @@
 The journal has JSON lines. The first one has the key of the run, a hash of everything that decides
 its result. Then follows a line for each closed segment, appended once its files and the state
 after it are on the disk. A segment counts if its files are as the line says, and all before it
-count. See docs/decisions/0049-sequences-in-segments.md.
+count. See docs/decisions/0050-sequences-in-segments.md.
 """
 
 from __future__ import annotations
