@@ -69,7 +69,7 @@ def score_sequence(
         score_color: as for `score`; metrics over time always take the luminance.
         sync: of paths, how frames are matched: `"name"` (of the images of folders, by their
             stems), `"frame"` or `"time"`, see `fusionlab.sequences.synchronize`; None: by name if
-            all are folders, else by number.
+            none is a file, else by number.
         offsets: of paths matched by time, when the first frame of each source was taken, in
             seconds. The result begins with the first source, or at the first of k + 1 offsets.
         rate: of paths, frames per second of those that state no times.
@@ -156,7 +156,7 @@ def result_sets(
     Args:
         paths: of the results, then of the sources; of folders that are matched by name, the sources
             may be one image set with sub-folders `a/ b/ ...`.
-        sync: `name`, `frame` or `time`; None: `name` if all are folders, else `frame`.
+        sync: `name`, `frame` or `time`; None: `name` if none is a file, else `frame`.
         results: how many of the paths are results.
         offsets: of each source, or of the result and each source, as for `synchronize`.
         rate: as for `synchronize`.
@@ -165,8 +165,9 @@ def result_sets(
     Raises:
         FusionlabError: they cannot be opened, or do not fit together.
     """
-    if (sync or "name") == "name" and (sync or all(path.is_dir() for path in paths)):
-        if file := next((path for path in paths if path.is_file()), None):
+    file = next((path for path in paths if path.is_file()), None)
+    if sync == "name" or (sync is None and file is None):
+        if file is not None:
             raise FusionlabError(
                 f"the images of folders are matched by their names, but {file} is a file; match "
                 "frames by their numbers (frame) or times (time)",
@@ -175,14 +176,24 @@ def result_sets(
                 path=file,
             )
         fused, sources = paths[:results], paths[results:]
-        if len(sources) == 1:
-            sources = [Path(template) for template in pair_images(sources).templates]
+        if len(sources) == 1 and sources[0].is_dir():
+            sources = _sources_of_set(sources[0])
         return Items(pair_images([*fused, *sources]), rate=rate, max_pixels=max_pixels)
     if len(offsets) == len(paths) - 1:
         offsets = [*offsets[:1], *offsets]  # the times of a result are those of its first source
     sequences = [open_sequence(path, max_pixels) for path in paths]
     how: Sync = "time" if sync == "time" else "frame"
     return synchronize(sequences, how, offsets=offsets, rate=rate)
+
+
+def _sources_of_set(folder: Path) -> list[Path]:
+    """Return the sources of an image set; the folder itself if it is none, but one of frames."""
+    try:
+        return [Path(template) for template in pair_images([folder]).templates]
+    except FusionlabError as error:
+        if error.code != "not-an-image-set":
+            raise
+        return [folder]
 
 
 def _given_sets(given: Sequence[Given]) -> Iterator[FrameSet]:

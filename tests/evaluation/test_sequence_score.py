@@ -79,6 +79,10 @@ def test_arrays_folders_image_sets_and_stacks_score_alike(frames, folders, tmp_p
         np.testing.assert_array_equal(found, values)
     by_name = fusionlab.score_sequence(folders[0], [image_set], "EN")
     assert [frame.name for frame in by_name.frames] == ["8", "9", "10", "11", "12"]
+    one = fusionlab.score_sequence(folders[0], [image_set / "a"], "EN,SSIM")
+    template = str(image_set / "a" / "{}.*")
+    assert fusionlab.score_sequence(folders[0], [template], "EN,SSIM").frames == one.frames
+    assert one.values("SSIM") != scores.values("SSIM")
 
 
 def test_a_frame_that_cannot_be_read_costs_its_values_and_those_beside_it(folders):
@@ -171,7 +175,7 @@ def test_frames_are_let_go_once_they_are_scored():
         (lambda f: ([], [[], []]), "nothing-scored"),
         (lambda f: (f[0], [f[1][:, :9], f[2]]), "nothing-scored"),
         (lambda f: (f[0], [f[1].astype(np.uint16) * 4, f[2]]), "unused-range"),
-        (lambda f: ("missing/", ["missing/"]), "missing-file"),
+        (lambda f: ("missing/", ["missing/"]), "unreadable"),
     ],
     ids=["no source", "mixed", "empty", "sizes", "dark", "missing"],
 )

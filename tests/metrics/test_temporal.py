@@ -218,6 +218,18 @@ def test_the_flow_of_small_images_is_refused():
     assert not dense_flow(torch.zeros(16, 400), torch.zeros(16, 400)).any()
 
 
+@pytest.mark.slow
+@given(st.integers(16, 40), st.integers(16, 1500), st.booleans(), st.integers(0, 2**31))
+@settings(max_examples=150, deadline=None)
+def test_the_flow_of_images_of_any_shape_is_finite(short, long, upright, seed):
+    """OpenCV reads beyond its arrays in images that are much wider than high."""
+    shape = (long, short) if upright else (short, long)
+    images = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (2, *shape)))
+    flow = dense_flow(*images)
+    assert flow.shape == (2, *shape)
+    assert flow.isfinite().all()
+
+
 def test_without_opencv_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
     with pytest.raises(FusionlabError, match=r"fusionlab-imaging\[flow\]") as refused:
