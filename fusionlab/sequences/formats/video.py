@@ -33,6 +33,10 @@ INDEXED = ("MP4", "Matroska", "AVI", "Y4M")
 DIFFERENCES = (PictureType.P, PictureType.B)
 """Kinds of frames that build on others. Streams without key frames, which are refreshed part by
 part, call some of them key frames."""
+REGULAR = 0.1
+"""How far the time between two frames may be from the usual one, which is 1."""
+MOST_GAPS = 8
+"""A video whose times are irregular more often than once in so many frames has no constant rate."""
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 """How a stream of Matroska states how long it is."""
 
@@ -63,6 +67,39 @@ class _Index:
     """Of key frames, ascending -> where they are in the file, in bytes."""
     packets: int = 0
     """How many packets there are."""
+
+
+class _Gaps:
+    """Whether frames are missing in a video whose frames come at a constant rate.
+
+    What a demuxer skips in a damaged file leaves no other trace.
+    """
+
+    def __init__(self, rate: Fraction | None) -> None:
+        self._step = 1 / rate if rate else None
+        self._before: Fraction | None = None
+        self._regular = self._irregular = 0
+        self._first: tuple[Fraction, Fraction] | None = None
+
+    def add(self, time: Fraction | None) -> None:
+        """Take account of the time of the next frame."""
+        before, self._before = self._before, time
+        if self._step is None or time is None or before is None:
+            return
+        steps = (time - before) / self._step
+        if abs(steps - 1) < REGULAR:
+            self._regular += 1
+            return
+        self._irregular += 1
+        if self._first is None and steps > 1:
+            self._first = before, time
+
+    def described(self) -> str:
+        """Return where the first frames are missing; empty: nowhere, or the rate varies."""
+        if self._first is None or self._irregular * MOST_GAPS > self._regular:
+            return ""
+        start, end = map(float, self._first)
+        return f"between {start:.6g} s and {end:.6g} s"
 
 
 class Video(FrameSequence):
@@ -125,7 +162,7 @@ class Video(FrameSequence):
         """Decode the frames of a file that is at a key frame, and yield those from a number on."""
         decoding = Decoding(container, stream, is_ordered=self._is_ordered)
         first = index.times[0] if index else None
-        last = Fraction(0)
+        last, gaps = Fraction(0), _Gaps(self.rate)
         lost: list[Frame] = []
         count = 0
         for shown in decoding.frames():
@@ -135,15 +172,19 @@ class Video(FrameSequence):
             number = count if index is None else bisect_left(index.times, shown.pts or 0)
             count = number + 1
             last = (shown.pts or 0) * Fraction(stream.time_base or 0)
+            time = self._time(number, shown.pts, first, stream)
+            gaps.add(time)
             if number < start:
                 continue
-            frame = self._frame(number, shown, self._time(number, shown.pts, first, stream))
+            frame = self._frame(number, shown, time)
             if shown.frame is None:
                 lost.append(frame)
             else:
                 yield from lost
                 lost.clear()
                 yield frame
+        if where := gaps.described():
+            self._note(f"{self.name}: frames are missing {where}")
         packets = index.packets if index else decoding.packets
         if self._is_cut_off(packets, last) or decoding.broke_off:
             self._note_end(count - len(lost))  # what is lost at a cut is no frame
@@ -193,7 +234,10 @@ class Video(FrameSequence):
         stated = f", of {self.count} that its header states" if self.count else ""
         if self.is_estimated and self._duration:
             stated = f", before the {float(self._duration):.6g} s that its header states"
-        note = f"{self.name}: it is damaged or cut off, and ends after {count} frames{stated}"
+        self._note(f"{self.name}: it is damaged or cut off, and ends after {count} frames{stated}")
+
+    def _note(self, note: str) -> None:
+        """Add a note that is not there yet: frames may be read several times."""
         if note not in self.notes:
             self.notes.append(note)
 

@@ -176,6 +176,37 @@ def test_times_are_those_of_the_file(tmp_path):
     assert sequence.is_estimated  # the number of frames, from how long it lasts
 
 
+def test_frames_that_leave_no_trace_but_a_gap_in_the_times_are_noted(tmp_path):
+    path = write(tmp_path / "a.mkv", "ffv1", "gray", GRAY, "gray", g=1)
+    position, _ = packets(path)[14]
+    content = bytearray(path.read_bytes())
+    content[position - 8 : position + 4] = bytes(12)  # the header of its block
+    path.write_bytes(content)
+    sequence = open_sequence(path)
+    read = [round(frame.time * 25) for frame in sequence.frames()]
+    assert len(read) < 30
+    gap = next(n for n in range(30) if n not in read)
+    assert sequence.notes[0].startswith(
+        f"{path}: frames are missing between {(gap - 1) / 25:.6g} s"
+    )
+
+
+def test_transparent_pixels_are_no_data(tmp_path):
+    rgba = [np.concatenate([frame, GRAY[n][..., None]], -1) for n, frame in enumerate(COLOR[:2])]
+    path = write(tmp_path / "a.mov", "png", "rgba", rgba, "rgba")
+    image = next(open_sequence(path).frames()).image
+    assert np.array_equal(image.pixels, COLOR[0])
+    assert np.array_equal(image.valid, GRAY[0] != 0)
+    assert image.notes[0].startswith(f"{path}: it is transparent at ")
+
+
+def test_interlaced_frames_are_noted(tmp_path):
+    path = write(tmp_path / "a.mkv", "libx264", "yuv420p", COLOR[:4], **{"x264-params": "tff=1"})
+    read = frames_of(path)
+    assert len(read) == 4
+    assert all("it is interlaced" in frame.image.notes[0] for frame in read)
+
+
 def test_a_video_that_is_to_be_turned_is_upright(tmp_path):
     first, *_ = images(turned(tmp_path / "a.mov"))
     assert np.array_equal(first, np.rot90(COLOR[0], -1))
