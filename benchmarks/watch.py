@@ -74,7 +74,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5, help="pairs a second")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--in-place", action="store_true", help="write files under their names")
-    parser.add_argument("--keep", type=int, default=0, help="remove all but so many of the pairs")
+    parser.add_argument(
+        "--keep",
+        type=int,
+        default=0,
+        help="remove all but so many of the pairs (the latency is then of these)",
+    )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("options", nargs="*", help="of watch, after --")
     arguments = parser.parse_args()

@@ -17,6 +17,11 @@ from fusionlab.sequences.watch import LatestSets, WatchRun
 DEADLINE = 60  # seconds; nothing here takes so long, unless it hangs
 
 
+@pytest.fixture(autouse=True)
+def _searching_often(monkeypatch):
+    monkeypatch.setattr("fusionlab.sequences.arrivals.SEARCH_SECONDS", 0.01)
+
+
 def png(value, shape=(20, 30)):
     return iio.imwrite("<bytes>", np.full(shape, value, np.uint8), extension=".png")
 
