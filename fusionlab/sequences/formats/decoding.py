@@ -77,6 +77,8 @@ class Decoding:
         """Those without a frame so far, by the time at which it is shown."""
         self._times: list[int] = []
         """Of these, as a heap."""
+        self._given_up: deque[int] = deque(maxlen=64)
+        """The times of the last frames that were taken for lost."""
         self._errors = 0
         """Of the decoder, that are not known to be of one of these packets."""
         self._group, self._key_time = 0, 0
@@ -96,7 +98,7 @@ class Decoding:
                 held.append(found)
                 while len(held) > self._context.reorder_depth:
                     yield self._judged(*held.popleft())
-        held.extend(self._lost(None))
+        held.extend(self._lost(None, None))
         while held:
             yield self._judged(*held.popleft())
 
@@ -131,11 +133,13 @@ class Decoding:
                 yield Shown(None, None), None
             return
         for frame in frames:
+            if frame.pts in self._given_up:
+                continue  # its place in the order of a damaged file has passed
             sent = self._sent.pop(frame.pts, None) if frame.pts is not None else None
             if frame.is_corrupt and sent:
                 self._damage(sent)
             if self._is_ordered and frame.pts is not None:
-                yield from self._lost(frame.pts)
+                yield from self._lost(frame.pts, sent)
             yield Shown(frame, frame.pts), sent
 
     def _register(self, packet: Packet[VideoStream]) -> bool:
@@ -176,19 +180,33 @@ class Decoding:
             first = self._first_damage.get(sent.group, sent.index)
             self._first_damage[sent.group] = min(first, sent.index)
 
-    def _lost(self, until: int | None) -> Iterator[tuple[Shown, _Sent | None]]:
-        """Yield the frames before a time that the decoder has not returned; None: all of them."""
+    def _lost(
+        self, until: int | None, returned: _Sent | None
+    ) -> Iterator[tuple[Shown, _Sent | None]]:
+        """Yield the frames that the decoder has not returned, but should have.
+
+        Args:
+            until: the time before which they are shown; None: all of them.
+            returned: the packet of the frame of this time. Where nothing is reordered, what was
+                sent behind it is still being decoded, whatever a damaged file says of its time.
+        """
         silent = self._context.name in MAY_SHOW_NOTHING
         silent |= self._context.field_order not in PROGRESSIVE
         while self._times and (until is None or self._times[0] < until):
-            time = heapq.heappop(self._times)
-            sent = self._sent.pop(time, None)
+            time = self._times[0]
+            sent = self._sent.get(time)
+            reorders = self._context.reorder_depth > 0
+            if sent and returned and not reorders and sent.index > returned.index:
+                return
+            heapq.heappop(self._times)
+            self._sent.pop(time, None)
             if sent is None:
                 continue
             if silent and not self._errors:
                 continue
             self._errors = max(0, self._errors - 1)
             self._damage(sent)
+            self._given_up.append(time)
             yield Shown(None, time), sent
 
     def _judged(self, shown: Shown, sent: _Sent | None) -> Shown:

@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 
 from av.container import InputContainer
@@ -37,6 +38,8 @@ REGULAR = 0.1
 """How far the time between two frames may be from the usual one, which is 1."""
 MOST_GAPS = 8
 """A video whose times are irregular more often than once in so many frames has no constant rate."""
+MOST_REORDERED = 16
+"""Frames that a decoder holds back at most, to return them in their order (H.264, A.3.1)."""
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 """How a stream of Matroska states how long it is."""
 
@@ -262,10 +265,12 @@ class Video(FrameSequence):
                         index.times.append(time)
             except FFmpegError:
                 pass  # the end of what can be read
+            delay = MOST_REORDERED if stream.codec_context.reorder_depth else 0
+        if not index.times or not _is_steady(index.times, delay):
+            return None
         index.times = array("q", sorted(index.times))
         index.keys = dict(sorted(index.keys.items()))
-        distinct = len(set(index.times)) == len(index.times)
-        return index if index.times and distinct else None
+        return index
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
@@ -315,6 +320,18 @@ def _rate(stream: VideoStream) -> Fraction | None:
     """Return frames per second, on average, or what the first times look like."""
     rate = stream.average_rate or stream.guessed_rate
     return Fraction(rate) if rate else None
+
+
+def _is_steady(times: array[int], delay: int) -> bool:
+    """Return whether times grow, but for frames that are decoded before earlier ones.
+
+    Args:
+        times: in the order of decoding.
+        delay: how many frames may be decoded before an earlier one; 0: none.
+    """
+    latest = array("q", accumulate(times, max))
+    steady = all(after > before for before, after in zip(latest, times[delay + 1 :], strict=False))
+    return steady and len(set(times)) == len(times)
 
 
 def _is_whole(shown: Shown) -> bool:
