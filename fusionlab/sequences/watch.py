@@ -318,6 +318,7 @@ class WatchRun:
         started = perf_counter()
         try:
             destination = self._fusion.plan(self._output(arrived), arrived.files)
+            destination.check(arrived.files, overwrite=self.overwrite)
             with translated("fusing", "fusion-failed"):
                 return self._fusion.fuse(sources, destination, temporal=self.temporal)
         except FusionlabError as error:

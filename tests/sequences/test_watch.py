@@ -188,6 +188,27 @@ def test_existing_images_are_kept_unless_they_may_be_replaced(tmp_path, overwrit
     assert watch.images()["1"].mean() == (11 if overwrite else 99)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_no_source_is_replaced_by_a_link_and_other_files_only_if_they_may_be(tmp_path, overwrite):
+    fusion = FileFusion(Fusion("identity", "mean"), installed(), record=True)
+    watch = Watch(tmp_path, overwrite=overwrite, fusion=fusion)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/1.png").symlink_to(tmp_path / "ir/1.png")
+    (tmp_path / "out/2.png.json").write_text("mine", encoding="utf-8")
+    next(watch.outcomes)
+    for name in "12":
+        write(tmp_path, name, 10)
+        if overwrite and name == "2":
+            (outcome,) = watch.until("fused")
+        else:
+            (outcome,) = watch.until("failed")
+            assert outcome.problem
+    watch.outcomes.close()
+    assert (tmp_path / "ir/1.png").read_bytes() == png(10)
+    mine = (tmp_path / "out/2.png.json").read_text(encoding="utf-8") == "mine"
+    assert mine != overwrite
+
+
 def test_what_is_still_being_written_at_the_end_is_waited_for(tmp_path, monkeypatch):
     """Also where it turns out to be damaged, and sets whose other files have not come are told."""
     monkeypatch.setattr("fusionlab.sequences.watch.GRACE", 0.3)
