@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from fusionlab import Fusion, FusionlabError, WeightedStrategy, histograms
+from fusionlab import (
+    Fusion,
+    FusionlabError,
+    TemporalConsistency,
+    WeightedStrategy,
+    histograms,
+)
 from fusionlab.engine.transfers import in_main_memory, to_device
 
 pytestmark = [
@@ -63,6 +69,19 @@ def test_deep_arrays_are_converted_band_by_band(tile):
         for device in ("cpu", "cuda")
     )
     assert np.abs(one - other).max() <= 1e-4
+
+
+def test_a_sequence_is_smoothed_as_on_the_cpu_also_from_a_state_of_the_cpu():
+    frames = [images(96, 128, seed=seed) for seed in range(4)]
+    here = Fusion("identity", "majority", range_policy=None)
+    there = Fusion("identity", "majority", range_policy=None, device="cuda")
+    one, other = (TemporalConsistency(smoothing=0.8, motion=100) for _ in range(2))
+    for number, frame in enumerate(frames):
+        if number == 2:
+            other.restore(one.state())
+        expected = here.fuse(frame, temporal=one).image
+        fused = there.fuse(frame, temporal=other).image
+        assert np.abs(expected - fused).max() <= 1e-4  # rounding of sums in another order
 
 
 def test_wrong_weights_cost_the_sentence_of_the_cpu():

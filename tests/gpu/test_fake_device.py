@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import (
     DynamicOutputShapeException,
 )
 
-from fusionlab import Fusion, load_plugins
+from fusionlab import Fusion, TemporalConsistency, load_plugins
 from fusionlab.errors import PluginError
 from fusionlab.evaluation.metric import Metric
 from fusionlab.evaluation.temporal_metric import TemporalMetric
@@ -94,6 +94,17 @@ def test_sources_on_the_device_are_waited_for_once_or_twice_each(dtype, scale, w
         fused = fusion([device.tensor(64, 64 * 4, dtype=dtype) for _ in range(2)])
         assert fused.device.type == "cuda"
         assert device.waits == waits
+
+
+def test_smoothed_frames_wait_no_more_than_single_ones():
+    with fake_cuda(believe=lambda _: 1.0) as device:
+        fusion = Fusion("identity", "l1norm", device="cuda", tile=64, color="gray")
+        temporal = TemporalConsistency(smoothing=0.8)
+        for _ in range(3):
+            device.waits.clear()
+            frame = [device.tensor(64, 64 * 4, dtype=torch.uint8) for _ in range(2)]
+            assert fusion.fuse(frame, temporal=temporal).image.device.type == "cuda"
+            assert device.waits == {"cuda to cpu": 2}  # as a frame alone, see above
 
 
 def test_the_double_refuses_what_a_gpu_refuses_and_what_would_wait():
