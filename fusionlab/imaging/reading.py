@@ -22,8 +22,10 @@ from fusionlab.imaging.metadata import NOTHING, Metadata
 from fusionlab.imaging.recognizing import (
     any_format,
     first_bytes,
+    has_image_suffix,
     image_format,
     readers_of,
+    sequence_readers_of,
 )
 from fusionlab.imaging.rows import Rows
 from fusionlab.imaging.selecting import EVERYTHING, Selection
@@ -264,6 +266,8 @@ def _content(
         mode = path.stat().st_mode
         if stat.S_ISCHR(mode):
             raise _unreadable(path, "expected an image file, got a device")
+        if stat.S_ISREG(mode) and not has_image_suffix(path):
+            _refuse_video(path)  # before it is read as a whole
         if (
             selection is not None
             and stat.S_ISREG(mode)
@@ -279,6 +283,13 @@ def _content(
         ) from None
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
+
+
+def _refuse_video(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(first_bytes())
+    if not readers_of(start, path.suffix) and sequence_readers_of(start, path.suffix):
+        raise _undecodable(str(path), _guess_kind(start, path.name))
 
 
 def decode_image(
@@ -564,6 +575,8 @@ def _guess_kind(content: bytes, name: str) -> str:
     found = image_format(content, Path(name).suffix)
     if found.name:
         return f"it is {found.refusal}"
+    if videos := sequence_readers_of(content, Path(name).suffix):
+        return f"it is a {videos[0].name} video, whose frames are a sequence and not one image"
     if content.lstrip()[:1] == b"<":
         return "it is a web page or other text, not an image"
     return "it is not in a known image format"

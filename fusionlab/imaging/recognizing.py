@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fusionlab.plugins import NO_PLUGIN
 from fusionlab.plugins.host import plugins_without
-from fusionlab.plugins.offers import ReaderRef
+from fusionlab.plugins.offers import ReaderRef, SequenceReaderRef
 from fusionlab.plugins.registry import Plugins
 
 RAW = "raw camera"
@@ -65,7 +65,9 @@ def any_format() -> str:
 
 def first_bytes() -> int:
     """Return how much of a file is needed to recognize it."""
-    return max((ref.within for ref in _plugins().readers_in_order), default=0)
+    plugins = _plugins()
+    refs = [*plugins.readers_in_order, *plugins.sequence_readers_in_order]
+    return max((ref.within for ref in refs), default=0)
 
 
 def has_image_suffix(path: Path) -> bool:
@@ -81,6 +83,12 @@ def readers_of(content: bytes, suffix: str) -> list[ReaderRef]:
         suffix: of its name.
     """
     readers = _plugins().readers_in_order
+    return [ref for ref in readers if ref.recognizes(content, suffix.lower())]
+
+
+def sequence_readers_of(content: bytes, suffix: str) -> list[SequenceReaderRef]:
+    """Return the readers of videos that may read a file, likewise."""
+    readers = _plugins().sequence_readers_in_order
     return [ref for ref in readers if ref.recognizes(content, suffix.lower())]
 
 

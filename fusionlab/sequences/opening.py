@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -12,11 +11,14 @@ from pathlib import Path
 from fusionlab.errors import FusionlabError, Terminated, in_one_line, one_line
 from fusionlab.imaging import selecting
 from fusionlab.imaging.reading import MAX_PIXELS, size_check
-from fusionlab.imaging.recognizing import any_format, first_bytes, image_format
+from fusionlab.imaging.recognizing import (
+    any_format,
+    first_bytes,
+    image_format,
+    sequence_readers_of,
+)
 from fusionlab.imaging.selecting import Selection
-from fusionlab.plugins import NO_PLUGIN
 from fusionlab.plugins.failures import memory_errors
-from fusionlab.plugins.host import plugins_without
 from fusionlab.plugins.offers import SequenceReaderRef
 from fusionlab.sequences.contract import Frame, FrameSequence
 
@@ -78,10 +80,8 @@ def _readers(path: Path) -> list[SequenceReaderRef]:
     Raises:
         OSError: the file cannot be opened.
     """
-    refs = plugins_without(os.environ.get(NO_PLUGIN, "")).sequence_readers_in_order
     with path.open("rb") as file:
-        start = file.read(max((ref.within for ref in refs), default=0))
-    return [ref for ref in refs if ref.recognizes(start, path.suffix.lower())]
+        return sequence_readers_of(file.read(first_bytes()), path.suffix)
 
 
 def _open_video(

@@ -2,6 +2,7 @@
 
 import io
 import tracemalloc
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -240,6 +241,14 @@ def test_a_plugin_reads_videos_of_its_own_and_costs_a_sentence_when_it_fails(ins
             open_sequence(path)
     with pytest.raises(FusionlabError, match="no page or channels"):
         open_sequence(f"{path}[page=2]")
+
+
+def test_a_video_in_the_place_of_an_image_is_called_one_and_not_read(tmp_path, monkeypatch):
+    (tmp_path / "a.mkv").write_bytes(b"\x1a\x45\xdf\xa3" + bytes(999))
+    monkeypatch.setattr(Path, "read_bytes", None)
+    with pytest.raises(FusionlabError, match="it is a Matroska video, whose frames") as refused:
+        fusionlab.read_image(tmp_path / "a.mkv")
+    assert refused.value.code == "unreadable"
 
 
 def test_the_frames_of_a_file_that_was_closed_early_are_not_held_open(tmp_path):
