@@ -30,6 +30,7 @@ from fusionlab.cli.registration import FOR_FRAMES, RegistrationChoice, registrar
 from fusionlab.cli.session import CommandError, Session, cli_errors, quiet_decoders, with_flag
 from fusionlab.cli.temporal import temporal_of, temporal_options
 from fusionlab.cli.threads import threads_option
+from fusionlab.errors import FusionlabError
 from fusionlab.plugins.tasks import DETECT
 
 if TYPE_CHECKING:
@@ -241,6 +242,9 @@ def watch(
             outcomes.close()
             for outcome in run.rest():
                 report.tell(outcome)
+        except FusionlabError:
+            report.summarize()
+            raise
     report.summarize()
     failed, fused = report.counts["failed"], report.counts["fused"]
     ctx.exit(0 if not failed else 1 if fused else 2)

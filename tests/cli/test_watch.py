@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from fusionlab import FusionlabError
 from fusionlab.cli import main
 
 
@@ -129,6 +130,23 @@ def test_what_cannot_work_is_refused_before_a_file_comes(cam, arguments, words):
     assert words in result.stderr
     assert result.stderr.count("\n") <= 4
     assert not (cam / "live").exists()
+
+
+def test_a_folder_that_cannot_be_written_any_more_ends_it_with_a_summary(cam, monkeypatch):
+    from fusionlab.sequences import watch
+
+    write = watch.atomic_write_all
+
+    def full_after_two(files, **options):
+        if any(path.stem > "000001" for path in files):
+            raise FusionlabError("cannot write live: No space left on device", code="unwritable")
+        return write(files, **options)
+
+    monkeypatch.setattr(watch, "atomic_write_all", full_after_two)
+    result = run(*WATCH, "--strategy", "mean")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("Error: cannot write live: No space left on device\n")
+    assert "summary  2 fused" in result.stdout
 
 
 def test_a_method_that_turns_out_not_to_do_ends_it_at_the_first_set(cam):
