@@ -156,11 +156,12 @@ def test_plugins_say_what_became_of_them(install):
     assert "broken" in broken
     assert "nowhere_at_all" in broken
     shipped = [row.split() for row in rows if row.startswith("fusionlab-imaging ")]
-    targets = {words[-1] for words in shipped}  # of five entry points
+    targets = {words[-1] for words in shipped}  # of six entry points
     assert targets == {
         "fusionlab.engine",
         "fusionlab.imaging.formats",
         "fusionlab.metrics",
+        "fusionlab.sequences.formats",
         "fusionlab_encoders",
         "fusionlab_strategies",
     }
