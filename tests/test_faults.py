@@ -48,8 +48,15 @@ FOLDER = (
     "fuse --backbone identity ../in/set/a ../in/set/b -o out --record --save-weights maps "
     "--save-index index"
 )
+SEQUENCE = "fuse --backbone identity --strategy l1norm ../in/set --sequence --rate 25 --record"
 
-GROWING = ("fusionlab-manifest.jsonl", "rows.jsonl", "images.jsonl", "log.jsonl")
+GROWING = (
+    "fusionlab-manifest.jsonl",
+    "fusionlab-sequence.jsonl",
+    "rows.jsonl",
+    "images.jsonl",
+    "log.jsonl",
+)
 """What grows line by line: compared once a run is finished."""
 CACHE = ".npy"
 """Decoded images, which a training keeps in memory where the disk is full."""
@@ -85,6 +92,15 @@ COMMANDS = [
         f"{FOLDER} --strategy l1norm --overwrite",
         again="--resume",
         earlier=f"{FOLDER} --strategy l2norm",
+    ),
+    Command("fuse a sequence to frames", f"{SEQUENCE} -o out", again="--resume"),
+    Command("fuse a sequence to a stack", f"{SEQUENCE} -o out.tif", again="--resume"),
+    Command("fuse a sequence to a video", f"{SEQUENCE} -o out.mkv", again="--resume"),
+    Command(
+        "fuse a sequence over another",
+        f"{SEQUENCE} -o out.mkv --overwrite",
+        again="--resume",
+        earlier=f"{SEQUENCE} -o out.mkv --limits frame",
     ),
     Command("evaluate", EVALUATE, again="--resume"),
     Command(
@@ -257,7 +273,7 @@ def in_what_is_said(result):
 
 def in_what_is_left(there, before, undisturbed):
     for name in before.keys() | there.keys():
-        if Path(name).name in (*GROWING, *PASSING):
+        if Path(name).name in (*GROWING, *PASSING) or ".parts/" in name:  # of a run to resume
             continue
         if there.get(name) not in (before.get(name), undisturbed.get(name)):
             yield f"lost {name}" if name in before else f"left half of {name}"

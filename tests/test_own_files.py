@@ -25,6 +25,9 @@ from fusionlab.evaluation.studies import file as study_files
 from fusionlab.registration.files import encode_transforms, read_transforms
 from fusionlab.registration.transform import Transform
 from fusionlab.runs.manifest import RunManifest
+from fusionlab.sequences.segments import SegmentJournal
+from fusionlab.sequences.writing.stack import StackOutput
+from fusionlab.storage.hashing import sha256_of_bytes
 from fusionlab.training.autoencoder import AutoencoderTrainer
 from fusionlab.training.log import Log, read_log
 from fusionlab.training.settings import AutoencoderSettings, Stage
@@ -140,6 +143,17 @@ CARD = {
     "parent": {"tag": "1e2"},
     "strategy": {"name": "rfn", "parameters": "width=3", "backbone_sha256": "cd" * 32},
 }
+SEGMENT = {
+    "segment": 0,
+    "stop": 3,
+    "fused": 2,
+    "failed": [[1, "000001: damaged"]],
+    "depth": 8,
+    "layout": {"height": 2, "width": 3, "channels": 1, "depth": 8},
+    "colors": {"luma": 2},
+    "content": {"files": {"000000.tif": sha256_of_bytes(b"pages")}},
+    "state": {"name": "000000.npz", "sha256": "ab" * 32},
+}
 STUDY = {
     "study": {
         "name": "grid",
@@ -238,6 +252,20 @@ def use_manifest(value, folder):
     manifest.tidy()
 
 
+def use_segments(value, folder):
+    output = StackOutput(folder / "fused.tif")
+    output.parts.mkdir(exist_ok=True)
+    (output.parts / "000000.tif").write_bytes(b"pages")
+    lines = [{"sequence": 1, "key": "k"}, value, {"complete": 1}]
+    output.journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    journal = SegmentJournal(output, "k")
+    with suppress(FusionlabError):
+        journal.resume()
+        if json.dumps(value) == json.dumps(SEGMENT):
+            assert (len(journal.segments), journal.complete) == (1, True)
+        journal.tidy()
+
+
 def use_transforms(value, folder):
     (folder / "t.json").write_text(json.dumps(value))
     with suppress(FusionlabError):
@@ -263,6 +291,7 @@ FILES = {
     "settings in a log": (LINES[0], use_log),
     "card": (CARD, use_card),
     "manifest": ({"stem": "1", "key": "k", "files": {"1.png": "ab" * 32}}, use_manifest),
+    "segments": (SEGMENT, use_segments),
     "transforms": (
         json.loads(encode_transforms([None, Transform.identity((30, 20))], names=["a", "b"])),
         use_transforms,

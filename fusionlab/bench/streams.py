@@ -29,6 +29,7 @@ from fusionlab.sequences.contract import FrameSet, FrameSets
 from fusionlab.sequences.run import SequenceRun
 from fusionlab.sequences.writing.output import (
     Layout,
+    MadeBy,
     SegmentContent,
     SegmentWriter,
     SequenceOutput,
@@ -152,7 +153,11 @@ class InMemory(SequenceOutput):
         return _Encoder(self._fusion)
 
     def join(
-        self, contents: Sequence[SegmentContent], layout: Layout, record: bytes | None
+        self,
+        contents: Sequence[SegmentContent],
+        layout: Layout,
+        record: bytes | None,
+        made_by: MadeBy,
     ) -> None:
         """Make nothing of the frames."""
 

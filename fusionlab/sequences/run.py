@@ -30,7 +30,7 @@ from fusionlab.sequences.contract import FrameSet, FrameSets
 from fusionlab.sequences.outcome import FrameOutcome, SecondsSpent
 from fusionlab.sequences.segments import Segment, SegmentJournal
 from fusionlab.sequences.writing.background import BackgroundWriter
-from fusionlab.sequences.writing.output import Layout, SequenceOutput
+from fusionlab.sequences.writing.output import Layout, MadeBy, SequenceOutput
 from fusionlab.storage.atomic import make_folder
 from fusionlab.storage.hashing import sha256_of_file, sha256_of_json, sha256_of_parts
 from fusionlab.storage.locking import exclusive_lock
@@ -100,7 +100,12 @@ class SequenceRun:
                 another run is writing the result (code `locked`), or an earlier one had other
                 settings (`other-run`). What was written stays for `resume`.
         """
-        with self._prepared(sets) as journal:
+        key = self._key(sets)
+        done = self._finished(key)
+        if done is not None:
+            yield from done
+            return
+        with self._prepared(key) as journal:
             for segment in journal.segments:
                 yield from _outcomes_of(segment)
             if not journal.complete:
@@ -109,19 +114,26 @@ class SequenceRun:
                 journal.finish()
             self._finish(sets, journal)
 
+    def _finished(self, key: str) -> list[FrameOutcome] | None:
+        """Return the outcomes of a run to resume that has finished; None: there is none."""
+        made_by = self.output.made_by() if self.resume else None
+        if made_by is None or made_by.key != key or self.output.journal.exists():
+            return None
+        problem = "an earlier run could not fuse a frame, and has left it out"
+        failed = [FrameOutcome(-1, "", "failed", problem)] * made_by.failed
+        return [FrameOutcome(n, str(n), "skipped") for n in range(made_by.fused)] + failed
+
     @contextmanager
-    def _prepared(self, sets: FrameSets) -> Iterator[SegmentJournal]:
+    def _prepared(self, key: str) -> Iterator[SegmentJournal]:
         """Lock what the run writes into, and read what an earlier run has left there."""
-        self.output.check(self.sources, overwrite=self.overwrite, record=self.record)
-        journal = SegmentJournal(self.output, self._key(sets))
-        self._check_earlier(journal)
+        journal = SegmentJournal(self.output, key)
+        self._check(journal)
         made = [folder for folder in self.output.folders if not folder.exists()]
         try:
             for folder in self.output.folders:
                 make_folder(folder)
             with exclusive_lock(*self.output.folders):
-                self.output.check(self.sources, overwrite=self.overwrite, record=self.record)
-                self._check_earlier(journal)
+                self._check(journal)
                 if self.resume:
                     self.output.know(journal.resume())
                 else:
@@ -134,6 +146,13 @@ class SequenceRun:
             for folder in [self.output.parts, *made]:
                 with suppress(OSError):  # it holds something
                     folder.rmdir()
+
+    def _check(self, journal: SegmentJournal) -> None:
+        """Refuse to replace files, and to lose what an earlier run has written."""
+        # a run that was killed at its very end has left its result as well as its segments
+        overwrite = self.overwrite or (self.resume and journal.is_of_this_run())
+        self.output.check(self.sources, overwrite=overwrite, record=self.record)
+        self._check_earlier(journal)
 
     def _check_earlier(self, journal: SegmentJournal) -> None:
         """Refuse to lose what an earlier run has written."""
@@ -303,7 +322,9 @@ class SequenceRun:
         layout = journal.segments[-1].layout
         assert layout is not None  # there are frames
         record = self._record(sets, journal, layout) if self.record else None
-        self.output.join(contents, layout, record)
+        fused = sum(segment.fused for segment in journal.segments)
+        failed = sum(len(segment.failed) for segment in journal.segments)
+        self.output.join(contents, layout, record, MadeBy(journal.key, fused, failed))
         self.layout = layout
         self.notes += self.output.notes(layout)
         journal.tidy()

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from fusionlab.sequences.writing.output import Layout, SegmentContent, SequenceO
 from fusionlab.storage.atomic import atomic_write_all, remove_partial
 from fusionlab.storage.hashing import sha256_of_bytes
 from fusionlab.storage.journal import Journal
+from fusionlab.storage.schema import Count, mismatch
 
 VERSION = 1
 """Of the lines of the journal."""
@@ -69,7 +70,7 @@ class SegmentJournal:
 
     def __init__(self, output: SequenceOutput, key: str) -> None:
         self._output = output
-        self._key = key
+        self.key = key
         self._journal = Journal(output.journal)
         self.segments: list[Segment] = []
         """The closed ones that count."""
@@ -88,12 +89,20 @@ class SegmentJournal:
             FusionlabError: the journal or the folder of the segments cannot be written.
         """
         self._clear()
-        self._lines = [{"sequence": VERSION, "key": self._key}]
+        self._lines = [{"sequence": VERSION, "key": self.key}]
         self._journal.replace(self._lines)
 
     def earlier(self) -> bool:
         """Return whether an earlier run has left segments or frames."""
         return len(self._journal.read()) > 1
+
+    def is_of_this_run(self) -> bool:
+        """Return whether an earlier run of the same key has been interrupted."""
+        lines = self._journal.read()
+        return bool(lines) and self._is_header(lines[0])
+
+    def _is_header(self, line: Mapping[str, Any]) -> bool:
+        return (line.get("sequence"), line.get("key")) == (VERSION, self.key)
 
     def resume(self) -> Mapping[str, str]:
         """Continue the earlier run, as far as its segments are intact; begin one if there is none.
@@ -110,7 +119,7 @@ class SegmentJournal:
         if len(lines) < 2:
             self.begin()
             return {}
-        if lines[0].get("sequence") != VERSION or lines[0].get("key") != self._key:
+        if not self._is_header(lines[0]):
             raise FusionlabError(
                 f"{self._output.path} was begun with other settings, sources or versions, which "
                 "cannot be continued; repeat those, or allow overwriting to begin anew",
@@ -122,7 +131,10 @@ class SegmentJournal:
         self._journal.replace([*self._lines, *(line for line in lines if line.keys() == {"files"})])
         files: dict[str, str] = {}
         for line in lines:
-            files |= line.get("files") or line.get("content", {}).get("files", {})
+            if not mismatch(line, _FilesLine):
+                files |= line["files"]
+            elif not mismatch(line, _SegmentLine):
+                files |= line["content"].get("files", {})
         return files
 
     def _read(self, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -225,11 +237,11 @@ class SegmentJournal:
             pass
         return {"name": path.name, "sha256": sha256_of_bytes(content)}
 
-    def _read_state(self, line: Mapping[str, str] | str | None) -> State | None:
+    def _read_state(self, line: Any) -> State | None:
         """Return a state; None if its file is damaged or missing."""
         if line is None:
             return {}
-        if isinstance(line, str):
+        if mismatch(line, _StateLine) or not _OURS.fullmatch(line["name"]):
             return None
         try:
             content = (self._output.parts / line["name"]).read_bytes()
@@ -237,7 +249,7 @@ class SegmentJournal:
                 return None
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError):
             return None
 
     def _clear(self) -> None:
@@ -252,22 +264,54 @@ class SegmentJournal:
                     path.unlink()
 
 
+class _LayoutLine(TypedDict):
+    height: Count
+    width: Count
+    channels: Literal[1, 3]
+    depth: Literal[8, 16, 32]
+
+
+class _ContentLine(TypedDict):
+    files: NotRequired[dict[str, str]]
+    last: NotRequired[int]
+
+
+class _StateLine(TypedDict):
+    name: str
+    sha256: str
+
+
+class _SegmentLine(TypedDict):
+    segment: Count
+    stop: Count
+    fused: Count
+    failed: list[tuple[Count, str]]
+    depth: Literal[8, 16, 32] | None
+    layout: _LayoutLine | None
+    colors: dict[str, Count]
+    content: _ContentLine
+    state: _StateLine | Literal["removed"] | None
+
+
+class _FilesLine(TypedDict):
+    files: dict[str, str]
+
+
 def _segment_of(line: Mapping[str, Any]) -> Segment | None:
     """Return the segment of a line of the journal; None if it is damaged."""
-    try:
-        layout = line["layout"]
-        return Segment(
-            number=line["segment"],
-            stop=line["stop"],
-            fused=line["fused"],
-            failed=tuple((number, problem) for number, problem in line["failed"]),
-            depth=line["depth"],
-            layout=None if layout is None else Layout.of_json(layout),
-            colors=line["colors"],
-            content=line["content"],
-        )
-    except (KeyError, TypeError, ValueError):
+    if mismatch(line, _SegmentLine):
         return None
+    layout = line["layout"]
+    return Segment(
+        number=line["segment"],
+        stop=line["stop"],
+        fused=line["fused"],
+        failed=tuple((number, problem) for number, problem in line["failed"]),
+        depth=line["depth"],
+        layout=None if layout is None else Layout.of_json(layout),
+        colors=line["colors"],
+        content=line["content"],
+    )
 
 
 def encoded(state: State) -> bytes:

@@ -20,6 +20,7 @@ from fusionlab import Fusion, FusionlabError, read_image
 from fusionlab.plugins.host import installed
 from fusionlab.runs.file_fusion import FileFusion
 from fusionlab.sequences.run import SequenceRun
+from fusionlab.sequences.segments import SegmentJournal
 from fusionlab.sequences.writing.frames import FramesOutput
 from fusionlab.sequences.writing.stack import StackOutput
 from fusionlab.sequences.writing.video import VideoOutput
@@ -221,6 +222,33 @@ def test_what_an_earlier_run_has_left_is_neither_lost_nor_mixed(tmp_path, name):
     assert left_over == []
 
 
+def test_a_run_that_was_killed_after_its_last_segment_closes_no_other(tmp_path, monkeypatch):
+    list(run_of(tmp_path / "whole.tif").run(ListedFrames(6)))
+    path = tmp_path / "fused.tif"
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentJournal, "finish", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            list(run_of(path).run(ListedFrames(6)))
+    assert counted(run_of(path, resume=True).run(ListedFrames(6))) == {"skipped": 6}
+    assert path.read_bytes() == (tmp_path / "whole.tif").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["fused.mkv", "fused.mp4", "fused.tif"])
+def test_a_finished_run_is_recognized_by_its_file_when_it_is_resumed(tmp_path, name):
+    path = tmp_path / name
+    list(run_of(path).run(ListedFrames(6, damaged=(2,))))
+    content = path.read_bytes()
+    again = run_of(path, resume=True)
+    assert counted(again.run(ListedFrames(6, damaged=(2,)))) == {"skipped": 5, "failed": 1}
+    assert path.read_bytes() == content
+    with pytest.raises(FusionlabError) as error:  # that of other sources is another one
+        list(run_of(path, resume=True).run(ListedFrames(5)))
+    assert error.value.code == "exists"
+    other = tmp_path / f"other{path.suffix}"
+    list(run_of(other).run(ListedFrames(6, damaged=(2,))))
+    assert other.read_bytes() == content  # bytes do not depend on when it was made
+
+
 def test_a_finished_folder_of_frames_is_skipped_when_it_is_resumed(tmp_path):
     path = tmp_path / "fused"
 
@@ -368,7 +396,8 @@ def test_audio_that_cannot_be_copied_is_refused(tmp_path):
     for name in ("pcm.mkv", "silent.mkv", "list.m3u8", "no.mkv"):
         with pytest.raises(FusionlabError) as error:
             VideoOutput(tmp_path / "fused.mp4", None, tmp_path / name)
-        assert error.value.code == ("unreadable" if name == "no.mkv" else "no-audio")
+        codes = {"list.m3u8": "no-video", "no.mkv": "unreadable"}
+        assert error.value.code == codes.get(name, "no-audio")
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -57,6 +57,8 @@ class BackgroundWriter:
         """Bits per sample of all frames; None: not decided yet."""
         self.waiting = WAITING
         """So many frames may wait to be written; who fuses several at once wants more."""
+        self._is_open = False
+        """Whether frames have come since a segment was closed."""
         self._failed: list[tuple[int, str]] = []
         self._thread = ThreadPoolExecutor(1, "write")
         self._jobs: deque[Future[FrameOutcome | None]] = deque()
@@ -89,7 +91,7 @@ class BackgroundWriter:
         else:
             assert self.layout is not None  # of the frame, at least
             self._submit(partial(self._write, frames, result, self.layout, decoded))
-        self.next = frames.number + 1
+        self.next, self._is_open = frames.number + 1, True
         if self.next % self._segment_frames == 0:
             self._close()
         while len(self._jobs) > self.waiting:
@@ -101,7 +103,7 @@ class BackgroundWriter:
         Raises:
             FusionlabError: something could not be written.
         """
-        if self.next % self._segment_frames:
+        if self._is_open:
             self._close()
         yield from self.drained()
 
@@ -182,7 +184,7 @@ class BackgroundWriter:
             depth=self.depth,
             layout=self.layout,
         )
-        self._failed = []
+        self._failed, self._is_open = [], False
         state = encoded(self._state())
         self._submit(partial(self._close_segment, segment, state))
 

@@ -16,6 +16,7 @@ from fusionlab.runs.destination import Destination, check_writable, record_path
 from fusionlab.runs.record import remove_stale_record
 from fusionlab.sequences.writing.output import (
     Layout,
+    MadeBy,
     SegmentContent,
     SegmentWriter,
     SequenceOutput,
@@ -73,14 +74,28 @@ class SingleFileOutput(SequenceOutput):
                 path=self.parts,
             )
 
+    def made_by(self) -> MadeBy | None:
+        """Return which run has made the file that is there; None: none, or it does not say."""
+        if not self.path.is_file():
+            return None
+        try:
+            with translated(f"reading {self.path}", "reading-failed"):
+                return MadeBy.parse(self.comment())
+        except FusionlabError:  # it is another file
+            return None
+
     def join(
-        self, contents: Sequence[SegmentContent], layout: Layout, record: bytes | None
+        self,
+        contents: Sequence[SegmentContent],
+        layout: Layout,
+        record: bytes | None,
+        made_by: MadeBy,
     ) -> None:
         """Copy the segments into the result, without decoding a frame."""
 
         def write(file: BinaryIO) -> None:
             with written(self.path):
-                self.write(file, contents, layout)
+                self.write(file, contents, layout, str(made_by))
 
         files: dict[Path, Content] = {self.path: write}
         if record is not None:
@@ -91,13 +106,24 @@ class SingleFileOutput(SequenceOutput):
             remove_stale_record(Destination(self.path, self.format))
 
     @abstractmethod
-    def write(self, file: BinaryIO, contents: Sequence[SegmentContent], layout: Layout) -> None:
+    def comment(self) -> str:
+        """Return the comment in the file that is there, whatever it is; empty: none.
+
+        Raises:
+            Exception: it is another file.
+        """
+
+    @abstractmethod
+    def write(
+        self, file: BinaryIO, contents: Sequence[SegmentContent], layout: Layout, comment: str
+    ) -> None:
         """Write the result.
 
         Args:
             file: empty and seekable.
             contents: of the segments, in their order.
             layout: of the frames.
+            comment: a text that is stored in the file.
         """
 
 

@@ -18,6 +18,7 @@ from fusionlab.runs.manifest import SEQUENCE_JOURNAL_NAME
 from fusionlab.runs.record import remove_stale_record
 from fusionlab.sequences.writing.output import (
     Layout,
+    MadeBy,
     SegmentContent,
     SegmentWriter,
     SequenceOutput,
@@ -54,7 +55,7 @@ class FramesOutput(SequenceOutput):
         depths = format_of(Path(f"x{suffix}")).depths
         # the journal stays: by it a finished run is known to be finished
         super().__init__(
-            folder, folder / ".fusionlab-parts", folder / SEQUENCE_JOURNAL_NAME, depths
+            folder, folder / "fusionlab-sequence.parts", folder / SEQUENCE_JOURNAL_NAME, depths
         )
         self.suffix = suffix
         self.file_fusion = file_fusion
@@ -126,7 +127,12 @@ class FramesOutput(SequenceOutput):
         contents: Sequence[SegmentContent],  # noqa: ARG002  # the frames are where they belong
         layout: Layout,  # noqa: ARG002
         record: bytes | None,  # noqa: ARG002  # each frame has its own
+        made_by: MadeBy,  # noqa: ARG002  # the journal says it
     ) -> None:
+        """Wait until the names of all frames are on the disk."""
+        self.sync()
+
+    def sync(self) -> None:
         """Wait until the names of all frames are on the disk."""
         for folder in self.folders:
             if folder.is_dir():
@@ -176,12 +182,9 @@ class _Frames(SegmentWriter):
         while self._waiting:
             self._files.update(self._waiting.popleft().result())
         self._threads.shutdown()
-        self._output.join((), _NO_LAYOUT, None)
+        self._output.sync()
         return {"files": self._files}
 
     def discard(self) -> None:
         """Wait for the frames that are being written; begin no other."""
         self._threads.shutdown(cancel_futures=True)
-
-
-_NO_LAYOUT = Layout(0, 0, 1, 8)

@@ -6,6 +6,7 @@ output.join(contents, layout)
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -94,6 +95,27 @@ class Layout:
 def _described(layout: Layout) -> str:
     kind = "gray" if layout.channels == 1 else "in color"
     return f"{layout.width}x{layout.height} pixels {kind}, {layout.depth} bits each"
+
+
+@dataclass(frozen=True)
+class MadeBy:
+    """Which run has made a result: a text in its file, by which a finished run is recognized."""
+
+    key: str
+    """A hash of everything that decides the result."""
+    fused: int
+    """How many frames it holds."""
+    failed: int
+    """How many frames it lacks."""
+
+    def __str__(self) -> str:
+        return f"fusionlab sequence {self.key} {self.fused} {self.failed}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return what a text says; None: something else."""
+        match = re.fullmatch(r"fusionlab sequence ([0-9a-f]{64}) (\d{1,15}) (\d{1,15})", text)
+        return match and cls(match[1], int(match[2]), int(match[3]))
 
 
 class SegmentWriter(ABC):
@@ -191,13 +213,21 @@ class SequenceOutput(ABC):
     def is_intact(self, content: SegmentContent) -> bool:
         """Return whether a closed segment is still what was written."""
         return all(
-            _sha256_or_none(self.parts / name) == sha256
+            Path(name).name == name and _sha256_or_none(self.parts / name) == sha256
             for name, sha256 in content.get("files", {}).items()
         )
 
+    def made_by(self) -> MadeBy | None:
+        """Return which run has made the result that is there, where it is a file that says so."""
+        return None
+
     @abstractmethod
     def join(
-        self, contents: Sequence[SegmentContent], layout: Layout, record: bytes | None
+        self,
+        contents: Sequence[SegmentContent],
+        layout: Layout,
+        record: bytes | None,
+        made_by: MadeBy,
     ) -> None:
         """Make the result of its closed segments, at once.
 
@@ -205,6 +235,7 @@ class SequenceOutput(ABC):
             contents: of the segments that hold frames, in their order.
             layout: of the frames.
             record: the content of the record beside the result; None: there is none.
+            made_by: the run.
 
         Raises:
             FusionlabError: it cannot be written.

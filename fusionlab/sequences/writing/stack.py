@@ -38,7 +38,18 @@ class StackOutput(SingleFileOutput):
         """Begin a segment: a TIFF of its own."""
         return _Pages(self.parts, f"{number:06}.tif")
 
-    def write(self, file: BinaryIO, contents: Sequence[SegmentContent], layout: Layout) -> None:  # noqa: ARG002
+    def comment(self) -> str:
+        """Return the description of the first page."""
+        with tifffile.TiffFile(self.path, _multifile=False) as file:
+            return str(file.pages.first.description)
+
+    def write(
+        self,
+        file: BinaryIO,
+        contents: Sequence[SegmentContent],
+        layout: Layout,  # noqa: ARG002  # that of the pages
+        comment: str,
+    ) -> None:
         """Write the pages of all segments; see `SingleFileOutput`."""
         paths = [self.parts / name for content in contents for name in content["files"]]
         size = sum(path.stat().st_size for path in paths)
@@ -49,7 +60,8 @@ class StackOutput(SingleFileOutput):
                         dtype = page.dtype
                         assert dtype is not None  # it is one of ours
                         strips = _strips(segment, page)
-                        tiff.write_page(writer, strips, page.shape, dtype)
+                        tiff.write_page(writer, strips, page.shape, dtype, comment)
+                        comment = ""  # the first page has it
 
 
 def _strips(segment: tifffile.TiffFile, page: tifffile.TiffPage) -> Iterator[bytes]:

@@ -175,15 +175,25 @@ class VideoOutput(SingleFileOutput):
         """Begin a segment: a file with an encoder of its own."""
         return _Packets(self, f"{number:06}.nut", layout)
 
-    def write(self, file: BinaryIO, contents: Sequence[SegmentContent], layout: Layout) -> None:
+    def comment(self) -> str:
+        """Return the comment among the metadata of the video."""
+        with _opened_video(self.path) as video:
+            return next(
+                (text for name, text in video.metadata.items() if name.lower() == "comment"), ""
+            )
+
+    def write(
+        self, file: BinaryIO, contents: Sequence[SegmentContent], layout: Layout, comment: str
+    ) -> None:
         """Copy the packets of all segments; see `SingleFileOutput`."""
         paths = [self.parts / name for content in contents for name in content["files"]]
         with ExitStack() as stack:
             output = stack.enter_context(_open_to_write(file, self.container.name))
+            output.metadata["comment"] = comment
             video = self.add_stream(output, layout)  # describes the packets; encodes none
             packets = self._of_segments(paths, video)
             if self.audio is not None:
-                source = stack.enter_context(_opened_sound(self.audio))
+                source = stack.enter_context(_opened_video(self.audio))
                 audio = output.add_stream_from_template(source.streams.audio[0])
                 end = contents[-1]["last"] * self.time_base + 1 / self.rate
                 sounds = _audio_packets(source, audio, end)
@@ -214,7 +224,7 @@ class VideoOutput(SingleFileOutput):
 
     def _check_audio(self, audio: Path) -> None:
         """Refuse a file without audio, or with audio that the container cannot hold."""
-        with _opened_sound(audio) as source:
+        with _opened_video(audio) as source:
             if not source.streams.audio:
                 raise FusionlabError(
                     f"{audio} has no audio to copy; leave it out",
@@ -360,8 +370,12 @@ def _opened(path: Path, demuxer: str = SEGMENTS) -> Iterator[InputContainer]:
 
 
 @contextmanager
-def _opened_sound(path: Path) -> Iterator[InputContainer]:
-    """Open a video whose audio is copied."""
+def _opened_video(path: Path) -> Iterator[InputContainer]:
+    """Open a video of any kind.
+
+    Raises:
+        FusionlabError: it is none (code `no-video`), or cannot be read (`unreadable`).
+    """
     from fusionlab.sequences.formats import DEMUXERS
     from fusionlab.sequences.formats.containers import kind_of
 
@@ -372,12 +386,7 @@ def _opened_sound(path: Path) -> Iterator[InputContainer]:
             f"cannot read {path}: {error.strerror}", code="unreadable", path=path
         ) from error
     if kind is None:
-        raise FusionlabError(
-            f"{path} is not a video with audio to copy; leave it out",
-            code="no-audio",
-            option="audio",
-            path=path,
-        )
+        raise FusionlabError(f"{path} is not a video of a known format", code="no-video", path=path)
     with _opened(path, DEMUXERS[kind]) as source:
         yield source
 
@@ -385,7 +394,8 @@ def _opened_sound(path: Path) -> Iterator[InputContainer]:
 def _open_to_write(file: BinaryIO, container: str) -> OutputContainer:
     import av
 
-    return av.open(file, "w", format=container)
+    # without random numbers and versions: the same frames give the same bytes
+    return av.open(file, "w", format=container, options={"fflags": "+bitexact"})
 
 
 def _codecs_in(container: str) -> AbstractSet[str]:
