@@ -6,6 +6,7 @@ Read in one pass, with no more than two frames of each sequence in memory.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from fractions import Fraction
@@ -132,6 +133,9 @@ class _Matched(FrameSets):
     ) -> None:
         super().__init__(tuple(timed.name for timed in sequences), count, sequences[0].rate)
         self._sequences, self._resize, self._registrar = sequences, resize, registrar
+        for name, times in Counter(self.names).items():
+            if times > 1:
+                self._note(f"{name} is given as {times} of the sources")
         self._collect_notes()
 
     def _described(self, how: Any) -> str:

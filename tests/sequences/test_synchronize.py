@@ -147,6 +147,11 @@ def test_sequences_without_frames_or_common_times_are_refused():
     assert refused.value.code == "number-of-sources"
 
 
+def test_a_source_that_is_given_twice_is_noted():
+    a, b = regular((9, 9), (25, 25))
+    assert synchronize([a, b, a]).notes == ["a is given as 2 of the sources"]
+
+
 def test_sources_of_different_sizes_are_refused_before_anything_is_fused():
     a, b = regular((9, 9), (25, 25))
     b.shape = (8, 12)
