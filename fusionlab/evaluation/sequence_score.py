@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -23,10 +24,10 @@ from fusionlab.metrics.optical_flow import FlowFunction
 from fusionlab.plugins.host import installed
 from fusionlab.plugins.registry import Plugins
 from fusionlab.runs.image_sets import pair_images
-from fusionlab.sequences.contract import FrameSet, FrameSets
+from fusionlab.sequences.contract import FrameSequence, FrameSet, FrameSets
 from fusionlab.sequences.items import Items
 from fusionlab.sequences.opening import open_sequence
-from fusionlab.sequences.synchronize import Sync, synchronize
+from fusionlab.sequences.synchronize import synchronize
 
 Given = str | os.PathLike[str] | Iterable[Any]
 """A sequence: a path, or its frames."""
@@ -71,7 +72,7 @@ def score_sequence(
             stems), `"frame"` or `"time"`, see `fusionlab.sequences.synchronize`; None: by name if
             none is a file, else by number.
         offsets: of paths matched by time, when the first frame of each source was taken, in
-            seconds. The result begins with the first source, or at the first of k + 1 offsets.
+            seconds. The result begins where all sources have begun, or at the first of k + 1.
         rate: of paths, frames per second of those that state no times.
         device: where to compute: `"cpu"`, `"cuda"`, ...
         flow: estimates the optical flow from one image `(H, W)` in 0..255 to another as
@@ -158,7 +159,8 @@ def result_sets(
             may be one image set with sub-folders `a/ b/ ...`.
         sync: `name`, `frame` or `time`; None: `name` if none is a file, else `frame`.
         results: how many of the paths are results.
-        offsets: of each source, or of the result and each source, as for `synchronize`.
+        offsets: of each source, as for `synchronize`; results begin with the first frame for which
+            all sources have one. Or of the results, too, before those of the sources.
         rate: as for `synchronize`.
         max_pixels: refuse frames that claim more; None: no limit.
 
@@ -179,11 +181,28 @@ def result_sets(
         if len(sources) == 1 and sources[0].is_dir():
             sources = _sources_of_set(sources[0])
         return Items(pair_images([*fused, *sources]), rate=rate, max_pixels=max_pixels)
-    if len(offsets) == len(paths) - 1:
-        offsets = [*offsets[:1], *offsets]  # the times of a result are those of its first source
     sequences = [open_sequence(path, max_pixels) for path in paths]
-    how: Sync = "time" if sync == "time" else "frame"
-    return synchronize(sequences, how, offsets=offsets, rate=rate)
+    if sync != "time":
+        return synchronize(sequences, offsets=offsets, rate=rate)
+    if len(offsets) in (0, len(paths) - results):
+        begin = float(_begin(sequences[results:], offsets, rate))
+        offsets = [*[begin] * results, *(offsets or [0] * (len(paths) - results))]
+    return synchronize(sequences, "time", offsets=offsets, rate=rate)
+
+
+def _begin(
+    sources: Sequence[FrameSequence], offsets: Sequence[float], rate: Fraction | float | None
+) -> Fraction:
+    """Return when the result of sources that are matched by time begins, on their common clock.
+
+    Frames of the first source before another one begins are left out of the result.
+    """
+    first = Fraction(offsets[0]) if offsets else Fraction(0)
+    if len(sources) < 2:
+        return first
+    matched = synchronize(sources, "time", offsets=offsets, rate=rate)
+    with closing(cast("Generator[FrameSet]", matched.sets())) as sets:
+        return first + (next(sets).time or 0)
 
 
 def _sources_of_set(folder: Path) -> list[Path]:

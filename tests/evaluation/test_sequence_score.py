@@ -6,6 +6,7 @@ import weakref
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 import fusionlab
@@ -85,6 +86,22 @@ def test_arrays_folders_image_sets_and_stacks_score_alike(frames, folders, tmp_p
     assert one.values("SSIM") != scores.values("SSIM")
 
 
+def test_a_result_begins_where_all_sources_have_begun(frames, tmp_path):
+    """Of two sources by time, the second begins two frames later: the result has 3 frames of 5."""
+    _, a, b = frames
+    fused = (a[2:].astype(int) + b[:3]) // 2
+    paths = [tmp_path / f"{name}.tif" for name in ("out", "a", "b")]
+    for path, images in zip(paths, (fused.astype(np.uint8), a, b), strict=True):
+        tifffile.imwrite(path, images, photometric="minisblack")
+    expected = fusionlab.score_sequence(fused.astype(np.uint8), [a[2:], b], "SSIM,flicker")
+    for offsets in ([0, 0.2], [0.2, 0, 0.2]):
+        scores = fusionlab.score_sequence(
+            paths[0], paths[1:], "SSIM,flicker", sync="time", offsets=offsets, rate=10
+        )
+        for name in ("SSIM", "flicker"):
+            np.testing.assert_array_equal(scores.values(name), expected.values(name))
+
+
 def test_a_frame_that_cannot_be_read_costs_its_values_and_those_beside_it(folders):
     fused, *sources = folders
     whole = fusionlab.score_sequence(fused, sources, METRICS)
@@ -136,6 +153,15 @@ def test_measured_limits_of_the_sources_are_those_of_the_first_frame(frames):
     found = fusionlab.score_sequence(a, counts, "SSIM,flicker", scale="minmax")
     for name in ("SSIM", "flicker"):
         np.testing.assert_array_equal(found.values(name), expected.values(name))
+
+
+def test_a_result_of_ten_bits_is_white_at_1023(frames):
+    deep = [LoadedImage("x", frame.astype(np.uint16) * 4, "", bits=10) for frame in frames[0]]
+    levels = frames[0].astype(float) * 4 / 1023
+    for name in ("MSE", "flicker"):
+        found = fusionlab.score_sequence(deep, frames[1:], name).values(name)
+        expected = fusionlab.score_sequence(levels, frames[1:], name).values(name)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)  # scales are applied in float32
 
 
 def test_another_estimator_of_the_flow_can_be_given(frames):

@@ -54,7 +54,7 @@ def sequence_sheet(
         scale: which values of the sources are black and white. Limits that are measured are those
             of the first frame shown, so that the sheet shows what flickers.
         sync: as for `score_sequence`, of sources and results.
-        offsets: of each source; results begin with the first one.
+        offsets: of each source; results begin where all sources have begun.
         rate: as for `score_sequence`.
         max_pixels: refuse images that claim more; None: no limit.
         progress: called with (rows done, rows in all).
@@ -69,8 +69,6 @@ def sequence_sheet(
     check_sheet(cell, limit)
     results = {label: Path(path) for label, path in (fused or {}).items()}
     paths = [*results.values(), *map(Path, sources)]
-    if offsets:
-        offsets = [*[offsets[0]] * len(results), *offsets]
     sets = result_sets(
         paths, sync, results=len(results), offsets=offsets, rate=rate, max_pixels=max_pixels
     )
