@@ -13,7 +13,7 @@ from fusionlab.cli.command import Command
 from fusionlab.cli.options import with_options
 from fusionlab.cli.output import echo, json_option, show_facts, show_table
 from fusionlab.cli.sequence_options import SEQUENCE_OPTIONS, is_sequence, refuse_given
-from fusionlab.cli.session import Session, cli_errors, quiet_decoders
+from fusionlab.cli.session import CommandError, Session, cli_errors, quiet_decoders
 from fusionlab.cli.threads import threads_option
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ def score(
             complete = score_sequences(ctx, session, fused, sources)
             ctx.exit(0 if complete else 1)
         refuse_given(ctx, OF_SEQUENCES, "is for sequences: give videos, or --sequence")
+        if folder := next((path for path in (fused, *sources) if path.is_dir()), None):
+            raise CommandError(f"{folder} is a folder; --sequence scores folders, frame by frame")
         from fusionlab.evaluation.gray_levels import SCORED_BY
         from fusionlab.evaluation.metric import choose_metrics
         from fusionlab.evaluation.score import score_by

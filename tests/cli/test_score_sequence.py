@@ -102,6 +102,9 @@ def test_options_of_sequences_are_refused_for_images(stacks):
         result = run("a.png", "a.png", *option)
         assert result.exit_code == 2
         assert f"{option[0]} is for sequences: give videos, or --sequence" in result.stderr
+    result = run("a.png", ".", "--metrics", "EN")
+    assert result.exit_code == 2
+    assert ". is a folder; --sequence scores folders, frame by frame" in result.stderr
     result = run("a.png", "a.png", "--metrics", "EN,flicker")
     assert result.exit_code == 2
     assert "flicker compares the frames of a sequence" in result.stderr
