@@ -120,7 +120,8 @@ class Video(FrameSequence):
     def __init__(self, path: Path, kind: str, check_size: SizeCheck) -> None:
         self._path, self._kind, self._check_size = path, kind, check_size
         with self._opened() as (container, stream):
-            count, rate, self._duration = stream.frames or None, _rate(stream), _duration(stream)
+            count, self._packets = _counts(stream, kind)
+            rate, self._duration = _rate(stream), _duration(stream)
             estimate = round(self._duration * rate) if self._duration and rate else None
             super().__init__(str(path), count or estimate, rate, is_estimated=count is None)
             context = stream.codec_context
@@ -229,8 +230,8 @@ class Video(FrameSequence):
             packets: that were there.
             last: the time of the last frame, in seconds since the beginning of the file.
         """
-        if not self.is_estimated:
-            return self.count is not None and packets < self.count
+        if self._packets:
+            return packets < self._packets
         return bool(self._duration and self.rate and last + 2 / self.rate < self._duration)
 
     def _note_end(self, count: int) -> None:
@@ -337,6 +338,14 @@ def _is_steady(times: array[int], delay: int) -> bool:
 def _is_whole(shown: Shown) -> bool:
     """Return whether a frame was decoded without others."""
     return shown.frame is not None and shown.frame.pict_type not in DIFFERENCES
+
+
+def _counts(stream: VideoStream, kind: str) -> tuple[int | None, int]:
+    """Return how many frames a video has, and how many packets, by its header; else None and 0."""
+    if kind != "MP4" or not stream.frames:
+        return stream.frames or None, stream.frames
+    entries = list(stream.index_entries)  # without what is cut off from the beginning or the end
+    return sum(not entry.is_discard for entry in entries), len(entries)
 
 
 def _duration(stream: VideoStream) -> Fraction | None:

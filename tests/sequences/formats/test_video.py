@@ -1,6 +1,7 @@
 """Videos as sequences of frames."""
 
 import random
+import struct
 import sys
 from fractions import Fraction
 
@@ -174,6 +175,21 @@ def test_times_are_those_of_the_file(tmp_path):
     assert [frame.time for frame in sequence.frames(4)] == [Fraction(131, 1000), Fraction(2, 5)]
     assert sequence.notes == []
     assert sequence.is_estimated  # the number of frames, from how long it lasts
+
+
+@pytest.mark.parametrize("trimmed", [3, 11])  # less than a group of frames, and more
+def test_frames_that_are_trimmed_from_an_mp4_are_no_frames(tmp_path, trimmed):
+    path = sample(tmp_path, "b-frames.mp4", NOISE)
+    whole = images(path)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"elst") + 12
+    duration, begin = struct.unpack(">Ii", content[place : place + 8])
+    content[place : place + 8] = struct.pack(">Ii", duration - 40 * trimmed, begin + 512 * trimmed)
+    path.write_bytes(content)
+    sequence = open_sequence(path)
+    assert np.array_equal([f.image.pixels for f in sequence.frames()], whole[trimmed:])
+    assert (sequence.count, sequence.notes) == (30 - trimmed, [])
+    assert np.array_equal(images(path, 9), whole[trimmed + 9 :])
 
 
 def test_frames_that_leave_no_trace_but_a_gap_in_the_times_are_noted(tmp_path):
