@@ -328,7 +328,7 @@ class Fusion:
             modes = color_modes(images, self.color, names)
         else:
             if temporal.smoothing:
-                check_smoothing(self.strategy)
+                self.check_smoothing()
             step = temporal.begin(
                 images, names, scales=scales, color=self.color, range_policy=self.range_policy
             )
@@ -408,6 +408,10 @@ class Fusion:
                 gradients=stack.requires_grad,
                 smoothing=None if step is None else step.weights,
             )
+
+    def check_smoothing(self) -> None:
+        """Raise `FusionlabError` unless the weights can be smoothed over time (`no-weights`)."""
+        check_smoothing(self.strategy)
 
     def at_once(self, k: int, height: int, width: int) -> int:
         """Return how many images of this size, of k sources each, a batch should have."""

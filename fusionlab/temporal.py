@@ -103,6 +103,17 @@ class TemporalConsistency:
             **({"motion": self.motion} if self.smoothing else {}),
         }
 
+    def check(self, fusion: Fusion) -> None:
+        """Refuse a fusion by which no frame could be fused.
+
+        Raises:
+            FusionlabError: limits are fixed and a scale is measured (code `measured-scale`), or
+                weights are to be smoothed and there are none (code `no-weights`).
+        """
+        self._check_fixed(fusion.scale)
+        if self.smoothing:
+            fusion.check_smoothing()
+
     # ------------------------------------------------------------------ one frame
 
     def begin(
@@ -130,6 +141,7 @@ class TemporalConsistency:
         """
         opened = open_sources(images, names)
         ordered = scales_for(scales, len(opened))
+        self._check_fixed(ordered)
         self._check_measured(ordered, range_policy)
         used = self._scale_limits(opened, ordered)
         found = self._found_color(images, names) if color == "auto" else None
@@ -181,7 +193,7 @@ class TemporalConsistency:
         """Return whether the limits of the result depend on earlier frames."""
         return range_policy == "minmax" and self.limits.kind != "frame"
 
-    def _check_measured(self, scales: Sequence[Scale], range_policy: RangePolicy | None) -> None:
+    def _check_fixed(self, scales: Sequence[Scale]) -> None:
         if self.limits.kind == "fixed" and _any_measured(scales):
             raise FusionlabError(
                 "limits that are fixed are those of the result; give each source a scale that is "
@@ -189,6 +201,8 @@ class TemporalConsistency:
                 code="measured-scale",
                 option="scale",
             )
+
+    def _check_measured(self, scales: Sequence[Scale], range_policy: RangePolicy | None) -> None:
         if self.limits.kind != "two-pass" or self._measuring:
             return
         unsettled = self._follows(range_policy) and not self._range.settled

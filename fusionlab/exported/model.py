@@ -131,7 +131,7 @@ class ExportedModel:
         if weights:
             raise self._cannot("returns no weights", option="save_weights")
         if temporal is not None and temporal.smoothing:
-            raise self._cannot("has no weights to smooth over time", option="temporal")
+            self.check_smoothing()
         read = with_files_read(sources)
         scales = given_scales(read, self.scale)
         images, names = given_sources(read, names, nodata=self.nodata)
@@ -167,6 +167,10 @@ class ExportedModel:
         if step is not None:
             step.done()
         return fused
+
+    def check_smoothing(self) -> None:
+        """Refuse to smooth weights over time: a graph has none (code `not-in-the-model`)."""
+        raise self._cannot("has no weights to smooth over time", option="temporal")
 
     def _check(self, stack: Stack, names: Sequence[str], *, in_color: bool) -> None:
         """Refuse what the graph cannot do."""

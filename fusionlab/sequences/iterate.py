@@ -69,7 +69,8 @@ def fuse_sequence(
             ...
 
     What cannot be read or fused costs a `FusionlabWarning`, and is left out: `FusedFrame.number`
-    shows the gap. So does what the user should know about the sequences, such as frames that are
+    shows the gap; but if the first one cannot be fused, as no other can either, that is an error.
+    So does what the user should know about the sequences, such as frames that are
     left over.
 
     Args:
@@ -88,10 +89,12 @@ def fuse_sequence(
         depth: as for `Fusion.fuse`.
 
     Raises:
-        FusionlabError: a sequence cannot be opened, the sequences do not fit together, or a
-            generator was given and limits of two passes (code `read-once`).
+        FusionlabError: a sequence cannot be opened, the sequences do not fit together, the first
+            frame cannot be fused (also `TemporalConsistency.check`), or a generator was given and
+            limits of two passes (code `read-once`).
     """
     given = temporal or TemporalConsistency()
+    given.check(fusion)
     frames = _Frames(sources, sync, offsets, rate, resize)
     if given.passes(fusion) and frames.once:
         raise FusionlabError(
@@ -118,14 +121,18 @@ def _fused(
             except FusionlabError:
                 continue  # it is reported when it is fused
         temporal.settle()
+    is_first = True
     for frame in frames:
         try:
             fused = fusion.fuse(
                 frame.images, weights=weights, depth=depth, names=frame.names, temporal=temporal
             )
         except FusionlabError as error:
+            if is_first:
+                raise
             _warn(f"frame {frame.number}: {error}")
             continue
+        is_first = False
         yield FusedFrame(frame.number, frame.time, fused)
     frames.tell_notes()
 

@@ -93,3 +93,19 @@ def test_paths_and_iterables_are_not_mixed(folders):
 def test_nothing_is_read_before_a_frame_is_asked_for_but_the_sources_are_checked(tmp_path):
     with pytest.raises(FusionlabError, match="does not exist"):
         fusionlab.fuse_sequence(fusion(), [tmp_path / "none", tmp_path / "nothing"])
+
+
+def test_what_suits_no_frame_is_an_error_at_once():
+    with pytest.raises(FusionlabError, match="does not merge by weights"):
+        fusionlab.fuse_sequence(
+            fusion(), [FIRST, SECOND], temporal=TemporalConsistency(smoothing=0.5)
+        )
+    with pytest.raises(FusionlabError, match="give each source a scale that is not measured"):
+        fusionlab.fuse_sequence(
+            fusion(scale="minmax"), [FIRST, SECOND], temporal=TemporalConsistency("fixed=0,255")
+        )
+
+
+def test_a_first_frame_that_cannot_be_fused_ends_the_sequence():
+    with pytest.raises(FusionlabError, match="12x9"):
+        images([FIRST, SECOND[:, :9]])
