@@ -76,6 +76,7 @@ def fuse_sequence(
         file_fusion, _, settings = fusion_of_method(
             ctx, session, (), (), options, lambda _: _first_images(sets)
         )
+    temporal.check(file_fusion.fusion)
     output = _output(ctx, path, suffix, sources, sets, file_fusion)
     run = SequenceRun(
         file_fusion,

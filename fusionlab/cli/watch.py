@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fusionlab.runs.file_fusion import FileFusion
     from fusionlab.sequences.latencies import Latencies
     from fusionlab.sequences.watch import WatchOutcome, WatchRun
+    from fusionlab.temporal import TemporalConsistency
 
 EXAMPLES = """\b
 Examples:
@@ -209,11 +210,11 @@ def watch(
             "record": record,
             "temporal": carried.describe(),
         }
-        made = _fusion_known(ctx, session, options)
+        made = _fusion_known(ctx, session, carried, options)
         arrivals = Arrivals(sources, existing=existing, settle=settle, patience=wait)
 
         def fusion_for(paths: Sequence[Path]) -> FileFusion:
-            fusion, facts = made or _fusion_of(ctx, session, paths, options)
+            fusion, facts = made or _fusion_of(ctx, session, paths, carried, options)
             report.show_settings(facts | {"watching": " with ".join(arrivals.templates)})
             return fusion
 
@@ -251,7 +252,10 @@ def watch(
 
 
 def _fusion_known(
-    ctx: click.Context, session: Session, options: dict[str, Any]
+    ctx: click.Context,
+    session: Session,
+    temporal: TemporalConsistency,
+    options: dict[str, Any],
 ) -> tuple[FileFusion, dict[str, Any]] | None:
     """Return what fuses, and its settings; None: the first set decides, by its task.
 
@@ -261,21 +265,24 @@ def _fusion_known(
     if ctx.params["model"] is None and detecting:
         import_module("fusionlab.fusion")
         return None
-    return _fusion_of(ctx, session, (), options)
+    return _fusion_of(ctx, session, (), temporal, options)
 
 
 def _fusion_of(
-    ctx: click.Context, session: Session, paths: Sequence[Path], options: dict[str, Any]
+    ctx: click.Context,
+    session: Session,
+    paths: Sequence[Path],
+    temporal: TemporalConsistency,
+    options: dict[str, Any],
 ) -> tuple[FileFusion, dict[str, Any]]:
     """Return what fuses files like these, and its settings."""
+    file_fusion: FileFusion
     if ctx.params["model"] is not None:
-        return fusion_of_model(ctx, options)
-    from fusionlab.engine.checks import check_smoothing
-
-    fusion, _, facts = fusion_of_method(ctx, session, paths, (), options)
-    if ctx.params["temporal"]:
-        check_smoothing(fusion.fusion.strategy)
-    return fusion, facts
+        file_fusion, facts = fusion_of_model(ctx, options)
+    else:
+        file_fusion, _, facts = fusion_of_method(ctx, session, paths, (), options)
+    temporal.check(file_fusion.fusion)
+    return file_fusion, facts
 
 
 class _Report:

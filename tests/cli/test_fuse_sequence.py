@@ -147,6 +147,14 @@ def test_a_run_that_ctrl_c_stops_says_how_to_continue(folder, monkeypatch):
         (("ir.tif", "none.tif", "--sequence"), "none.tif does not exist"),
         (("ir.tif", "--sequence"), "two sources"),
         (("ir", "vis", "--sequence", "--limits", "wild"), "(--limits)"),
+        (
+            ("ir", "vis", "--sequence", "--limits", "fixed=0,255", "--scale", "minmax"),
+            "not measured, too, such as full or LO,HI (--scale)",
+        ),
+        (
+            ("ir", "vis", "--sequence", "--temporal", "0.5", "--strategy", "max"),
+            "does not merge by weights alone",
+        ),
     ],
 )
 def test_what_makes_no_sense_costs_a_sentence_and_writes_nothing(folder, args, told):

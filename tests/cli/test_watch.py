@@ -117,6 +117,10 @@ def test_limits_carry_over_from_set_to_set(cam):
         (["missing", "-o", "live"], "missing does not exist"),
         (["cam", "-o", "live", "--limits", "two-pass"], "--limits two-pass"),
         (["cam", "-o", "live", "--temporal", "0.5", "--strategy", "gtf"], "temporal"),
+        (
+            ["cam", "-o", "live", "--limits", "fixed=0,9", "--scale", "minmax", "--strategy=mean"],
+            "(--scale)",
+        ),
         (["cam", "-o", "cam/ir", "--existing"], "cam/ir is watched"),
         (["cam", "-o", "live.png"], "folder"),
         (["cam/ir", "-o", "live", "--transforms", "rig.json"], "rig.json"),
