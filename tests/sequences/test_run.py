@@ -157,6 +157,21 @@ def test_h264_shows_the_gray_levels_in_the_range_that_players_expect(tmp_path):
     assert np.ptp(frame.to_ndarray(format="yuv420p")[32:]) <= 2  # chroma is neutral
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 2), (16, 17000)], ids=str)
+def test_frames_of_odd_sizes_are_written_or_refused_in_a_sentence(tmp_path, shape):
+    for name in RESULTS:
+        path, fusion = tmp_path / name, Fusion("identity", "mean")
+        run = run_of(path, fusion=fusion).run(ListedFrames(2, shape))
+        if shape[1] == 17000 and path.suffix == ".mp4":  # more than x264 takes
+            with pytest.raises(FusionlabError) as error:
+                list(run)
+            assert error.value.code == "encoding"
+            assert not list(tmp_path.glob(f"{name}*"))
+        else:
+            assert counted(run) == {"fused": 2}
+            assert {frame.shape[:2] for frame in frames_of(path).values()} == {shape}
+
+
 def test_frames_that_are_left_out_leave_their_time(tmp_path):
     outcomes = list(run_of(tmp_path / "fused.mkv").run(ListedFrames(6, damaged=(0, 3))))
     assert [outcome.status for outcome in outcomes].count("failed") == 2

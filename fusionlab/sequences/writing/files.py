@@ -140,6 +140,11 @@ class SegmentFile(SegmentWriter):
         check_own_file(self.path)
         with written(self.path):
             self.file = self.path.open("wb")
+            try:
+                self.begin()
+            except BaseException:
+                self.file.close()
+                raise
 
     def close(self) -> SegmentContent:
         """Complete the file; see `SegmentWriter`."""
@@ -158,6 +163,10 @@ class SegmentFile(SegmentWriter):
         with suppress(OSError):
             self.file.close()
             self.path.unlink()
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Begin to write to the open file."""
 
     @abstractmethod
     def finish(self) -> None:

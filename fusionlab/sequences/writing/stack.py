@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -74,8 +73,8 @@ def _strips(segment: tifffile.TiffFile, page: tifffile.TiffPage) -> Iterator[byt
 class _Pages(SegmentFile):
     """The pages of one segment, in a BigTIFF."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        super().__init__(folder, name)
+    def begin(self) -> None:
+        """Begin the file."""
         self._writer = tifffile.TiffWriter(self.file, bigtiff=True)
 
     def add(self, number: int, time: Fraction | None, product: Product) -> None:  # noqa: ARG002

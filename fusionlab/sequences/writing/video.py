@@ -65,7 +65,7 @@ class Codec:
 
     name: str
     """Of FFmpeg."""
-    options: Mapping[str, str]
+    options: Callable[[Layout], dict[str, str]]
     depths: tuple[Depth, ...]
     pixel_format: Callable[[Layout], str]
 
@@ -89,13 +89,18 @@ def _ffv1_pixels(layout: Layout) -> str:
     return names[layout.channels, layout.depth]
 
 
-H264 = Codec("libx264", {"crf": "18", "preset": "medium", "bf": "0"}, (8,), _h264_pixels)
-FFV1 = Codec(
-    "ffv1",
-    {"level": "3", "g": "1", "slices": "4", "slicecrc": "1", "context": "0"},
-    (8, 16),
-    _ffv1_pixels,
-)
+def _h264_options(_layout: Layout) -> dict[str, str]:
+    return {"crf": "18", "preset": "medium", "bf": "0"}
+
+
+def _ffv1_options(layout: Layout) -> dict[str, str]:
+    """Return four slices, which are decoded at the same time and have checksums."""
+    slices = "4" if min(layout.height, layout.width) > 1 else "1"  # they are two by two
+    return {"level": "3", "g": "1", "slices": slices, "slicecrc": "1", "context": "0"}
+
+
+H264 = Codec("libx264", _h264_options, (8,), _h264_pixels)
+FFV1 = Codec("ffv1", _ffv1_options, (8, 16), _ffv1_pixels)
 CONTAINERS = {
     ".mp4": Container("mp4", H264),
     ".mov": Container("mov", H264),
@@ -138,7 +143,7 @@ class VideoOutput(SingleFileOutput):
         codec = self.container.codec
         return {
             "video": self.container.name,
-            "codec": [codec.name, dict(codec.options), THREADS],
+            "codec": [codec.name, THREADS],
             "time_base": str(self.time_base),
             "rate": str(self.rate),
             "libraries": library_versions(["av"]),
@@ -162,7 +167,7 @@ class VideoOutput(SingleFileOutput):
         codec = self.container.codec
         stream = cast(
             "VideoStream",
-            output.add_stream(codec.name, rate=self.rate, options=dict(codec.options)),
+            output.add_stream(codec.name, rate=self.rate, options=codec.options(layout)),
         )
         stream.width, stream.height = layout.width, layout.height
         stream.pix_fmt = codec.pixel_format(layout)
@@ -250,13 +255,31 @@ class _Packets(SegmentFile):
     """The packets of one segment."""
 
     def __init__(self, video: VideoOutput, name: str, layout: Layout) -> None:
-        super().__init__(video.parts, name)
-        self._video = video
+        self._video, self._layout = video, layout
         self._pixel_format = video.container.codec.pixel_format(layout)
         self._last = -1
-        with written(self.path):
-            self._output = _open_to_write(self.file, SEGMENTS)
-            self._stream = video.add_stream(self._output, layout)
+        super().__init__(video.parts, name)
+
+    def begin(self) -> None:
+        """Open the encoder.
+
+        Raises:
+            FusionlabError: it takes no frames of this size (code `encoding`).
+        """
+        from av.error import FFmpegError
+
+        self._output = _open_to_write(self.file, SEGMENTS)
+        self._stream = self._video.add_stream(self._output, self._layout)
+        try:
+            self._output.start_encoding()
+        except FFmpegError as error:
+            path, layout = self._video.path, self._layout
+            raise FusionlabError(
+                f"cannot write {path}: its encoder takes no frames of {layout.width}x"
+                f"{layout.height} pixels; write a .tif, or a folder of frames",
+                code="encoding",
+                path=path,
+            ) from error
 
     def add(self, number: int, time: Fraction | None, product: Product) -> None:
         """Encode a frame."""
