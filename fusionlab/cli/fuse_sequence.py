@@ -86,6 +86,11 @@ def fuse_sequence(
         record=given["record"],
         resume=given["resume"],
         overwrite=given["overwrite"],
+        matching={
+            "sync": sync,
+            "offsets": list(given["offsets"]),
+            "rate_given": given["rate"] and str(given["rate"]),
+        },
     )
     facts |= settings
     facts |= {

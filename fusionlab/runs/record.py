@@ -78,8 +78,8 @@ class _Task(TypedDict):
     detected: bool
 
 
-class _Record(TypedDict):
-    """The fields of a record that are read; see `describe_method` and `describe_run`."""
+class MethodRecord(TypedDict):
+    """The fields that say how images are fused, as they are read; see `describe_method`."""
 
     method: str
     backbone: str
@@ -100,10 +100,15 @@ class _Record(TypedDict):
     precision: str
     plugins: Mapping[str, str | None]
     libraries: Mapping[str, str | None]
-    sources: list[_Source]
-    result: _Result
     task: NotRequired[_Task | None]
     model: NotRequired[_Model]
+
+
+class _Record(MethodRecord):
+    """The fields of a record that are read; see `describe_method` and `describe_run`."""
+
+    sources: list[_Source]
+    result: _Result
 
 
 def describe_method(fusion: Fusion, plugins: Plugins) -> Record:
@@ -282,7 +287,22 @@ def _parse(content: str | bytes | None, path: Path) -> Record | None:
         return None
     if "colour" in record:  # the spelling before the first release
         record["color"] = record.pop("colour")
-    problem = mismatch(record, _Record)
+    check_record(record, _Record, path)
+    return record
+
+
+def check_record(record: Record, kind: type, path: Path) -> None:
+    """Check the fields of a record.
+
+    Args:
+        record: that was read.
+        kind: the fields, a `TypedDict`.
+        path: of the file.
+
+    Raises:
+        FusionlabError: it is damaged or of a later version (code `bad-record`).
+    """
+    problem = mismatch(record, kind)
     if not problem and record.get("networks") and "checkpoint" not in record["parameters"]:
         problem = "parameters.checkpoint is missing"
     if problem:
@@ -294,7 +314,6 @@ def _parse(content: str | bytes | None, path: Path) -> Record | None:
             code="bad-record",
             path=path,
         )
-    return record
 
 
 def _embedded_text(content: bytes) -> str | None:

@@ -6,8 +6,8 @@ one that was interrupted gives the same frames as one that was not, bit for bit.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fusionlab.temporal
 from fusionlab.errors import FusionlabError
@@ -25,9 +25,9 @@ from fusionlab.plugins.failures import translated
 from fusionlab.runs.file_fusion import FileFusion, Product
 from fusionlab.runs.folder_run import MAX_TOGETHER
 from fusionlab.runs.read_ahead import read_ahead
-from fusionlab.runs.record import portable_names, to_json
 from fusionlab.sequences.contract import FrameSet, FrameSets
 from fusionlab.sequences.outcome import FrameOutcome, SecondsSpent
+from fusionlab.sequences.record import describe_sequence
 from fusionlab.sequences.segments import Segment, SegmentJournal
 from fusionlab.sequences.writing.background import BackgroundWriter
 from fusionlab.sequences.writing.output import Layout, MadeBy, SequenceOutput
@@ -73,6 +73,7 @@ class SequenceRun:
         resume: continue after the last segment that an interrupted run has closed.
         overwrite: replace an existing result, and what an interrupted run has left.
         segment_frames: frames of a segment; None: those of `SEGMENT_SECONDS`.
+        matching: how the frames were matched, JSON values for the record.
     """
 
     file_fusion: FileFusion
@@ -83,6 +84,7 @@ class SequenceRun:
     resume: bool = False
     overwrite: bool = False
     segment_frames: int | None = None
+    matching: Mapping[str, Any] = field(default_factory=dict)
     spent: SecondsSpent = field(default_factory=SecondsSpent, init=False)
     layout: Layout | None = field(default=None, init=False)
     """Of the frames, once the result is complete."""
@@ -321,7 +323,7 @@ class SequenceRun:
             return
         layout = journal.segments[-1].layout
         assert layout is not None  # there are frames
-        record = self._record(sets, journal, layout) if self.record else None
+        record = self._record(sets, layout, journal) if self.record else None
         fused = sum(segment.fused for segment in journal.segments)
         failed = sum(len(segment.failed) for segment in journal.segments)
         self.output.join(contents, layout, record, MadeBy(journal.key, fused, failed))
@@ -329,27 +331,18 @@ class SequenceRun:
         self.notes += self.output.notes(layout)
         journal.tidy()
 
-    def _record(self, sets: FrameSets, journal: SegmentJournal, layout: Layout) -> bytes:
-        """Return how the result was made."""
-        colors: Counter[str] = Counter()
-        for segment in journal.segments:
-            colors.update(segment.colors)
-        record = {
-            **self.file_fusion.settings,
-            "temporal": self.temporal and self.temporal.describe(),
-            "sequence": {
-                "sources": portable_names(list(sets.names)),
-                "sources_sha256": sets.identity,
-                "name": self.output.path.name,
-                **layout.as_json(),
-                "rate": None if sets.rate is None else str(sets.rate),
-                "frames": sum(segment.fused for segment in journal.segments),
-                "failed": [number for s in journal.segments for number, _ in s.failed],
-                "colors": dict(sorted(colors.items())),
-                "output": dict(self.output.settings),
-            },
-        }
-        return f"{to_json(record, indent=2)}\n".encode()
+    def _record(self, sets: FrameSets, layout: Layout, journal: SegmentJournal) -> bytes:
+        temporal = self.temporal and self.temporal.describe()
+        return describe_sequence(
+            {**self.file_fusion.settings, "temporal": temporal},
+            name=self.output.path.name,
+            sources=sets.names,
+            sha256=sets.identity,
+            matching=self.matching,
+            rate=sets.rate,
+            layout=layout,
+            segments=journal.segments,
+        )
 
 
 def _of_first_frame(frames: FrameSet, error: FusionlabError) -> FusionlabError:

@@ -1,6 +1,7 @@
 """`fusionlab fuse` for sequences, from the command line to the written video, stack or frames."""
 
 import json
+import shlex
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -179,3 +180,24 @@ def test_frames_are_recorded_with_what_carries_over(folder):
     assert record["temporal"] == {"limits": "causal=0.95", "smoothing": 0.0}
     result = CliRunner().invoke(main, ["explain", "fused/f10.png", "--json"])
     assert result.exit_code == 0, result.output
+
+
+def test_the_record_of_a_video_is_explained_and_gives_the_command_that_makes_it_again(folder):
+    args = ("--temporal", "0.5", "--sync", "time", "--offset", "0", "--offset", "0.2")
+    assert run("ir", "vis", "--sequence", "--rate", "10", *args, "--record", "-o", "a.mkv").stdout
+    frames = frames_of("a.mkv")
+    result = CliRunner().invoke(main, ["explain", "a.mkv"])
+    assert result.exit_code == 0, result.output
+    assert "result    a.mkv  4 frames, 32x24 16-bit gray" in result.stdout
+    command = shlex.split(result.stdout.splitlines()[-1])
+    assert command[0] == "fusionlab"
+    record = Path("a.mkv.json").read_bytes()
+    again = CliRunner().invoke(main, [*command[1:], "--overwrite"])
+    assert again.exit_code == 0, again.output
+    np.testing.assert_array_equal(frames_of("a.mkv"), frames)
+    assert Path("a.mkv.json").read_bytes() == record
+
+    Path("a.mkv.json").write_text(json.dumps({**json.loads(record), "sequence": {}}))
+    damaged = CliRunner().invoke(main, ["explain", "a.mkv"])
+    assert damaged.exit_code == 2
+    assert "is damaged: sequence.name is missing" in damaged.stderr
