@@ -190,7 +190,8 @@ class Video(FrameSequence):
         if where := gaps.described():
             self._note(f"{self.name}: frames are missing {where}")
         packets = index.packets if index else decoding.packets
-        if self._is_cut_off(packets, last) or decoding.broke_off:
+        unknown = not (self._packets or self._duration)
+        if self._is_cut_off(packets, last) or decoding.broke_off or (lost and unknown):
             self._note_end(count - len(lost))  # what is lost at a cut is no frame
         else:
             yield from lost
