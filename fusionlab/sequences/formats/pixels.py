@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation
 from numpy.typing import NDArray
@@ -50,9 +51,12 @@ def decoded(frame: VideoFrame) -> tuple[Decoded, tuple[str, ...]]:
     chroma become RGB, of 8 bits, or of 16 bits where they have more than 8.
 
     Raises:
-        UnsupportedImage: its color is encoded in a way that is not known.
+        UnsupportedImage: its color or its numbers are of a kind that cannot be converted.
     """
-    pixels, bits = _pixels(frame)
+    try:
+        pixels, bits = _pixels(frame)
+    except (FFmpegError, ValueError) as error:  # the scaler, and PyAV
+        raise UnsupportedImage(f"pixels of the format {frame.format.name}") from error
     notes = []
     rotation = frame.rotation
     if rotation and rotation not in ORIENTATIONS:

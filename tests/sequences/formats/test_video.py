@@ -267,6 +267,19 @@ def test_a_damaged_frame_costs_itself_and_those_that_build_on_it(tmp_path, name,
     assert capfd.readouterr() == ("", "")  # FFmpeg would print
 
 
+def test_ffv1_without_parities_is_read(tmp_path):
+    path = write(tmp_path / "a.mkv", "ffv1", "gray16le", DEEP[:6], "gray16le", slicecrc=0)
+    assert np.array_equal(images(path), DEEP[:6])
+
+
+def test_pixels_that_cannot_be_converted_are_named(tmp_path):
+    draft = {"level": 4, "strict": "experimental"}  # FFmpeg takes these for floats of 16 bits
+    path = write(tmp_path / "a.mkv", "ffv1", "gray16le", DEEP[:2], "gray16le", **draft)
+    (first, _) = frames_of(path)
+    assert first.image.code == "unsupported-image"
+    assert "got pixels of the format grayf16le" in str(first.image)
+
+
 def test_what_decoders_make_up_behind_a_damaged_frame_is_not_taken(tmp_path):
     path = sample(tmp_path, "b-frames.mp4")
     good = images(path)
