@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "constraints-oldest.txt"
-EXTRAS = ("exr", "heic", "ncnn", "onnx", "openvino", "plots", "tensorboard", "video")
+EXTRAS = ("exr", "flow", "heic", "ncnn", "onnx", "openvino", "plots", "tensorboard", "video")
 """The extras that users install; the tools of developers may be new."""
 HEADER = "# Lower bounds of pyproject.toml, written by tools/constraints_oldest.py.\n"
 

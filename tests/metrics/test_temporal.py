@@ -61,9 +61,9 @@ def measure(metric, fused, sources):
 @settings(max_examples=20, deadline=None)
 def test_a_fusion_whose_weights_stay_has_no_flicker(weights, seed, rounded):
     rng = np.random.default_rng(seed)
-    sources = torch.from_numpy(rng.integers(0, 256, (3, 4, 7, 9)))
+    sources = torch.from_numpy(rng.integers(0, 256, (3, 4, 7, 9))).double()
     total = max(1.0, sum(weights))
-    fused = sum(w / total * s for w, s in zip(weights, sources, strict=True)) + 0.0
+    fused = sum(w / total * s for w, s in zip(weights, sources, strict=True))
     if rounded:
         fused = torch.floor(fused + 0.5)
     # sums in float64 may round 2.5 down to 2: one of the 63 pixels then differs by a level
