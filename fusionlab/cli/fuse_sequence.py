@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -373,7 +374,11 @@ class _Shown:
     def _show_progress(self, progress: Any, seconds: float) -> None:
         count, skipped = self._sets.count, self._counts["skipped"]
         fused, measured = self._counts["fused"], self._counts["measured"]
-        note = f"{fused / seconds:.3g} frames/s" if fused else "measuring" if measured else ""
+        note = "measuring" if measured and not self._done else ""
+        if (
+            fused and sys.stderr is not None and sys.stderr.isatty()
+        ):  # a line says how many per second
+            note = f"{fused / seconds:.3g} frames/s"
         total = None if count is None else count * (self._passes if measured else 1)
         progress(self._done + measured, total, note, skipped)
 

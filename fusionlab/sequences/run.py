@@ -102,6 +102,8 @@ class SequenceRun:
                 another run is writing the result (code `locked`), or an earlier one had other
                 settings (`other-run`). What was written stays for `resume`.
         """
+        if not self.resume:  # before the sources are read for their hash
+            self.output.check(self.sources, overwrite=self.overwrite, record=self.record)
         key = self._key(sets)
         done = self._finished(key)
         if done is not None:
