@@ -848,6 +848,8 @@ CASES = [
     Case("a video with itself", WARNS, "odd.mkv is given as 2 of the sources", "odd odd", with_video()),
     Case("a damaged frame in the middle", FAILS, "failed: 000003: cannot read odd.mkv: its frame 3 is damaged", "odd b.mkv", with_video(damaged_video), code=1),
     Case("a video that is cut off", WARNS, "odd.mkv: it is damaged or cut off, and ends after 4 frames, before the 0.24 s that its header states", "odd b.mkv", with_video(cut_video)),
+    Case("a video without frames", FAILS, "odd.y4m has no frames", "odd b.mkv", with_video(written(b"YUV4MPEG2 W64 H48 F25:1 Cmono\n", "odd.y4m"))),
+    Case("the same, with `--sync time`", FAILS, "odd.y4m has no frames", "odd b.mkv --sync time", with_video(written(b"YUV4MPEG2 W64 H48 F25:1 Cmono\n", "odd.y4m"))),
     Case("a stack that is cut off", WARNS, "odd.tif: it is cut off, and ends after 3 frames", "odd b.mkv", with_video(cut_stack)),
     Case("an MP4 that is cut off, whose index is at its end", FAILS, "cannot read odd.mp4: its header is damaged, or it is cut off; expected a complete MP4 video", "odd b.mkv", with_video(lambda folder: videos.without_index(folder / "odd.mp4"))),
     Case("music", FAILS, "cannot read odd.mkv: it holds no video, only audio", "odd b.mkv", with_video(lambda folder: videos.music(folder / "odd.mkv"))),

@@ -210,7 +210,7 @@ class ByNumber(_Matched):
         """Note which sequences are longer than the shortest."""
         ended = self.names[found.index(None)]
         if count == 0:
-            raise FusionlabError(f"{ended} has no frames", code="no-frames")
+            raise _empty(ended)
         for timed, frame in zip(self._sequences, found, strict=True):
             if frame is not None:
                 known = None if timed.sequence.is_estimated else timed.sequence.count
@@ -268,17 +268,17 @@ class ByTime(_Matched):
             with closing(timed.frames()) as frames:
                 first, second = next(frames, None), next(frames, None)
             if first is None:
-                raise FusionlabError(f"{timed.name} has no frames", code="no-frames")
+                raise _empty(timed.name)
             own = _time(timed, first)
             gap = None if second is None else _time(timed, second) - own
             begins = max(begins, own + offset - timed.tolerance(gap))
-        number = 0
+        number = -1
         with closing(self._sequences[0].frames()) as frames:
             for number, frame in enumerate(frames):  # noqa: B007  # used behind the loop
                 if _time(self._sequences[0], frame) + self._offsets[0] >= begins:
                     break
             else:
-                raise self._apart()
+                raise _empty(self.names[0]) if number < 0 else self._apart()
         if number:
             self._note(
                 f"{self.names[0]}: what comes before another source begins is left out, "
@@ -397,6 +397,10 @@ def fitted(
     if registrar is not None:
         return registrar(images)
     return resize_to_one_size(images, resize) if resize else images
+
+
+def _empty(name: str) -> FusionlabError:
+    return FusionlabError(f"{name} has no frames", code="no-frames")
 
 
 def _frames(count: int) -> str:
