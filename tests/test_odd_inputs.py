@@ -129,6 +129,16 @@ def with_video(make=VIDEO, other=OTHER_VIDEO):
     return both
 
 
+def beside_a_file(name):
+    """A video beside a file of that name."""
+
+    def both(folder):
+        (folder / name).write_bytes(b"mine")
+        return VIDEO(folder)
+
+    return both
+
+
 def damaged_video(folder):
     path = frames("odd.mkv")(folder)
     videos.damage(path, 3)
@@ -859,6 +869,10 @@ CASES = [
     Case("channels of a video", FAILS, "odd.mkv is a video, of whose frames no page or channels can be selected; got [channels=1]", "odd.mkv[channels=1] b.mkv", with_video()),
     Case("numbered frames, one of which is missing in one folder", FAILS, "failed: 3: 3 is missing in ir; add it there, or remove it everywhere", "ir vis --sequence -o out/", folders_of_frames([0, 1, 2, 4], range(5)), code=1),
     Case("the same, with `--sync frame`", WARNS, "ir: its numbers go from 2 to 4; the frames in between are missing; matched by their names (sync=name), the others keep their places", "ir vis --sequence --sync frame -o out/", folders_of_frames([0, 1, 2, 4], range(5))),
+    Case("a kind of video that is not written", FAILS, "the frames of a sequence go to a video (.mp4, .mov, .mkv), to the pages of a .tif, or to a folder; got x.avi", "odd b.mkv -o x.avi", with_video()),
+    Case("`--register` for a sequence", FAILS, "--register is not for sequences: each frame would get a transform of its own, and the result would shake", "odd b.mkv --register auto", with_video()),
+    Case("`--audio` of a video without any", FAILS, "odd.mkv has no audio to copy; leave it out (--audio)", "odd b.mkv -o x.mp4 --audio", with_video()),
+    Case("a file in the place of the segments of a sequence", FAILS, "fused.mkv.parts must be a folder, which fusionlab makes itself", "odd b.mkv", with_video(beside_a_file("fused.mkv.parts"))),
     # ---------------------------------------------------------------- names of methods, weights
     Case("an unknown strategy", FAILS, "there is no strategy 'l1nrm'; did you mean 'l1norm'?", "a.png b.png --strategy l1nrm"),
     Case("an unknown task", FAILS, "there is no task 'fokus'; did you mean 'focus'?", "a.png b.png --task fokus"),
