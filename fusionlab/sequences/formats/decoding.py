@@ -108,6 +108,8 @@ class Decoding:
         while True:
             try:
                 packet: Packet[Any] | None = next(packets, None)
+            except MemoryError:  # FFmpeg's own is an FFmpegError, too
+                raise
             except FFmpegError as error:
                 self.broke_off = error.strerror or str(error)
                 packet = Packet()
@@ -125,6 +127,8 @@ class Decoding:
             return
         try:
             frames = self._context.decode(None if ends else packet)
+        except MemoryError:
+            raise
         except FFmpegError:
             self._errors += 1
             if not self._is_ordered:

@@ -55,6 +55,8 @@ def decoded(frame: VideoFrame) -> tuple[Decoded, tuple[str, ...]]:
     """
     try:
         pixels, bits = _pixels(frame)
+    except MemoryError:  # FFmpeg's own is an FFmpegError, too
+        raise
     except (FFmpegError, ValueError) as error:  # the scaler, and PyAV
         raise UnsupportedImage(f"pixels of the format {frame.format.name}") from error
     notes = []

@@ -265,6 +265,8 @@ class Video(FrameSequence):
                         return None
                     if time >= next(iter(index.keys)):
                         index.times.append(time)
+            except MemoryError:
+                raise
             except FFmpegError:
                 pass  # the end of what can be read
             delay = MOST_REORDERED if stream.codec_context.reorder_depth else 0
@@ -280,6 +282,8 @@ class Video(FrameSequence):
         with ExitStack() as stack:
             try:
                 container = stack.enter_context(open_container(self._path, DEMUXERS[self._kind]))
+            except MemoryError:  # FFmpeg's own is an FFmpegError, too
+                raise
             except FFmpegError as error:
                 raise _unreadable(
                     self._path,

@@ -4,6 +4,7 @@ import random
 import struct
 import sys
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -278,6 +279,28 @@ def test_pixels_that_cannot_be_converted_are_named(tmp_path):
     (first, _) = frames_of(path)
     assert first.image.code == "unsupported-image"
     assert "got pixels of the format grayf16le" in str(first.image)
+
+
+@pytest.mark.parametrize("stage", ["open", "decode"])
+def test_a_lack_of_memory_is_not_taken_for_damage(tmp_path, monkeypatch, stage):
+    def lack(*_, **__):
+        raise av.error.MemoryError(12, "Cannot allocate memory")
+
+    path = write(tmp_path / "a.mkv", "ffv1", "gray", GRAY[:3], "gray")
+    if stage == "open":
+        monkeypatch.setattr(av, "open", lack)
+    else:
+        context = SimpleNamespace(name="ffv1", reorder_depth=0, field_order=0, decode=lack)
+        real = Decoding.__init__
+
+        def with_lack(self, container, stream, **options):
+            real(self, container, stream, **options)
+            self._context = context
+
+        monkeypatch.setattr(Decoding, "__init__", with_lack)
+    with pytest.raises(FusionlabError) as refused:
+        frames_of(path)
+    assert refused.value.code == "out-of-memory"
 
 
 def test_what_decoders_make_up_behind_a_damaged_frame_is_not_taken(tmp_path):
