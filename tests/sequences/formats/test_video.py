@@ -1,9 +1,11 @@
 """Videos as sequences of frames."""
 
 import random
+import resource
 import struct
 import sys
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import av
@@ -459,3 +461,17 @@ def test_damaged_videos_cost_a_sentence_and_are_counted_in_one_way(tmp_path, nam
         rest = frames_of(path, start)
         assert [frame.time for frame in rest] == [frame.time for frame in read[start:]]
         assert damaged(rest) == damaged(read[start:])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory is read from /proc")
+@pytest.mark.parametrize("codec", ["ffv1", "libx264"])
+def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path, codec):
+    tiled = [np.tile(frame, (6, 6, 1)) for frame in NOISE]
+    frames = (tiled[number % 30] for number in range(400))
+    path = write(tmp_path / "a.mkv", codec, "yuv444p", frames)
+    pages = {}
+    for number, _ in enumerate(open_sequence(path).frames()):
+        if number in (100, 390):
+            pages[number] = int(Path("/proc/self/statm").read_text().split()[1])
+    assert (pages[390] - pages[100]) * resource.getpagesize() < 2**23  # 290 frames have 96 MiB
