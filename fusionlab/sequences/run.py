@@ -138,6 +138,7 @@ class SequenceRun:
                 make_folder(folder)
             with exclusive_lock(*self.output.folders):
                 self._check(journal)
+                self.output.remove_partial()
                 if self.resume:
                     self.output.know(journal.resume())
                 else:

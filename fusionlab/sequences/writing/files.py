@@ -21,7 +21,7 @@ from fusionlab.sequences.writing.output import (
     SegmentWriter,
     SequenceOutput,
 )
-from fusionlab.storage.atomic import Content, atomic_write_all, sync_folder
+from fusionlab.storage.atomic import Content, atomic_write_all, remove_partial, sync_folder
 from fusionlab.storage.hashing import sha256_of_file
 from fusionlab.storage.own_files import check_own_file
 
@@ -73,6 +73,10 @@ class SingleFileOutput(SequenceOutput):
                 code="unwritable",
                 path=self.parts,
             )
+
+    def remove_partial(self) -> None:
+        """Remove what killed runs have left in the folder of the result."""
+        remove_partial(self.path.parent)
 
     def made_by(self) -> MadeBy | None:
         """Return which run has made the file that is there; None: none, or it does not say."""

@@ -202,6 +202,9 @@ class SequenceOutput(ABC):
         """Return what the user should know about the result, sentences that begin with its name."""
         return []
 
+    def remove_partial(self) -> None:  # noqa: B027  # where the folder of the result is not locked
+        """Remove what a run that was killed at its end has left of a result."""
+
     @abstractmethod
     def segment(self, number: int, layout: Layout) -> SegmentWriter:
         """Begin a segment, replacing what an interrupted run has left of it.
