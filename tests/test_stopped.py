@@ -82,6 +82,11 @@ COMMANDS = {
         "fuse --backbone identity --record set/a set/b -o out --resume",
         "03.png",
     ),
+    "fuse a sequence": Command(
+        "fuse --backbone identity --record --sequence --rate 1 set/a set/b -o out",
+        "fuse --backbone identity --record --sequence --rate 1 set/a set/b -o out --resume",
+        "09.png",
+    ),
     "evaluate": Command(
         "evaluate set --method identity/mean --method identity/max --metrics EN,SD,SSIM -o out",
         "evaluate set --method identity/mean --method identity/max --metrics EN,SD,SSIM -o out "
