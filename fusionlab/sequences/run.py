@@ -155,8 +155,11 @@ class SequenceRun:
     def _check(self, journal: SegmentJournal) -> None:
         """Refuse to replace files, and to lose what an earlier run has written."""
         # a run that was killed at its very end has left its result as well as its segments
-        overwrite = self.overwrite or (self.resume and journal.is_of_this_run())
-        self.output.check(self.sources, overwrite=overwrite, record=self.record)
+        made_by = self.output.made_by() if self.resume else None
+        overwrite = self.overwrite or (made_by is not None and made_by.key == journal.key)
+        # or its record, which appears before
+        record = self.record and not (self.resume and journal.is_of_this_run())
+        self.output.check(self.sources, overwrite=overwrite, record=record)
         self._check_earlier(journal)
 
     def _check_earlier(self, journal: SegmentJournal) -> None:

@@ -97,7 +97,7 @@ class SegmentJournal:
         return len(self._journal.read()) > 1
 
     def is_of_this_run(self) -> bool:
-        """Return whether an earlier run of the same key has been interrupted."""
+        """Return whether a run of the same key has been interrupted."""
         lines = self._journal.read()
         return bool(lines) and self._is_header(lines[0])
 

@@ -354,6 +354,11 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_closed(tmp_path, monkeypatch
         with pytest.raises(FusionlabError, match="no space left"):
             list(run_of(path).run(ListedFrames(15)))
     assert not path.exists()
+    path.write_bytes(b"mine")  # in the meantime
+    with pytest.raises(FusionlabError) as error:
+        list(run_of(path, resume=True).run(ListedFrames(15)))
+    assert error.value.code == "exists"
+    path.unlink()
     counts = counted(run_of(path, resume=True).run(ListedFrames(15)))
     assert counts == {"skipped": 8, "fused": 7}
 

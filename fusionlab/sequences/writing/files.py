@@ -63,7 +63,7 @@ class SingleFileOutput(SequenceOutput):
         check_writable(self.path, overwrite=overwrite)
         if record:
             check_writable(record_path(self.path), overwrite=overwrite)
-            check_own_file(record_path(self.path))
+            check_own_file(record_path(self.path))  # before hours of work
         if os.path.lexists(self.parts) and not (
             self.parts.is_dir() and not self.parts.is_symlink()
         ):
@@ -103,6 +103,7 @@ class SingleFileOutput(SequenceOutput):
 
         files: dict[Path, Content] = {self.path: write}
         if record is not None:
+            check_own_file(record_path(self.path))
             files[record_path(self.path)] = record
         with atomic_write_all(files):
             pass
