@@ -17,7 +17,7 @@ import pytest
 import tifffile
 from listed_frames import ListedFrames
 
-from fusionlab import Fusion, FusionlabError, read_image
+from fusionlab import Fusion, FusionlabError, open_sequence, read_image
 from fusionlab.plugins.host import installed
 from fusionlab.runs.file_fusion import FileFusion
 from fusionlab.sequences.run import SequenceRun
@@ -164,6 +164,21 @@ def test_h264_shows_the_gray_levels_in_the_range_that_players_expect(tmp_path):
         gray = frame.to_ndarray(format="rgb24")[..., 1]
     assert np.abs(gray.astype(int) - ramp).max() <= 6
     assert np.ptp(frame.to_ndarray(format="yuv420p")[32:]) <= 2  # chroma is neutral
+
+
+@pytest.mark.parametrize("name", ["fused.mkv", "fused.mp4", "fused.mov"])
+def test_a_video_shows_the_colors_that_were_fused(tmp_path, name):
+    colors = np.array([[250, 20, 30], [20, 240, 40], [10, 30, 220], [255, 255, 255], [0, 0, 0]])
+    patches = np.broadcast_to(colors[None], (32, 5, 3)).repeat(16, axis=1).astype(np.uint8)
+
+    class Patches(ListedFrames):
+        def images(self, number):
+            return [each.__class__(each.name, patches, "") for each in super().images(number)]
+
+    list(run_of(tmp_path / name, fusion=Fusion("identity", "mean")).run(Patches(3)))
+    for frame in open_sequence(tmp_path / name).frames():
+        shown = frame.image.pixels[8:24, 8::16].astype(int)  # in the middle of the patches
+        assert np.abs(shown - colors).max() <= (0 if name == "fused.mkv" else 6)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 2), (16, 17000)], ids=str)
