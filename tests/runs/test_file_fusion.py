@@ -336,5 +336,6 @@ def test_a_source_that_claims_too_many_pixels_is_refused(image):
 
 def test_the_notes_of_the_sources_are_notes_of_the_product(image, tmp_path):
     a = image("a.png")
-    iio.imwrite("b.png", RNG.integers(0, 256, (12, 16, 4), dtype=np.uint8))
+    pixels = RNG.integers(1, 256, (12, 16, 4), dtype=np.uint8)  # an alpha of 0 would be no data
+    iio.imwrite("b.png", pixels)
     assert fused([a, tmp_path / "b.png"])[1] == [f"{tmp_path}/b.png: its alpha channel is ignored"]
