@@ -94,6 +94,7 @@ def command_of_sequence(record: dict[str, Any]) -> str:
     for name, value in (
         ("sync", sequence.get("sync")),
         ("rate", sequence.get("rate_given")),
+        ("batch", sequence.get("batch")),
         ("limits", temporal.get("limits")),
         ("temporal", temporal.get("smoothing")),
         ("motion", temporal.get("motion")),

@@ -35,6 +35,7 @@ from fusionlab.cli.registration import (
 )
 from fusionlab.cli.sequence_options import (
     AUDIO_OPTION,
+    BATCH_OPTION,
     OF_SEQUENCES,
     SEQUENCE_OPTIONS,
     is_sequence,
@@ -110,7 +111,7 @@ Exit codes: 0 success, 1 some images or frames failed, 2 nothing was fused,
     "lossless), a .tif with the frames as pages, or a folder.  [default: fused.png, or fused/]",
 )
 @with_options(*METHOD_OPTIONS, *SIZE_OPTIONS, *FOR_BOTH, *FOR_FUSE, *COMPUTE_OPTIONS)
-@with_options(*SEQUENCE_OPTIONS, AUDIO_OPTION)
+@with_options(*SEQUENCE_OPTIONS, AUDIO_OPTION, BATCH_OPTION)
 @temporal_options(two_pass=True)
 @click.option(
     "--save-weights",

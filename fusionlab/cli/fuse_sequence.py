@@ -87,6 +87,7 @@ def fuse_sequence(
         record=given["record"],
         resume=given["resume"],
         overwrite=given["overwrite"],
+        batch=given["batch"],
         matching={
             "sync": sync,
             "offsets": list(given["offsets"]),
@@ -111,6 +112,8 @@ def _check_options(ctx: click.Context) -> None:
     )
     refuse_given(ctx, ["stack"], "is not for sequences; give a folder or a file for each source")
     given = ctx.params
+    if given["model"] is not None:
+        refuse_given(ctx, ["batch"], "is not for a --model, which fuses frame by frame")
     if given["register"] is not None and not given["rig"]:
         raise CommandError(
             "--register is not for sequences: each frame would get a transform of its own, and the "

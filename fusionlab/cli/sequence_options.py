@@ -68,7 +68,17 @@ AUDIO_OPTION = click.option(
     "--audio", is_flag=True, help="Of sequences, copy the audio of the first source to the video."
 )
 
-OF_SEQUENCES = ("sync", "offsets", "rate", "audio", "limits", "temporal", "motion")
+BATCH_OPTION = click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="FRAMES",
+    help="Of a sequence, how many frames are fused in one batch, where none depends on another: "
+    "for GPUs, which small frames do not fill.",
+)
+
+OF_SEQUENCES = ("sync", "offsets", "rate", "audio", "batch", "limits", "temporal", "motion")
 """Options that mean nothing without a sequence."""
 
 

@@ -243,11 +243,22 @@ class FileFusion:
             return False
 
     def fuse_batch(
-        self, batch: Sequence[Sequence[LoadedImage]], destinations: Sequence[Destination]
+        self,
+        batch: Sequence[Sequence[LoadedImage]],
+        destinations: Sequence[Destination],
+        *,
+        depth: Depth | None = None,
+        temporal: TemporalConsistency | None = None,
     ) -> list[Product]:
         """Fuse the sources of several images in one batch; they must `fit_together`.
 
-        For CPUs, where the result for an image does not depend on the number of images.
+        On a CPU the result for an image does not depend on the number of images; see `batch_size`.
+
+        Args:
+            batch: the sources of each image.
+            destinations: the files that the results are for.
+            depth: as for `fuse`.
+            temporal: as for `fuse`; no image may depend on the one before.
 
         Raises:
             FusionlabError: as `fuse`, without saying which of the images is at fault.
@@ -259,7 +270,7 @@ class FileFusion:
         stacks = [
             torch.from_numpy(np.stack([image.pixels for image in images])) for images in by_source
         ]
-        wanted, depth = self._depths(first, destinations[0])
+        wanted, depth = self._depths(first, destinations[0], depth)
         with torch.no_grad(), _enough_memory(destinations[0]):
             fused = self.fusion.fuse(
                 [s.movedim(-1, 1) if s.ndim == 4 else s[:, None] for s in stacks],
@@ -267,6 +278,7 @@ class FileFusion:
                 weights=destinations[0].needs_weights,
                 depth=depth,
                 scale=scales_of(first, self.fusion.scale),
+                temporal=temporal,
             )
         return [
             self._product(sources, destination, _of_batch(fused, number), wanted, depth)

@@ -30,6 +30,7 @@ class _Sequence(TypedDict):
     sync: NotRequired[Literal["name", "frame", "time"]]
     offsets: NotRequired[list[Finite]]
     rate_given: NotRequired[str | None]
+    batch: NotRequired[Count]
     rate: str | None
     height: Count
     width: Count

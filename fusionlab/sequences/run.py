@@ -6,9 +6,8 @@ one that was interrupted gives the same frames as one that was not, bit for bit.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import fusionlab.temporal
 from fusionlab.errors import FusionlabError
-from fusionlab.imaging.depth import Depth
 from fusionlab.plugins.failures import translated
-from fusionlab.runs.file_fusion import FileFusion, Product
-from fusionlab.runs.folder_run import MAX_TOGETHER
+from fusionlab.runs.file_fusion import FileFusion
 from fusionlab.runs.read_ahead import read_ahead
 from fusionlab.sequences.contract import FrameSet, FrameSets
+from fusionlab.sequences.fusing import AHEAD, FrameFuser, Read
 from fusionlab.sequences.outcome import FrameOutcome, SecondsSpent
 from fusionlab.sequences.record import describe_sequence
 from fusionlab.sequences.segments import Segment, SegmentJournal
@@ -43,17 +41,6 @@ SEGMENT_SECONDS = 4
 
 SEGMENT_FRAMES = 100
 """Frames of a segment where nothing says how long one is shown."""
-
-AHEAD = 3
-"""So many frames are decoded ahead, and as many may wait to be written."""
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A set of frames, and when it was decoded."""
-
-    frames: FrameSet
-    time: float
 
 
 @dataclass
@@ -73,6 +60,7 @@ class SequenceRun:
         resume: continue after the last segment that an interrupted run has closed.
         overwrite: replace an existing result, and what an interrupted run has left.
         segment_frames: frames of a segment; None: those of `SEGMENT_SECONDS`.
+        batch: how many frames are fused in one batch, where none depends on another.
         matching: how the frames were matched, JSON values for the record.
     """
 
@@ -84,13 +72,13 @@ class SequenceRun:
     resume: bool = False
     overwrite: bool = False
     segment_frames: int | None = None
+    batch: int = 1
     matching: Mapping[str, Any] = field(default_factory=dict)
     spent: SecondsSpent = field(default_factory=SecondsSpent, init=False)
     layout: Layout | None = field(default=None, init=False)
     """Of the frames, once the result is complete."""
     notes: list[str] = field(default_factory=list, init=False)
     """What the user should know about the result."""
-    _ahead: int = field(default=AHEAD, init=False)
 
     def run(self, sets: FrameSets) -> Generator[FrameOutcome]:
         """Fuse all frames, in their order, and make the result at the end.
@@ -184,6 +172,7 @@ class SequenceRun:
                 "temporal": self.temporal and self.temporal.describe(),
                 "output": dict(self.output.settings),
                 "segment": self._segment_frames(sets.rate),
+                "batch": self.batch,
             }
         )
 
@@ -225,8 +214,17 @@ class SequenceRun:
             lambda: {} if temporal is None else temporal.state(),
             self.spent,
         )
+        fuser = FrameFuser(
+            self.file_fusion,
+            temporal,
+            lambda frames: self.output.destination(frames.name, frames.images),
+            self._segment_frames(sets.rate),
+            self.batch,
+            self.spent,
+        )
         try:
-            for read, result in self._fused(self._decoded(sets, writer.next), writer):
+            reads = self._decoded(sets, writer.next, lambda: fuser.ahead)
+            for read, result in fuser.fused(reads, writer):
                 is_first = writer.layout is None and read.frames.problem is None
                 if is_first and isinstance(result, FusionlabError):
                     raise _of_first_frame(read.frames, result) from result
@@ -238,19 +236,21 @@ class SequenceRun:
         finally:  # also when the caller stops iterating
             writer.shutdown()
 
-    def _decoded(self, sets: FrameSets, start: int) -> Iterator[_Read]:
+    def _decoded(
+        self, sets: FrameSets, start: int, ahead: Callable[[], int] = lambda: AHEAD
+    ) -> Iterator[Read]:
         """Yield the frames from a number on, decoding some of them ahead in another thread."""
         frames = sets.sets(start)
 
-        def read() -> _Read | None:
+        def read() -> Read | None:
             started = perf_counter()
             with translated("reading the sources", "reading-failed"):
                 frame_set = next(frames, None)
             self.spent.add("read", perf_counter() - started)
-            return None if frame_set is None else _Read(frame_set, perf_counter())
+            return None if frame_set is None else Read(frame_set, perf_counter())
 
         with ThreadPoolExecutor(1, "read") as reader:
-            futures = read_ahead(count(), lambda _: reader.submit(read), lambda: self._ahead)
+            futures = read_ahead(count(), lambda _: reader.submit(read), ahead)
             try:
                 for _, future in futures:
                     result = future.result()
@@ -261,65 +261,6 @@ class SequenceRun:
                 reader.shutdown(cancel_futures=True)
                 if isinstance(frames, Generator):
                     frames.close()
-
-    def _fused(
-        self, reads: Iterator[_Read], writer: BackgroundWriter
-    ) -> Iterator[tuple[_Read, Product | FusionlabError]]:
-        """Fuse the frames, in their order; those that are independent, at the same time."""
-        running: deque[tuple[_Read, Future[Product | FusionlabError]]] = deque()
-        with ThreadPoolExecutor(MAX_TOGETHER, "fuse") as threads:  # they start as needed
-            try:
-                for read in reads:
-                    together = 1
-                    if read.frames.problem is None and self._independent():
-                        together = self._together(read.frames)
-                        self._ahead = writer.waiting = max(self._ahead, 2 * together)
-                    while running and (together == 1 or len(running) >= together):
-                        done, future = running.popleft()
-                        yield done, future.result()
-                    if writer.depth is None and read.frames.images:
-                        writer.depth = self.file_fusion.depth_for(read.frames.images)
-                    if together > 1:
-                        future = threads.submit(self._fuse_at_once, read.frames, writer.depth)
-                        running.append((read, future))
-                    else:
-                        yield read, self._fuse(read.frames, writer.depth)
-                while running:
-                    done, future = running.popleft()
-                    yield done, future.result()
-            finally:
-                for _, future in running:
-                    future.cancel()
-
-    def _independent(self) -> bool:
-        """Return whether the frames from here on may be fused at the same time."""
-        return self.temporal is None or self.temporal.independent(self.file_fusion.fusion)
-
-    def _together(self, frames: FrameSet) -> int:
-        try:
-            with translated("planning its fusion", "planning-failed"):
-                return min(MAX_TOGETHER, self.file_fusion.together(frames.images))
-        except FusionlabError:  # raised again when the frame is fused
-            return 1
-
-    def _fuse_at_once(self, frames: FrameSet, depth: Depth | None) -> Product | FusionlabError:
-        with self.file_fusion.fusion.one_of_several():
-            return self._fuse(frames, depth)
-
-    def _fuse(self, frames: FrameSet, depth: Depth | None) -> Product | FusionlabError:
-        if frames.problem is not None:
-            return frames.problem
-        started = perf_counter()
-        try:
-            with translated("fusing", "fusion-failed"):
-                destination = self.output.destination(frames.name, frames.images)
-                return self.file_fusion.fuse(
-                    frames.images, destination, depth=depth, temporal=self.temporal
-                )
-        except FusionlabError as error:
-            return error
-        finally:
-            self.spent.add("fuse", perf_counter() - started)
 
     def _finish(self, sets: FrameSets, journal: SegmentJournal) -> None:
         """Make the result of its segments, and remove these."""
@@ -344,7 +285,7 @@ class SequenceRun:
             name=self.output.path.name,
             sources=sets.names,
             sha256=sets.identity,
-            matching=self.matching,
+            matching={**self.matching, **({"batch": self.batch} if self.batch > 1 else {})},
             rate=sets.rate,
             layout=layout,
             segments=journal.segments,

@@ -484,3 +484,44 @@ def test_memory_does_not_grow_with_the_length(tmp_path, name):
 
     most(40)  # what is imported and cached once
     assert most(600) < most(40) + 600 * 1000  # a kilobyte of the journal for each segment
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_batches_hold_the_same_frames_in_every_run(tmp_path, color):
+    """Of 3, in segments of 4: a batch ends with its segment, and is filled up."""
+    sets = {"color": color, "count": 11, "damaged": (5,)}
+    sizes: list[list[int]] = []
+
+    class Counting(FileFusion):
+        def fuse_batch(self, batch, *arguments, **options):
+            sizes.append([int(images[0].sha256.split()[-1]) for images in batch])
+            return super().fuse_batch(batch, *arguments, **options)
+
+    def run(path, batch, stop=None, **options):
+        fusion = Fusion("identity", "l1norm", scale="full", range_policy="clip")
+        file_fusion = Counting(fusion, installed())
+        output = FramesOutput(path, ".png", file_fusion, overwrite=False)
+        running = SequenceRun(
+            file_fusion,
+            output,
+            TemporalConsistency(),
+            segment_frames=SEGMENT,
+            batch=batch,
+            **options,
+        ).run(ListedFrames(**sets))
+        for outcome in running:
+            if outcome.number == stop:
+                running.close()
+                return
+
+    run(tmp_path / "single", 1)
+    assert sizes == []
+    run(tmp_path / "batches", 3)
+    # the first frame decides about the color; 5 is damaged; 3 and 7 are the rest of a segment
+    assert sizes == (whole := [[1, 2, 2], [4, 6, 6], [8, 9, 10]])
+    assert_same_frames(tmp_path / "batches", tmp_path / "single")
+    run(tmp_path / "stopped", 3, stop=4)
+    sizes.clear()
+    run(tmp_path / "stopped", 3, resume=True)
+    assert sizes == whole[1:]
+    assert_same_frames(tmp_path / "stopped", tmp_path / "single")
