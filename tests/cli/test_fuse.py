@@ -372,7 +372,7 @@ def test_completion_in_the_shell_knows_the_options_of_the_strategy():
 
     complete = BashComplete(main, {}, "fusionlab", "_FUSIONLAB_COMPLETE")
     found = complete.get_completions(["fuse", "--strategy", "l1norm"], "--b")
-    assert {item.value for item in found} == {"--backbone", "--border"}
+    assert {item.value for item in found} == {"--backbone", "--batch", "--border"}
 
 
 def test_help_works_without_any_strategy_installed():
