@@ -35,11 +35,20 @@ RARELY: dict[type[Strategy], set[Law]] = {}
 constants of all modules that are loaded, hypothesis takes some from there."""
 
 
+IN_PIPELINES = {Law.TILES, Law.MASKS, Law.MASKED_TILES, Law.SEQUENCES}
+"""Laws whose tests fuse images in a pipeline."""
+
+REFUSED = {Law.SHAPE, Law.UNTOUCHED, Law.FINITE, Law.PARTITION}
+"""Laws that a pipeline looks after itself: it refuses a strategy that breaks one of them."""
+
+
 def breaks(*laws, rarely=()):
     def register(fault):
         BREAKS[fault], RARELY[fault] = set(laws), set(rarely)
         if Law.TILES in laws:  # of which the other is a smaller version
             RARELY[fault].add(Law.MASKED_TILES)
+        if REFUSED & set(laws):
+            RARELY[fault] |= IN_PIPELINES
         return fault
 
     return register
@@ -243,7 +252,7 @@ class LeavesActivitiesLying(Sound):
         return normalize(self.desk["activities"])
 
 
-@breaks(Law.SEQUENCES)
+@breaks(Law.SEQUENCES, rarely=Law)  # whichever test shows it something three times
 class TiresOfRepetition(Sound):
     """Averages as soon as it is shown something for the third time."""
 
