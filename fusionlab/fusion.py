@@ -349,8 +349,8 @@ class Fusion:
                 image=moved_back(fused.image),
                 weights=[moved_back(weights) for weights in fused.weights],
             )
-        if step is not None:
-            step.done()
+        if temporal is not None and step is not None:
+            temporal.end(step)
         return fused
 
     def _warn_of_unused_ranges(

@@ -14,6 +14,7 @@ Nothing here imports torch until weights are smoothed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -150,7 +151,6 @@ class TemporalConsistency:
             raise one_frame_error(count)
         mode = color if color != "auto" else found or "per-channel"
         return FrameStep(
-            self,
             scales=[
                 scale if limits is None else Scale("fixed", *limits)
                 for scale, limits in zip(ordered, used, strict=True)
@@ -162,8 +162,8 @@ class TemporalConsistency:
             weights=None if self._weights is None else self._weights.next_frame(),
         )
 
-    def _advance(self, step: FrameStep) -> None:
-        """Take over what a frame that has been fused leaves to the next one."""
+    def end(self, step: FrameStep) -> None:
+        """Keep what the next frame needs, once a frame is fused; called by `fuse`, as `begin`."""
         if step.found is not None:
             self._color = step.found
         for over_time, limits in zip(self._scales, step.limits, strict=False):
@@ -341,37 +341,22 @@ class TemporalConsistency:
             self._weights = WeightHistory(self.smoothing, self.motion)
 
 
+@dataclass(frozen=True)
 class FrameStep:
     """How one frame of a sequence is fused; made by `TemporalConsistency.begin`."""
 
-    def __init__(
-        self,
-        temporal: TemporalConsistency,
-        *,
-        scales: Sequence[Scale],
-        limits: Sequence[Pair | None],
-        modes: list[Color],
-        found: Color | None,
-        minmax: RangeOverTime | None,
-        weights: FrameWeights | None,
-    ) -> None:
-        self._temporal = temporal
-        self.scales = scales
-        """One for each source."""
-        self.limits = limits
-        """Black and white of each source whose scale is measured."""
-        self.modes = modes
-        """The color mode of each image."""
-        self.found = found
-        """The color mode that is kept for the frames to come; None: none yet."""
-        self.minmax = minmax
-        """Measures the result; None: its limits do not depend on other frames."""
-        self.weights = weights
-        """Smooths the weights; None: they are not smoothed."""
-
-    def done(self) -> None:
-        """Keep what the next frame needs; called once the frame is fused."""
-        self._temporal._advance(self)  # noqa: SLF001  # the other half of it
+    scales: Sequence[Scale]
+    """One for each source."""
+    limits: Sequence[Pair | None]
+    """Black and white of each source whose scale is measured."""
+    modes: list[Color]
+    """The color mode of each image."""
+    found: Color | None
+    """The color mode that is kept for the frames to come; None: none yet."""
+    minmax: RangeOverTime | None
+    """Measures the result; None: its limits do not depend on other frames."""
+    weights: FrameWeights | None
+    """Smooths the weights; None: they are not smoothed."""
 
 
 def _any_measured(scales: Sequence[Scale]) -> bool:

@@ -164,8 +164,8 @@ class ExportedModel:
             minmax = None if step is None else step.minmax
             bands = self._bands(stack, progress)
             fused = shown_bands(stack, bands, self.range_policy, depth, minmax)
-        if step is not None:
-            step.done()
+        if temporal is not None and step is not None:
+            temporal.end(step)
         return fused
 
     def check_smoothing(self) -> None:

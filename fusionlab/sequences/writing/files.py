@@ -39,8 +39,8 @@ class SingleFileOutput(SequenceOutput):
     suffixes: ClassVar[tuple[str, ...]]
     """Of the files of this kind."""
 
-    format: ClassVar[Format]
-    """What a frame may be; there are no files of single frames."""
+    format: Format
+    """What a frame may be, and what a file of it alone would be; there are none."""
 
     def __init__(self, path: Path) -> None:
         parts = path.with_name(f"{path.name}.parts")

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from fusionlab.errors import FusionlabError, one_line
 from fusionlab.imaging.depth import Depth
-from fusionlab.imaging.writing import Format
+from fusionlab.imaging.writing import FORMATS, Format
 from fusionlab.sequences.writing.files import SegmentFile, SingleFileOutput, written
 from fusionlab.sequences.writing.output import Layout, SegmentContent, SegmentWriter
 from fusionlab.storage.versions import library_versions
@@ -127,7 +127,8 @@ class VideoOutput(SingleFileOutput):
     def __init__(self, path: Path, rate: Fraction | None = None, audio: Path | None = None) -> None:
         _check_installed(path)
         self.container = CONTAINERS[path.suffix.lower()]
-        self.format = Format(self.container.codec.depths, _no_single_frame, lossless=False)  # type: ignore[misc]
+        # a frame by itself would be a PNG
+        self.format = Format(self.container.codec.depths, FORMATS[".png"].encode, lossless=False)
         super().__init__(path)
         self.rate = DEFAULT_RATE if rate is None else rate.limit_denominator(100_000)
         self.audio = audio
@@ -438,8 +439,3 @@ def _check_installed(path: Path) -> None:
             code="missing-extra",
             path=path,
         ) from error
-
-
-def _no_single_frame(*_: object) -> bytes:
-    """Refuse to encode one frame as a file."""
-    raise NotImplementedError("a video has no files of single frames")
