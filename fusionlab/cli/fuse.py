@@ -196,6 +196,10 @@ def fuse(
     templates, one for each source:
     'set/{}_ir.*' are the files whose names have {} in common with those of the others; * and ?
     stand for any characters. Quote templates: a shell would replace * by names of files itself.
+
+    Videos are sequences, and with --sequence folders and files of several pages are, too: their
+    frames are matched, fused without flicker, and written as a video (.mkv, .mp4), the pages of a
+    .tif, or a folder.
     """
     session: Session = ctx.obj  # what else is given, those below read from the context
     sources, size = stack_sources(sources, stack, pages, channels)
